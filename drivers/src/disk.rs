@@ -1,0 +1,270 @@
+//! A tax disk as the agent sees it: one trait over all dialects and transports.
+//!
+//! Every call blocks the disk's own thread and comes back within its stated time; nothing here is retried behind the
+//! caller's back. Read [`TaxDisk::issue`] and [`IssueAnswer`] first: they carry what I1 rests on.
+
+use taxdisk_protocol::capabilities::{Capabilities, Fence};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
+use taxdisk_protocol::invoice::Invoice;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::number::NumberPair;
+
+/// What went wrong, in the device's words and in ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{class}: {text}")]
+pub struct DiskError {
+    /// What to tell people and where to route next. Proves nothing about execution.
+    pub class: DeviceClass,
+    /// The device's own code, such as `JSK176`, where it gave one.
+    pub code: Option<String>,
+    /// The device's text, or ours where the line failed.
+    pub text: String,
+    /// Tries left, where a password was refused and the device says so.
+    pub tries_left: Option<u8>,
+}
+
+/// Who the disk is and what it is licensed for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The number inside the disk: its identity (I7).
+    pub disk: DiskNumber,
+    /// The taxpayer that the disk was issued to.
+    pub taxpayer: TaxpayerNumber,
+    /// His name, as the disk writes it on every invoice.
+    pub taxpayer_name: String,
+    /// Licensed kinds. A kind that is not listed is unsupported.
+    pub kinds: Vec<InvoiceKind>,
+    /// The disk's clock, `yyyyMMddHHmmss`, where it tells.
+    pub clock: Option<String>,
+    /// Version text of the disk.
+    pub version: String,
+}
+
+/// The next pair of a kind and how many blank invoices are left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stock {
+    /// The pair that the next invoice will get.
+    pub current: NumberPair,
+    /// Blank invoices left over all segments of this kind, this one included.
+    pub remaining: u32,
+}
+
+/// Limits and dates of a kind. `None` means that the disk did not tell, never zero.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Limits {
+    /// 开票截止日期 `yyyyMMdd`: issuing stops after this day.
+    pub issue_deadline: Option<String>,
+    /// 报税起始, 报税终止 as the disk writes them.
+    pub period: Option<(String, String)>,
+    /// 单张限额.
+    pub invoice_limit: Option<Amount>,
+    /// 上传截止日: day of the month.
+    pub upload_day: Option<u8>,
+    /// 离线时长, hours.
+    pub offline_hours: Option<u32>,
+    /// 离线累计金额上限.
+    pub offline_amount: Option<Amount>,
+}
+
+/// What was issued while the disk had no network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfflineTotals {
+    /// Invoices that were not uploaded.
+    pub count: u32,
+    /// Time of the first of them, `yyyyMMddHHmmss`.
+    pub first: Option<String>,
+    /// Their sum with tax.
+    pub sum: Amount,
+}
+
+/// Everything that an issuing command needs. The remark that goes to the disk is [`IssueRequest::remark`], not the invoice's.
+#[derive(Debug, Clone, Copy)]
+pub struct IssueRequest<'a> {
+    /// Kind to issue.
+    pub kind: InvoiceKind,
+    /// The pair that the caller read just before and has journalled. Sent where the dialect can carry it.
+    pub expected: NumberPair,
+    /// Content, already checked against the disk's [`Capabilities`].
+    pub invoice: &'a Invoice,
+    /// The remark with our mark in it, exactly as it is to be printed and read back.
+    pub remark: &'a str,
+    /// Who issues, as the disk knows him.
+    pub seller: &'a Identity,
+}
+
+/// What the device signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// Code and number that the device gave.
+    pub pair: NumberPair,
+    /// Issued at, disk clock, `yyyyMMddHHmmss`.
+    pub issued_at: String,
+    /// 税控码 (skm); may be empty.
+    pub fiscal_code: String,
+    /// 签名; may be empty.
+    pub signature: String,
+}
+
+/// The three answers to an issuing command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssueAnswer {
+    /// OK. Clean only if the pair is the expected one; the caller compares.
+    Signed(Signed),
+    /// The command's last byte was not written, and the dialect guarantees that nothing runs before it. Not issued.
+    NotSent(DiskError),
+    /// Anything else: an error text, silence, a broken answer. Whatever the class, settle by reading.
+    InDoubt(DiskError),
+}
+
+/// What a void command came to. Like issuing: only a read proves it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VoidAnswer {
+    /// OK, with the time of voiding where the device tells.
+    Voided(Option<String>),
+    /// The command's last byte was not written.
+    NotSent(DiskError),
+    /// Anything else: read the target's status.
+    InDoubt(DiskError),
+}
+
+/// Status of a number that was consumed (fpzt).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberStatus {
+    /// 0: a positive invoice.
+    Positive,
+    /// 1: a red invoice.
+    Negative,
+    /// 2: voided blank.
+    BlankVoid,
+    /// 3: a positive invoice that was voided.
+    PositiveVoid,
+    /// 4: a red invoice that was voided.
+    NegativeVoid,
+}
+
+/// One line as the disk gives it back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FoundLine {
+    /// Item name.
+    pub name: String,
+    /// Price, as text of the device.
+    pub price: String,
+    /// Quantity, as text of the device.
+    pub quantity: String,
+    /// Net amount.
+    pub net: Amount,
+    /// Rate, as text of the device.
+    pub rate: String,
+    /// Tax.
+    pub tax: Amount,
+}
+
+/// An invoice read back from the disk.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FoundInvoice {
+    /// Its identity.
+    pub pair: NumberPair,
+    /// What became of the number.
+    pub status: NumberStatus,
+    /// Issued at, disk clock, `yyyyMMddHHmmss`; empty on voided blanks.
+    pub issued_at: String,
+    /// 税控码.
+    pub fiscal_code: String,
+    /// Buyer's name.
+    pub buyer_name: String,
+    /// Buyer's number as the disk keeps it (fifteen zeros for a person on ZC).
+    pub buyer_number: String,
+    /// Lines.
+    pub lines: Vec<FoundLine>,
+    /// Sum without tax.
+    pub net: Amount,
+    /// Sum of tax.
+    pub tax: Amount,
+    /// Net and tax.
+    pub gross: Amount,
+    /// Remark as it was stored, our mark in it if it is ours.
+    pub remark: String,
+    /// Operator.
+    pub clerk: String,
+    /// Voided at, where it was.
+    pub voided_at: Option<String>,
+    /// Signature; may be empty.
+    pub signature: String,
+}
+
+/// How a found invoice compares with what was sent, through the dialect's own normalisation (devices rewrite empty numbers,
+/// units, decimals).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Comparison {
+    /// Kind, buyer, lines, totals and remark are what was sent. Whether that is proof is for the caller (I10).
+    Equal,
+    /// These fields differ.
+    Different(Vec<&'static str>),
+}
+
+/// A tax disk behind a dialect and a transport. All calls block; each ends within the dialect's stated times.
+pub trait TaxDisk: Send {
+    /// What the disk can express. Fixed for the life of the value.
+    fn capabilities(&self) -> &Capabilities;
+
+    /// When nothing older can still run on the device.
+    fn fence(&self) -> Fence;
+
+    /// Name of the dialect, as in profiles (`zc`).
+    fn dialect(&self) -> &'static str;
+
+    /// Brings a line in doubt back to a known state: waits out the dialect's silence time, drops input, and needs a good
+    /// handshake. After an `Ok` on an [`Fence::Ordered`] line nothing that was sent before can still run.
+    ///
+    /// # Errors
+    /// The line does not answer as it should; the state stays in doubt.
+    fn resync(&mut self) -> Result<(), DiskError>;
+
+    /// A cheap round trip that changes nothing.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    fn handshake(&mut self) -> Result<(), DiskError>;
+
+    /// Who the disk is. Carries a password on some dialects: a `BadPassword` must stop every further call that does.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    fn identity(&mut self) -> Result<Identity, DiskError>;
+
+    /// The next pair of a kind, and what is left. `NoStock` here means that the last number was consumed.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    fn stock(&mut self, kind: InvoiceKind) -> Result<Stock, DiskError>;
+
+    /// Limits and dates of a kind.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    fn limits(&mut self, kind: InvoiceKind) -> Result<Limits, DiskError>;
+
+    /// Invoices that wait for upload.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    fn offline_totals(&mut self) -> Result<OfflineTotals, DiskError>;
+
+    /// Issues one invoice. The caller has journalled the expected pair before this call. Sends the command at most once.
+    fn issue(&mut self, request: &IssueRequest<'_>) -> IssueAnswer;
+
+    /// Reads one number. `Ok(None)` only if the device itself says that it has no such invoice; a failing query is an error.
+    ///
+    /// # Errors
+    /// As the device or the line says. An error is never "absent".
+    fn query(&mut self, kind: InvoiceKind, pair: NumberPair) -> Result<Option<FoundInvoice>, DiskError>;
+
+    /// Voids an issued invoice. Sends the command at most once.
+    fn void(&mut self, kind: InvoiceKind, pair: NumberPair, operator: &str) -> VoidAnswer;
+
+    /// Compares what was read with what was sent, field by field, as this dialect would have written it.
+    fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison;
+}

@@ -1,0 +1,13 @@
+//! Tax disk drivers.
+//!
+//! [`disk::TaxDisk`] is what the agent sees of a disk; [`dialects`] holds one folder per command language, [`transport`] the
+//! byte streams under them, [`actor`] the one thread that owns a disk. [`sim`] is the device side: a persistent simulated
+//! disk and, per dialect, what the device would answer.
+//!
+//! What this crate refuses to do: decide whether a job may be issued, retried or adopted. It says what the device said and
+//! what is certain about it; the agent's core decides.
+//!
+//! The driver side and `sim` are written from the same facts and share no code: neither may use the other.
+#![forbid(unsafe_code)]
+
+pub mod disk;

@@ -1,0 +1,198 @@
+//! Exact amounts, prices, quantities and rates. No binary floating point anywhere; one rounding rule: half away from zero
+//! at two decimals (invoice-rules.md, section 3).
+
+use std::fmt;
+use std::str::FromStr;
+
+use rust_decimal::{Decimal, RoundingStrategy};
+
+/// Not a number of the kind that is expected. The text is written for the person who sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct MoneyError(pub String);
+
+/// Yuan with exactly two decimals, kept in fen. At most 99,999,999,999.99 either way (the widest field of the dialects).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Amount(i64);
+
+impl Amount {
+    /// The largest amount, in fen.
+    pub const MAX_FEN: i64 = 9_999_999_999_999;
+    /// 0.00.
+    pub const ZERO: Amount = Amount(0);
+
+    /// An amount of so many fen; `None` beyond [`Self::MAX_FEN`].
+    pub fn from_fen(fen: i64) -> Option<Amount> {
+        (-Self::MAX_FEN..=Self::MAX_FEN).contains(&fen).then_some(Amount(fen))
+    }
+
+    /// The amount in fen.
+    pub fn fen(self) -> i64 {
+        self.0
+    }
+
+    /// The amount in yuan.
+    pub fn decimal(self) -> Decimal {
+        Decimal::new(self.0, 2)
+    }
+
+    /// Rounds half away from zero to two decimals; `None` when out of range.
+    pub fn round(value: Decimal) -> Option<Amount> {
+        let fen = value.round_dp_with_strategy(2, RoundingStrategy::MidpointAwayFromZero).checked_mul(Decimal::ONE_HUNDRED)?;
+        Amount::from_fen(i64::try_from(fen).ok()?)
+    }
+
+    /// Sum; `None` when out of range.
+    pub fn checked_add(self, other: Amount) -> Option<Amount> {
+        Amount::from_fen(self.0.checked_add(other.0)?)
+    }
+
+    /// Difference; `None` when out of range.
+    pub fn checked_sub(self, other: Amount) -> Option<Amount> {
+        Amount::from_fen(self.0.checked_sub(other.0)?)
+    }
+
+    /// The distance from zero.
+    pub fn abs(self) -> Amount {
+        Amount(self.0.abs())
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let fen = self.0.unsigned_abs();
+        f.pad(&format!("{sign}{}.{:02}", fen / 100, fen % 100))
+    }
+}
+
+/// Reads a plain decimal: optional minus, digits, optional point and digits. No exponent, no grouping, no plus.
+fn plain_decimal(text: &str, what: &str, max_decimals: u32) -> Result<Decimal, MoneyError> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+    let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    if !all_digits(whole) || !all_digits(fraction) || text.len() > 32 {
+        return Err(MoneyError(format!("{text:?} is not {what}: a plain decimal number is expected")));
+    }
+    let value = Decimal::from_str_exact(text).map_err(|_| MoneyError(format!("{text:?} is not {what}: too many digits")))?;
+    if value.normalize().scale() > max_decimals {
+        return Err(MoneyError(format!("{text:?} is not {what}: at most {max_decimals} decimals are allowed")));
+    }
+    Ok(value)
+}
+
+impl FromStr for Amount {
+    type Err = MoneyError;
+    fn from_str(text: &str) -> Result<Self, MoneyError> {
+        let value = plain_decimal(text, "an amount", 2)?;
+        Amount::round(value).ok_or_else(|| MoneyError(format!("{text:?} is not an amount: it is out of range")))
+    }
+}
+
+macro_rules! decimal_type {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $max_decimals:expr, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Decimal);
+
+        impl $name {
+            /// The most decimals that are kept.
+            pub const MAX_DECIMALS: u32 = $max_decimals;
+
+            /// A value in range with at most [`Self::MAX_DECIMALS`] decimals; `None` otherwise.
+            pub fn new(value: Decimal) -> Option<$name> {
+                let value = value.normalize();
+                let in_range: fn(Decimal) -> bool = $check;
+                (value.scale() <= $max_decimals && in_range(value)).then_some($name(value))
+            }
+
+            /// The exact value.
+            pub fn decimal(self) -> Decimal {
+                self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MoneyError;
+            fn from_str(text: &str) -> Result<Self, MoneyError> {
+                let value = plain_decimal(text, $what, $max_decimals)?;
+                $name::new(value).ok_or_else(|| MoneyError(format!("{text:?} is not {}: it is out of range", $what)))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(&self.0, f)
+            }
+        }
+    };
+}
+
+/// The largest price and quantity: 12 digits before the point (20 significant with 8 decimals; invoice-rules.md, section 3.4).
+fn fits_twelve_digits(value: Decimal) -> bool {
+    value.abs() < Decimal::from(1_000_000_000_000_i64)
+}
+
+decimal_type!(
+    /// 单价: yuan for one unit without tax, at most 8 decimals.
+    Price, "a price", 8, fits_twelve_digits
+);
+decimal_type!(
+    /// 数量: at most 8 decimals; negative only on red invoices.
+    Quantity, "a quantity", 8, fits_twelve_digits
+);
+decimal_type!(
+    /// 税率: a fraction from 0 to 1 (`0.13`), at most 4 decimals.
+    TaxRate, "a tax rate", 4, |value| value >= Decimal::ZERO && value <= Decimal::ONE
+);
+
+macro_rules! text_serde {
+    ($($name:ident),*) => {$(
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({self})", stringify!($name))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+text_serde!(Amount, Price, Quantity, TaxRate);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_exact_and_round_half_away_from_zero() {
+        assert_eq!("226".parse::<Amount>().unwrap().to_string(), "226.00");
+        assert_eq!("-0.05".parse::<Amount>().unwrap().fen(), -5);
+        assert_eq!(Amount::round(Decimal::new(450, 4)).unwrap().to_string(), "0.05");
+        assert_eq!(Amount::round(Decimal::new(-450, 4)).unwrap().to_string(), "-0.05");
+        for bad in ["1.001", "1e2", "", ".5", "5.", "+1", "1,000", "NaN", "100000000000.00", "--1"] {
+            assert!(bad.parse::<Amount>().is_err(), "{bad:?} was taken for an amount");
+        }
+    }
+
+    #[test]
+    fn rates_and_prices_are_bounded() {
+        assert_eq!("0.13".parse::<TaxRate>().unwrap().to_string(), "0.13");
+        assert_eq!("0.130".parse::<TaxRate>().unwrap().to_string(), "0.13");
+        assert!("1.01".parse::<TaxRate>().is_err());
+        assert!("-0.13".parse::<TaxRate>().is_err());
+        assert!("0.123456789".parse::<Price>().is_err());
+        assert!("1000000000000".parse::<Quantity>().is_err());
+    }
+}
