@@ -1,1 +1,705 @@
-//! Placeholder.
+//! Wire types of the broker's HTTP API, version 1.
+//!
+//! Text that a caller wrote stays text here: [`crate::rules`] parses it and names every breach at once with a JSON pointer.
+//! Money is written as decimal strings (`"226.00"`), never as JSON numbers. Fields that are not known are refused by the
+//! broker's edge (a misspelt field on a legal document is an error), not by these types: the agent link, which shares some of
+//! them, ignores what it does not know.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::capabilities::{Capabilities, Fence};
+use crate::class::DeviceClass;
+use crate::number::NumberPair;
+
+/// What a job asks of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// 开具.
+    #[default]
+    Issue,
+    /// 作废.
+    Void,
+    /// 红冲.
+    Red,
+}
+
+/// A person who waits comes before bulk work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// Somebody waits at a till.
+    Waiting,
+    /// Everything else.
+    #[default]
+    Bulk,
+}
+
+/// One job as a caller submits it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct JobSubmission {
+    /// Taxpayer number of the seller.
+    pub seller: String,
+    /// The caller's serial number: 1 to 20 letters and digits, unique per seller, for ever.
+    pub serial: String,
+    /// What to do; `issue` if left out.
+    #[serde(default)]
+    pub operation: Operation,
+    /// Invoice kind, three digits (`"025"`).
+    pub kind: String,
+    /// Organisation or terminal that issues.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue_point: Option<String>,
+    /// `waiting` before `bulk`.
+    #[serde(default)]
+    pub priority: Priority,
+    /// The invoice that a void or red job is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<PairBody>)]
+    pub original: Option<PairBody>,
+    /// Content; needed for `issue` and `red`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<InvoiceBody>,
+}
+
+/// Code and number as text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+pub struct PairBody {
+    /// 10 or 12 digits.
+    pub code: String,
+    /// 8 digits.
+    pub number: String,
+}
+
+impl From<NumberPair> for PairBody {
+    fn from(pair: NumberPair) -> PairBody {
+        PairBody { code: pair.code.to_string(), number: pair.number.to_string() }
+    }
+}
+
+/// Content of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct InvoiceBody {
+    /// Who receives it.
+    pub buyer: BuyerBody,
+    /// What was sold, a discount line directly after its line.
+    pub lines: Vec<LineBody>,
+    /// The sums.
+    pub totals: TotalsBody,
+    /// 备注.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub remark: String,
+    /// 开票人.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub clerk: String,
+    /// 收款人.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub payee: String,
+    /// 复核人.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reviewer: String,
+}
+
+/// Who receives an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct BuyerBody {
+    /// 名称.
+    pub name: String,
+    /// 纳税人识别号; left out for persons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taxpayer_number: Option<String>,
+    /// 地址、电话.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub address_phone: String,
+    /// 开户行及账号.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub bank_account: String,
+}
+
+/// One line of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct LineBody {
+    /// `normal`, `discounted` or `discount`; `normal` if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Item name.
+    pub name: String,
+    /// 商品编码.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub goods_code: Option<String>,
+    /// 规格型号.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub specification: String,
+    /// 单位.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub unit: String,
+    /// Decimal text; together with `price` or not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantity: Option<String>,
+    /// Decimal text, without tax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<String>,
+    /// Amount without tax, two decimals.
+    pub net: String,
+    /// Rate as a fraction: `"0.13"`.
+    pub rate: String,
+    /// Tax, two decimals.
+    pub tax: String,
+    /// `export`, `exempt`, `not_taxed` or `ordinary`, where the rate is zero.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_rate: Option<String>,
+    /// 扣除额 (差额征税).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deduction: Option<String>,
+}
+
+/// The sums of an invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct TotalsBody {
+    /// Without tax.
+    pub net: String,
+    /// Tax.
+    pub tax: String,
+    /// Net and tax.
+    pub gross: String,
+}
+
+/// Where a job is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JobState {
+    /// Waits for a disk.
+    Queued,
+    /// Handed to a disk; it may have issued.
+    Assigned,
+    /// The outcome is unknown; the disk must be read.
+    Unsettled,
+    /// A legal invoice exists.
+    Issued,
+    /// Proven not issued.
+    Failed,
+    /// Withdrawn before it was handed over, or proven not issued.
+    Cancelled,
+}
+
+impl JobState {
+    /// Nothing more happens by itself.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, JobState::Issued | JobState::Failed | JobState::Cancelled)
+    }
+}
+
+/// Why a queued job waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Waiting {
+    /// No disk of the seller has been seen that can issue this kind.
+    NoDisk,
+    /// The disk or its agent is away.
+    DiskOffline,
+    /// No blank invoice is left.
+    NoStock,
+    /// The disk is locked by the period rules.
+    Locked,
+    /// A limit of the disk is reached.
+    OverLimit,
+    /// A password must be set by a person at the disk's PC.
+    Password,
+    /// The disk reports a fault.
+    DiskFault,
+    /// Two agents claim the disk.
+    Contested,
+    /// The disk has an attempt that is not settled.
+    Settling,
+    /// Other jobs of this disk are before it.
+    Backlog,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The content.
+    Request,
+    /// The disk.
+    Disk,
+    /// A rule of the seller.
+    Policy,
+}
+
+/// The legal invoice of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IssuedInvoice {
+    /// Code, 10 or 12 digits.
+    pub code: String,
+    /// Number, 8 digits.
+    pub number: String,
+    /// Issued at, disk clock, `yyyyMMddHHmmss`.
+    pub issued_at: String,
+    /// 税控码.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fiscal_code: String,
+    /// 签名.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub signature: String,
+    /// Number of the disk that issued.
+    pub disk: String,
+}
+
+/// One hand-over of a job to a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptView {
+    /// Counts from 1.
+    pub attempt: u32,
+    /// Disk.
+    pub disk: String,
+    /// Agent that had the disk.
+    pub agent: String,
+    /// Fencing epoch under which the disk was owned.
+    pub epoch: u64,
+    /// Handed over at, RFC 3339.
+    pub assigned_at: String,
+    /// Work on the disk began at, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// Ended at, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// The pair that was journalled before the command.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<PairBody>,
+    /// `open`, `issued`, `not_issued`, `given_back` or `unsettled`.
+    pub result: String,
+    /// Class of the trouble, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<DeviceClass>,
+    /// What people read about it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+    /// Milliseconds that the disk's own commands took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_ms: Option<u64>,
+}
+
+/// A job as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobView {
+    /// Seller.
+    pub seller: String,
+    /// Serial number.
+    pub serial: String,
+    /// What it asks.
+    pub operation: Operation,
+    /// Invoice kind.
+    pub kind: String,
+    /// State.
+    pub state: JobState,
+    /// Grows with every event of the job; a smaller one is older.
+    pub revision: u64,
+    /// Counts the versions of the content, from 1.
+    pub version: u32,
+    /// Why it waits, while it is queued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// The agent of an assigned job is away.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agent_away: bool,
+    /// True in the answer to a submission that was known already.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+    /// The legal invoice, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued: Option<IssuedInvoice>,
+    /// What went wrong, on `failed` and `unsettled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<JobProblem>,
+    /// Content as it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<InvoiceBody>,
+    /// Our mark in the remark, if the seller has it on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Hand-overs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptView>,
+    /// Readings and late outcomes that were kept, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<EvidenceView>,
+    /// Accepted at, RFC 3339.
+    pub accepted_at: String,
+    /// Last changed at, RFC 3339.
+    pub changed_at: String,
+}
+
+/// What went wrong with a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobProblem {
+    /// Code of the catalogue.
+    pub code: String,
+    /// Whose fault.
+    pub fault: Fault,
+    /// Class of the device's error, if it came from there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<DeviceClass>,
+    /// What people read.
+    pub text: String,
+}
+
+/// Something that was read or reported about a job and is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceView {
+    /// Received at, RFC 3339.
+    pub at: String,
+    /// From which agent, or `administrator`.
+    pub from: String,
+    /// About which attempt.
+    pub attempt: u32,
+    /// What it is: `late_outcome`, `readings`, `settled_by_hand`.
+    pub what: String,
+    /// Content.
+    #[schema(value_type = Object)]
+    pub body: serde_json::Value,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobPage {
+    /// Jobs, newest first.
+    pub jobs: Vec<JobView>,
+    /// Give it back as `cursor` for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// One line of the answer to a batch, in the order of the lines sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BatchLine {
+    /// Line of the request, from 1.
+    pub line: u64,
+    /// HTTP status that this job would have had alone: 201, 200, 409, 422 …
+    pub status: u16,
+    /// The job, on 200 and 201.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobView>,
+    /// The problem, otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<crate::error::Problem>,
+}
+
+/// Ask for a re-issue.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ReissueRequest {
+    /// Why; kept in the ledger.
+    pub reason: String,
+    /// Other content; allowed only when the job is proven not issued.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<InvoiceBody>,
+}
+
+/// What a re-issue did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReissueOutcome {
+    /// Proven not issued; queued again.
+    Requeued,
+    /// The invoice exists; here it is. Nothing was done.
+    AlreadyIssued,
+    /// It is queued or handed over. Nothing was done.
+    InProgress,
+    /// Unknown; the disk is being asked. Nothing was issued.
+    Unsettled,
+}
+
+/// Answer to a re-issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReissueAnswer {
+    /// What was done.
+    pub outcome: ReissueOutcome,
+    /// The job now.
+    pub job: JobView,
+}
+
+/// Withdraw a job.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct CancelRequest {
+    /// Why; kept in the ledger.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// An administrator's decision on an unsettled job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SettleRequest {
+    /// `issued` or `not_issued`.
+    pub decision: SettleDecision,
+    /// The pair that was issued; needed for `issued`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pair: Option<PairBody>,
+    /// First reading: the disk's current pair, as seen.
+    pub current: PairBody,
+    /// Second reading: what the disk says about the expected pair.
+    pub expected: SettleReading,
+    /// Why; kept in the ledger.
+    pub reason: String,
+    /// Revision of the job that the administrator looked at.
+    pub revision: u64,
+}
+
+/// What an administrator decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SettleDecision {
+    /// The invoice exists.
+    Issued,
+    /// It does not.
+    NotIssued,
+}
+
+/// What the disk says about a pair, as a person read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SettleReading {
+    /// The number is there and it is this job's.
+    PresentOurs,
+    /// The number is there and it is somebody else's.
+    PresentForeign,
+    /// The disk has no such invoice.
+    Absent,
+}
+
+/// A seller.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SellerBody {
+    /// Name.
+    pub name: String,
+    /// What happens to a job when a disk is in trouble.
+    #[serde(default)]
+    pub disk_trouble: DiskTrouble,
+    /// Our mark in the remark; on unless switched off.
+    #[serde(default = "yes")]
+    pub mark: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Policy on disk trouble that is proven not to have issued.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskTrouble {
+    /// The job waits.
+    #[default]
+    Wait,
+    /// The job fails at once.
+    Fail,
+}
+
+/// An issue point of a seller.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct IssuePointBody {
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
+    /// Disks that may issue for it; empty: every disk of the seller.
+    #[serde(default)]
+    pub disks: Vec<String>,
+}
+
+/// To whom a disk belongs, over what it says itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct DiskAssignment {
+    /// Seller whose jobs the disk takes; must equal the taxpayer number inside the disk.
+    pub seller: String,
+    /// Jobs are dispatched to it.
+    #[serde(default = "yes")]
+    pub enabled: bool,
+}
+
+/// Stock of one kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StockView {
+    /// Kind.
+    pub kind: String,
+    /// Next pair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current: Option<PairBody>,
+    /// Blank invoices left.
+    pub remaining: u32,
+    /// Single-invoice limit, where the disk tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice_limit: Option<String>,
+    /// Issuing stops after this day, `yyyyMMdd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issue_deadline: Option<String>,
+}
+
+/// What an agent says of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskReport {
+    /// The number inside.
+    pub disk: String,
+    /// Taxpayer number inside.
+    pub taxpayer: String,
+    /// Name inside.
+    pub taxpayer_name: String,
+    /// Licensed kinds.
+    pub kinds: Vec<String>,
+    /// What it can express.
+    pub capabilities: Capabilities,
+    /// When nothing older can run on it.
+    pub fence: Fence,
+    /// Dialect.
+    pub dialect: String,
+    /// Port, for people.
+    pub port: String,
+    /// Ready, or why not.
+    pub health: DiskHealth,
+    /// Stock per kind.
+    pub stock: Vec<StockView>,
+    /// Disk clock, `yyyyMMddHHmmss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<String>,
+}
+
+/// Can a disk issue?
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskHealth {
+    /// It can.
+    pub ready: bool,
+    /// Class of the trouble, if not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<DeviceClass>,
+    /// What people read.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub text: String,
+}
+
+/// A disk as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DiskView {
+    /// What the agent said last.
+    pub report: DiskReport,
+    /// Agent that owns it, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// Fencing epoch; only grows.
+    pub epoch: u64,
+    /// A round trip to the disk is known to work now.
+    pub online: bool,
+    /// Agents that claim it, when there is more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claimants: Vec<String>,
+    /// Jobs that wait for it.
+    pub backlog: u64,
+    /// Attempts on it that are open or unsettled.
+    pub open_attempts: u64,
+    /// Jobs are dispatched to it.
+    pub enabled: bool,
+    /// Last report, RFC 3339.
+    pub seen_at: String,
+}
+
+/// An agent as the API shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AgentView {
+    /// Its id.
+    pub agent: String,
+    /// What people call the PC.
+    pub name: String,
+    /// A link is up.
+    pub online: bool,
+    /// Version of its program.
+    #[serde(default)]
+    pub version: String,
+    /// Disks that it owns.
+    pub disks: Vec<String>,
+    /// Enrolled at, RFC 3339.
+    pub enrolled_at: String,
+    /// Last heard, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<String>,
+    /// Revoked: its key opens no link.
+    #[serde(default)]
+    pub revoked: bool,
+    /// What an administrator should know: a journal that went back, a clone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+}
+
+/// Make an enrolment code.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct EnrollmentRequest {
+    /// What people call the PC.
+    pub name: String,
+    /// How long the code is good, seconds; 3600 if left out, at most 7 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_s: Option<u64>,
+}
+
+/// A single-use enrolment code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrollmentCode {
+    /// Shown once.
+    pub code: String,
+    /// RFC 3339.
+    pub expires_at: String,
+}
+
+/// What an agent sends to enrol: `POST /v1/agents/enroll`, no API key; the code is the permission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrollBody {
+    /// The single-use code.
+    pub code: String,
+    /// Ed25519 public key, base64.
+    pub public_key: String,
+    /// Version of the agent's program.
+    pub version: String,
+}
+
+/// Answer to an enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrolledBody {
+    /// The agent's id from now on.
+    pub agent: String,
+    /// Id of the broker's ledger.
+    pub ledger: String,
+}
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Submit, read, re-issue and cancel jobs.
+    Platform,
+    /// Everything.
+    Admin,
+}
+
+/// Make an API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyRequest {
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Sellers it is limited to; empty: all.
+    #[serde(default)]
+    pub sellers: Vec<String>,
+    /// How long it is good, seconds; for ever if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_s: Option<u64>,
+}
+
+/// A new API key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewKey {
+    /// Public half, for lists and logs.
+    pub id: String,
+    /// The key itself, shown once: `Authorization: Bearer …`.
+    pub key: String,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}

@@ -1,1 +1,88 @@
-//! Placeholder.
+//! Problem documents (RFC 9457) and the catalogue of their codes: one table, rendered into the documentation.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Does a legal invoice exist for what was asked?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Issued {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+    /// Not known; do not take a new serial number.
+    Unknown,
+}
+
+/// Is it safe to send the same request again?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// Any time, with the same serial number.
+    Safe,
+    /// After what the detail names was done.
+    After,
+    /// It will never be taken.
+    Never,
+}
+
+/// Who can do something about it?
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The program that called.
+    Caller,
+    /// The merchant.
+    Merchant,
+    /// Who runs broker or agent.
+    Administrator,
+    /// The tax office.
+    TaxOffice,
+}
+
+/// One broken rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Breach {
+    /// Code of the rule.
+    pub code: String,
+    /// JSON pointer into the submission (`/invoice/lines/0/name`).
+    pub pointer: String,
+    /// For people: what is wrong and what would be right.
+    pub detail: String,
+}
+
+/// A field that differs between what is known and what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Difference {
+    /// JSON pointer into the submission.
+    pub pointer: String,
+}
+
+/// A problem document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// `urn:taxdisk:problem:CODE`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Short text of the code.
+    pub title: String,
+    /// HTTP status.
+    pub status: u16,
+    /// What happened here.
+    pub detail: String,
+    /// Code of the catalogue.
+    pub code: String,
+    /// Does an invoice exist?
+    pub issued: Issued,
+    /// May it be sent again?
+    pub retry: Retry,
+    /// Who can help?
+    pub who: Who,
+    /// All broken rules, on 422.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub breaches: Vec<Breach>,
+    /// All differing fields, on 409.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+}

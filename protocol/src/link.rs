@@ -1,1 +1,391 @@
-//! Placeholder.
+//! Frames of the agent link, WebSocket subprotocol `taxdisk.v1`: one JSON object a text frame, tagged by `type`.
+//!
+//! Order at a join: agent `hello` → broker `challenge` → agent `proof` → broker `welcome`. Then the agent reports its
+//! `disks`; for each the broker answers `grant` (the agent owns it, under this epoch) or `deny` (somebody else does, or two
+//! claim it: nobody issues). Work follows: `assign`, `recall`, `settle` one way; `started`, `outcome`, `accounted`,
+//! `disks` the other.
+//!
+//! Unknown fields are ignored; an unknown `type` is answered by `unsupported`. Frames that carry an `id` are durable at
+//! their sender until an `ack` names the id; they may arrive twice or late. An `assign` is durable at the broker until
+//! `outcome`, and is repeated as an open attempt in every `grant` of its disk: the agent answers from its index.
+//!
+//! Versions: 1 — first.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{DiskReport, InvoiceBody, Operation};
+use crate::class::DeviceClass;
+use crate::ids::{AgentId, DiskNumber, JobKey};
+use crate::kind::InvoiceKind;
+use crate::number::NumberPair;
+
+/// The subprotocol that both sides name at the upgrade.
+pub const SUBPROTOCOL: &str = "taxdisk.v1";
+/// Path of the link on the broker.
+pub const LINK_PATH: &str = "/v1/agents/link";
+/// The longest frame either side accepts, bytes: an invoice of 100 lines is under 64 KiB, a grant repeats at most a few.
+pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
+/// Ping interval on both sides, seconds.
+pub const PING_S: u64 = 20;
+/// Silence after which a link is dead on both sides, seconds.
+pub const SILENCE_S: u64 = 60;
+/// An agent begins a job only while it has heard from the broker within this time, seconds. Shorter than [`SILENCE_S`], after
+/// which the broker may give the disk to another claimant: so a cut-off agent stops beginning before its disk can move.
+pub const BEGIN_LEASE_S: u64 = 45;
+
+/// One attempt of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct AttemptRef {
+    /// Job.
+    #[serde(flatten)]
+    pub key: JobKey,
+    /// Counts from 1.
+    pub attempt: u32,
+}
+
+impl std::fmt::Display for AttemptRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}#{}", self.key, self.attempt)
+    }
+}
+
+/// Everything that a disk needs to know of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Assignment {
+    /// Which attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptRef,
+    /// Rises by one with every assignment to this disk, for ever, over all agents and epochs.
+    pub sequence: u64,
+    /// What to do.
+    pub operation: Operation,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Content, as the broker accepted and checked it.
+    pub invoice: InvoiceBody,
+    /// Hash over the canonical form of the content, hex.
+    pub content_hash: String,
+    /// Our mark, which the agent puts at the end of the remark; absent where the seller has it off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+}
+
+/// The last number of a kind of which the broker knows whose it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounted {
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Last accounted pair.
+    pub last: NumberPair,
+}
+
+/// Whose a number is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// This attempt's.
+    Ours(AttemptRef),
+    /// Another program's, or older than us.
+    Foreign,
+}
+
+/// One number that was read and entered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NumberEntry {
+    /// Code and number.
+    pub pair: NumberPair,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Status as the disk gave it (`positive`, `blank_void` …).
+    pub status: String,
+    /// Hash over what was read, hex.
+    pub digest: String,
+}
+
+/// One reading of the disk, kept as evidence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "read", rename_all = "snake_case")]
+pub enum Reading {
+    /// The current pair; `None`: no stock.
+    Current {
+        /// Kind.
+        kind: InvoiceKind,
+        /// Next pair.
+        pair: Option<NumberPair>,
+        /// Blank invoices left.
+        remaining: Option<u32>,
+        /// RFC 3339, clock of the PC.
+        at: String,
+    },
+    /// A query of one number.
+    Query {
+        /// Which.
+        pair: NumberPair,
+        /// What the disk said.
+        found: QueryResult,
+        /// RFC 3339, clock of the PC.
+        at: String,
+    },
+}
+
+/// What a query of one number said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryResult {
+    /// The disk says that it has no such invoice.
+    Absent,
+    /// It is there.
+    Present {
+        /// Fields of the content that differ from what was sent; empty: equal.
+        different: Vec<String>,
+        /// The mark in its remark, if there is one.
+        mark: Option<String>,
+        /// Status.
+        status: String,
+        /// Gross amount, for people.
+        gross: String,
+        /// Buyer, for people.
+        buyer: String,
+    },
+    /// The query failed: this proves nothing.
+    Failed {
+        /// Class.
+        class: DeviceClass,
+        /// Text.
+        text: String,
+    },
+}
+
+/// How an attempt ended, as far as the agent can prove.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum AttemptResult {
+    /// A legal invoice exists.
+    Issued {
+        /// Its pair.
+        pair: NumberPair,
+        /// Disk clock, `yyyyMMddHHmmss`.
+        issued_at: String,
+        /// 税控码.
+        fiscal_code: String,
+        /// 签名.
+        signature: String,
+        /// Found by reading, not by a clean answer.
+        settled: bool,
+    },
+    /// Proven: no invoice exists.
+    NotIssued {
+        /// Class of the trouble.
+        class: DeviceClass,
+        /// The device's code, if it gave one.
+        code: Option<String>,
+        /// Text for people.
+        text: String,
+    },
+    /// The attempt was never begun; nothing was written to the disk for it.
+    GivenBack {
+        /// Why.
+        text: String,
+    },
+    /// Unknown; the disk must be read again, or a person must decide.
+    Unsettled {
+        /// Class of the trouble.
+        class: DeviceClass,
+        /// Why it cannot be decided.
+        text: String,
+    },
+}
+
+/// Head of the agent's journal, by which a lost, rolled-back or cloned one is noticed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalHead {
+    /// Random id, made with the journal.
+    pub id: String,
+    /// Rises with every durable record.
+    pub sequence: u64,
+}
+
+/// What an agent says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AgentFrame {
+    /// First frame.
+    Hello {
+        /// Who.
+        agent: AgentId,
+        /// Version of the program.
+        version: String,
+        /// Link versions that it speaks.
+        protocol: Vec<u32>,
+        /// Journal.
+        journal: JournalHead,
+        /// Rises by one with every join, durable before it is sent: two copies of one agent show as one that went back.
+        join: u64,
+    },
+    /// Signature over [`proof_message`], base64.
+    Proof {
+        /// Ed25519.
+        signature: String,
+    },
+    /// All disks that answer now. A disk that is missing here is away.
+    Disks {
+        /// Each.
+        disks: Vec<DiskReport>,
+    },
+    /// Intent is durable; the command is about to be written.
+    Started {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch under which it began.
+        epoch: u64,
+        /// Which.
+        attempt: AttemptRef,
+        /// The journalled pair.
+        expected: NumberPair,
+    },
+    /// How an attempt ended. Sent again until acknowledged.
+    Outcome {
+        /// Id for the `ack`.
+        id: String,
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch of the assignment.
+        epoch: u64,
+        /// Sequence of the assignment.
+        sequence: u64,
+        /// Which.
+        attempt: AttemptRef,
+        /// The journalled pair, if it came so far.
+        expected: Option<NumberPair>,
+        /// How.
+        outcome: AttemptResult,
+        /// Readings that led to it.
+        readings: Vec<Reading>,
+        /// Milliseconds of the disk's own commands for this attempt.
+        disk_ms: u64,
+    },
+    /// Numbers that were read and entered. Sent again until acknowledged.
+    Accounted {
+        /// Id for the `ack`.
+        id: String,
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// Kind.
+        kind: InvoiceKind,
+        /// Entries in the order of the numbers.
+        entries: Vec<NumberEntry>,
+        /// The last accounted pair after them.
+        last: NumberPair,
+        /// What a person should know, if anything is odd.
+        note: Option<String>,
+    },
+    /// This type is not known here.
+    Unsupported {
+        /// The type.
+        of: String,
+    },
+    /// The agent leaves on purpose. Nothing is begun after it.
+    Goodbye,
+}
+
+/// What a broker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum BrokerFrame {
+    /// Answer to `hello`.
+    Challenge {
+        /// Random, base64, 32 bytes.
+        nonce: String,
+        /// Id of the ledger.
+        ledger: String,
+    },
+    /// The proof is good.
+    Welcome {
+        /// Link version that both speak.
+        protocol: u32,
+        /// Highest journal sequence of this journal id that the broker has heard of; larger than the agent's own: it went back.
+        journal_known: Option<u64>,
+    },
+    /// The agent owns the disk.
+    Grant {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch; only grows.
+        epoch: u64,
+        /// What the broker knows as accounted, per kind.
+        accounted: Vec<Accounted>,
+        /// Attempts on this disk that have no outcome at the broker, of any epoch. Each is answered by an `outcome`.
+        open: Vec<OpenAttempt>,
+    },
+    /// The agent must not issue on this disk.
+    Deny {
+        /// Disk.
+        disk: DiskNumber,
+        /// For people.
+        reason: String,
+    },
+    /// Do this.
+    Assign {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch under which it is assigned.
+        epoch: u64,
+        /// What.
+        assignment: Assignment,
+    },
+    /// Give it back if it has not begun; the `outcome` says.
+    Recall {
+        /// Disk.
+        disk: DiskNumber,
+        /// Which.
+        attempt: AttemptRef,
+    },
+    /// Read the disk and say what became of this attempt. Never sends an issuing command.
+    Settle {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// What.
+        open: OpenAttempt,
+    },
+    /// These are durable at the broker.
+    Ack {
+        /// Ids.
+        ids: Vec<String>,
+    },
+    /// This type is not known here.
+    Unsupported {
+        /// The type.
+        of: String,
+    },
+    /// The link ends. `code` is of the error catalogue.
+    Refused {
+        /// Code.
+        code: String,
+        /// For people.
+        reason: String,
+    },
+}
+
+/// An attempt whose outcome the broker does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenAttempt {
+    /// What was assigned.
+    pub assignment: Assignment,
+    /// Under which epoch.
+    pub epoch: u64,
+    /// To which agent.
+    pub agent: AgentId,
+    /// The journalled pair, where the broker has heard of it.
+    pub expected: Option<NumberPair>,
+    /// A pair that a late outcome named: read it too.
+    pub named: Option<NumberPair>,
+}
+
+/// The bytes that an agent signs to prove its key. Bound to ledger, agent and join, so that it can be used nowhere else.
+pub fn proof_message(ledger: &str, agent: &AgentId, join: u64, nonce: &str) -> Vec<u8> {
+    format!("taxdisk link v1\n{ledger}\n{agent}\n{join}\n{nonce}").into_bytes()
+}
