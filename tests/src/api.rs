@@ -1,0 +1,134 @@
+//! A caller of the broker's HTTP API, as a platform would write one.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use taxdisk_protocol::api::{BatchLine, JobPage, JobView};
+
+/// A caller with a key.
+#[derive(Clone)]
+pub struct Api {
+    agent: ureq::Agent,
+    pub url: String,
+    pub key: String,
+}
+
+/// Status and JSON body of an answer.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: u16,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or("")
+    }
+
+    pub fn job(&self) -> JobView {
+        serde_json::from_value(self.body.clone()).unwrap_or_else(|error| panic!("not a job: {error}: {self:?}"))
+    }
+}
+
+impl Api {
+    pub fn new(url: &str, key: &str) -> Api {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(90)))
+            .max_idle_connections_per_host(16)
+            .build();
+        Api { agent: config.into(), url: url.to_owned(), key: key.to_owned() }
+    }
+
+    /// The same broker with another key.
+    pub fn with_key(&self, key: &str) -> Api {
+        Api { key: key.to_owned(), ..self.clone() }
+    }
+
+    /// GET; `Err` only if no answer came.
+    pub fn try_get(&self, path: &str) -> Result<Answer, String> {
+        let answer = self.agent.get(format!("{}{path}", self.url)).header("authorization", format!("Bearer {}", self.key)).call();
+        finish(answer)
+    }
+
+    /// Sends a body; `Err` only if no answer came.
+    pub fn try_send(&self, method: &str, path: &str, content_type: &str, body: &[u8]) -> Result<Answer, String> {
+        let url = format!("{}{path}", self.url);
+        let request = match method {
+            "PUT" => self.agent.put(url),
+            _ => self.agent.post(url),
+        };
+        finish(request.header("authorization", format!("Bearer {}", self.key)).header("content-type", content_type).send(body))
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Answer {
+        let body = serde_json::to_vec(body).unwrap();
+        self.try_send("POST", path, "application/json", &body).unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    pub fn put(&self, path: &str, body: &Value) -> Answer {
+        let body = serde_json::to_vec(body).unwrap();
+        self.try_send("PUT", path, "application/json", &body).unwrap_or_else(|error| panic!("PUT {path}: {error}"))
+    }
+
+    pub fn submit(&self, job: &Value) -> Answer {
+        self.post("/v1/jobs", job)
+    }
+
+    /// Submits many at once; the answers in order.
+    pub fn batch(&self, jobs: &[Value]) -> Result<Vec<BatchLine>, String> {
+        let body: String = jobs.iter().map(|job| format!("{job}\n")).collect();
+        let request = self
+            .agent
+            .post(format!("{}/v1/jobs:batch", self.url))
+            .header("authorization", format!("Bearer {}", self.key))
+            .header("content-type", "application/x-ndjson");
+        let mut answer = request.send(body.as_bytes()).map_err(|error| error.to_string())?;
+        let status = answer.status().as_u16();
+        let text = answer.body_mut().with_config().limit(256 << 20).read_to_string().map_err(|error| error.to_string())?;
+        if status != 200 {
+            return Err(format!("{status}: {text}"));
+        }
+        text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))).collect()
+    }
+
+    pub fn try_job(&self, seller: &str, serial: &str) -> Result<JobView, String> {
+        let answer = self.try_get(&format!("/v1/jobs/{seller}/{serial}"))?;
+        if answer.status != 200 {
+            return Err(format!("{answer:?}"));
+        }
+        Ok(answer.job())
+    }
+
+    pub fn job(&self, seller: &str, serial: &str) -> JobView {
+        self.try_job(seller, serial).unwrap()
+    }
+
+    /// Every job of a seller.
+    pub fn try_jobs(&self, seller: &str) -> Result<Vec<JobView>, String> {
+        let mut jobs = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let answer = self.try_get(&format!("/v1/jobs?seller={seller}&limit=200{cursor}"))?;
+            let page: JobPage =
+                serde_json::from_value(answer.body.clone()).map_err(|error| format!("not a page: {error}: {answer:?}"))?;
+            jobs.extend(page.jobs);
+            match page.cursor {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return Ok(jobs),
+            }
+        }
+    }
+}
+
+fn finish(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {
+    let mut answer = answer.map_err(|error| error.to_string())?;
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().with_config().limit(64 << 20).read_to_string().map_err(|error| error.to_string())?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status, body })
+}
