@@ -25,8 +25,11 @@ pub fn wait_for<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> R
 }
 
 /// The workspace's binary of this name, built beside the tests. The tests never build: `cargo xtask test` does, with the fault
-/// points switched on.
+/// points switched on. `TAXDISK_TEST_BINARIES` names another folder (release builds, for benchmarks).
 pub fn binary(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("TAXDISK_TEST_BINARIES") {
+        return PathBuf::from(folder).join(name);
+    }
     let mut folder = std::env::current_exe().expect("a test knows its own path");
     folder.pop();
     if folder.ends_with("deps") {

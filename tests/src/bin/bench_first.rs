@@ -1,0 +1,141 @@
+//! `cargo xtask bench first`: size and speed of the whole path, with the binaries that `TAXDISK_TEST_BINARIES` names.
+//!
+//! Prints what was measured beside the aim; judges nothing by tight times. Medians over one run.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, clippy::float_arithmetic)]
+
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use taxdisk_protocol::api::JobView;
+use taxdisk_tests::jobs::SELLER;
+use taxdisk_tests::process::{PATIENCE, binary};
+use taxdisk_tests::rig::{AgentRig, Rig};
+use taxdisk_tests::{jobs, oracle};
+
+/// Durable writes that follow one another between a submission and its readable result: accept and hand-over (broker), intent
+/// (agent), outcome (agent), outcome (broker).
+const SERIAL_WRITES: u32 = 4;
+
+fn median(values: &mut [Duration]) -> Duration {
+    values.sort();
+    values[values.len() / 2]
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn fdatasync_median(folder: &Path) -> Duration {
+    let mut file = std::fs::File::create(folder.join("probe")).unwrap();
+    let mut times: Vec<Duration> = (0..200)
+        .map(|_| {
+            file.write_all(&[7; 512]).unwrap();
+            let start = Instant::now();
+            file.sync_data().unwrap();
+            start.elapsed()
+        })
+        .collect();
+    median(&mut times)
+}
+
+/// Resident kilobytes.
+fn resident_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+/// Voluntary switches of all threads: each is a wake-up.
+fn switches(pid: u32) -> u64 {
+    std::fs::read_dir(format!("/proc/{pid}/task"))
+        .unwrap()
+        .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok())
+        .filter_map(|status| {
+            let line = status.lines().find(|line| line.starts_with("voluntary_ctxt_switches:"))?.to_owned();
+            line.split_whitespace().nth(1)?.parse::<u64>().ok()
+        })
+        .sum()
+}
+
+fn one_by_one(rig: &Rig, prefix: &str, count: u32) -> Vec<Duration> {
+    (0..count)
+        .map(|index| {
+            let serial = format!("{prefix}{index}");
+            let start = Instant::now();
+            assert_eq!(rig.api.submit(&jobs::toll(&serial)).status, 201);
+            let answer = rig.api.get(&format!("/v1/jobs/{SELLER}/{serial}?wait=30s"));
+            assert!(answer.job().issued.is_some(), "{answer:?}");
+            start.elapsed()
+        })
+        .collect()
+}
+
+fn main() {
+    let mut report = serde_json::Map::new();
+    for name in ["taxdisk-agent", "taxdisk-broker", "taxdisk"] {
+        let size = std::fs::metadata(binary(name)).unwrap().len() as f64 / 1e6;
+        println!("{name:<16} {size:6.1} MB stripped (aim: at most 20)");
+        report.insert(format!("{name}_mb"), json!(size));
+    }
+
+    let rig = Rig::new();
+    let disk = rig.disk("fast", |_| ());
+    let mut agent = AgentRig::enroll(&rig, "bench", &[&disk.port], "");
+    agent.start(None);
+    rig.wait_online(&disk.number);
+    let sync = fdatasync_median(rig.path());
+    let _ = one_by_one(&rig, "W", 20);
+    let mut times = one_by_one(&rig, "T", 200);
+    let p50 = median(&mut times);
+    let overhead = p50.saturating_sub(sync * SERIAL_WRITES);
+    println!(
+        "whole path      {:6.2} ms p50; {SERIAL_WRITES} durable writes of {:.2} ms; the rest {:.2} ms (aim: at most 5)",
+        ms(p50),
+        ms(sync),
+        ms(overhead)
+    );
+    report.insert("path_p50_ms".into(), json!(ms(p50)));
+    report.insert("fdatasync_ms".into(), json!(ms(sync)));
+    report.insert("overhead_ms".into(), json!(ms(overhead)));
+
+    let pid = agent.running.as_ref().unwrap().pid();
+    let before = switches(pid);
+    // Three heartbeat intervals of nothing to do.
+    std::thread::sleep(Duration::from_secs(60));
+    let woken = switches(pid) - before;
+    let rss = resident_kb(pid);
+    println!("agent idle      {:6.1} MiB resident (aim: at most 20), {woken} wake-ups of all threads in 60 s", rss as f64 / 1024.0);
+    report.insert("agent_rss_mib".into(), json!(rss as f64 / 1024.0));
+    report.insert("agent_wakeups_60s".into(), json!(woken));
+
+    let rig = Rig::new();
+    let disk = rig.disk("slow", |config| config.issue_time_ms = 500);
+    let mut agent = AgentRig::enroll(&rig, "bench", &[&disk.port], "");
+    agent.start(None);
+    rig.wait_online(&disk.number);
+    let count = 40;
+    let batch: Vec<_> = (0..count).map(|index| jobs::toll(&format!("F{index}"))).collect();
+    let answers = rig.api.batch(&batch).unwrap();
+    assert!(answers.iter().all(|line| line.status == 201));
+    let done: Vec<JobView> = oracle::wait_done(&rig.api, count, PATIENCE);
+    let stamp = |text: &Option<String>| -> jiff::Timestamp { text.as_ref().unwrap().parse().unwrap() };
+    let mut spans: Vec<_> = done
+        .iter()
+        .map(|job| {
+            let attempt = job.attempts.last().unwrap();
+            (stamp(&attempt.started_at), stamp(&attempt.ended_at), attempt.disk_ms.unwrap())
+        })
+        .collect();
+    spans.sort();
+    // The first and last job have no neighbour on one side: what is between the first end and the last end is a full queue.
+    let wall = spans.last().unwrap().1.duration_since(spans[0].1).as_millis() as f64;
+    let busy: u64 = spans[1..].iter().map(|span| span.2).sum();
+    let share = busy as f64 / wall * 100.0;
+    println!("0.5 s disk      {share:6.1} % busy with a full queue of {count} (aim: at least 98)");
+    report.insert("busy_percent".into(), json!(share));
+    oracle::check(&done, &[&disk]);
+    println!("{}", serde_json::Value::Object(report));
+}

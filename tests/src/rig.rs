@@ -1,0 +1,314 @@
+//! One broker, simulated disks behind real pseudo-terminals, and agents, all in one temporary folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use taxdisk_drivers::sim::config::{Segment, SimConfig};
+use taxdisk_drivers::sim::faults::Fault;
+use taxdisk_drivers::sim::ledger::{Ledger, LedgerEntry};
+use taxdisk_drivers::sim::{SimHandle, SimOptions, serve};
+use taxdisk_protocol::api::{AgentView, DiskView};
+use taxdisk_protocol::kind::InvoiceKind;
+
+use crate::api::Api;
+use crate::jobs::SELLER;
+use crate::process::{PATIENCE, Running, binary, wait_for};
+
+/// Everything that a test plays with.
+pub struct Rig {
+    pub broker: BrokerRig,
+    pub api: Api,
+    dir: tempfile::TempDir,
+}
+
+impl Rig {
+    /// A broker with the tests' seller.
+    pub fn new() -> Rig {
+        Rig::with_broker_config("")
+    }
+
+    /// A broker with more lines of configuration.
+    pub fn with_broker_config(config: &str) -> Rig {
+        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
+        let broker = BrokerRig::start(dir.path(), config);
+        let api = Api::new(&broker.url, &broker.admin_key());
+        let rig = Rig { broker, api, dir };
+        let answer = rig.api.put(&format!("/v1/sellers/{SELLER}"), &json!({"name": "示例商贸有限公司"}));
+        assert!(answer.status < 300, "{answer:?}");
+        rig
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// A simulated disk at `port`, with the stock of 900,000 numbers unless `config` says otherwise.
+    pub fn disk(&self, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
+        SimRig::start(self.dir.path(), name, change)
+    }
+
+    /// An enrolled agent that knows the disk at `port`. Not started.
+    pub fn agent(&self, name: &str, ports: &[&Path]) -> AgentRig {
+        AgentRig::enroll(self, name, ports, "")
+    }
+
+    pub fn disks(&self) -> Vec<DiskView> {
+        let answer = self.api.get("/v1/disks");
+        list(&answer.body, "disks")
+    }
+
+    pub fn agents(&self) -> Vec<AgentView> {
+        let answer = self.api.get("/v1/agents");
+        list(&answer.body, "agents")
+    }
+
+    /// Waits until the broker says that the disk can be used.
+    pub fn wait_online(&self, disk: &str) {
+        wait_for(&format!("disk {disk} on line"), PATIENCE, || {
+            let disks = self.disks();
+            let found = disks.iter().find(|view| view.report.disk == disk);
+            match found {
+                Some(view) if view.online && view.report.health.ready => Ok(()),
+                other => Err(format!("{other:?}")),
+            }
+        });
+    }
+}
+
+impl Default for Rig {
+    fn default() -> Self {
+        Rig::new()
+    }
+}
+
+fn list<T: serde::de::DeserializeOwned>(body: &Value, field: &str) -> Vec<T> {
+    let rows = if body.is_array() { body.clone() } else { body[field].clone() };
+    serde_json::from_value(rows).unwrap_or_else(|error| panic!("not a list: {error}: {body}"))
+}
+
+/// The broker's process.
+pub struct BrokerRig {
+    pub running: Running,
+    pub url: String,
+    dir: PathBuf,
+    point: Option<String>,
+}
+
+impl BrokerRig {
+    fn start(dir: &Path, config: &str) -> BrokerRig {
+        let dir = dir.join("broker");
+        std::fs::create_dir_all(&dir).expect("folder");
+        let store = dir.join("ledger.db");
+        let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n{config}", store.display());
+        std::fs::write(dir.join("broker.toml"), text).expect("configuration");
+        let running = Self::spawn(&dir, None, None);
+        let mut broker = BrokerRig { running, url: String::new(), dir, point: None };
+        broker.url = broker.wait_ready();
+        broker
+    }
+
+    fn spawn(dir: &Path, address: Option<&str>, point: Option<&str>) -> Running {
+        let _ = std::fs::remove_file(dir.join("ready.json"));
+        let mut command = Command::new(binary("taxdisk-broker"));
+        command.arg("serve").arg("--config").arg(dir.join("broker.toml"));
+        command.arg("--ready-file").arg(dir.join("ready.json"));
+        command.arg("--bootstrap-key-file").arg(dir.join("admin.key"));
+        command.args(["--listen", address.unwrap_or("127.0.0.1:0")]);
+        command.env_remove("TAXDISK_FAULT_POINT");
+        if let Some(point) = point {
+            command.env("TAXDISK_FAULT_POINT", point);
+        }
+        Running::start("broker", &dir.join("broker.log"), command)
+    }
+
+    fn wait_ready(&mut self) -> String {
+        let file = self.dir.join("ready.json");
+        let log = self.running.log.clone();
+        wait_for("the broker to be ready", PATIENCE, || {
+            if let Some(status) = self.running.ended() {
+                return Err(format!("it ended with {status}: {}", crate::process::tail(&log)));
+            }
+            let text = std::fs::read_to_string(&file).map_err(|error| error.to_string())?;
+            let ready: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            ready["url"].as_str().map(str::to_owned).ok_or(text)
+        })
+    }
+
+    pub fn admin_key(&self) -> String {
+        std::fs::read_to_string(self.dir.join("admin.key")).expect("the first key").trim().to_owned()
+    }
+
+    /// `kill -9`; it stays down.
+    pub fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    /// Starts it again on the same address, perhaps to die at a named point.
+    pub fn start_again(&mut self, point: Option<&str>) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        self.point = point.map(str::to_owned);
+        // A port of a killed process may be held for a moment by its last connections.
+        wait_for("the broker to start again", PATIENCE, || {
+            self.running = Self::spawn(&self.dir, Some(&address), point);
+            let file = self.dir.join("ready.json");
+            loop {
+                if let Some(status) = self.running.ended() {
+                    return Err(format!("it ended with {status}: {}", crate::process::tail(&self.running.log)));
+                }
+                if file.exists() {
+                    return Ok(());
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("broker.log")).unwrap_or_default()
+    }
+}
+
+/// A simulated disk, in this process, behind a pseudo-terminal.
+pub struct SimRig {
+    pub handle: SimHandle,
+    pub port: PathBuf,
+    pub state_dir: PathBuf,
+    pub number: String,
+}
+
+impl SimRig {
+    fn start(dir: &Path, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
+        let state_dir = dir.join(format!("disk-{name}"));
+        std::fs::create_dir_all(&state_dir).expect("folder");
+        let mut config = SimConfig {
+            segments: vec![segment("011002000107", 1, 900_000)],
+            ..SimConfig::default()
+        };
+        change(&mut config);
+        let number = config.disk_number.clone();
+        config.save(&state_dir).expect("the disk's configuration");
+        let port = dir.join(format!("tty-{name}"));
+        Self::serve(state_dir, port, number)
+    }
+
+    fn serve(state_dir: PathBuf, port: PathBuf, number: String) -> SimRig {
+        let options = SimOptions { record_wire: true, ..SimOptions::new(&state_dir, &port) };
+        let handle = serve(options).expect("the simulated disk starts");
+        SimRig { handle, port, state_dir, number }
+    }
+
+    /// The same disk, plugged in elsewhere.
+    pub fn moved_to(self, port: &Path) -> SimRig {
+        let SimRig { handle, state_dir, number, .. } = self;
+        handle.stop();
+        SimRig::serve(state_dir, port.to_owned(), number)
+    }
+
+    pub fn fault(&self, fault: Fault) {
+        self.handle.fault(fault);
+    }
+
+    /// The disk's own ledger, as its file has it.
+    pub fn ledger(&self) -> Vec<LedgerEntry> {
+        Ledger::read(&self.state_dir).expect("the disk's ledger can be read")
+    }
+}
+
+/// A piece of stock for the tests' kind.
+pub fn segment(code: &str, first: u32, last: u32) -> Segment {
+    let number = |value| taxdisk_protocol::number::InvoiceNumber::new(value).expect("8 digits");
+    Segment {
+        kind: InvoiceKind::Roll,
+        code: code.parse().expect("a code"),
+        first: number(first),
+        last: number(last),
+        bought_at: None,
+        closed: false,
+    }
+}
+
+/// An agent: its state folder, and its process while it runs.
+pub struct AgentRig {
+    pub name: String,
+    pub dir: PathBuf,
+    pub running: Option<Running>,
+}
+
+impl AgentRig {
+    /// Enrols with a single-use code and sets the passwords of its disks. `extra` goes into every `[[disk]]`.
+    pub fn enroll(rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
+        let dir = rig.path().join(format!("agent-{name}"));
+        std::fs::create_dir_all(&dir).expect("folder");
+        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n", rig.broker.url, dir.join("state").display());
+        for port in ports {
+            text += &format!("[[disk]]\nport = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}\n", port.display());
+        }
+        std::fs::write(dir.join("agent.toml"), text).expect("configuration");
+        let agent = AgentRig { name: name.to_owned(), dir, running: None };
+        let answer = rig.api.post("/v1/enrollments", &json!({"name": name}));
+        let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+        agent.tool(&["enroll", &rig.broker.url, &code]);
+        let secret = agent.dir.join("secret.toml");
+        std::fs::write(&secret, "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n").expect("secret");
+        restrict(&secret);
+        for port in ports {
+            agent.tool(&["disks", "secret", "set", &port.display().to_string(), "--from-file", &secret.display().to_string()]);
+        }
+        agent
+    }
+
+    /// A command of the agent's program with this agent's configuration.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(binary("taxdisk-agent"));
+        command.args(args).arg("--config").arg(self.dir.join("agent.toml")).env_remove("TAXDISK_FAULT_POINT");
+        command
+    }
+
+    /// Runs such a command to its good end and gives its output.
+    pub fn tool(&self, args: &[&str]) -> String {
+        let output = self.command(args).output().expect("the agent's program starts");
+        let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "taxdisk-agent {args:?}: {}\n{text}", output.status);
+        text
+    }
+
+    /// Starts it, perhaps to die at a named point (`after_intent`, `after_intent:3`).
+    pub fn start(&mut self, point: Option<&str>) {
+        assert!(self.running.as_mut().is_none_or(|running| running.ended().is_some()), "{} runs already", self.name);
+        let mut command = self.command(&["run"]);
+        if let Some(point) = point {
+            command.env("TAXDISK_FAULT_POINT", point);
+        }
+        self.running = Some(Running::start(&format!("agent {}", self.name), &self.dir.join("agent.log"), command));
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.kill();
+        }
+        self.running = None;
+    }
+
+    /// Waits until it died by itself (at its point), then starts it without one.
+    pub fn wait_death_and_restart(&mut self) {
+        self.running.as_mut().expect("it was started").wait();
+        self.running = None;
+        self.start(None);
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
+    }
+}
+
+fn restrict(path: &Path) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("mode");
+}
