@@ -1,0 +1,380 @@
+//! The shape of the command line. Nothing here talks to the broker.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use taxdisk_protocol::api;
+
+/// Submit, watch and administer issuing jobs over a taxdisk broker.
+#[derive(Debug, Parser)]
+#[command(name = "taxdisk", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 wrong command line. Every command may be run again: a serial number issues at most once."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Where the broker is and who asks.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Global {
+    /// URL of the broker.
+    #[arg(long, global = true, env = "TAXDISK_BROKER", default_value = "http://127.0.0.1:8470", value_name = "URL")]
+    pub(crate) broker: String,
+    /// API key. Other users of this machine can see a command line: prefer the environment or --key-file.
+    #[arg(long, global = true, env = "TAXDISK_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+    /// File that holds the API key; used when no key is given.
+    #[arg(long, global = true, env = "TAXDISK_KEY_FILE", value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// PEM file of the certificates that the broker's certificate is checked with, instead of the system's.
+    #[arg(long, global = true, env = "TAXDISK_CA_FILE", value_name = "FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Issuing jobs.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// Sellers and their rules.
+    #[command(subcommand)]
+    Seller(SellerCommand),
+    /// Organisations or terminals of a seller that issue.
+    #[command(subcommand)]
+    IssuePoint(IssuePointCommand),
+    /// Tax disks.
+    #[command(subcommand)]
+    Disk(DiskCommand),
+    /// Agents: the PCs with the disks.
+    #[command(subcommand)]
+    Agent(AgentCommand),
+    /// Single-use codes with which an agent enrols.
+    #[command(subcommand)]
+    Enrollment(EnrollmentCommand),
+    /// API keys.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// The key of a job.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct Key {
+    /// Taxpayer number of the seller.
+    pub(crate) seller: String,
+    /// Serial number.
+    pub(crate) serial: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobCommand {
+    /// Submit one job (a JSON object).
+    Submit {
+        /// File with the job; `-` reads standard input.
+        file: PathBuf,
+        /// Wait until it is issued, failed or cancelled.
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Submit many jobs: JSON Lines, one job (or one order, with --map) a line. May be stopped and run again at any time.
+    Import(ImportArgs),
+    /// Show a job with its attempts and evidence.
+    Show {
+        #[command(flatten)]
+        key: Key,
+    },
+    /// List jobs, newest first.
+    List {
+        /// Only of this seller.
+        #[arg(long)]
+        seller: Option<String>,
+        /// Only in this state.
+        #[arg(long)]
+        state: Option<State>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Print every change of a job until it is issued, failed or cancelled.
+    Watch {
+        #[command(flatten)]
+        key: Key,
+    },
+    /// Issue a failed or cancelled job again, with the same serial number. Refused while an invoice may exist.
+    Reissue {
+        #[command(flatten)]
+        key: Key,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+        /// JSON file with other content for the invoice.
+        #[arg(long, value_name = "FILE")]
+        invoice: Option<PathBuf>,
+    },
+    /// Withdraw a queued job.
+    Cancel {
+        #[command(flatten)]
+        key: Key,
+        /// Why; kept in the ledger.
+        #[arg(long, default_value = "")]
+        reason: String,
+    },
+    /// Decide an unsettled job by hand, after reading the disk. This signs a legal statement: it cannot be undone.
+    Settle(SettleArgs),
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct SettleArgs {
+    #[command(flatten)]
+    pub(crate) key: Key,
+    /// What the readings prove.
+    #[arg(long)]
+    pub(crate) decision: Decision,
+    /// The pair that was issued, `CODE NUMBER`; needed for `issued`.
+    #[arg(long, value_name = "PAIR", required_if_eq("decision", "issued"))]
+    pub(crate) pair: Option<String>,
+    /// First reading: the disk's current pair, `CODE NUMBER`.
+    #[arg(long, value_name = "PAIR")]
+    pub(crate) current: String,
+    /// Second reading: what the disk says about the expected pair.
+    #[arg(long)]
+    pub(crate) reading: Reading,
+    /// Why; kept in the ledger.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// Revision of the job that you looked at (`job show`).
+    #[arg(long)]
+    pub(crate) revision: u64,
+}
+
+/// How an import reads and sends.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ImportArgs {
+    /// JSON Lines; `-` reads standard input.
+    pub(crate) file: PathBuf,
+    /// Turn lines of a known sample into jobs.
+    #[arg(long, requires = "seller")]
+    pub(crate) map: Option<Map>,
+    /// Write letters that GBK lacks with letters that it has (ö as oe), and show what was changed.
+    #[arg(long)]
+    pub(crate) transliterate: bool,
+    /// Taxpayer number of the seller, for lines that name none.
+    #[arg(long)]
+    pub(crate) seller: Option<String>,
+    /// Invoice kind of mapped orders.
+    #[arg(long, default_value = "025")]
+    pub(crate) kind: String,
+    /// Issue point of mapped orders.
+    #[arg(long)]
+    pub(crate) issue_point: Option<String>,
+    /// Priority of mapped orders.
+    #[arg(long, default_value = "bulk")]
+    pub(crate) priority: PriorityArg,
+    /// Clerk (开票人) of mapped orders.
+    #[arg(long, default_value = "收银员")]
+    pub(crate) clerk: String,
+    /// Read at most so many lines.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// Wait until every accepted job is issued, failed or cancelled.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Stop waiting after so many seconds; the jobs go on.
+    #[arg(long, value_name = "SECONDS", requires = "wait")]
+    pub(crate) wait_limit_s: Option<u64>,
+    /// Batches under way at once. More than 1 does not keep the order of the file.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16), value_name = "N")]
+    pub(crate) concurrency: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SellerCommand {
+    /// Create a seller or change his rules.
+    Set {
+        /// Taxpayer number.
+        seller: String,
+        /// Name.
+        #[arg(long)]
+        name: String,
+        /// What a job does when a disk is in trouble and nothing was issued.
+        #[arg(long, default_value = "wait")]
+        disk_trouble: DiskTroubleArg,
+        /// Do not put our mark into the remark. An answer that was lost can then often not be proved from the disk.
+        #[arg(long)]
+        without_mark: bool,
+    },
+    /// Show a seller.
+    Show {
+        /// Taxpayer number.
+        seller: String,
+    },
+    /// List sellers.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IssuePointCommand {
+    /// Create an issue point or change it.
+    Set {
+        /// Taxpayer number of the seller.
+        seller: String,
+        /// Its id: letters, digits, `-` and `_`.
+        point: String,
+        /// What people call it.
+        #[arg(long, default_value = "")]
+        name: String,
+        /// A disk that may issue for it; give it several times. None: every disk of the seller.
+        #[arg(long = "disk", value_name = "DISK")]
+        disks: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiskCommand {
+    /// List disks with stock and health.
+    List,
+    /// Say whose jobs a disk takes, or stop it.
+    Assign {
+        /// Number of the disk.
+        disk: String,
+        /// Taxpayer number; must be the one inside the disk.
+        #[arg(long)]
+        seller: String,
+        /// Hand no more jobs to it.
+        #[arg(long)]
+        disable: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AgentCommand {
+    /// List agents.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum EnrollmentCommand {
+    /// Make a code for one agent. It is shown once.
+    Create {
+        /// What people call the PC.
+        #[arg(long)]
+        name: String,
+        /// How long the code is good.
+        #[arg(long, value_name = "SECONDS")]
+        valid_s: Option<u64>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key. It is shown once.
+    Create {
+        /// What people call it.
+        #[arg(long)]
+        name: String,
+        /// What it may do.
+        #[arg(long, default_value = "platform")]
+        role: RoleArg,
+        /// Limit it to this seller; give it several times. None: all.
+        #[arg(long = "seller", value_name = "SELLER")]
+        sellers: Vec<String>,
+        /// How long it is good; for ever if left out.
+        #[arg(long, value_name = "SECONDS")]
+        valid_s: Option<u64>,
+    },
+    /// List keys, without the secret halves.
+    List,
+    /// Revoke a key.
+    Revoke {
+        /// Public half of the key, as listed.
+        id: String,
+    },
+}
+
+/// A value of the API as a word on the command line.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident => $api:ty { $($(#[$word_doc:meta])* $word:ident),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+        pub(crate) enum $name {
+            $($(#[$word_doc])* $word),*
+        }
+
+        impl From<$name> for $api {
+            fn from(word: $name) -> $api {
+                match word {
+                    $($name::$word => <$api>::$word),*
+                }
+            }
+        }
+    };
+}
+
+/// A sample that can be turned into jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Map {
+    /// The Northwind sample orders.
+    Northwind,
+}
+
+words!(
+    /// State of a job.
+    State => api::JobState { Queued, Assigned, Unsettled, Issued, Failed, Cancelled }
+);
+words!(
+    /// Priority of a job.
+    PriorityArg => api::Priority { Waiting, Bulk }
+);
+words!(
+    /// Policy of a seller.
+    DiskTroubleArg => api::DiskTrouble { Wait, Fail }
+);
+words!(
+    /// What a key may do.
+    RoleArg => api::Role { Platform, Admin }
+);
+words!(
+    /// What an administrator decides.
+    Decision => api::SettleDecision { Issued, NotIssued }
+);
+words!(
+    /// What the disk says about a pair.
+    Reading => api::SettleReading {
+        /// The number is there and it is this job's.
+        PresentOurs,
+        /// The number is there and it is somebody else's.
+        PresentForeign,
+        /// The disk has no such invoice.
+        Absent,
+    }
+);
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mapped_import_needs_a_seller_and_an_issued_decision_its_pair() {
+        let parse = |text: &str| Args::try_parse_from(text.split(' '));
+        assert!(parse("taxdisk job import f --map northwind").is_err());
+        assert!(parse("taxdisk job import f --map northwind --seller 91110000MA00000019").is_ok());
+        let settle = "taxdisk job settle S N --decision issued --current a --reading absent --reason r --revision 3";
+        assert!(parse(settle).is_err());
+        assert!(parse(&settle.replace("issued", "not-issued")).is_ok());
+        assert!(parse("taxdisk job import f --concurrency 17").is_err());
+    }
+}

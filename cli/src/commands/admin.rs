@@ -1,0 +1,218 @@
+//! Sellers, issue points, disks, agents, enrolment codes and keys.
+
+use serde_json::{Value, json};
+use taxdisk_protocol::api::{
+    AgentView, DiskAssignment, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey, SellerBody,
+};
+use ureq::http::Method;
+
+use super::rows;
+use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand};
+use crate::client::{Client, segment};
+use crate::failure::Failure;
+use crate::{EXIT_OK, output};
+
+/// `seller …`
+pub(super) fn seller(client: &Client, command: SellerCommand, json: bool) -> Result<u8, Failure> {
+    match command {
+        SellerCommand::Set { seller, name, disk_trouble, without_mark } => {
+            let body = SellerBody { name, disk_trouble: disk_trouble.into(), mark: !without_mark };
+            let answer: Value = client.send(Method::PUT, &format!("/v1/sellers/{}", segment(&seller)), &body)?;
+            say(json, &answer, || format!("Seller {seller} is {}.", body.name));
+        }
+        SellerCommand::Show { seller } => {
+            let answer: SellerBody = client.get(&format!("/v1/sellers/{}", segment(&seller)))?;
+            say(json, &answer, || {
+                let trouble = format!("{:?}", answer.disk_trouble).to_lowercase();
+                let mark = if answer.mark { "yes" } else { "no" };
+                format!("{seller} {}\n  on disk trouble: {trouble}, mark in the remark: {mark}", answer.name)
+            });
+        }
+        SellerCommand::List => {
+            let sellers: Vec<Value> = rows(client, "/v1/sellers")?;
+            say(json, &sellers, || {
+                values(&sellers, &["seller", "name", "disk_trouble", "mark"], "No sellers: `taxdisk seller set`.")
+            });
+        }
+    }
+    Ok(EXIT_OK)
+}
+
+/// `issue-point …`
+pub(super) fn issue_point(client: &Client, command: IssuePointCommand, json: bool) -> Result<u8, Failure> {
+    let IssuePointCommand::Set { seller, point, name, disks } = command;
+    let path = format!("/v1/sellers/{}/issue-points/{}", segment(&seller), segment(&point));
+    let answer: Value = client.send(Method::PUT, &path, &IssuePointBody { name, disks: disks.clone() })?;
+    say(json, &answer, || {
+        let which = if disks.is_empty() { "every disk of the seller".to_owned() } else { disks.join(", ") };
+        format!("Issue point {point} of {seller} issues with {which}.")
+    });
+    Ok(EXIT_OK)
+}
+
+/// `disk …`
+pub(super) fn disk(client: &Client, command: DiskCommand, json: bool) -> Result<u8, Failure> {
+    match command {
+        DiskCommand::List => {
+            let disks: Vec<DiskView> = rows(client, "/v1/disks")?;
+            say(json, &disks, || disk_table(&disks));
+        }
+        DiskCommand::Assign { disk, seller, disable } => {
+            let path = format!("/v1/disks/{}/assignment", segment(&disk));
+            let answer: Value = client.send(Method::PUT, &path, &DiskAssignment { seller: seller.clone(), enabled: !disable })?;
+            say(json, &answer, || match disable {
+                true => format!("Disk {disk} of {seller} takes no more jobs; what it has begun is finished."),
+                false => format!("Disk {disk} takes jobs of {seller}."),
+            });
+        }
+    }
+    Ok(EXIT_OK)
+}
+
+/// `agent …`
+pub(super) fn agent(client: &Client, command: AgentCommand, json: bool) -> Result<u8, Failure> {
+    let AgentCommand::List = command;
+    let agents: Vec<AgentView> = rows(client, "/v1/agents")?;
+    say(json, &agents, || agent_table(&agents));
+    Ok(EXIT_OK)
+}
+
+/// `enrollment …`
+pub(super) fn enrollment(client: &Client, command: EnrollmentCommand, json: bool) -> Result<u8, Failure> {
+    let EnrollmentCommand::Create { name, valid_s } = command;
+    let code: EnrollmentCode = client.send(Method::POST, "/v1/enrollments", &EnrollmentRequest { name, valid_s })?;
+    say(json, &code, || {
+        format!("{}\nGood once, until {}. On the PC with the disk: taxdisk-agent enroll", code.code, code.expires_at)
+    });
+    Ok(EXIT_OK)
+}
+
+/// `key …`
+pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8, Failure> {
+    match command {
+        KeyCommand::Create { name, role, sellers, valid_s } => {
+            let request = KeyRequest { name, role: role.into(), sellers, valid_s };
+            let key: NewKey = client.send(Method::POST, "/v1/keys", &request)?;
+            say(json, &key, || {
+                let until = key.expires_at.as_deref().map_or("for ever".to_owned(), |at| format!("until {at}"));
+                format!("{}\nShown this once; good {until}. Its id is {}.", key.key, key.id)
+            });
+        }
+        KeyCommand::List => {
+            let keys: Vec<Value> = rows(client, "/v1/keys")?;
+            let headings = ["id", "name", "role", "sellers", "created_at", "expires_at", "revoked"];
+            say(json, &keys, || values(&keys, &headings, "No keys."));
+        }
+        KeyCommand::Revoke { id } => {
+            client.delete(&format!("/v1/keys/{}", segment(&id)))?;
+            say(json, &json!({ "id": id, "revoked": true }), || format!("Key {id} opens nothing any more."));
+        }
+    }
+    Ok(EXIT_OK)
+}
+
+fn say(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+    if json { output::json(value) } else { output::print(&text()) }
+}
+
+fn disk_table(disks: &[DiskView]) -> String {
+    if disks.is_empty() {
+        return "No disk has been seen yet. Enrol an agent: `taxdisk enrollment create`.".to_owned();
+    }
+    let headings = ["disk", "seller", "state", "kind", "next pair", "left", "waiting jobs", "open", "agent", "port"];
+    let mut table = output::table(&headings, &[5, 6, 7]);
+    for disk in disks {
+        let report = &disk.report;
+        let state = match disk {
+            disk if disk.claimants.len() > 1 => format!("CONTESTED by {}", disk.claimants.join(", ")),
+            disk if !disk.enabled => "switched off".to_owned(),
+            disk if !disk.online => "offline".to_owned(),
+            disk if disk.report.health.ready => "ready".to_owned(),
+            _ => match report.health.class {
+                Some(class) => format!("{class}: {}", report.health.text),
+                None => report.health.text.clone(),
+            },
+        };
+        let column = |cell: &dyn Fn(&taxdisk_protocol::api::StockView) -> String| {
+            report.stock.iter().map(cell).collect::<Vec<_>>().join("\n")
+        };
+        table.add_row([
+            report.disk.clone(),
+            report.taxpayer.clone(),
+            state,
+            column(&|stock| stock.kind.clone()),
+            column(&|stock| stock.current.as_ref().map_or(String::new(), output::pair_text)),
+            column(&|stock| stock.remaining.to_string()),
+            disk.backlog.to_string(),
+            disk.open_attempts.to_string(),
+            disk.agent.clone().unwrap_or_default(),
+            report.port.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn agent_table(agents: &[AgentView]) -> String {
+    if agents.is_empty() {
+        return "No agents. Make a code for one: `taxdisk enrollment create`.".to_owned();
+    }
+    let mut table = output::table(&["agent", "name", "state", "version", "disks", "last heard", "alarms"], &[]);
+    for agent in agents {
+        let state = match agent {
+            AgentView { revoked: true, .. } => "revoked",
+            AgentView { online: true, .. } => "online",
+            _ => "offline",
+        };
+        table.add_row([
+            agent.agent.as_str(),
+            &agent.name,
+            state,
+            &agent.version,
+            &agent.disks.join(", "),
+            agent.seen_at.as_deref().unwrap_or("never"),
+            &agent.alarms.join("; "),
+        ]);
+    }
+    table.to_string()
+}
+
+/// A table of objects whose type is the broker's own, by field name. Fields that no row has get no column.
+fn values(rows: &[Value], fields: &[&str], none: &str) -> String {
+    if rows.is_empty() {
+        return none.to_owned();
+    }
+    let fields: Vec<&str> = fields.iter().copied().filter(|field| rows.iter().any(|row| !row[*field].is_null())).collect();
+    let headings: Vec<String> = fields.iter().map(|field| field.replace('_', " ")).collect();
+    let mut table = output::table(&headings.iter().map(String::as_str).collect::<Vec<_>>(), &[]);
+    for row in rows {
+        table.add_row(fields.iter().map(|field| cell(&row[*field])));
+    }
+    table.to_string()
+}
+
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_of_values_has_the_columns_that_some_row_fills() {
+        let rows = [json!({"id": "k1", "sellers": ["a", "b"], "revoked": false}), json!({"id": "k2", "expires_at": null})];
+        let text = values(&rows, &["id", "sellers", "expires_at", "revoked"], "none");
+        for part in ["id", "k1", "k2", "a, b", "no"] {
+            assert!(text.contains(part), "{part} is not in\n{text}");
+        }
+        assert!(!text.contains("expires"));
+        assert_eq!(values(&[], &["id"], "none"), "none");
+    }
+}

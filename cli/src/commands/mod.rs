@@ -1,0 +1,67 @@
+//! One function per command: ask the broker, print what it says.
+
+mod admin;
+mod job;
+
+pub(crate) use job::job_path;
+
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::args::{Args, Command};
+use crate::client::Client;
+use crate::failure::Failure;
+
+/// The largest file that is read whole: one job or one invoice. The broker's own limit is lower.
+const FILE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Runs a parsed command line; the number is the exit code.
+///
+/// # Errors
+/// Whatever keeps the command from doing what was asked.
+pub(crate) fn run(args: Args) -> Result<u8, Failure> {
+    let client = Client::new(&args.global)?;
+    let json = args.global.json;
+    match args.command {
+        Command::Job(command) => job::run(&client, command, json),
+        Command::Seller(command) => admin::seller(&client, command, json),
+        Command::IssuePoint(command) => admin::issue_point(&client, command, json),
+        Command::Disk(command) => admin::disk(&client, command, json),
+        Command::Agent(command) => admin::agent(&client, command, json),
+        Command::Enrollment(command) => admin::enrollment(&client, command, json),
+        Command::Key(command) => admin::key(&client, command, json),
+    }
+}
+
+/// Reads a small file, or standard input for `-`.
+fn read_whole(path: &Path) -> Result<String, Failure> {
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(path).and_then(|file| file.take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text))
+    };
+    read.map_err(|error| Failure::file(path, error))?;
+    if text.len() as u64 > FILE_LIMIT_BYTES {
+        return Err(Failure::file(path, format!("larger than {FILE_LIMIT_BYTES} bytes; for many jobs there is `job import`")));
+    }
+    Ok(text)
+}
+
+/// The rows of a list answer: an array, or an object with one array in it beside a cursor.
+fn rows<T: DeserializeOwned>(client: &Client, path: &str) -> Result<Vec<T>, Failure> {
+    let answer: Value = client.get(path)?;
+    let strange = |text: String| Failure::Strange { url: format!("{}{path}", client.base()), status: 200, text };
+    let array = match answer {
+        Value::Array(rows) => rows,
+        Value::Object(fields) => fields
+            .into_iter()
+            .find_map(|(_, value)| if let Value::Array(rows) = value { Some(rows) } else { None })
+            .ok_or_else(|| strange("the answer is no list".to_owned()))?,
+        _ => return Err(strange("the answer is no list".to_owned())),
+    };
+    array.into_iter().map(|row| serde_json::from_value(row).map_err(|error| strange(error.to_string()))).collect()
+}
