@@ -6,3 +6,4 @@ mod conversations;
 mod disk;
 mod frames;
 mod script;
+mod secrecy;
