@@ -12,7 +12,7 @@ const ORDERS: &str = include_str!("../../../demo/northwind-orders.jsonl");
 
 fn choices() -> Choices {
     Choices {
-        seller: "91110000MA00000019".to_owned(),
+        seller: "91110000MA0000001L".to_owned(),
         kind: "025".to_owned(),
         issue_point: None,
         priority: Priority::Bulk,
