@@ -371,7 +371,7 @@ mod tests {
     fn a_mapped_import_needs_a_seller_and_an_issued_decision_its_pair() {
         let parse = |text: &str| Args::try_parse_from(text.split(' '));
         assert!(parse("taxdisk job import f --map northwind").is_err());
-        assert!(parse("taxdisk job import f --map northwind --seller 91110000MA00000019").is_ok());
+        assert!(parse("taxdisk job import f --map northwind --seller 91110000MA0000001L").is_ok());
         let settle = "taxdisk job settle S N --decision issued --current a --reading absent --reason r --revision 3";
         assert!(parse(settle).is_err());
         assert!(parse(&settle.replace("issued", "not-issued")).is_ok());

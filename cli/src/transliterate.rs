@@ -4,6 +4,7 @@
 //! cannot encode them; any other character stays, and the broker refuses it with its place.
 
 use taxdisk_protocol::api::JobSubmission;
+use taxdisk_protocol::gbk;
 
 /// What a letter that GBK lacks becomes. Letters with an acute, a grave or a circumflex on `e` and some others are in GBK
 /// (they spell Pinyin) and stay as they are.
@@ -105,9 +106,7 @@ pub fn job(job: &mut JobSubmission) -> Vec<Change> {
 }
 
 fn in_gbk(letter: char) -> bool {
-    let mut buffer = [0; 4];
-    let (_, _, lossy) = encoding_rs::GBK.encode(letter.encode_utf8(&mut buffer));
-    !lossy
+    gbk::width(letter.encode_utf8(&mut [0; 4])).is_some()
 }
 
 #[cfg(test)]

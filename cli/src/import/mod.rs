@@ -24,7 +24,7 @@ use send::Sender;
 use source::Source;
 
 /// What happened to one line, or to the import as a whole.
-pub(super) enum Event {
+enum Event {
     /// A line was read; it may become a job.
     Read,
     /// A line was changed by `--transliterate`.

@@ -244,11 +244,11 @@ mod tests {
     #[test]
     fn orders_are_mapped_limited_and_changed_only_when_asked() {
         let orders = include_str!("../../../demo/northwind-orders.jsonl");
-        let (plain, count) = lines(orders, "--map northwind --seller 91110000MA00000019 --limit 2");
+        let (plain, count) = lines(orders, "--map northwind --seller 91110000MA0000001L --limit 2");
         assert_eq!((plain.len(), count), (2, Some(2)));
         let Line::Job(second, None) = &plain[1] else { panic!("{plain:?}") };
         assert!(second.body.contains("Toms Spezialitäten"));
-        let (asked, _) = lines(orders, "--map northwind --seller 91110000MA00000019 --limit 2 --transliterate");
+        let (asked, _) = lines(orders, "--map northwind --seller 91110000MA0000001L --limit 2 --transliterate");
         let Line::Job(second, Some(changed)) = &asked[1] else { panic!("{asked:?}") };
         assert!(second.body.contains("Toms Spezialitaeten"));
         assert_eq!((changed.line, changed.label.as_str(), changed.changes.len()), (2, "NW10249", 1));

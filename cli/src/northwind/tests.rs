@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use taxdisk_protocol::money::{Amount, Price, Quantity};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Widths};
+use taxdisk_protocol::{gbk, mark, rules};
 
 use super::*;
 
@@ -11,7 +12,7 @@ const ORDERS: &str = include_str!("../../../demo/northwind-orders.jsonl");
 
 fn choices() -> Choices {
     Choices {
-        seller: "91110000MA00000019".to_owned(),
+        seller: "91110000MA0000001L".to_owned(),
         kind: "025".to_owned(),
         issue_point: None,
         priority: Priority::Bulk,
@@ -24,9 +25,37 @@ fn orders() -> Vec<Order> {
 }
 
 fn gbk_width(text: &str) -> usize {
-    let (bytes, _, lossy) = encoding_rs::GBK.encode(text);
-    assert!(!lossy, "{text} is not in GBK");
-    bytes.len()
+    gbk::width(text).unwrap_or_else(|| panic!("{text} is not in GBK"))
+}
+
+/// The serial converter: the narrowest disk that there is, with the ten lines that it is shipped with.
+fn serial_disk(max_lines: u16) -> Capabilities {
+    Capabilities {
+        characters: CharacterSet::Gbk,
+        widths: Widths {
+            party_name: 80,
+            taxpayer_number: 20,
+            address_phone: None,
+            bank_account: None,
+            item_name: 20,
+            specification: None,
+            unit: None,
+            remark: 80,
+            person: 20,
+            amount: 12,
+            price: 12,
+        },
+        max_lines,
+        discount_lines: false,
+        goods_codes: false,
+        price_decimals: 3,
+        rate_decimals: 4,
+        single_person: true,
+        remark_readable: true,
+        carries_pair: false,
+        void: true,
+        red: true,
+    }
 }
 
 #[test]
@@ -95,31 +124,37 @@ const ALL_NET_FEN: i128 = 126_579_416;
 const ALL_TAX_FEN: i128 = 13_557_326;
 
 #[test]
-fn every_text_and_number_is_what_a_serial_disk_takes() {
+fn every_order_passes_the_rules_and_all_but_one_fit_a_serial_disk() {
+    let mut too_long = Vec::new();
     for order in orders() {
         let mut job = submission(&order, &choices()).unwrap();
         crate::transliterate::job(&mut job);
-        assert!(job.serial.len() <= 20 && job.serial.bytes().all(|b| b.is_ascii_alphanumeric()));
-        let invoice = job.invoice.unwrap();
-        assert!(gbk_width(&invoice.buyer.name) <= 80);
-        assert!(gbk_width(&invoice.remark) + taxdisk_protocol::mark::MARK_BYTES <= 80);
-        assert!(gbk_width(&invoice.clerk) <= 20);
-        for line in invoice.lines {
-            let price: Price = line.price.as_ref().unwrap().parse().unwrap();
-            let quantity: Quantity = line.quantity.as_ref().unwrap().parse().unwrap();
-            let net: Amount = line.net.parse().unwrap();
-            assert!(price.decimal().scale() <= PRICE_DECIMALS && line.price.unwrap().len() <= 12);
-            assert!(net > Amount::ZERO && line.net.len() <= 12);
-            assert!((price.decimal() * quantity.decimal() - net.decimal()).abs() <= Decimal::new(5, 3));
+        let job = rules::parse(&job).unwrap_or_else(|breaches| panic!("{}: {breaches:?}", order.order));
+        let mark = mark::mark(&job.key);
+        assert_eq!(rules::fits(&job, &serial_disk(25), Some(&mark)), [], "{}", order.order);
+        if !rules::fits(&job, &serial_disk(10), Some(&mark)).is_empty() {
+            too_long.push(order.order.clone());
+        }
+        for line in &job.invoice.unwrap().lines {
+            let product = line.price.unwrap().decimal() * line.quantity.unwrap().decimal();
+            assert!((product - line.net.decimal()).abs() <= Decimal::new(5, 3), "{}", order.order);
         }
     }
+    assert_eq!(too_long, ["11077"]);
 }
 
 #[test]
 fn names_outside_gbk_are_left_alone_unless_asked() {
-    let lossy = |name: &str| encoding_rs::GBK.encode(name).2;
-    let outside = orders().iter().filter(|o| lossy(&submission(o, &choices()).unwrap().invoice.unwrap().buyer.name)).count();
-    assert_eq!(outside, 73, "docs/northwind.md states how many");
+    let mut refused = 0;
+    for order in orders() {
+        let job = submission(&order, &choices()).unwrap();
+        assert_eq!(job.invoice.as_ref().unwrap().buyer.name, order.customer.name);
+        let job = rules::parse(&job).unwrap();
+        let breaches = rules::fits(&job, &serial_disk(25), None);
+        assert!(breaches.iter().all(|breach| breach.pointer == "/invoice/buyer/name"), "{breaches:?}");
+        refused += usize::from(!breaches.is_empty());
+    }
+    assert_eq!(refused, 73, "docs/northwind.md states how many");
 }
 
 #[test]
