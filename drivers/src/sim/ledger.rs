@@ -152,7 +152,7 @@ type Key = (InvoiceKind, NumberPair);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Record {
-    Number(LedgerEntry),
+    Number(Box<LedgerEntry>),
     Void { kind: InvoiceKind, pair: NumberPair, mark: VoidMark },
 }
 
@@ -233,7 +233,7 @@ impl Ledger {
     /// # Errors
     /// The number was given away before, or the medium refuses; then nothing more is ever written.
     pub fn append(&mut self, entry: LedgerEntry) -> io::Result<()> {
-        self.commit(Record::Number(entry))
+        self.commit(Record::Number(Box::new(entry)))
     }
 
     /// Marks an invoice as voided, durable on return.
@@ -280,7 +280,7 @@ impl Ledger {
         match record {
             Record::Number(entry) => {
                 self.by_key.insert(entry.key(), self.entries.len());
-                self.entries.push(entry);
+                self.entries.push(*entry);
             }
             Record::Void { kind, pair, mark } => {
                 let entry = self.by_key.get(&(kind, pair)).and_then(|index| self.entries.get_mut(*index));

@@ -331,13 +331,12 @@ impl ZcDevice {
             }
             (_, None) => return self.refuse_link(link_error::PARAMETER, frame_type, now),
         };
-        for fault in faults.at_packet(cmd, number) {
-            match fault {
-                FaultKind::RefuseCrc { .. } => return self.refuse_link(link_error::CRC, frame_type, now),
-                _ => {
-                    self.state = State::Deaf { until: now + GAP };
-                    return;
-                }
+        match faults.at_packet(cmd, number).first() {
+            None => {}
+            Some(FaultKind::RefuseCrc { .. }) => return self.refuse_link(link_error::CRC, frame_type, now),
+            Some(_) => {
+                self.state = State::Deaf { until: now + GAP };
+                return;
             }
         }
         if number != 0 {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::sim::config::Segment;
+use crate::sim::faults::{FaultKind, When};
 use crate::sim::ledger::EntryStatus;
 
 #[test]
@@ -110,8 +111,6 @@ fn xml_frames_are_wide() {
     assert_eq!(heard, [vector("21.3"), vector("22.1")].concat(), "the text is one byte longer than its length field says");
 }
 
-use crate::sim::faults::{FaultKind, When};
-
 #[test]
 fn wt_and_sequence_errors() {
     let mut bench = Bench::new();
@@ -206,7 +205,7 @@ fn a_bluetooth_converter_sends_90_bytes_at_most() {
 
 #[test]
 fn answers_to_06_and_13_have_two_widths() {
-    let month = [b"91110000MA00000019\0\0499000123456".as_slice(), b"88888888025", b"20260301", b"20260430", b"JQ0000000001"];
+    let month = [b"91110000MA00000019\x00\x00499000123456".as_slice(), b"88888888025", b"20260301", b"20260430", b"JQ0000000001"];
     for (wide, limits, per_month) in [(false, 356, 202), (true, 358, 210)] {
         let options = ZcOptions { wide_limits: wide, wide_statistics: wide, ..ZcOptions::default() };
         let mut bench = Bench::with(SimConfig::of_the_vectors(), options);
@@ -217,7 +216,7 @@ fn answers_to_06_and_13_have_two_widths() {
         let heard = bench.send(&packet(0x13, 0, &month.concat()));
         let answer = bench.whole_answer(heard);
         assert_eq!(answer.len(), 6 + 2 * per_month);
-        assert_eq!(&answer[..22], b"025\0\0\02026030120260331");
+        assert_eq!(&answer[..22], b"025\x00\x00\x002026030120260331");
         // 913 at first, one issued, 912 left; the positive sum.
         assert_eq!(&answer[22..32], b"913\0\0\0\0\0\0\0");
         assert_eq!(&answer[52..53], b"1");
@@ -236,7 +235,8 @@ fn information_rates_and_passwords() {
     let common = data_of(&vectors(&["3.1"]));
     let heard = bench.send(&packet(0x07, 0, &common));
     assert_eq!(&bench.whole_answer(heard)[..12], b"0250070.13\0\0");
-    let change = |old: &[u8], new: &[u8]| [b"91110000MA00000019\0\0499000123456".as_slice(), old, new, b"JQ0000000001"].concat();
+    let change =
+        |old: &[u8], new: &[u8]| [b"91110000MA00000019\x00\x00499000123456".as_slice(), old, new, b"JQ0000000001"].concat();
     assert_eq!(bench.send(&packet(0x09, 0, &change(b"00000000", b"77777777"))), error_text("JSK237:操作员口令错误"));
     assert_eq!(bench.send(&packet(0x09, 0, &change(b"88888888", b"77777777"))), vector("1.2"));
     // The old password is wrong now, four times; the fifth locks; then nothing helps.
