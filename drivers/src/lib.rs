@@ -15,4 +15,5 @@ pub mod dialects;
 pub mod discover;
 pub mod disk;
 pub mod secret;
+pub mod sim;
 pub mod transport;

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 use taxdisk_drivers::sim::config::{Segment, SimConfig};
 use taxdisk_drivers::sim::faults::Fault;
 use taxdisk_drivers::sim::ledger::{Ledger, LedgerEntry};
+use taxdisk_drivers::sim::control::ControlRequest;
+use taxdisk_drivers::sim::rig::{WireDirection, WireRecord};
+use taxdisk_drivers::sim::serve::WIRE_FILE;
 use taxdisk_drivers::sim::{SimHandle, SimOptions, serve};
 use taxdisk_protocol::api::{AgentView, DiskView};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -194,7 +197,12 @@ impl SimRig {
     }
 
     fn serve(state_dir: PathBuf, port: PathBuf, number: String) -> SimRig {
-        let options = SimOptions { record_wire: true, ..SimOptions::new(&state_dir, &port) };
+        let options = SimOptions {
+            state_dir: state_dir.clone(),
+            link: Some(port.clone()),
+            record_wire: true,
+            ..SimOptions::default()
+        };
         let handle = serve(options).expect("the simulated disk starts");
         SimRig { handle, port, state_dir, number }
     }
@@ -206,8 +214,37 @@ impl SimRig {
         SimRig::serve(state_dir, port.to_owned(), number)
     }
 
+    /// Plans a fault.
     pub fn fault(&self, fault: Fault) {
-        self.handle.fault(fault);
+        assert!(self.handle.fault(fault), "too many faults wait");
+    }
+
+    pub fn clear_faults(&self) {
+        self.handle.with(|rig| rig.faults.clear());
+    }
+
+    /// Plugs the line in again after it died or was pulled.
+    pub fn replug(&self) {
+        self.handle.unplug();
+        self.handle.replug().expect("a new pseudo-terminal");
+    }
+
+    /// Reads more stock in.
+    pub fn add_stock(&self, segment: Segment) {
+        let answer = self.handle.ask(ControlRequest::Set { patch: serde_json::Map::new(), stock_add: vec![segment] });
+        assert!(answer.ok, "{answer:?}");
+    }
+
+    /// Commands of this code that reached the disk whole: their last packet (packet number 00) came in.
+    pub fn complete_commands(&self, code: u8) -> usize {
+        let cmd = format!("{code:02X}");
+        let text = std::fs::read_to_string(self.state_dir.join(WIRE_FILE)).expect("the recording");
+        text.lines()
+            .map(|line| serde_json::from_str::<WireRecord>(line).expect("a recorded frame"))
+            // 1B, type, command, packet number.
+            .filter(|record| record.direction == WireDirection::HostToDevice && record.hex.get(4..6) == Some(cmd.as_str()))
+            .filter(|record| record.hex.starts_with("1B") && record.hex.get(6..8) == Some("00"))
+            .count()
     }
 
     /// The disk's own ledger, as its file has it.
