@@ -166,7 +166,7 @@ mod tests {
     }
 
     /// A device at the other end of a pseudo-terminal: reads each request, writes its answer.
-    fn device(exchanges: Vec<(Vec<u8>, Vec<u8>)>) -> (std::thread::JoinHandle<()>, String) {
+    fn device(exchanges: Vec<(Vec<u8>, Vec<u8>)>) -> (std::thread::JoinHandle<[std::fs::File; 2]>, String) {
         use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
         use std::io::{Read, Write};
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
@@ -183,7 +183,8 @@ mod tests {
                 assert_eq!(seen, request);
                 master.write_all(&reply).unwrap();
             }
-            drop(slave);
+            // Kept until the host has read all: a line that hangs up loses what was not read yet.
+            [master, slave]
         });
         (thread, path)
     }
@@ -196,7 +197,7 @@ mod tests {
         let mut config = ZcConfig { machine_number: "JQ0000000001".to_owned(), ..ZcConfig::default() };
         config.timings.silence = std::time::Duration::from_millis(20);
         let found = look(&DiskEntry { port, dialect: DialectName::Zc, speed: 9600 }, config);
-        thread.join().unwrap();
+        let _ends = thread.join().unwrap();
         assert_eq!((found.present, found.free, found.answers), (true, Some(true), Some(true)), "{found:?}");
         assert_eq!(found.number.as_deref(), Some("499000123456"));
         let json = serde_json::to_value(&found).unwrap();
