@@ -156,7 +156,7 @@ catalogue! {
         "Use a key with the role and the seller that the detail names.";
     NotFound "not_found" 404 Unknown Never Caller
         "There is no such thing here."
-        "Check address, seller and serial number. A job that is not found was never accepted here: it may be sent.";
+        "Check address, seller and serial number. A job that is not found may be sent under its own serial number at any time.";
     DiskUnknown "disk_unknown" 404 Unknown After Administrator
         "No disk with this number has ever been seen."
         "Connect it to a PC with an enrolled agent; it appears by itself.";

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::parse::at;
 use super::{Breaches, Job, Rule};
@@ -121,6 +121,9 @@ impl Check<'_> {
         self.field(&line.unit, &at(index, "unit"), widths.unit);
         self.amount(line.net, &at(index, "net"));
         self.amount(line.tax, &at(index, "tax"));
+        if self.capabilities.discount_lines || line.kind == LineKind::Normal {
+            self.with_tax(index, line);
+        }
         self.decimals(line.rate.decimal(), &at(index, "rate"), self.capabilities.rate_decimals);
         let price_decimals = self.capabilities.price_decimals;
         // The price of a discounted line is worked out anew where the pair is merged.
@@ -135,6 +138,19 @@ impl Check<'_> {
         }
         if !self.capabilities.goods_codes {
             self.without_goods_codes(index, line);
+        }
+    }
+
+    /// Dialects that write amount and price without tax write them with tax beside it, in fields of the same width.
+    fn with_tax(&mut self, index: usize, line: &Line) {
+        let widths = &self.capabilities.widths;
+        let (amount_width, price_width) = (widths.amount, widths.price);
+        let gross = line.net.decimal() + line.tax.decimal();
+        self.digits(format!("{gross:.2}").len(), &at(index, "net"), amount_width);
+        if let Some(price) = line.quantity.and_then(|quantity| gross.checked_div(quantity.decimal())) {
+            let decimals = usize::from(self.capabilities.price_decimals);
+            let price = price.round_dp_with_strategy(decimals as u32, RoundingStrategy::MidpointAwayFromZero);
+            self.digits(format!("{price:.decimals$}").len(), &at(index, "price"), price_width);
         }
     }
 
@@ -159,6 +175,7 @@ impl Check<'_> {
             }
             self.amount(merged.net, &at(index, "net"));
             self.amount(merged.tax, &at(index, "tax"));
+            self.with_tax(index, merged);
             if let (Some(price), Some(quantity)) = (merged.price, merged.quantity) {
                 self.number(price.decimal(), &at(index, "price"));
                 let product = price.decimal().checked_mul(quantity.decimal());
@@ -225,7 +242,8 @@ impl Check<'_> {
     }
 
     fn digits(&mut self, width: usize, pointer: &str, limit: u16) {
-        if width > usize::from(limit) {
+        let said = |breach: &Breach| breach.code == Rule::TooWide.code() && breach.pointer == pointer;
+        if width > usize::from(limit) && !self.found.0.iter().any(said) {
             self.found.add(Rule::TooWide, pointer, format!("{width} characters; this disk takes {limit}"));
         }
     }

@@ -171,3 +171,14 @@ fn long_amounts_and_numbers_are_measured_as_they_are_written() {
     let many = on_line(|l| (l.quantity, l.price) = (Some("100000000".into()), Some("0.000002".into())));
     assert!(misfits(&many, &serial_converter()).contains(&"too_wide /invoice/lines/0/quantity".to_owned()));
 }
+
+#[test]
+fn what_a_line_is_with_tax_is_measured_too() {
+    // 999999999.00 fits twelve characters, with tax it is 1129999998.87 and does not.
+    let line = line("a", None, "999999999.00", "0.13", "129999999.87");
+    let found = misfits(&issue("025", vec![line], ("999999999.00", "129999999.87", "1129999998.87")), &serial_converter());
+    assert_eq!(found, ["too_wide /invoice/totals/gross", "too_wide /invoice/lines/0/net"]);
+    let dear = crate::making::line("a", Some(("1", "90000000")), "90000000.00", "0.13", "11700000.00");
+    let found = misfits(&issue("025", vec![dear], ("90000000.00", "11700000.00", "101700000.00")), &serial_converter());
+    assert_eq!(found, ["too_wide /invoice/lines/0/price"]);
+}
