@@ -9,8 +9,9 @@ use taxdisk_drivers::sim::config::{Segment, SimConfig};
 use taxdisk_drivers::sim::faults::Fault;
 use taxdisk_drivers::sim::ledger::{Ledger, LedgerEntry};
 use taxdisk_drivers::sim::control::ControlRequest;
-use taxdisk_drivers::sim::rig::{WireDirection, WireRecord};
+use taxdisk_drivers::sim::rig::WireRecord;
 use taxdisk_drivers::sim::serve::WIRE_FILE;
+use taxdisk_drivers::sim::zc::WireDirection;
 use taxdisk_drivers::sim::{SimHandle, SimOptions, serve};
 use taxdisk_protocol::api::{AgentView, DiskView};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -186,6 +187,7 @@ impl SimRig {
         let state_dir = dir.join(format!("disk-{name}"));
         std::fs::create_dir_all(&state_dir).expect("folder");
         let mut config = SimConfig {
+            taxpayer_number: SELLER.to_owned(),
             segments: vec![segment("011002000107", 1, 900_000)],
             ..SimConfig::default()
         };
@@ -242,7 +244,7 @@ impl SimRig {
         text.lines()
             .map(|line| serde_json::from_str::<WireRecord>(line).expect("a recorded frame"))
             // 1B, type, command, packet number.
-            .filter(|record| record.direction == WireDirection::HostToDevice && record.hex.get(4..6) == Some(cmd.as_str()))
+            .filter(|record| record.direction == WireDirection::ToDevice && record.hex.get(4..6) == Some(cmd.as_str()))
             .filter(|record| record.hex.starts_with("1B") && record.hex.get(6..8) == Some("00"))
             .count()
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::invoice::{Buyer, Invoice, Line, LineKind, Totals};
 use taxdisk_protocol::money::Amount;
 
@@ -45,7 +46,7 @@ pub(super) fn invoice(lines: Vec<Line>) -> Invoice {
     let (net, tax) = (sum(|line| line.net), sum(|line| line.tax));
     let buyer = Buyer {
         name: "测试买方有限公司".to_owned(),
-        taxpayer_number: Some("91310000MA00000027".parse().unwrap()),
+        taxpayer_number: Some(TaxpayerNumber::from_device("91310000MA00000027").unwrap()),
         address_phone: String::new(),
         bank_account: String::new(),
     };
@@ -58,7 +59,7 @@ pub(super) fn invoice(lines: Vec<Line>) -> Invoice {
 pub(super) fn identity() -> Identity {
     Identity {
         disk: "499000123456".parse().unwrap(),
-        taxpayer: "91110000MA00000019".parse().unwrap(),
+        taxpayer: TaxpayerNumber::from_device("91110000MA00000019").unwrap(),
         taxpayer_name: "示例商贸有限公司".to_owned(),
         kinds: vec![taxdisk_protocol::kind::InvoiceKind::Roll],
         clock: None,

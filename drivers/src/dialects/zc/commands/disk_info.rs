@@ -29,7 +29,10 @@ pub fn request(password: &Secret, machine: &str) -> Result<Vec<u8>, FieldError> 
 pub fn answer(data: &[u8]) -> Result<Identity, BadAnswer> {
     let mut reader = FieldReader::exact(data, ANSWER_BYTES)?;
     let disk: DiskNumber = reader.value("skpbh", 12)?;
-    let taxpayer: TaxpayerNumber = reader.value("nsrsbh", 20)?;
+    let taxpayer = reader.text(20);
+    // Leniently: the tax office wrote it, and no disk is refused over a check character.
+    let taxpayer = TaxpayerNumber::from_device(&taxpayer)
+        .map_err(|error| BadAnswer(format!("the disk's answer has a taxpayer number that cannot be read: {error}")))?;
     let taxpayer_name = reader.text(80);
     reader.bytes(11 + 80);
     let kinds = reader.text(30);

@@ -83,7 +83,7 @@ pub(super) mod samples {
     use super::*;
     use std::sync::LazyLock;
 
-    static TAXPAYER: LazyLock<TaxpayerNumber> = LazyLock::new(|| "91110000MA00000019".parse().unwrap());
+    static TAXPAYER: LazyLock<TaxpayerNumber> = LazyLock::new(|| TaxpayerNumber::from_device("91110000MA00000019").unwrap());
     static DISK: LazyLock<DiskNumber> = LazyLock::new(|| "499000123456".parse().unwrap());
     static PASSWORD: LazyLock<Secret> = LazyLock::new(|| Secret::new("88888888"));
 

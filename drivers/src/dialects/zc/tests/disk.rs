@@ -223,7 +223,7 @@ fn an_order_for_another_disk_or_seller_is_not_sent() {
     other.seller.disk = "499000999999".parse().unwrap();
     assert!(matches!(disk.issue(&other.request()), IssueAnswer::NotSent(error) if error.class == DeviceClass::NotPresent));
     let mut other = order();
-    other.seller.taxpayer = "91310000MA00000027".parse().unwrap();
+    other.seller.taxpayer = taxdisk_protocol::ids::TaxpayerNumber::from_device("91310000MA00000027").unwrap();
     assert!(matches!(disk.issue(&other.request()), IssueAnswer::NotSent(error) if error.class == DeviceClass::InvalidRequest));
     let mut bad = order();
     bad.invoice.lines[0].name = "一二三四五六七八九十一".to_owned();
