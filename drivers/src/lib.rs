@@ -11,3 +11,5 @@
 #![forbid(unsafe_code)]
 
 pub mod disk;
+
+pub mod sim;
