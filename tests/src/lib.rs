@@ -1,1 +1,2 @@
 //! End-to-end tests of taxdisk.
+#![forbid(unsafe_code)]

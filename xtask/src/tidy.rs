@@ -127,7 +127,7 @@ fn paths(name: &str, text: &str, report: &mut Report) {
         [concat!("/ho", "me/"), concat!("/ro", "ot/"), concat!("/wo", "rk/"), concat!("/fa", "rm/"), concat!("/Us", "ers/")];
     for (index, line) in text.lines().enumerate() {
         for home in homes {
-            // `a/work/b` is a part of a relative path; `/work/b` begins at the root of a machine.
+            // After a letter it is a part of a relative path; otherwise it begins at the root of a machine.
             let at_root = line
                 .match_indices(home)
                 .any(|(at, _)| !line[..at].ends_with(|c: char| c.is_alphanumeric() || "._-}".contains(c)));
