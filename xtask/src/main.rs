@@ -1,2 +1,68 @@
-//! Placeholder.
-fn main() {}
+//! Chores of the workspace: `cargo xtask demo`, `cargo xtask test` and the rest. `cargo xtask help` lists them.
+//!
+//! Nothing here is shipped. It starts cargo, the programs of this workspace, and systemd's checkers; it ends only what it
+//! started itself, by its process id.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod demo;
+mod needs;
+mod release;
+mod rungs;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Chores of taxdisk.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = false)]
+struct Args {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Issue real sample orders on a simulated tax disk, through broker and agent.
+    Demo(demo::DemoArgs),
+    /// Pull or plug the simulated disk of a demonstration that was kept running.
+    DemoDisk(demo::DiskArgs),
+    /// Run every lint and test, in order, within their budgets of time.
+    Test(rungs::TestArgs),
+    /// Run what is too long for `test`; its dated figures go to docs/proof.md.
+    TestLong(rungs::LongArgs),
+    /// Check files for what no other tool looks at.
+    Tidy,
+    /// Measure.
+    Bench(bench::BenchArgs),
+    /// Build the release binaries of a tag into target/releases/TAG.
+    Release(release::ReleaseArgs),
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().chore {
+        Chore::Demo(args) => demo::run(&args),
+        Chore::DemoDisk(args) => demo::disk(&args),
+        Chore::Test(args) => rungs::test(&args),
+        Chore::TestLong(args) => rungs::test_long(&args),
+        Chore::Tidy => tidy_here(),
+        Chore::Bench(args) => bench::run(&args),
+        Chore::Release(args) => release::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("{text}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tidy_here() -> Result<(), String> {
+    let report = tidy::check(&workspace::root());
+    println!("{}", report.summary());
+    if report.breaches.is_empty() { Ok(()) } else { Err(report.breaches.join("\n")) }
+}

@@ -31,7 +31,7 @@ pub(super) fn seller(client: &Client, command: SellerCommand, json: bool) -> Res
         SellerCommand::List => {
             let sellers: Vec<Value> = rows(client, "/v1/sellers")?;
             say(json, &sellers, || {
-                values(&sellers, &["seller", "name", "disk_trouble", "mark"], "No sellers: `taxdisk seller set`.")
+                values(&sellers, &["taxpayer_number", "name", "disk_trouble", "mark"], "No sellers: `taxdisk seller set`.")
             });
         }
     }
@@ -82,7 +82,13 @@ pub(super) fn enrollment(client: &Client, command: EnrollmentCommand, json: bool
     let EnrollmentCommand::Create { name, valid_s } = command;
     let code: EnrollmentCode = client.send(Method::POST, "/v1/enrollments", &EnrollmentRequest { name, valid_s })?;
     say(json, &code, || {
-        format!("{}\nGood once, until {}. On the PC with the disk: taxdisk-agent enroll", code.code, code.expires_at)
+        format!(
+            "{}\nGood once, until {}. On the PC with the disk:\n  taxdisk-agent enroll {} {}",
+            code.code,
+            code.expires_at,
+            client.base(),
+            code.code
+        )
     });
     Ok(EXIT_OK)
 }
@@ -100,7 +106,7 @@ pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8
         }
         KeyCommand::List => {
             let keys: Vec<Value> = rows(client, "/v1/keys")?;
-            let headings = ["id", "name", "role", "sellers", "created_at", "expires_at", "revoked"];
+            let headings = ["id", "name", "role", "sellers", "created_at", "expires_at", "revoked_at"];
             say(json, &keys, || values(&keys, &headings, "No keys."));
         }
         KeyCommand::Revoke { id } => {
@@ -208,7 +214,7 @@ mod tests {
     #[test]
     fn a_table_of_values_has_the_columns_that_some_row_fills() {
         let rows = [json!({"id": "k1", "sellers": ["a", "b"], "revoked": false}), json!({"id": "k2", "expires_at": null})];
-        let text = values(&rows, &["id", "sellers", "expires_at", "revoked"], "none");
+        let text = values(&rows, &["id", "sellers", "expires_at", "revoked_at"], "none");
         for part in ["id", "k1", "k2", "a, b", "no"] {
             assert!(text.contains(part), "{part} is not in\n{text}");
         }

@@ -21,6 +21,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// Waits until every job that comes through `queue` has ended, or until `deadline`.
 pub(super) fn run(client: &Client, queue: &Receiver<JobView>, deadline: Option<Instant>, events: &Sender<Event>) {
     let tell = |event| drop(events.send(event));
+    // A job that has ended already is read once more too: the answer to a batch leaves its content out.
     let mut open: VecDeque<JobView> = VecDeque::new();
     let mut away_since: Option<Instant> = None;
     let mut more = true;
@@ -28,7 +29,6 @@ pub(super) fn run(client: &Client, queue: &Receiver<JobView>, deadline: Option<I
         while more {
             let next = if open.is_empty() { queue.recv().map_err(|_| TryRecvError::Disconnected) } else { queue.try_recv() };
             match next {
-                Ok(job) if job.state.is_terminal() => tell(Event::Ended(Box::new(job))),
                 Ok(job) => open.push_back(job),
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => more = false,

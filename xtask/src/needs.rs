@@ -1,0 +1,57 @@
+//! What the chores need beside Rust. It is installed where that is possible without asking (root on Debian), otherwise the
+//! command to do it is named.
+
+use std::process::Command;
+
+use crate::workspace;
+
+/// A C compiler: the cryptography and SQLite are partly C.
+pub(crate) const COMPILER: (&str, &str) = ("cc", "gcc libc6-dev");
+/// systemd's own checkers.
+pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
+
+/// Makes sure that these programs are there, given with the Debian package of each.
+///
+/// # Errors
+/// One is missing and cannot be installed; the text says how to.
+pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<(), String> {
+    let missing: Vec<&(&str, &str)> = wanted.iter().filter(|(program, _)| !on_path(program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<&str> = missing.iter().flat_map(|(_, packages)| packages.split(' ')).collect();
+    let names: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
+    let how = format!("apt-get install --yes --no-install-recommends {}", packages.join(" "));
+    if !rustix::process::geteuid().is_root() || !on_path("apt-get") {
+        return Err(format!("{} is missing. Install it, on Debian with:\n  sudo {how}", names.join(", ")));
+    }
+    println!("{} is missing; installing {}", names.join(", "), packages.join(", "));
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet"]);
+    workspace::run(update)?;
+    let mut install = Command::new("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
+    workspace::run(install)
+}
+
+/// Makes sure that rustfmt and clippy are there.
+///
+/// # Errors
+/// They are missing and cannot be added.
+pub(crate) fn rust_components() -> Result<(), String> {
+    if on_path("cargo-fmt") && on_path("cargo-clippy") {
+        return Ok(());
+    }
+    if !on_path("rustup") {
+        return Err("rustfmt and clippy are missing. Install them with your Rust, or use rustup.".to_owned());
+    }
+    let mut command = Command::new("rustup");
+    command.args(["component", "add", "rustfmt", "clippy"]);
+    workspace::run(command)
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}

@@ -1,0 +1,445 @@
+//! `cargo xtask test`: every lint and test as rungs of a ladder, each with its budget of time, and a table at the end.
+//!
+//! A rung fails when its command fails, when a test is skipped, when a test run names no test at all, or when it runs past its
+//! budget. Nothing is retried and nothing is left out in silence.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::{needs, tidy, workspace};
+
+/// The whole ladder, on two cores, from a cold start.
+const LADDER_BUDGET_S: u64 = 25 * 60;
+/// Both programs with the points at which a test can kill them. Never in a release.
+const FAULT_POINTS: [&str; 2] = ["--features", "taxdisk-agent/fault-points,taxdisk-broker/fault-points"];
+/// Files of `tests/tests` that have a rung of their own.
+const OWN_RUNG: [&str; 2] = ["systemd", "tidy"];
+
+/// Which rungs.
+#[derive(Debug, Args)]
+pub(crate) struct TestArgs {
+    /// Run only these rungs (by name; give it several times). The result is then no result for the whole.
+    #[arg(long, value_name = "RUNG")]
+    only: Vec<String>,
+}
+
+/// Which long run.
+#[derive(Debug, Args)]
+pub(crate) struct LongArgs {
+    /// Run only this one; left out: all.
+    name: Option<String>,
+}
+
+/// What a rung does.
+enum Work {
+    /// A command that is good or bad.
+    Check(Vec<Command>),
+    /// Commands that run tests and print cargo's `test result:` lines.
+    Tests(Vec<Command>),
+    /// The tidy check, in this process.
+    Tidy,
+}
+
+struct Rung {
+    name: &'static str,
+    budget_s: u64,
+    work: Work,
+}
+
+/// What a rung came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Outcome {
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    trouble: Vec<String>,
+}
+
+struct Row {
+    name: &'static str,
+    seconds: u64,
+    budget_s: u64,
+    outcome: Outcome,
+}
+
+/// Runs the ladder.
+///
+/// # Errors
+/// A rung failed; the table has been printed.
+pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
+    needs::programs(&[needs::COMPILER, needs::SYSTEMD])?;
+    needs::rust_components()?;
+    let rungs = rungs()?;
+    if let Some(unknown) = args.only.iter().find(|name| rungs.iter().all(|rung| rung.name != name.as_str())) {
+        let names: Vec<&str> = rungs.iter().map(|rung| rung.name).collect();
+        return Err(format!("There is no rung {unknown}; there are: {}.", names.join(", ")));
+    }
+    let whole = args.only.is_empty();
+    climb(rungs.into_iter().filter(|rung| whole || args.only.iter().any(|name| name == rung.name)).collect(), whole)
+}
+
+/// Runs what is too long for every day.
+///
+/// # Errors
+/// One failed, or there is none of that name.
+pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
+    needs::programs(&[needs::COMPILER])?;
+    let chosen: Vec<&Long> = LONG.iter().filter(|long| args.name.as_deref().is_none_or(|name| name == long.name)).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = LONG.iter().map(|long| long.name).collect();
+        return Err(format!("There is no such long run; there are: {}.", names.join(", ")));
+    }
+    workspace::run(workspace::cargo(&[&["build", "--workspace", "--bins"], FAULT_POINTS.as_slice()].concat()))?;
+    let mut failed = Vec::new();
+    for long in chosen {
+        let started = Instant::now();
+        let mut command = workspace::cargo(&["test", "--package", "taxdisk-tests", "--test", long.test]);
+        command.args(["--", "--nocapture"]).env("TAXDISK_LONG", long.size);
+        let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s));
+        let seconds = started.elapsed().as_secs();
+        let result = if is_good(&outcome) { "passed" } else { "FAILED" };
+        println!("{}: {result}, {} tests, {seconds} s", long.name, outcome.passed);
+        note_long(&workspace::root().join("docs/proof.md"), long, &outcome, seconds)?;
+        if !is_good(&outcome) {
+            failed.push(format!("{}: {}", long.name, outcome.trouble.join("; ")));
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// A test of the tests crate in its long form.
+struct Long {
+    name: &'static str,
+    test: &'static str,
+    /// Given to the test as `TAXDISK_LONG`.
+    size: &'static str,
+    budget_s: u64,
+}
+
+/// The long runs. Each is the long form of a test that `cargo xtask test` runs too.
+const LONG: [Long; 2] = [
+    Long { name: "kill-at-random", test: "kill", size: "300", budget_s: 4 * 3600 },
+    Long { name: "all-orders", test: "northwind", size: "830", budget_s: 3600 },
+];
+
+/// Heading of the section of docs/proof.md that long runs are entered in.
+const LONG_HEADING: &str = "## Long runs";
+
+/// Enters a long run with its day under the heading; the line of the run before it goes.
+fn note_long(file: &Path, long: &Long, outcome: &Outcome, seconds: u64) -> Result<(), String> {
+    let old = std::fs::read_to_string(file).unwrap_or_default();
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let result = if is_good(outcome) { "passed" } else { "failed" };
+    let row = format!("| {} | {day} | {result} | {} | {} | {seconds} |", long.name, long.size, outcome.passed);
+    std::fs::write(file, with_long_row(&old, long.name, &row)).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn with_long_row(old: &str, name: &str, row: &str) -> String {
+    let mut text = if old.contains(LONG_HEADING) {
+        old.to_owned()
+    } else {
+        let head = "| run | day | result | size | tests | seconds |\n|---|---|---|---|---|---|\n";
+        format!(
+            "{}{LONG_HEADING}\n\nWritten by `cargo xtask test-long`.\n\n{head}",
+            if old.is_empty() { String::new() } else { format!("{old}\n") }
+        )
+    };
+    let start = format!("| {name} |");
+    if let Some(line) = text.lines().find(|line| line.starts_with(&start)).map(str::to_owned) {
+        return text.replace(&line, row);
+    }
+    let after = text.rfind("|---|\n").map_or(text.len(), |at| at + "|---|\n".len());
+    text.insert_str(after, &format!("{row}\n"));
+    text
+}
+
+fn rungs() -> Result<Vec<Rung>, String> {
+    let check = |arguments: &[&str]| Work::Check(vec![workspace::cargo(arguments)]);
+    let with_points = |arguments: &[&str]| workspace::cargo(&[arguments, &FAULT_POINTS].concat());
+    let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    let mut ends = vec!["test", "--package", "taxdisk-tests", "--no-fail-fast"];
+    let names = end_to_end_tests()?;
+    for name in &names {
+        ends.extend(["--test", name]);
+    }
+    Ok(vec![
+        Rung { name: "fmt", budget_s: 30, work: check(&["fmt", "--all", "--check"]) },
+        Rung { name: "tidy", budget_s: 30, work: Work::Tidy },
+        Rung {
+            name: "clippy",
+            budget_s: 480,
+            work: Work::Check(vec![workspace::cargo(&[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ])]),
+        },
+        // With the fault points, for the tests that follow: they start these binaries.
+        Rung {
+            name: "build",
+            budget_s: 480,
+            work: Work::Check(vec![with_points(&["build", "--workspace", "--bins", "--quiet"])]),
+        },
+        Rung {
+            name: "unit",
+            budget_s: 480,
+            work: Work::Tests(vec![with_points(&["test", "--workspace", "--exclude", "taxdisk-tests", "--no-fail-fast"])]),
+        },
+        Rung { name: "end-to-end", budget_s: 540, work: Work::Tests(vec![workspace::cargo(&ends)]) },
+        Rung {
+            name: "systemd",
+            budget_s: 60,
+            work: Work::Tests(vec![workspace::cargo(&["test", "--package", "taxdisk-tests", "--test", "systemd"])]),
+        },
+        Rung { name: "docs", budget_s: 180, work: Work::Check(vec![docs]) },
+    ])
+}
+
+/// The test files of the tests crate that have no rung of their own.
+fn end_to_end_tests() -> Result<Vec<String>, String> {
+    let folder = workspace::root().join("tests/tests");
+    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut names: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().strip_suffix(".rs").map(str::to_owned))
+        .filter(|name| !OWN_RUNG.contains(&name.as_str()))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
+    let started = Instant::now();
+    let mut rows = Vec::new();
+    for rung in rungs {
+        println!("\n── {} (budget {} s)", rung.name, rung.budget_s);
+        let rung_started = Instant::now();
+        let budget = Duration::from_secs(rung.budget_s);
+        let mut outcome = match rung.work {
+            Work::Tidy => tidy_outcome(),
+            Work::Check(commands) => run_checks(commands, budget),
+            Work::Tests(commands) => run_tests(commands, budget),
+        };
+        let seconds = rung_started.elapsed().as_secs();
+        if seconds > rung.budget_s {
+            outcome.trouble.push(format!("{seconds} s, {} are its budget", rung.budget_s));
+        }
+        rows.push(Row { name: rung.name, seconds, budget_s: rung.budget_s, outcome });
+    }
+    let total_s = started.elapsed().as_secs();
+    println!("\n{}", table(&rows, total_s));
+    let mut troubles: Vec<String> = rows
+        .iter()
+        .filter(|row| !is_good(&row.outcome))
+        .map(|row| format!("{}: {}", row.name, row.outcome.trouble.join("; ")))
+        .collect();
+    if whole && total_s > LADDER_BUDGET_S {
+        troubles.push(format!("the whole ladder took {total_s} s, {LADDER_BUDGET_S} are its budget"));
+    }
+    for trouble in &troubles {
+        println!("{trouble}");
+    }
+    let passed: u64 = rows.iter().map(|row| row.outcome.passed).sum();
+    let failed: u64 = rows.iter().map(|row| row.outcome.failed).sum::<u64>().max(troubles.len() as u64);
+    println!("{passed} passed, {failed} failed");
+    if troubles.is_empty() { Ok(()) } else { Err(String::new()) }
+}
+
+fn is_good(outcome: &Outcome) -> bool {
+    outcome.failed == 0 && outcome.skipped == 0 && outcome.trouble.is_empty()
+}
+
+fn tidy_outcome() -> Outcome {
+    let report = tidy::check(&workspace::root());
+    println!("{}", report.summary());
+    for breach in &report.breaches {
+        println!("{breach}");
+    }
+    match report.breaches.len() as u64 {
+        0 => Outcome { passed: 1, ..Outcome::default() },
+        count => Outcome { failed: 1, trouble: vec![format!("{count} breaches")], ..Outcome::default() },
+    }
+}
+
+fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
+    let mut outcome = Outcome::default();
+    for command in commands {
+        match stream(command, budget, |_| {}) {
+            Ok(()) => outcome.passed += 1,
+            Err(trouble) => {
+                outcome.failed += 1;
+                outcome.trouble.push(trouble);
+            }
+        }
+    }
+    outcome
+}
+
+fn run_tests(commands: Vec<Command>, budget: Duration) -> Outcome {
+    let mut outcome = Outcome::default();
+    for command in commands {
+        let result = stream(command, budget, |line| count(line, &mut outcome));
+        if let Err(trouble) = result {
+            outcome.trouble.push(trouble);
+        }
+    }
+    if outcome.failed > 0 {
+        outcome.trouble.push(format!("{} tests failed", outcome.failed));
+    }
+    if outcome.skipped > 0 {
+        outcome.trouble.push(format!("{} tests skipped; 0 are allowed", outcome.skipped));
+    }
+    if outcome.passed + outcome.failed == 0 {
+        outcome.trouble.push("no test was run".to_owned());
+    }
+    outcome
+}
+
+/// Adds a line like `test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.41s`.
+/// Filtered tests count as skipped: the ladder filters none.
+fn count(line: &str, outcome: &mut Outcome) {
+    let Some(rest) = line.strip_prefix("test result: ") else { return };
+    let rest = rest.split_once(". ").map_or("", |(_, counts)| counts);
+    for part in rest.split("; ") {
+        let Some((number, what)) = part.split_once(' ') else { continue };
+        let Ok(number) = number.parse::<u64>() else { continue };
+        match what {
+            "passed" => outcome.passed += number,
+            "failed" => outcome.failed += number,
+            "ignored" | "filtered out" => outcome.skipped += number,
+            _ => {}
+        }
+    }
+}
+
+/// Runs a command in a process group of its own and hands over its lines as they come. At twice the budget the group is
+/// ended: a test that hangs must not hang the ladder.
+fn stream(mut command: Command, budget: Duration, mut line: impl FnMut(&str)) -> Result<(), String> {
+    let limit = Instant::now() + budget * 2;
+    command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("{command:?} does not start: {error}"))?;
+    let output = child.stdout.take().ok_or("no pipe to the command")?;
+    let (lines, inbox) = mpsc::channel();
+    // The thread ends with the pipe, so with the last process that writes to it.
+    std::thread::spawn(move || {
+        for text in BufReader::new(output).lines().map_while(Result::ok) {
+            if lines.send(text).is_err() {
+                return;
+            }
+        }
+    });
+    loop {
+        match inbox.recv_timeout(limit.saturating_duration_since(Instant::now())) {
+            Ok(text) => {
+                println!("{text}");
+                line(&text);
+            }
+            Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            Err(mpsc::RecvTimeoutError::Timeout) => {
+                end_group(&mut child);
+                return Err("it was ended at twice its budget".to_owned());
+            }
+        }
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("the command failed ({status})")) }
+}
+
+/// Ends the processes that this one started, by their group.
+fn end_group(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    if let Some(group) = group {
+        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+    }
+    let _ = child.wait();
+}
+
+fn table(rows: &[Row], total_s: u64) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["rung", "seconds", "budget", "run", "skipped", "result"]);
+    for row in rows {
+        table.add_row([
+            row.name.to_owned(),
+            row.seconds.to_string(),
+            row.budget_s.to_string(),
+            (row.outcome.passed + row.outcome.failed).to_string(),
+            row.outcome.skipped.to_string(),
+            if is_good(&row.outcome) { "passed".to_owned() } else { "FAILED".to_owned() },
+        ]);
+    }
+    table.add_row([
+        "all".to_owned(),
+        total_s.to_string(),
+        LADDER_BUDGET_S.to_string(),
+        String::new(),
+        String::new(),
+        String::new(),
+    ]);
+    for column in 1..5 {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Vec<Command> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        vec![command]
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn results_of_all_test_binaries_are_added_and_a_skipped_test_is_a_failure() {
+        let line = |passed, ignored, filtered| {
+            format!(
+                "test result: ok. {passed} passed; 0 failed; {ignored} ignored; 0 measured; {filtered} filtered out; finished in 0.41s"
+            )
+        };
+        let good = run_tests(sh(&format!("echo '{}'; echo '{}'", line(3, 0, 0), line(4, 0, 0))), MINUTE);
+        assert_eq!((good.passed, is_good(&good)), (7, true));
+        for bad in [line(3, 1, 0), line(3, 0, 1)] {
+            assert!(!is_good(&run_tests(sh(&format!("echo '{bad}'")), MINUTE)));
+        }
+        assert!(!is_good(&run_tests(sh("exit 0"), MINUTE)), "no test at all is no success");
+        assert!(!is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE)), "the command itself failed");
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_with_its_children() {
+        let outcome = run_checks(sh("sleep 600 & wait"), Duration::from_millis(100));
+        assert!(outcome.trouble[0].contains("ended"), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_long_run_replaces_its_own_line_and_no_other() {
+        let first = with_long_row("# Proof\n", "a", "| a | 1 |");
+        let second = with_long_row(&first, "b", "| b | 1 |");
+        let third = with_long_row(&second, "a", "| a | 2 |");
+        assert!(
+            third.starts_with("# Proof\n")
+                && third.contains("| a | 2 |")
+                && third.contains("| b | 1 |")
+                && !third.contains("| a | 1 |")
+        );
+        assert_eq!(third.matches(LONG_HEADING).count(), 1);
+    }
+}
