@@ -12,7 +12,8 @@
 //! - A wrong or damaged acknowledgement ends a long answer at once and silently; the input is dropped.
 //! - ER 20 is said only after the whole command has arrived, ER 11 after two bytes.
 //! - A request of a wrong length is refused with JSK3003, a field that is no number with JSK4006.
-//! - The line can be cut without the power: then what was being executed is still executed, and its answer is lost.
+//! - The line can be cut without the power: then what was being executed is still executed. Its answer is lost, or comes
+//!   unasked to whoever plugged in again before it was done.
 //! - The types 0x30 and 0x40 know command 01 only.
 
 mod commands;
@@ -24,6 +25,8 @@ mod xml;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use self::tests::{host_next, vector};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -138,6 +141,7 @@ pub struct ZcDevice {
     output: VecDeque<(Duration, Vec<u8>)>,
     sent_until: Duration,
     advanced_to: Duration,
+    line_up: bool,
     counters: ZcCounters,
     wire: VecDeque<WireFrame>,
 }
@@ -154,6 +158,7 @@ impl ZcDevice {
             output: VecDeque::new(),
             sent_until: Duration::ZERO,
             advanced_to: Duration::ZERO,
+            line_up: true,
             counters: ZcCounters::default(),
             wire: VecDeque::new(),
         }
@@ -210,19 +215,19 @@ impl ZcDevice {
         matches!(self.state, State::Working { .. })
     }
 
-    /// The cable was pulled: everything on its way is lost. What is being executed goes on.
+    /// The cable was pulled: everything on its way is lost, and the device forgets the exchange. What is being executed
+    /// goes on; its answer is lost, unless the cable is back by then: then it reaches whoever listens.
     pub fn line_lost(&mut self) {
-        self.drop_input();
-        self.collected = None;
-        self.output.clear();
-        self.sent_until = Duration::ZERO;
+        self.line_up = false;
+        self.reset_line();
         if !self.is_working() {
-            self.state = State::Dead;
+            self.state = State::Idle;
         }
     }
 
     /// The cable is in again.
     pub fn line_back(&mut self) {
+        self.line_up = true;
         if self.is_dead() {
             self.state = State::Idle;
         }
@@ -230,8 +235,15 @@ impl ZcDevice {
 
     /// The power went: nothing that was not signed will be. Deaf until the given time.
     pub fn power_cut(&mut self, until: Duration) {
-        self.line_lost();
+        self.reset_line();
         self.state = State::Deaf { until };
+    }
+
+    fn reset_line(&mut self) {
+        self.drop_input();
+        self.collected = None;
+        self.output.clear();
+        self.sent_until = Duration::ZERO;
     }
 
     /// What it has counted.
@@ -371,6 +383,9 @@ impl ZcDevice {
         let reply = script.run(packet, &mut self.options, disk);
         if let Some(off) = script.power_cut() {
             return self.power_cut(now + off);
+        }
+        if !self.line_up {
+            return;
         }
         let at = self.delay(&script.after(), frame_type, cmd, now);
         let sending = script.transmission();
