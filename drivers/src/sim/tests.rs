@@ -280,8 +280,8 @@ fn a_disk_that_went_without_goodbye_remembers_everything() {
     let mut disk = SimDisk::open(folder.path(), &config, real_time()).unwrap();
     disk.issue(&order, Some("12345678"), Saving::Done).unwrap();
     disk.issue(&order, Some("12345678"), Saving::PowerCut).unwrap();
-    disk.check_secret(super::disk::Secret::Disk, "wrong").unwrap_err();
     disk.configure(|config| config.segments[0].last = "00000095".parse().unwrap()).unwrap();
+    disk.check_secret(super::disk::Secret::Disk, "wrong").unwrap_err();
     drop(disk);
     // Reopened after a power cut in the middle of the third record.
     let ledger = folder.path().join(LEDGER_FILE);
@@ -368,4 +368,22 @@ fn a_stalled_line_answers_by_the_real_clock() {
     sim.unplug();
     sim.replug().unwrap();
     exchange(&mut client(folder.path()), "1.1", "1.2");
+}
+
+#[test]
+fn the_terminal_is_raw_before_anybody_opens_it() {
+    use rustix::termios::{InputModes, LocalModes, OutputModes, tcgetattr};
+    let folder = tempfile::tempdir().unwrap();
+    let sim = serve(options(folder.path())).unwrap();
+    for _ in 0..2 {
+        // Opened as a plain file, so that no serial library sets anything.
+        let port = std::fs::File::options().read(true).write(true).open(sim.port().unwrap()).unwrap();
+        let settings = tcgetattr(&port).unwrap();
+        assert!(!settings.local_modes.intersects(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG));
+        assert!(!settings.input_modes.intersects(InputModes::IXON | InputModes::ICRNL));
+        assert!(!settings.output_modes.contains(OutputModes::OPOST));
+        drop(port);
+        sim.unplug();
+        sim.replug().unwrap();
+    }
 }

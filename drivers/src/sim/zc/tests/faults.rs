@@ -300,3 +300,15 @@ fn a_command_repeated_into_a_busy_device_runs_twice() {
     bench.wait(500);
     assert_eq!(bench.entries().len(), 2, "the device knows no repeats");
 }
+
+#[test]
+fn while_it_sends_it_obeys_nothing() {
+    let mut bench = Bench::new();
+    bench.fault(Fault::once(FaultKind::Split { delay_ms: 10 }));
+    let mut heard = bench.send(&vector("1.1"));
+    bench.send(&vector("1.1"));
+    assert_eq!(bench.device.counters().commands["01"], 1);
+    heard.extend(bench.wait(50));
+    assert_eq!(heard, [vector("1.2"), vector("1.2")].concat());
+    assert_eq!(bench.device.counters().commands["01"], 2);
+}
