@@ -352,3 +352,24 @@ fn a_red_needs_its_whole_original_once() {
     of_red[tail + 19] = b'9';
     assert_eq!(bench.command(&packets(0x0A, &of_red)), error_text("原发票非正数发票,不能开具负票!"));
 }
+
+#[test]
+fn a_paced_line_takes_its_time() {
+    let options = ZcOptions { paced: true, ..ZcOptions::default() };
+    let mut bench = Bench::with(SimConfig::of_the_vectors(), options);
+    // 7 bytes there and 6 back at 9600: 13 × 10 bits = 13.5 ms.
+    assert_eq!(bench.send(&vector("1.1")), b"");
+    assert_eq!(bench.wait(13), b"");
+    assert_eq!(bench.wait(1), vector("1.2"));
+    // The first packet of 0A takes 266 ms; its NP 7 ms more.
+    assert_eq!(bench.send(&issue()[0]), b"");
+    assert_eq!(bench.wait(272), b"");
+    assert_eq!(bench.wait(2), vector("14.1"));
+    for (packet, answer) in [(1, "14.2"), (2, "5.1")] {
+        bench.send(&issue()[packet]);
+        assert_eq!(bench.wait(600), vector(answer));
+    }
+    assert_eq!(bench.send(&vector("14.1")), b"");
+    assert_eq!(bench.wait(300), vector("5.2"));
+    assert_eq!(bench.entries().len(), 1);
+}
