@@ -7,4 +7,6 @@
 //! Read first: [`ledger::Ledger`].
 #![forbid(unsafe_code)]
 
+pub mod core;
 pub mod ledger;
+pub mod store;

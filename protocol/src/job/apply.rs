@@ -53,7 +53,8 @@ impl Job {
         if event.revision != 0 {
             return Err(TransitionError::Revision { given: event.revision, known: 0 });
         }
-        let What::Accepted { key, operation, kind, issue_point, priority, original, invoice, hash, fields, mark, place } = &event.what
+        let What::Accepted { key, operation, kind, issue_point, priority, original, invoice, hash, fields, mark, place } =
+            &event.what
         else {
             return Err(TransitionError::Content("a job begins with its acceptance"));
         };
@@ -133,9 +134,7 @@ impl Job {
                 JobState::Assigned | JobState::Unsettled => self.check_open(*attempt, *epoch),
                 // An invoice that a late outcome named and that the disk's owner has now read does exist, whatever was proven before.
                 JobState::Queued | JobState::Failed | JobState::Cancelled => match self.attempt(*attempt) {
-                    Some(found) if found.epoch != *epoch => {
-                        Err(TransitionError::Epoch { given: *epoch, known: found.epoch })
-                    }
+                    Some(found) if found.epoch != *epoch => Err(TransitionError::Epoch { given: *epoch, known: found.epoch }),
                     Some(found) if found.named.is_some() && *settled => Ok(()),
                     _ => refused,
                 },
