@@ -8,5 +8,6 @@
 #![forbid(unsafe_code)]
 
 pub mod core;
+mod fault;
 pub mod ledger;
 pub mod store;

@@ -243,7 +243,8 @@ impl Core {
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
             Input::Tick => self.tick(),
         };
-        let turn = std::mem::take(&mut self.turn);
+        // The time stays, for what readers are told between inputs.
+        let turn = std::mem::replace(&mut self.turn, Turn { now, ..Turn::default() });
         Output { reply, changes: turn.changes, effects: turn.effects }
     }
 
