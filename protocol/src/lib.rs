@@ -26,3 +26,4 @@ pub mod money;
 pub mod number;
 mod quote;
 pub mod rules;
+pub mod time;
