@@ -24,3 +24,4 @@ pub mod mark;
 pub mod money;
 pub mod number;
 pub mod rules;
+pub mod time;

@@ -1,0 +1,201 @@
+//! What the edge hands to the ledger and gets back: plain values, no behaviour.
+
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{JobState, JobView, Role};
+use taxdisk_protocol::error::{Breach, Difference};
+use taxdisk_protocol::ids::{AgentId, SerialNumber, TaxpayerNumber};
+use taxdisk_protocol::link::JournalHead;
+use taxdisk_protocol::time::Timestamp;
+
+/// Reads the clock. Tests hand in their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Why something was not done. `code` is of the catalogue in `taxdisk_protocol::error`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Code of the catalogue.
+    pub code: &'static str,
+    /// What happened here, for people.
+    pub detail: String,
+    /// All broken rules (422).
+    pub breaches: Vec<Breach>,
+    /// All differing fields (409).
+    pub differences: Vec<Difference>,
+    /// The job as it is, where one exists.
+    pub job: Option<Box<JobView>>,
+}
+
+impl Refusal {
+    /// A refusal without lists.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Refusal {
+        Refusal { code, detail: detail.into(), breaches: Vec::new(), differences: Vec::new(), job: None }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Answer to a submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// Accepted now (201).
+    New(JobView),
+    /// Known with this content (200); `repeated` is set in the view.
+    Repeated(JobView),
+}
+
+/// Answer to a withdrawal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CancelAnswer {
+    /// The job is cancelled, now or already before (200).
+    Cancelled(JobView),
+    /// It was handed over; the agent is asked to give it back. The job says how it ends (202).
+    Asked(JobView),
+}
+
+impl CancelAnswer {
+    /// The job, either way.
+    pub fn job(&self) -> &JobView {
+        match self {
+            CancelAnswer::Cancelled(job) | CancelAnswer::Asked(job) => job,
+        }
+    }
+}
+
+/// Until when a long poll waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// The job's revision is above this one.
+    After(u64),
+    /// The job ended: issued, failed or cancelled.
+    Ended,
+}
+
+/// Which jobs to list, newest first. Everything that is given must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct JobFilter {
+    /// Of these sellers; empty: of all.
+    pub sellers: Vec<TaxpayerNumber>,
+    /// In one of these states; empty: in any.
+    pub states: Vec<JobState>,
+    /// Serial numbers that begin so.
+    pub serial_prefix: Option<String>,
+    /// Exactly this serial number.
+    pub serial: Option<SerialNumber>,
+}
+
+/// One live link of an agent. Never used twice while the process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionId(pub u64);
+
+/// What an agent said at its join, after its proof was checked by the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Join {
+    /// Who.
+    pub agent: AgentId,
+    /// Version of its program.
+    pub version: String,
+    /// Journal.
+    pub journal: JournalHead,
+    /// Join counter.
+    pub join: u64,
+}
+
+/// An accepted join. The edge sends `welcome` with `journal_known` first and then pumps the session's frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    /// The session; hand it back with every frame.
+    pub session: SessionId,
+    /// For `welcome`.
+    pub journal_known: Option<u64>,
+}
+
+/// How a link ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// The agent said goodbye: nothing is begun after it.
+    Goodbye,
+    /// Closed, broken or silent: the agent may still run what it has.
+    Lost,
+}
+
+/// Who calls the API, by its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    /// Public half of the key, for logs and the audit.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Sellers it is limited to; empty: all.
+    pub sellers: Vec<TaxpayerNumber>,
+}
+
+impl Caller {
+    /// May it see and use this seller's jobs?
+    pub fn may_use(&self, seller: &TaxpayerNumber) -> bool {
+        self.sellers.is_empty() || self.sellers.contains(seller)
+    }
+}
+
+/// An API key as lists show it; the secret half is never kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyView {
+    /// Who it is.
+    pub caller: Caller,
+    /// Made at.
+    pub created_at: Timestamp,
+    /// Good until; for ever if absent.
+    pub expires_at: Option<Timestamp>,
+    /// Revoked at.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// Settings of the ledger that a configuration may change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Silence after which another agent may take a disk whose former owner's link broke, milliseconds.
+    pub silence_ms: i64,
+    /// An assigned job whose agent is away for so long becomes `unsettled`, milliseconds.
+    pub away_limit_ms: i64,
+    /// Re-issues of one job on one day (UTC).
+    pub reissues_per_day: u32,
+    /// Open jobs that are held in memory at most; more are refused with `too_many_open_jobs`.
+    pub max_open_jobs: usize,
+    /// Inputs of one commit at most.
+    pub batch_inputs: usize,
+    /// Bytes of the inputs of one commit, about, at most.
+    pub batch_bytes: usize,
+    /// Inputs that wait for the writer at most; more callers wait before the door.
+    pub queue_inputs: usize,
+    /// Frames that wait for one agent at most; a slower agent's session is closed.
+    pub session_frames: usize,
+    /// Long polls at one time.
+    pub max_waits: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            silence_ms: (taxdisk_protocol::link::SILENCE_S * 1000) as i64,
+            // Long enough for a PC to be restarted or a cable to be found, short enough that somebody is told the same hour.
+            away_limit_ms: 15 * 60 * 1000,
+            reissues_per_day: 20,
+            // About 4 KiB each: 2 GiB, far above any queue that a person would let grow.
+            max_open_jobs: 500_000,
+            // One fsync is shared by so many callers; more would only make the answer later.
+            batch_inputs: 256,
+            batch_bytes: 4 * 1024 * 1024,
+            queue_inputs: 1024,
+            session_frames: 64,
+            max_waits: 10_000,
+        }
+    }
+}
