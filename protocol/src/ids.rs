@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::quote::Quoted;
+
 /// Why a text is not the identifier it claims to be. The text is written for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -10,6 +12,9 @@ pub struct IdError(pub String);
 
 macro_rules! text_id {
     ($(#[$doc:meta])* $name:ident, $parse:path) => {
+        text_id!($(#[$doc])* $name, $parse, stored $parse);
+    };
+    ($(#[$doc:meta])* $name:ident, $parse:path, stored $stored:path) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(String);
@@ -49,7 +54,7 @@ macro_rules! text_id {
         impl<'de> serde::Deserialize<'de> for $name {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                $stored(&text).map($name).map_err(serde::de::Error::custom)
             }
         }
     };
@@ -57,10 +62,26 @@ macro_rules! text_id {
 
 text_id!(
     /// 纳税人识别号: who issues or receives. 18 characters with a check character (GB 32100-2015, or an identity card
-    /// number), or the older forms of 15 and 20 characters. See [`crate::ids::taxpayer_number`] for what is checked.
+    /// number), or an older form of 15 to 20 characters.
+    ///
+    /// Parsing a text ([`FromStr`]) is for what people and callers write: it checks the check character. What a device says
+    /// is read by [`TaxpayerNumber::from_device`], and what was accepted once is read back the same way.
     TaxpayerNumber,
-    taxpayer_number
+    taxpayer_number,
+    stored taxpayer_number_form
 );
+
+impl TaxpayerNumber {
+    /// The number inside a disk. Only its form is checked: the tax office wrote it, and a disk is not refused because we
+    /// would compute another check character. Submissions are parsed strictly.
+    ///
+    /// # Errors
+    /// Not 15 to 20 digits and capital letters.
+    pub fn from_device(text: &str) -> Result<TaxpayerNumber, IdError> {
+        taxpayer_number_form(text).map(TaxpayerNumber)
+    }
+}
+
 text_id!(
     /// 发票请求流水号: the caller's key of one invoice, unique per seller, for ever. 1 to 20 ASCII letters and digits
     /// (the narrowest of the interfaces in use; invoice-rules.md, section 7).
@@ -98,27 +119,66 @@ impl fmt::Display for JobKey {
     }
 }
 
-/// Checks a taxpayer number. Letters must be upper case.
-///
-/// # Errors
-/// Says which rule the text breaks.
-pub fn taxpayer_number(text: &str) -> Result<String, IdError> {
+/// What is certain of every taxpayer number, old or new: 15 to 20 digits and capital letters (invoice-rules.md, section 7).
+fn taxpayer_number_form(text: &str) -> Result<String, IdError> {
     if !(15..=20).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit() || b.is_ascii_uppercase()) {
-        return Err(IdError(format!("{text:?} is not a taxpayer number: 15 to 20 digits and capital letters are expected")));
+        let detail = format!("{} is not a taxpayer number: 15 to 20 digits and capital letters are expected", Quoted(text));
+        return Err(IdError(detail));
     }
     Ok(text.to_owned())
 }
 
+/// The form, and the check character of 18 characters. Other lengths have no check that holds for all of their forms
+/// (organisation codes, identity cards with digits after them, passports).
+fn taxpayer_number(text: &str) -> Result<String, IdError> {
+    let text = taxpayer_number_form(text)?;
+    if text.len() != 18 || is_identity_card(&text) {
+        return Ok(text);
+    }
+    match credit_code_check(&text) {
+        Some(check) if text.ends_with(check) => Ok(text),
+        Some(_) => Err(IdError(format!(
+            "{text:?} is not a taxpayer number: its check character is wrong, so some character is mistyped"
+        ))),
+        None => Err(IdError(format!("{text:?} is not a taxpayer number: 18 characters hold no letters I, O, S, V, Z"))),
+    }
+}
+
+/// The check character that the first 17 characters of a unified social credit code ask for (GB 32100-2015: weights 3^i,
+/// modulus 31). `None` if a character is not of its alphabet.
+fn credit_code_check(text: &str) -> Option<char> {
+    const ALPHABET: &str = "0123456789ABCDEFGHJKLMNPQRTUWXY";
+    let mut weight = 1;
+    let mut sum = 0;
+    for c in text.chars().take(17) {
+        sum += ALPHABET.find(c)? * weight;
+        weight = weight * 3 % 31;
+    }
+    // The last character is of the alphabet too.
+    ALPHABET.find(text.chars().nth(17)?)?;
+    ALPHABET.chars().nth((31 - sum % 31) % 31)
+}
+
+/// An identity card number (GB 11643-1999): 17 digits, and a check of modulus 11 in which X stands for 10.
+fn is_identity_card(text: &str) -> bool {
+    const WEIGHTS: [u32; 17] = [7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2];
+    const CHECKS: &str = "10X98765432";
+    let digits: Option<Vec<u32>> = text.chars().take(17).map(|c| c.to_digit(10)).collect();
+    let Some(digits) = digits else { return false };
+    let sum: u32 = digits.iter().zip(WEIGHTS).map(|(digit, weight)| digit * weight).sum();
+    CHECKS.chars().nth((sum % 11) as usize) == text.chars().nth(17)
+}
+
 fn serial_number(text: &str) -> Result<String, IdError> {
     if text.is_empty() || text.len() > 20 || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(IdError(format!("{text:?} is not a serial number: 1 to 20 ASCII letters and digits are expected")));
+        return Err(IdError(format!("{} is not a serial number: 1 to 20 ASCII letters and digits are expected", Quoted(text))));
     }
     Ok(text.to_owned())
 }
 
 fn disk_number(text: &str) -> Result<String, IdError> {
     if text.is_empty() || text.len() > 20 || !text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return Err(IdError(format!("{text:?} is not a disk number: 1 to 20 ASCII letters and digits are expected")));
+        return Err(IdError(format!("{} is not a disk number: 1 to 20 ASCII letters and digits are expected", Quoted(text))));
     }
     Ok(text.to_owned())
 }
@@ -126,7 +186,7 @@ fn disk_number(text: &str) -> Result<String, IdError> {
 fn agent_id(text: &str) -> Result<String, IdError> {
     let digits = text.strip_prefix("ag_").unwrap_or("");
     if digits.len() != 16 || !digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
-        return Err(IdError(format!("{text:?} is not an agent id: ag_ and 16 hex digits are expected")));
+        return Err(IdError(format!("{} is not an agent id: ag_ and 16 hex digits are expected", Quoted(text))));
     }
     Ok(text.to_owned())
 }
@@ -134,7 +194,10 @@ fn agent_id(text: &str) -> Result<String, IdError> {
 fn issue_point(text: &str) -> Result<String, IdError> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
     if text.is_empty() || text.len() > 40 || !text.bytes().all(allowed) {
-        return Err(IdError(format!("{text:?} is not an issue point: 1 to 40 ASCII letters, digits, - and _ are expected")));
+        return Err(IdError(format!(
+            "{} is not an issue point: 1 to 40 ASCII letters, digits, - and _ are expected",
+            Quoted(text)
+        )));
     }
     Ok(text.to_owned())
 }

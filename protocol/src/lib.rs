@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod calc;
 pub mod capabilities;
 pub mod class;
 pub mod error;
@@ -23,5 +24,6 @@ pub mod link;
 pub mod mark;
 pub mod money;
 pub mod number;
+mod quote;
 pub mod rules;
 pub mod time;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
+use crate::quote::Quoted;
+
 /// Not a number of the kind that is expected. The text is written for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -72,11 +74,12 @@ fn plain_decimal(text: &str, what: &str, max_decimals: u32) -> Result<Decimal, M
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
     let all_digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
     if !all_digits(whole) || !all_digits(fraction) || text.len() > 32 {
-        return Err(MoneyError(format!("{text:?} is not {what}: a plain decimal number is expected")));
+        return Err(MoneyError(format!("{} is not {what}: a plain decimal number is expected", Quoted(text))));
     }
-    let value = Decimal::from_str_exact(text).map_err(|_| MoneyError(format!("{text:?} is not {what}: too many digits")))?;
+    let value =
+        Decimal::from_str_exact(text).map_err(|_| MoneyError(format!("{} is not {what}: too many digits", Quoted(text))))?;
     if value.normalize().scale() > max_decimals {
-        return Err(MoneyError(format!("{text:?} is not {what}: at most {max_decimals} decimals are allowed")));
+        return Err(MoneyError(format!("{} is not {what}: at most {max_decimals} decimals are allowed", Quoted(text))));
     }
     Ok(value)
 }
@@ -85,7 +88,7 @@ impl FromStr for Amount {
     type Err = MoneyError;
     fn from_str(text: &str) -> Result<Self, MoneyError> {
         let value = plain_decimal(text, "an amount", 2)?;
-        Amount::round(value).ok_or_else(|| MoneyError(format!("{text:?} is not an amount: it is out of range")))
+        Amount::round(value).ok_or_else(|| MoneyError(format!("{} is not an amount: it is out of range", Quoted(text))))
     }
 }
 
@@ -116,7 +119,7 @@ macro_rules! decimal_type {
             type Err = MoneyError;
             fn from_str(text: &str) -> Result<Self, MoneyError> {
                 let value = plain_decimal(text, $what, $max_decimals)?;
-                $name::new(value).ok_or_else(|| MoneyError(format!("{text:?} is not {}: it is out of range", $what)))
+                $name::new(value).ok_or_else(|| MoneyError(format!("{} is not {}: it is out of range", Quoted(text), $what)))
             }
         }
 
@@ -173,6 +176,7 @@ text_serde!(Amount, Price, Quantity, TaxRate);
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
