@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 mod types;
 
 pub use types::{
-    Caller, CancelAnswer, Clock, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
+    Caller, CancelAnswer, Clock, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
 };
 
 /// Handle to the ledger; cheap to clone.
@@ -84,6 +84,11 @@ impl Ledger {
     /// Random id of this ledger, made with the store: `lg_` and 16 hex digits. For `challenge`.
     pub fn id(&self) -> &str {
         ""
+    }
+
+    /// How much there is of what.
+    pub fn figures(&self) -> Figures {
+        Figures::default()
     }
 
     /// The writer runs and the last commit went well.
