@@ -7,4 +7,13 @@
 //! Read first: [`ledger::Ledger`].
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod hub;
 pub mod ledger;
+pub mod logging;
+pub mod metrics;
+pub mod ready;
+pub mod serve;
+pub mod tls;
