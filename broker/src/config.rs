@@ -164,6 +164,7 @@ pub struct Loaded {
     /// The values.
     pub config: Config,
     figment: Figment,
+    listen_given: bool,
 }
 
 /// One value of the effective configuration.
@@ -195,7 +196,7 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, Config
     }
     let config: Config = figment.extract().map_err(|error| ConfigError(explain(&error)))?;
     config.check()?;
-    Ok(Loaded { config, figment })
+    Ok(Loaded { config, figment, listen_given: overrides.listen.is_some() })
 }
 
 fn explain(error: &figment::Error) -> String {
@@ -279,7 +280,7 @@ impl Loaded {
             }
             Some(metadata) => match metadata.source.as_ref().and_then(figment::Source::file_path) {
                 Some(path) => path.display().to_string(),
-                None if key == "listen.address" && metadata.name.contains("String") => "command line".to_owned(),
+                None if key == "listen.address" && self.listen_given => "command line".to_owned(),
                 None => "default".to_owned(),
             },
             None => "default".to_owned(),

@@ -206,14 +206,14 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_peer_that_takes_nothing_is_cut_off() {
         let (near, mut far) = tokio::io::duplex(16);
-        let mut near = Moving::new(near, Duration::from_secs(60));
+        let mut near = Moving::new(near, Duration::from_millis(50));
         near.write_all(&[1; 16]).await.unwrap();
         let start = tokio::time::Instant::now();
         assert_eq!(near.write_all(b"x").await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-        assert_eq!(start.elapsed().as_secs(), 60);
+        assert!(start.elapsed() >= Duration::from_millis(50));
         far.read_exact(&mut [0; 16]).await.unwrap();
         near.write_all(b"x").await.unwrap();
         assert!(near.stalled.is_none());

@@ -125,7 +125,7 @@ fn answered<'a>(
     chunks: impl Stream<Item = Result<Bytes, String>> + Send + Unpin + 'a,
 ) -> impl Stream<Item = BatchLine> + Send + 'a {
     let mut seen = Seen::default();
-    lines(chunks, edge.stopping.clone())
+    lines(chunks, edge.stopping.clone(), IDLE)
         .map(move |(line, text)| {
             // Noted here, in the order of the lines, before anything runs at the same time.
             let text = text.map(|bytes| {
@@ -192,15 +192,16 @@ type Line = (u64, Result<Vec<u8>, Problem>);
 fn lines(
     chunks: impl Stream<Item = Result<Bytes, String>> + Send + Unpin,
     stopping: tokio::sync::watch::Receiver<bool>,
+    idle: Duration,
 ) -> impl Stream<Item = Line> + Send {
-    stream::unfold(Some((chunks, stopping, Splitter::default())), |state| async move {
+    stream::unfold(Some((chunks, stopping, Splitter::default())), move |state| async move {
         let (mut chunks, mut stopping, mut splitter) = state?;
         loop {
             if let Some(line) = splitter.next() {
                 return Some((line, Some((chunks, stopping, splitter))));
             }
             let chunk = tokio::select! {
-                chunk = tokio::time::timeout(IDLE, chunks.next()) => chunk,
+                chunk = tokio::time::timeout(idle, chunks.next()) => chunk,
                 () = stopped(&mut stopping) => {
                     let problem = Problem::new(Code::NotReady, "the broker stops; send the rest again in a moment");
                     return Some(((splitter.line + 1, Err(problem)), None));
@@ -213,7 +214,7 @@ fn lines(
                 },
                 Ok(None) => return splitter.rest().map(|line| (line, None)),
                 Ok(Some(Err(error))) => Problem::new(Code::MalformedJson, format!("the body broke off: {error}")),
-                Err(_) => Problem::new(Code::Timeout, format!("nothing came for {} s; send the rest again", IDLE.as_secs())),
+                Err(_) => Problem::new(Code::Timeout, format!("nothing came for {} s; send the rest again", idle.as_secs())),
             };
             return Some(((splitter.line + 1, Err(problem)), None));
         }
@@ -296,7 +297,7 @@ mod tests {
 
     async fn split(chunks: Vec<Result<Bytes, String>>) -> Vec<(u64, Result<String, String>)> {
         let (_keep, stopping) = tokio::sync::watch::channel(false);
-        let lines: Vec<Line> = lines(stream::iter(chunks), stopping).collect().await;
+        let lines: Vec<Line> = lines(stream::iter(chunks), stopping, IDLE).collect().await;
         let text =
             |text: Result<Vec<u8>, Problem>| text.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|problem| problem.code);
         lines.into_iter().map(|(line, content)| (line, text(content))).collect()
@@ -348,11 +349,11 @@ mod tests {
         assert_eq!(splitter.push(b"x").unwrap_err().code, "body_too_large");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_caller_that_falls_silent_is_answered() {
         let (_keep, stopping) = tokio::sync::watch::channel(false);
         let chunks = Box::pin(stream::iter([chunk("a\nb")]).chain(stream::pending()));
-        let lines: Vec<Line> = lines(chunks, stopping).collect().await;
+        let lines: Vec<Line> = lines(chunks, stopping, Duration::from_millis(20)).collect().await;
         assert_eq!(lines[0].0, 1);
         assert_eq!(lines[1].1.as_ref().unwrap_err().code, "timeout");
         assert_eq!(lines.len(), 2);

@@ -1,7 +1,7 @@
 //! Reads JSON strictly: what is not JSON, what does not fit and what is not known are three different mistakes, and each names
 //! its place. Says nothing about invoice rules.
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use taxdisk_protocol::error::{Breach, Code, Problem};
 
@@ -14,6 +14,11 @@ const MAX_LISTED: usize = 100;
 /// `malformed_json` with line and column; `unknown_field` with all fields that are not known (and what is missing beside them,
 /// since a misspelt field is both); `invalid_body` with the field that does not fit.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+        // The types would take an array of values in the order of their fields too; that is nothing to rely on.
+        serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
+        return Err(Problem::new(Code::InvalidBody, "an object is expected"));
+    }
     let mut unknown = Vec::new();
     let mut count = 0_usize;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -148,6 +153,7 @@ mod tests {
             assert!(problem.code == "malformed_json" || text == "{\"a\":1}}", "{text:?}: {problem:?}");
             assert!(problem.detail.contains("line ") || !problem.breaches.is_empty(), "{problem:?}");
         }
+        assert_eq!(problem(r#"["91110000MA00000019","A1","issue","025"]"#).code, "invalid_body");
         assert!(problem("{\"seller\":\n  tru}").detail.contains("line 2"));
         assert_eq!(problem(&format!("{GOOD} x")).code, "malformed_json");
         assert_eq!(problem(&format!("{{\"x\":{}", "[".repeat(10_000))).code, "malformed_json", "deep nesting is bounded");
