@@ -20,11 +20,12 @@ use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNum
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use tokio::sync::mpsc;
 
-mod types;
-
-pub use types::{
-    Caller, CancelAnswer, Clock, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
+pub use crate::core::types::{
+    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
 };
+
+/// Reads the clock. Tests hand in their own.
+pub type Clock = std::sync::Arc<dyn Fn() -> taxdisk_protocol::time::Timestamp + Send + Sync>;
 
 /// Handle to the ledger; cheap to clone.
 #[derive(Clone)]

@@ -9,6 +9,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod core;
 pub mod http;
 pub mod hub;
 pub mod ledger;
@@ -16,4 +17,5 @@ pub mod logging;
 pub mod metrics;
 pub mod ready;
 pub mod serve;
+pub mod store;
 pub mod tls;

@@ -1,6 +1,4 @@
-//! What the edge hands to the ledger and gets back: plain values, no behaviour.
-
-use std::sync::Arc;
+//! What the edge hands in and gets back: plain values, no behaviour.
 
 use taxdisk_protocol::api::{JobState, JobView, Role, Waiting};
 use taxdisk_protocol::error::{Breach, Difference};
@@ -8,9 +6,6 @@ use taxdisk_protocol::ids::{AgentId, DiskNumber, SerialNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::JournalHead;
 use taxdisk_protocol::time::Timestamp;
-
-/// Reads the clock. Tests hand in their own.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Why something was not done. `code` is of the catalogue in `taxdisk_protocol::error`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,0 +1,138 @@
+//! Acceptance: the key is looked up before anything is validated (I6).
+
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{JobSubmission, Operation};
+use taxdisk_protocol::error::Breach;
+use taxdisk_protocol::hash;
+use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::job::{Event, Job, What};
+use taxdisk_protocol::mark::mark;
+use taxdisk_protocol::rules;
+
+use super::change::Change;
+use super::types::{Refusal, Submitted};
+use super::{Core, Known, OpenJob, Reply};
+
+/// The key of a submission, or why it has none.
+pub(super) fn key(submission: &JobSubmission) -> Result<JobKey, Refusal> {
+    rules::parse_key(submission).map_err(invalid)
+}
+
+/// All broken rules.
+pub(super) fn invalid(breaches: Vec<Breach>) -> Refusal {
+    let detail = match breaches.as_slice() {
+        [one] => one.detail.clone(),
+        many => format!("{} rules are broken", many.len()),
+    };
+    Refusal { breaches, ..Refusal::new("invalid_invoice", detail) }
+}
+
+impl Core {
+    pub(super) fn submit(&mut self, submission: JobSubmission, known: &Known) -> Result<Reply, Refusal> {
+        let key = key(&submission)?;
+        let content = hash::content(&submission);
+        if let Some(job) = self.job(&key, known) {
+            return self.answer_known(&job, &content);
+        }
+        if submission.operation != Operation::Issue {
+            return Err(Refusal::new("operation_unsupported", "void and red jobs are not taken yet"));
+        }
+        let Some(seller) = self.sellers.get(&key.seller) else {
+            return Err(Refusal::new("seller_unknown", format!("seller {} is not known here", key.seller)));
+        };
+        let parsed = rules::parse(&submission).map_err(invalid)?;
+        if let Some(point) = &parsed.issue_point
+            && !seller.points.contains_key(point)
+        {
+            return Err(invalid(vec![Breach {
+                code: "issue_point_unknown".to_owned(),
+                pointer: "/issue_point".to_owned(),
+                detail: format!("seller {} has no issue point {point}", key.seller),
+            }]));
+        }
+        if self.jobs.len() >= self.settings.max_open_jobs {
+            return Err(Refusal::new("not_ready", "too many jobs wait; send the same again later, under the same serial number"));
+        }
+        let mark = seller.body.mark.then(|| mark(&key));
+        let (fit, unfit) = self.check_fit(&key.seller, &parsed, mark.as_deref())?;
+        let place = self.next_place;
+        self.next_place += 1;
+        let event = Event {
+            revision: 0,
+            at: self.turn.now,
+            what: What::Accepted {
+                key: key.clone(),
+                operation: parsed.operation,
+                kind: parsed.kind,
+                issue_point: parsed.issue_point,
+                priority: parsed.priority,
+                original: submission.original,
+                invoice: submission.invoice,
+                hash: content.hash,
+                fields: content.fields,
+                mark,
+                place,
+            },
+        };
+        let job = Job::accept(&event).map_err(|error| Refusal::new("internal", error.to_string()))?;
+        let job = Arc::new(job);
+        self.turn.changes.push(Change::Job { job: job.clone(), event });
+        self.jobs.insert(key.clone(), OpenJob { job, fit, unfit, lane: None });
+        self.enqueue(&key);
+        self.pump_seller(&key.seller);
+        let job = self.job(&key, known).expect("the job was just put there");
+        Ok(Reply::Submitted(Submitted::New(self.view(&job))))
+    }
+
+    /// The same question gets the same answer, whatever version it asked; another one is told what differs.
+    fn answer_known(&mut self, job: &Arc<Job>, content: &hash::Content) -> Result<Reply, Refusal> {
+        if job.had_content(&content.hash) {
+            let mut view = self.view(job);
+            view.repeated = true;
+            return Ok(Reply::Submitted(Submitted::Repeated(view)));
+        }
+        Err(self.conflict(job, content))
+    }
+
+    pub(super) fn conflict(&mut self, job: &Arc<Job>, content: &hash::Content) -> Refusal {
+        let differences = hash::differences(&job.version().fields, &content.fields);
+        let detail = format!(
+            "serial number {} of seller {} is already used for other content ({:?})",
+            job.key.serial, job.key.seller, job.state
+        );
+        Refusal { differences, job: Some(Box::new(self.view(job))), ..Refusal::new("conflict", detail) }
+    }
+
+    /// Which profiles can express the job, and which cannot. Refused if disks licensed for the kind are known and none of them can.
+    pub(super) fn check_fit(
+        &mut self,
+        seller: &taxdisk_protocol::ids::TaxpayerNumber,
+        parsed: &rules::Job,
+        mark: Option<&str>,
+    ) -> Result<(u64, u64), Refusal> {
+        let licensed = self.licensed_profiles(seller, parsed.kind, parsed.issue_point.as_ref());
+        let (mut fit, mut unfit, mut first) = (0, 0, Vec::new());
+        let Some(shop) = self.shops.get(seller) else { return Ok((0, 0)) };
+        for (index, capabilities) in shop.profiles.iter().enumerate() {
+            let bit = 1_u64 << index;
+            if licensed & bit == 0 {
+                continue;
+            }
+            let breaches = rules::fits(parsed, capabilities, mark);
+            if breaches.is_empty() {
+                fit |= bit;
+            } else {
+                unfit |= bit;
+                if first.is_empty() {
+                    first = breaches;
+                }
+            }
+        }
+        if fit == 0 && unfit != 0 {
+            let detail = "no disk of this seller can express this invoice".to_owned();
+            return Err(Refusal { breaches: first, ..Refusal::new("not_expressible", detail) });
+        }
+        Ok((fit, unfit))
+    }
+}

@@ -1,0 +1,195 @@
+//! What the core wants kept. A store commits a list of changes whole or not at all.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use taxdisk_protocol::api::{DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, Job};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::Owner;
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
+
+/// One durable change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    /// One more event of a job, and the job after it. Guarded: the stored job must be at `event.revision` (0: must not exist).
+    Job {
+        /// After the event.
+        job: Arc<Job>,
+        /// The event.
+        event: Event,
+    },
+    /// A seller as it is now.
+    Seller(SellerRow),
+    /// An issue point as it is now.
+    IssuePoint(IssuePointRow),
+    /// What a disk said of itself.
+    DiskReport(DiskReportRow),
+    /// An administrator's word on a disk.
+    DiskAssignment(DiskNumber, DiskAssignment),
+    /// Epoch and sequence of a disk. Guarded: neither falls.
+    DiskFence(DiskFenceRow),
+    /// Last accounted pair of a disk and kind.
+    Accounted(DiskNumber, InvoiceKind, NumberPair),
+    /// A number gets its owner. Guarded: it has none, or this one (I10).
+    Number(NumberRow),
+    /// An agent as it is now.
+    Agent(AgentRow),
+    /// A new enrolment code.
+    Enrollment(EnrollmentRow),
+    /// A code is used. Guarded: it exists and was not used.
+    EnrollmentUsed {
+        /// Hash of the code.
+        hash: String,
+        /// Who used it.
+        agent: AgentId,
+    },
+    /// An API key as it is now.
+    Key(KeyRow),
+    /// Something that was done, for the chain.
+    Audit(Audit),
+}
+
+/// A seller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SellerRow {
+    /// Taxpayer number.
+    pub seller: TaxpayerNumber,
+    /// What is known.
+    pub body: SellerBody,
+}
+
+/// An issue point.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuePointRow {
+    /// Whose.
+    pub seller: TaxpayerNumber,
+    /// Its name.
+    pub point: IssuePoint,
+    /// What is known.
+    pub body: IssuePointBody,
+}
+
+/// The last report of a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskReportRow {
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Report.
+    pub report: DiskReport,
+    /// When.
+    pub seen_at: Timestamp,
+}
+
+/// What fences a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskFenceRow {
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Last epoch given.
+    pub epoch: u64,
+    /// Last assign sequence given.
+    pub sequence: u64,
+    /// Last owner that has not released it cleanly.
+    pub owner: Option<AgentId>,
+}
+
+/// Key of a number: one owner each (I10).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct NumberKey {
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Code and number.
+    pub pair: NumberPair,
+}
+
+/// A number and whose it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberRow {
+    /// Which.
+    pub key: NumberKey,
+    /// Whose.
+    pub owner: Owner,
+    /// Status, as read.
+    pub status: String,
+    /// Hash over what was read; empty for an outcome.
+    pub digest: String,
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentRow {
+    /// Its id.
+    pub agent: AgentId,
+    /// What people call the PC.
+    pub name: String,
+    /// Public key, base64.
+    pub public_key: String,
+    /// Version of its program.
+    pub version: String,
+    /// Enrolled.
+    pub enrolled_at: Timestamp,
+    /// Last join or leave.
+    pub seen_at: Option<Timestamp>,
+    /// Revoked.
+    pub revoked: bool,
+    /// Id of its journal.
+    pub journal: Option<String>,
+    /// Highest journal sequence heard.
+    pub journal_sequence: u64,
+    /// Highest join counter proven.
+    pub join: u64,
+    /// What an administrator should know.
+    pub alarms: Vec<String>,
+}
+
+/// An enrolment code; only its hash is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnrollmentRow {
+    /// SHA-256 of the code, hex.
+    pub hash: String,
+    /// Name for the agent.
+    pub name: String,
+    /// Good until.
+    pub expires_at: Timestamp,
+    /// Who used it.
+    pub used_by: Option<AgentId>,
+}
+
+/// An API key; only the hash of its secret half is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyRow {
+    /// Public half.
+    pub id: String,
+    /// SHA-256 of the whole key, hex. The key holds 256 random bits, so that a slow hash would add nothing.
+    pub hash: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Sellers it is limited to; empty: all.
+    pub sellers: Vec<TaxpayerNumber>,
+    /// Made.
+    pub created_at: Timestamp,
+    /// Good until.
+    pub expires_at: Option<Timestamp>,
+    /// Revoked.
+    pub revoked_at: Option<Timestamp>,
+}
+
+/// An entry of the chain that is not a job's event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Chain of this seller; the broker's own chain if absent.
+    pub seller: Option<TaxpayerNumber>,
+    /// When.
+    pub at: Timestamp,
+    /// Name.
+    pub what: &'static str,
+    /// Content, with who did it.
+    pub body: serde_json::Value,
+}

@@ -1,0 +1,216 @@
+//! One tax disk as the broker knows it: who owns it, what is open on it, and whether it can take a job.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use taxdisk_protocol::api::{DiskAssignment, DiskReport, Waiting};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
+
+use super::change::DiskFenceRow;
+use super::types::SessionId;
+
+/// One attempt runs and one is staged, so that the disk never waits for the network.
+pub(crate) const OPEN_ATTEMPTS: usize = 2;
+/// A disk with so many unsettled attempts takes nothing more: something is wrong with it, and each grant repeats them all in one
+/// frame of at most 1 MiB (64 KiB an invoice).
+pub(crate) const UNSETTLED_ATTEMPTS: usize = 8;
+/// After a trouble that follows a trouble, a disk rests so long even if it says that it is ready; doubled each time.
+const REST_MS: i64 = 1000;
+/// The longest rest.
+const REST_MAX_MS: i64 = 60_000;
+
+/// The live owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DiskOwner {
+    pub(crate) agent: AgentId,
+    pub(crate) session: SessionId,
+}
+
+/// The last owner that has not released the disk cleanly.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Former {
+    pub(crate) agent: AgentId,
+    /// Its link broke without a goodbye; absent while that link is up.
+    pub(crate) lost_at: Option<Timestamp>,
+}
+
+/// An attempt without a proof.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OpenRef {
+    pub(crate) key: JobKey,
+    pub(crate) attempt: u32,
+    pub(crate) kind: InvoiceKind,
+    pub(crate) unsettled: bool,
+    /// The present owner was told of it in its grant and has not answered yet.
+    pub(crate) asked: bool,
+}
+
+/// Trouble that was proven not to have issued; until a newer report says ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hold {
+    pub(crate) class: DeviceClass,
+    pub(crate) reported_ready: bool,
+    pub(crate) rest_until: Timestamp,
+}
+
+/// A disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) number: DiskNumber,
+    pub(crate) seller: Option<TaxpayerNumber>,
+    pub(crate) report: Option<DiskReport>,
+    pub(crate) kinds: BTreeSet<InvoiceKind>,
+    pub(crate) stocked: BTreeSet<InvoiceKind>,
+    pub(crate) profile: Option<u32>,
+    pub(crate) assignment: Option<DiskAssignment>,
+    pub(crate) seen_at: Timestamp,
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) claims: BTreeSet<SessionId>,
+    pub(crate) denied: HashSet<SessionId>,
+    pub(crate) owner: Option<DiskOwner>,
+    pub(crate) former: Option<Former>,
+    pub(crate) ownerless_since: Timestamp,
+    /// By assign sequence.
+    pub(crate) open: BTreeMap<u64, OpenRef>,
+    pub(crate) hold: Option<Hold>,
+    pub(crate) troubles: u32,
+    pub(crate) accounted: BTreeMap<InvoiceKind, NumberPair>,
+    pub(crate) waiting_run: u8,
+}
+
+impl Disk {
+    pub(crate) fn new(number: DiskNumber, now: Timestamp) -> Disk {
+        Disk {
+            number,
+            seller: None,
+            report: None,
+            kinds: BTreeSet::new(),
+            stocked: BTreeSet::new(),
+            profile: None,
+            assignment: None,
+            seen_at: now,
+            epoch: 0,
+            sequence: 0,
+            claims: BTreeSet::new(),
+            denied: HashSet::new(),
+            owner: None,
+            former: None,
+            ownerless_since: now,
+            open: BTreeMap::new(),
+            hold: None,
+            troubles: 0,
+            accounted: BTreeMap::new(),
+            waiting_run: 0,
+        }
+    }
+
+    /// Takes what the disk says of itself.
+    pub(crate) fn take_report(&mut self, report: DiskReport, now: Timestamp) {
+        self.kinds = report.kinds.iter().filter_map(|kind| kind.parse().ok()).collect();
+        self.stocked =
+            report.stock.iter().filter(|stock| stock.remaining > 0).filter_map(|stock| stock.kind.parse().ok()).collect();
+        self.seen_at = now;
+        if report.health.ready
+            && let Some(hold) = &mut self.hold
+        {
+            hold.reported_ready = true;
+        }
+        self.report = Some(report);
+    }
+
+    /// Jobs go to it: not switched off, and no other seller was assigned than the one inside.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.assignment.as_ref().is_none_or(|assigned| {
+            assigned.enabled && self.seller.as_ref().is_none_or(|inside| inside.as_str() == assigned.seller)
+        })
+    }
+
+    /// An outcome of the present owner is missing for an attempt that it was told of.
+    pub(crate) fn is_settling(&self) -> bool {
+        self.open.values().any(|open| open.asked) || self.unsettled() >= UNSETTLED_ATTEMPTS
+    }
+
+    fn unsettled(&self) -> usize {
+        self.open.values().filter(|open| open.unsettled).count()
+    }
+
+    /// Attempts that run or are staged.
+    pub(crate) fn busy(&self) -> usize {
+        self.open.values().filter(|open| !open.unsettled).count()
+    }
+
+    /// Why it takes no job of this kind now; `None`: it does, as soon as a place is free.
+    pub(crate) fn trouble(&self, kind: InvoiceKind, now: Timestamp) -> Option<Waiting> {
+        if self.claims.len() > 1 {
+            return Some(Waiting::Contested);
+        }
+        if self.owner.is_none() {
+            return Some(if self.claims.is_empty() { Waiting::DiskOffline } else { Waiting::Settling });
+        }
+        if self.is_settling() {
+            return Some(Waiting::Settling);
+        }
+        if let Some(hold) = &self.hold
+            && (!hold.reported_ready || now < hold.rest_until)
+        {
+            return Some(waiting_for(hold.class));
+        }
+        match &self.report {
+            Some(report) if report.health.ready => {}
+            Some(report) => return Some(report.health.class.map_or(Waiting::DiskFault, waiting_for)),
+            None => return Some(Waiting::DiskOffline),
+        }
+        if self.stocked.contains(&kind) { None } else { Some(Waiting::NoStock) }
+    }
+
+    /// A place is free for one more attempt.
+    pub(crate) fn has_place(&self) -> bool {
+        self.busy() < OPEN_ATTEMPTS
+    }
+
+    /// Holds the disk after trouble that is proven not to have issued.
+    pub(crate) fn hold(&mut self, class: DeviceClass, kind: InvoiceKind, now: Timestamp) {
+        let rest = match self.troubles {
+            0 => 0,
+            n => REST_MS.saturating_mul(1 << (n - 1).min(10)).min(REST_MAX_MS),
+        };
+        self.troubles = self.troubles.saturating_add(1);
+        if class == DeviceClass::NoStock {
+            // Only this kind is gone; the others go on.
+            self.stocked.remove(&kind);
+            return;
+        }
+        self.hold = Some(Hold { class, reported_ready: false, rest_until: now.plus_ms(rest) });
+    }
+
+    /// The row that fences it.
+    pub(crate) fn fence(&self) -> DiskFenceRow {
+        let owner = self.owner.as_ref().map(|owner| &owner.agent).or(self.former.as_ref().map(|former| &former.agent));
+        DiskFenceRow { disk: self.number.clone(), epoch: self.epoch, sequence: self.sequence, owner: owner.cloned() }
+    }
+}
+
+/// What a job waits for after this class of trouble.
+pub(crate) fn waiting_for(class: DeviceClass) -> Waiting {
+    match class {
+        DeviceClass::NoStock => Waiting::NoStock,
+        DeviceClass::Locked => Waiting::Locked,
+        DeviceClass::OverInvoiceLimit
+        | DeviceClass::OverOfflineTime
+        | DeviceClass::OverOfflineCount
+        | DeviceClass::OverOfflineAmount => Waiting::OverLimit,
+        DeviceClass::BadPassword => Waiting::Password,
+        DeviceClass::NotPresent | DeviceClass::Link => Waiting::DiskOffline,
+        DeviceClass::Clock
+        | DeviceClass::NumberMismatch
+        | DeviceClass::Duplicate
+        | DeviceClass::InProgress
+        | DeviceClass::Unsupported
+        | DeviceClass::InvalidRequest
+        | DeviceClass::DeviceFault => Waiting::DiskFault,
+    }
+}

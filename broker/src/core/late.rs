@@ -1,0 +1,199 @@
+//! What comes late or twice: outcomes from somebody who does not own the disk, outcomes of attempts that have ended, and numbers
+//! that were read. Nothing of it changes a state by itself and nothing is thrown away; the disk's present owner is made to read.
+
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{IssuedInvoice, JobState, PairBody};
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::job::{AttemptState, EvidenceKind, Job, What};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AttemptResult, BrokerFrame, NumberEntry, Owner};
+use taxdisk_protocol::number::NumberPair;
+
+use super::change::{Change, NumberKey, NumberRow};
+use super::outcome::Report;
+use super::types::{Refusal, SessionId};
+use super::{Core, Known};
+
+/// An `accounted` frame.
+#[derive(Debug, Clone)]
+pub(super) struct AccountedReport {
+    pub(super) disk: DiskNumber,
+    pub(super) epoch: u64,
+    pub(super) kind: InvoiceKind,
+    pub(super) entries: Vec<NumberEntry>,
+    pub(super) last: NumberPair,
+    pub(super) note: Option<String>,
+}
+
+/// Does a report only repeat what is known?
+fn repeats(job: &Job, report: &Report) -> bool {
+    let Some(found) = job.attempt(report.attempt.attempt) else { return false };
+    match (&report.outcome, found.state) {
+        (AttemptResult::Issued { pair, .. }, AttemptState::Issued) => is_pair(job.issued.as_ref(), *pair),
+        (AttemptResult::NotIssued { .. }, AttemptState::NotIssued) => found.named.is_none(),
+        (AttemptResult::GivenBack { .. }, AttemptState::GivenBack) => found.named.is_none(),
+        // It was not known then, and it is known now.
+        (AttemptResult::Unsettled { .. }, AttemptState::Issued | AttemptState::NotIssued | AttemptState::GivenBack) => {
+            found.named.is_none()
+        }
+        _ => false,
+    }
+}
+
+fn is_pair(issued: Option<&IssuedInvoice>, pair: NumberPair) -> bool {
+    issued.is_some_and(|issued| PairBody { code: issued.code.clone(), number: issued.number.clone() } == PairBody::from(pair))
+}
+
+impl Core {
+    /// From somebody who does not own the disk: evidence, and the owner reads the number that it names.
+    pub(super) fn late_outcome(&mut self, job: &Arc<Job>, report: Report, from: &str) -> Result<(), Refusal> {
+        if repeats(job, &report) {
+            return Ok(());
+        }
+        self.revive(job.clone());
+        let (key, attempt, pair) = (job.key.clone(), report.attempt.attempt, report.pair());
+        let contradicts = job.issued.is_some() && pair.is_some_and(|pair| !is_pair(job.issued.as_ref(), pair));
+        // A claim to have issued keeps the job from being handed over until the number was read (I4); other claims prove nothing.
+        self.evidence(&key, attempt, EvidenceKind::LateOutcome, from, pair, false, report.body())?;
+        if contradicts && let Ok(agent) = from.parse() {
+            self.alarm(&agent, format!("{} is issued, and a late outcome names another number", report.attempt));
+        }
+        self.ask_owner(&key, attempt);
+        Ok(())
+    }
+
+    /// The disk's owner speaks of an attempt that has ended.
+    pub(super) fn outcome_after_end(&mut self, job: &Arc<Job>, report: Report, from: &str, known: &Known) -> Result<(), Refusal> {
+        if repeats(job, &report) {
+            return Ok(());
+        }
+        self.revive(job.clone());
+        let (key, attempt) = (job.key.clone(), report.attempt.attempt);
+        let named = job.attempt(attempt).and_then(|found| found.named);
+        match (&report.outcome, named) {
+            // It has read what a late outcome named: this job's invoice does exist.
+            (AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true }, Some(_))
+                if matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled) =>
+            {
+                let invoice = IssuedInvoice {
+                    code: pair.code.to_string(),
+                    number: pair.number.to_string(),
+                    issued_at: issued_at.clone(),
+                    fiscal_code: fiscal_code.clone(),
+                    signature: signature.clone(),
+                    disk: report.disk.to_string(),
+                };
+                if self.adopt(job, &report, *pair, from, known)? {
+                    self.dequeue(&key);
+                    let (epoch, expected, disk_ms) = (report.epoch, report.expected, report.disk_ms);
+                    self.record(&key, What::Issued { attempt, epoch, invoice, expected, settled: true, disk_ms })?;
+                    self.free(&report.disk, report.sequence);
+                    self.evidence(&key, attempt, EvidenceKind::Readings, from, None, false, report.body())?;
+                }
+                Ok(())
+            }
+            // It has read it, and it is not this job's.
+            (AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. }, Some(named)) if report.has_read(named) => {
+                let job = self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
+                if job.state == JobState::Queued && job.cancel_asked && job.is_proven_not_issued() {
+                    let (by, reason) = (from.to_owned(), "asked before; now proven".to_owned());
+                    self.record(&key, What::Cancelled { by, reason })?;
+                } else {
+                    self.enqueue(&key);
+                    self.pump_seller(&key.seller);
+                }
+                Ok(())
+            }
+            (_, Some(_)) => {
+                self.evidence(&key, attempt, EvidenceKind::Readings, from, None, false, report.body())?;
+                Ok(())
+            }
+            // A proof against a proof: people must look, and nothing is handed over before the number was read again.
+            (outcome, None) => {
+                let claim = matches!(outcome, AttemptResult::Issued { .. }).then(|| report.pair()).flatten();
+                self.evidence(&key, attempt, EvidenceKind::Contradiction, from, claim, false, report.body())?;
+                if let Ok(agent) = from.parse() {
+                    self.alarm(&agent, format!("{}: an outcome contradicts the one that is known", report.attempt));
+                }
+                if claim.is_some() {
+                    self.recall_open(&key);
+                    self.ask_owner(&key, attempt);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes the present owner of the attempt's disk read and answer. Without an owner the next grant asks, as long as it is open.
+    pub(super) fn ask_owner(&mut self, key: &JobKey, attempt: u32) {
+        let Some(open) = self.open_attempt(key, attempt) else { return };
+        let Some(found) = self.jobs.get(key).and_then(|open| open.job.attempt(attempt)) else { return };
+        let number = found.disk.clone();
+        let Some(disk) = self.disks.get(&number) else { return };
+        let (Some(owner), epoch) = (disk.owner.clone(), disk.epoch) else { return };
+        self.send(owner.session, BrokerFrame::Settle { disk: number, epoch, open });
+    }
+
+    /// Asks for the open attempt of a job back, if it has not begun.
+    pub(super) fn recall_open(&mut self, key: &JobKey) {
+        let Some(found) = self.jobs.get(key).and_then(|open| open.job.open_attempt()) else { return };
+        let (number, attempt) = (found.disk.clone(), found.attempt);
+        let Some(owner) = self.disks.get(&number).and_then(|disk| disk.owner.clone()) else { return };
+        let attempt = taxdisk_protocol::link::AttemptRef { key: key.clone(), attempt };
+        self.send(owner.session, BrokerFrame::Recall { disk: number, attempt });
+    }
+
+    /// Numbers that were read. From the owner they are entered, each once (I10); from anybody else they are kept in the chain.
+    pub(super) fn accounted(&mut self, session: SessionId, report: AccountedReport, known: &Known) {
+        let AccountedReport { disk: number, epoch, kind, entries, last, note } = report;
+        let agent = self.sessions.get(&session).map(|live| live.agent.clone());
+        let seller = self.disks.get(&number).and_then(|disk| disk.seller.clone());
+        let present = self.owns(session, &number) && self.disks.get(&number).is_some_and(|disk| disk.epoch == epoch);
+        let body = serde_json::json!({
+            "disk": number, "kind": kind, "epoch": epoch, "from": agent, "present_owner": present,
+            "entries": entries, "last": last, "note": note,
+        });
+        self.audit(seller.as_ref(), "accounted", body);
+        if !present {
+            return;
+        }
+        for entry in entries {
+            let key = NumberKey { disk: number.clone(), kind, pair: entry.pair };
+            match self.number_owner(&key, known) {
+                None => {
+                    let owner = entry.owner.clone();
+                    let row = NumberRow { key: key.clone(), owner, status: entry.status, digest: entry.digest };
+                    self.turn.changes.push(Change::Number(row));
+                    self.fresh_numbers.insert(key, entry.owner);
+                }
+                Some(owner) if same_job(&owner, &entry.owner) => {}
+                Some(_) => {
+                    if let Some(agent) = &agent {
+                        self.alarm(
+                            agent,
+                            format!("number {} of disk {number} was entered for two owners; the first one stays", entry.pair),
+                        );
+                    }
+                }
+            }
+        }
+        if let Some(disk) = self.disks.get_mut(&number)
+            && disk.accounted.get(&kind) != Some(&last)
+            // Within one code the accounted number only rises; a late frame does not take it back.
+            && disk.accounted.get(&kind).is_none_or(|known| known.code != last.code || known.number < last.number)
+        {
+            disk.accounted.insert(kind, last);
+            self.turn.changes.push(Change::Accounted(number, kind, last));
+        }
+    }
+}
+
+/// One invoice per serial number: two attempts of one job mean the same owner.
+pub(super) fn same_job(known: &Owner, said: &Owner) -> bool {
+    match (known, said) {
+        (Owner::Foreign, Owner::Foreign) => true,
+        (Owner::Ours(known), Owner::Ours(said)) => known.key == said.key,
+        _ => false,
+    }
+}

@@ -1,0 +1,366 @@
+//! The broker's decisions, as a pure machine: an input and the time go in, changes and effects come out.
+//!
+//! It holds the open jobs, the disks, the agents and the live sessions; jobs that ended live in the store alone and are handed in
+//! by the shell with the input that names them ([`Known`]). It knows no task, socket, file, clock or random number. The shell
+//! commits the changes first and only then releases replies and effects (I8); if the commit fails, the whole core is thrown away.
+//!
+//! Read first: [`Core`], [`Input`], [`Output`].
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{
+    AgentView, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, ReissueAnswer, ReissueRequest,
+    SellerBody, SettleRequest,
+};
+use taxdisk_protocol::capabilities::Capabilities;
+use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, Job, What};
+use taxdisk_protocol::link::{AgentFrame, BrokerFrame, Owner};
+use taxdisk_protocol::time::Timestamp;
+
+mod accept;
+pub mod change;
+mod disk;
+mod dispatch;
+mod late;
+mod manage;
+mod outcome;
+mod ownership;
+mod queue;
+mod reissue;
+mod restore;
+mod session;
+pub mod types;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use change::{AgentRow, Audit, Change, EnrollmentRow, KeyRow, NumberKey};
+use disk::Disk;
+use queue::{LaneKey, Queue};
+use types::{CancelAnswer, Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
+
+pub use restore::Restored;
+pub use view::Overlay;
+
+/// What is handed to the core.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// A submission.
+    Submit(Box<JobSubmission>),
+    /// The same job again.
+    Reissue(JobKey, ReissueRequest, String),
+    /// Withdraw.
+    Cancel(JobKey, CancelRequest, String),
+    /// An administrator's decision.
+    Settle(JobKey, SettleRequest, String),
+    /// Make or change a seller.
+    PutSeller(TaxpayerNumber, SellerBody, String),
+    /// Make or change an issue point.
+    PutIssuePoint(TaxpayerNumber, IssuePoint, IssuePointBody, String),
+    /// To whom a disk belongs.
+    PutDisk(DiskNumber, DiskAssignment, String),
+    /// A new enrolment code.
+    CreateEnrollment(EnrollmentRow, String),
+    /// A code is used; `agent` holds a fresh id.
+    Enroll {
+        /// Hash of the code.
+        hash: String,
+        /// Fresh id.
+        agent: AgentId,
+        /// Public key, base64.
+        public_key: String,
+        /// Version of the program.
+        version: String,
+    },
+    /// Revoke an agent.
+    RevokeAgent(AgentId, String),
+    /// A new API key.
+    CreateKey(KeyRow, String),
+    /// Revoke an API key.
+    RevokeKey(String, String),
+    /// An agent joins under a fresh session id; its proof was checked.
+    Join(Join, SessionId),
+    /// A link ended.
+    Leave(SessionId, Left),
+    /// A frame of a joined agent.
+    Frame(SessionId, Box<AgentFrame>),
+    /// All disks, for lists.
+    Disks,
+    /// All agents, for lists.
+    Agents,
+    /// Time passed.
+    Tick,
+}
+
+/// What the store knows of the keys and numbers that an input names, read in the writer's own task.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// Jobs by key.
+    pub jobs: HashMap<JobKey, Arc<Job>>,
+    /// Owners of numbers.
+    pub numbers: HashMap<NumberKey, Owner>,
+}
+
+/// What an input was answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Submission.
+    Submitted(Submitted),
+    /// Re-issue.
+    Reissued(ReissueAnswer),
+    /// Withdrawal.
+    Cancelled(CancelAnswer),
+    /// The job as it is now.
+    Job(Box<JobView>),
+    /// Join.
+    Joined(Joined),
+    /// Enrolled.
+    Enrolled(AgentId),
+    /// Disks.
+    Disks(Vec<DiskView>),
+    /// Agents.
+    Agents(Vec<AgentView>),
+    /// Done.
+    Done,
+}
+
+/// What the shell does once the changes are durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send a frame.
+    Send(SessionId, Box<BrokerFrame>),
+    /// End a session.
+    Close(SessionId),
+}
+
+/// What one input made.
+#[derive(Debug)]
+pub struct Output {
+    /// Answer to whoever asked.
+    pub reply: Result<Reply, Refusal>,
+    /// To be committed whole.
+    pub changes: Vec<Change>,
+    /// To be done after the commit, in order.
+    pub effects: Vec<Effect>,
+}
+
+/// An open job with what the queue needs of it.
+#[derive(Debug)]
+struct OpenJob {
+    job: Arc<Job>,
+    /// Profiles (bits) that were found to be able to express it.
+    fit: u64,
+    /// Profiles (bits) that cannot.
+    unfit: u64,
+    /// Where it stands in the queue, if it does.
+    lane: Option<LaneKey>,
+}
+
+#[derive(Debug)]
+struct Seller {
+    body: SellerBody,
+    points: BTreeMap<IssuePoint, IssuePointBody>,
+}
+
+/// Everything about one taxpayer number that is not its row: it exists as soon as a disk or a seller does.
+#[derive(Debug, Default)]
+struct Shop {
+    queue: Queue,
+    disks: Vec<DiskNumber>,
+    /// Distinct capabilities of its disks; a bit of `fit` and `unfit` is an index into it.
+    profiles: Vec<Capabilities>,
+    overlay: Option<Arc<Overlay>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    agent: AgentId,
+    disks: HashSet<DiskNumber>,
+    /// Its journal went back: it counts as a new agent when a disk changes hands.
+    suspicious: bool,
+}
+
+#[derive(Debug)]
+struct Agent {
+    row: AgentRow,
+    session: Option<SessionId>,
+}
+
+/// What the input under way has made so far.
+#[derive(Debug, Default)]
+struct Turn {
+    now: Timestamp,
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+}
+
+/// The broker's state and its decisions.
+#[derive(Debug)]
+pub struct Core {
+    settings: Settings,
+    sellers: BTreeMap<TaxpayerNumber, Seller>,
+    shops: HashMap<TaxpayerNumber, Shop>,
+    jobs: HashMap<JobKey, OpenJob>,
+    disks: BTreeMap<DiskNumber, Disk>,
+    agents: BTreeMap<AgentId, Agent>,
+    sessions: HashMap<SessionId, Session>,
+    enrollments: HashMap<String, EnrollmentRow>,
+    keys: BTreeMap<String, KeyRow>,
+    next_place: u64,
+    /// Ended in this batch: kept until the commit, since the store does not know them yet.
+    ended: Vec<JobKey>,
+    /// Numbers that got an owner in this batch.
+    fresh_numbers: HashMap<NumberKey, Owner>,
+    /// Shops whose overlay the readers must get anew.
+    dirty: HashSet<TaxpayerNumber>,
+    turn: Turn,
+}
+
+impl Core {
+    /// Decides on one input. `known` must hold what the store has for [`Core::needs`] of this input.
+    pub fn handle(&mut self, input: Input, known: &Known, now: Timestamp) -> Output {
+        self.turn = Turn { now, ..Turn::default() };
+        let reply = match input {
+            Input::Submit(submission) => self.submit(*submission, known),
+            Input::Reissue(key, request, by) => self.reissue(&key, request, by, known),
+            Input::Cancel(key, request, by) => self.cancel(&key, &request, by, known),
+            Input::Settle(key, request, by) => self.settle_by_hand(&key, request, by, known),
+            Input::PutSeller(seller, body, by) => self.put_seller(seller, body, &by),
+            Input::PutIssuePoint(seller, point, body, by) => self.put_issue_point(seller, point, body, &by),
+            Input::PutDisk(disk, body, by) => self.put_disk(disk, body, &by),
+            Input::CreateEnrollment(row, by) => self.create_enrollment(row, &by),
+            Input::Enroll { hash, agent, public_key, version } => self.enroll(hash, agent, public_key, version),
+            Input::RevokeAgent(agent, by) => self.revoke_agent(&agent, &by),
+            Input::CreateKey(row, by) => self.create_key(row, &by),
+            Input::RevokeKey(id, by) => self.revoke_key(&id, &by),
+            Input::Join(join, session) => self.join(join, session),
+            Input::Leave(session, how) => self.leave(session, how),
+            Input::Frame(session, frame) => self.frame(session, *frame, known),
+            Input::Disks => Ok(Reply::Disks(self.disk_views())),
+            Input::Agents => Ok(Reply::Agents(self.agent_views())),
+            Input::Tick => self.tick(),
+        };
+        let turn = std::mem::take(&mut self.turn);
+        Output { reply, changes: turn.changes, effects: turn.effects }
+    }
+
+    /// Keys and numbers that the store must be asked for before this input is handled.
+    pub fn needs(&self, input: &Input, keys: &mut Vec<JobKey>, numbers: &mut Vec<NumberKey>) {
+        let mut key = |key: &JobKey| {
+            if !self.jobs.contains_key(key) {
+                keys.push(key.clone());
+            }
+        };
+        match input {
+            Input::Submit(submission) => {
+                if let Ok(parsed) = accept::key(submission) {
+                    key(&parsed);
+                }
+            }
+            Input::Reissue(of, ..) | Input::Cancel(of, ..) => key(of),
+            Input::Settle(of, request, _) => {
+                key(of);
+                if let Some(number) = self.settle_number(of, request) {
+                    numbers.push(number);
+                }
+            }
+            Input::Frame(_, frame) => match frame.as_ref() {
+                AgentFrame::Started { attempt, .. } => key(&attempt.key),
+                AgentFrame::Outcome { attempt, disk, outcome, .. } => {
+                    key(&attempt.key);
+                    if let taxdisk_protocol::link::AttemptResult::Issued { pair, .. } = outcome {
+                        // The kind is the job's; a finished job's is not in memory, so that all kinds are asked for.
+                        let kinds = match self.jobs.get(&attempt.key) {
+                            Some(open) => vec![open.job.kind],
+                            None => taxdisk_protocol::kind::InvoiceKind::ALL.to_vec(),
+                        };
+                        numbers.extend(kinds.into_iter().map(|kind| NumberKey { disk: disk.clone(), kind, pair: *pair }));
+                    }
+                }
+                AgentFrame::Accounted { disk, kind, entries, .. } => {
+                    numbers.extend(entries.iter().map(|entry| NumberKey { disk: disk.clone(), kind: *kind, pair: entry.pair }))
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Everything that was decided so far is durable: what ended is forgotten here and lives in the store.
+    pub fn committed(&mut self) {
+        for key in self.ended.drain(..) {
+            if self.jobs.get(&key).is_some_and(|open| !open.job.is_live()) {
+                self.jobs.remove(&key);
+            }
+        }
+        self.fresh_numbers.clear();
+    }
+
+    /// Shops whose disks changed since the last call, with what readers need to know of them.
+    pub fn take_overlays(&mut self) -> Vec<(TaxpayerNumber, Arc<Overlay>)> {
+        let dirty: Vec<_> = self.dirty.drain().collect();
+        dirty.into_iter().map(|seller| (seller.clone(), self.overlay(&seller))).collect()
+    }
+
+    /// API keys, for the check of callers.
+    pub fn keys(&self) -> impl Iterator<Item = &KeyRow> {
+        self.keys.values()
+    }
+
+    /// Open jobs in memory.
+    pub fn open_jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// The job as it is now: in memory, or as the store knows it.
+    fn job(&self, key: &JobKey, known: &Known) -> Option<Arc<Job>> {
+        self.jobs.get(key).map(|open| &open.job).or_else(|| known.jobs.get(key)).cloned()
+    }
+
+    /// Brings a job that had ended back into memory.
+    fn revive(&mut self, job: Arc<Job>) {
+        self.jobs.entry(job.key.clone()).or_insert(OpenJob { job, fit: 0, unfit: 0, lane: None });
+    }
+
+    /// Records one event of a job in memory. The guards of [`Job::advance`] are the last word (I9).
+    fn record(&mut self, key: &JobKey, what: What) -> Result<Arc<Job>, Refusal> {
+        let open = self.jobs.get_mut(key).ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
+        let event = Event { revision: open.job.revision, at: self.turn.now, what };
+        Arc::make_mut(&mut open.job).advance(&event).map_err(|error| Refusal::new("internal", format!("job {key}: {error}")))?;
+        let job = open.job.clone();
+        if job.state.is_terminal() {
+            self.ended.push(key.clone());
+        }
+        self.turn.changes.push(Change::Job { job: job.clone(), event });
+        Ok(job)
+    }
+
+    /// Adds to the chain what is not a job's event.
+    fn audit(&mut self, seller: Option<&TaxpayerNumber>, what: &'static str, body: serde_json::Value) {
+        self.turn.changes.push(Change::Audit(Audit { seller: seller.cloned(), at: self.turn.now, what, body }));
+    }
+
+    fn send(&mut self, session: SessionId, frame: BrokerFrame) {
+        self.turn.effects.push(Effect::Send(session, Box::new(frame)));
+    }
+
+    /// Adds a text that an administrator should read, once.
+    fn alarm(&mut self, agent: &AgentId, text: String) {
+        /// The newest alarms that are shown; all of them are in the chain.
+        const ALARMS: usize = 20;
+        let now = self.turn.now;
+        if let Some(found) = self.agents.get_mut(agent) {
+            tracing::warn!(%agent, "{text}");
+            found.row.alarms.push(format!("{now} {text}"));
+            if found.row.alarms.len() > ALARMS {
+                found.row.alarms.remove(0);
+            }
+            let row = found.row.clone();
+            self.turn.changes.push(Change::Agent(row));
+        }
+        self.audit(None, "alarm", serde_json::json!({ "agent": agent, "text": text }));
+    }
+}

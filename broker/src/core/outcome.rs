@@ -1,0 +1,329 @@
+//! How an attempt ended, as the disk's present owner proves it.
+//!
+//! Only the session that owns the disk under the present epoch changes a state. Everything else is evidence ([`super::late`]).
+
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{DiskTrouble, Fault, IssuedInvoice, JobProblem, JobState, Waiting};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::job::{EvidenceKind, Job, Next, What};
+use taxdisk_protocol::link::{AttemptRef, AttemptResult, Owner, QueryResult, Reading};
+use taxdisk_protocol::number::NumberPair;
+
+use super::change::{Change, NumberKey, NumberRow};
+use super::disk::{OpenRef, waiting_for};
+use super::types::{Refusal, SessionId};
+use super::{Core, Known};
+
+/// An `outcome` frame.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    pub(super) session: SessionId,
+    pub(super) disk: DiskNumber,
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    pub(super) attempt: AttemptRef,
+    pub(super) expected: Option<NumberPair>,
+    pub(super) outcome: AttemptResult,
+    pub(super) readings: Vec<Reading>,
+    pub(super) disk_ms: u64,
+}
+
+impl Report {
+    pub(super) fn body(&self) -> serde_json::Value {
+        serde_json::json!({
+            "disk": self.disk, "epoch": self.epoch, "sequence": self.sequence, "expected": self.expected,
+            "outcome": self.outcome, "readings": self.readings,
+        })
+    }
+
+    /// The number that it says was issued.
+    pub(super) fn pair(&self) -> Option<NumberPair> {
+        match &self.outcome {
+            AttemptResult::Issued { pair, .. } => Some(*pair),
+            _ => None,
+        }
+    }
+
+    /// Was this number queried with an answer?
+    pub(super) fn has_read(&self, pair: NumberPair) -> bool {
+        self.readings.iter().any(|reading| {
+            matches!(reading, Reading::Query { pair: read, found, .. }
+                if *read == pair && !matches!(found, QueryResult::Failed { .. }))
+        })
+    }
+
+    fn result(&self) -> &'static str {
+        match self.outcome {
+            AttemptResult::Issued { .. } => "issued",
+            AttemptResult::NotIssued { .. } => "not_issued",
+            AttemptResult::GivenBack { .. } => "given_back",
+            AttemptResult::Unsettled { .. } => "unsettled",
+        }
+    }
+}
+
+/// The content is at fault, not the disk.
+fn is_request(class: DeviceClass) -> bool {
+    matches!(class, DeviceClass::InvalidRequest | DeviceClass::OverInvoiceLimit | DeviceClass::Unsupported)
+}
+
+impl Core {
+    pub(super) fn outcome(&mut self, report: Report, known: &Known) -> Result<(), Refusal> {
+        let from = self.sessions.get(&report.session).map(|live| live.agent.to_string()).unwrap_or_default();
+        let Some(job) = self.job(&report.attempt.key, known) else {
+            // A ledger that went back, or an agent of another ledger. Nothing is thrown away.
+            self.audit(
+                Some(&report.attempt.key.seller),
+                "outcome_of_unknown_job",
+                serde_json::json!({
+                    "from": from, "attempt": report.attempt, "report": report.body(),
+                }),
+            );
+            return Ok(());
+        };
+        let found = job.attempt(report.attempt.attempt);
+        let Some(found) =
+            found.filter(|found| found.disk == report.disk && found.epoch == report.epoch && found.sequence == report.sequence)
+        else {
+            self.audit(
+                Some(&job.key.seller),
+                "outcome_of_unknown_attempt",
+                serde_json::json!({
+                    "from": from, "attempt": report.attempt, "report": report.body(),
+                }),
+            );
+            return Ok(());
+        };
+        if !self.owns(report.session, &report.disk) {
+            metrics::counter!("taxdisk_outcomes_total", "result" => "late").increment(1);
+            return self.late_outcome(&job, report, &from);
+        }
+        if !found.state.is_open() {
+            return self.outcome_after_end(&job, report, &from, known);
+        }
+        metrics::counter!("taxdisk_outcomes_total", "result" => report.result()).increment(1);
+        self.accepted_outcome(&job, report, &from, known)?;
+        Ok(())
+    }
+
+    /// The present owner says how an open attempt ended.
+    fn accepted_outcome(&mut self, job: &Arc<Job>, report: Report, from: &str, known: &Known) -> Result<(), Refusal> {
+        let key = job.key.clone();
+        let attempt = report.attempt.attempt;
+        let found = job.attempt(attempt).cloned().ok_or_else(|| Refusal::new("internal", "the attempt is gone"))?;
+        let epoch = found.epoch;
+        let settled = match &report.outcome {
+            AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled } => {
+                let invoice = IssuedInvoice {
+                    code: pair.code.to_string(),
+                    number: pair.number.to_string(),
+                    issued_at: issued_at.clone(),
+                    fiscal_code: fiscal_code.clone(),
+                    signature: signature.clone(),
+                    disk: report.disk.to_string(),
+                };
+                if !self.adopt(job, &report, *pair, from, known)? {
+                    return Ok(());
+                }
+                let (expected, disk_ms, settled) = (report.expected, report.disk_ms, *settled);
+                self.record(&key, What::Issued { attempt, epoch, invoice, expected, settled, disk_ms })?;
+                self.free(&report.disk, report.sequence);
+                if let Some(disk) = self.disks.get_mut(&report.disk) {
+                    disk.troubles = 0;
+                }
+                settled
+            }
+            AttemptResult::NotIssued { class, text, .. } => {
+                let next = self.next_after(job, *class, text);
+                let (expected, disk_ms) = (report.expected, report.disk_ms);
+                let what = What::NotIssued { attempt, epoch, class: *class, text: text.clone(), expected, disk_ms, next };
+                self.record(&key, what)?;
+                self.free(&report.disk, report.sequence);
+                if !is_request(*class) {
+                    let now = self.turn.now;
+                    if let Some(disk) = self.disks.get_mut(&report.disk) {
+                        disk.hold(*class, job.kind, now);
+                    }
+                }
+                true
+            }
+            // Its intent was durable once: that it now knows nothing of it proves nothing unless the disk was read.
+            AttemptResult::GivenBack { text } if found.started_at.is_some() && report.readings.is_empty() => {
+                let text = format!("the agent gave back what it had begun, without reading the disk: {text}");
+                self.unsettle(&key, attempt, epoch, None, text, &report)?;
+                true
+            }
+            AttemptResult::GivenBack { text } => {
+                let next = if job.cancel_asked { Next::Cancel } else { Next::Queue { waiting: None } };
+                self.record(&key, What::GivenBack { attempt, epoch, text: text.clone(), next })?;
+                self.free(&report.disk, report.sequence);
+                !report.readings.is_empty()
+            }
+            AttemptResult::Unsettled { class, text } => {
+                self.unsettle(&key, attempt, epoch, Some(*class), text.clone(), &report)?;
+                true
+            }
+        };
+        if settled && !report.readings.is_empty() {
+            self.evidence(&key, attempt, EvidenceKind::Readings, from, None, false, report.body())?;
+        }
+        // A late outcome named a number that this answer has not read: the job is not handed over before it was.
+        if let Some(named) = found.named
+            && report.pair() != Some(named)
+            && !report.has_read(named)
+            && !matches!(report.outcome, AttemptResult::Unsettled { .. })
+        {
+            self.evidence(
+                &key,
+                attempt,
+                EvidenceKind::LateOutcome,
+                from,
+                Some(named),
+                false,
+                serde_json::json!({ "unread": named }),
+            )?;
+            self.ask_owner(&key, attempt);
+        }
+        self.enqueue(&key);
+        if let Some(seller) = self.disks.get(&report.disk).and_then(|disk| disk.seller.clone()) {
+            self.touch(&seller);
+        }
+        self.pump_seller(&key.seller);
+        self.pump(&report.disk);
+        Ok(())
+    }
+
+    fn unsettle(
+        &mut self,
+        key: &taxdisk_protocol::ids::JobKey,
+        attempt: u32,
+        epoch: u64,
+        class: Option<DeviceClass>,
+        text: String,
+        report: &Report,
+    ) -> Result<(), Refusal> {
+        self.record(key, What::Unsettled { attempt, epoch, class, text, expected: report.expected })?;
+        if let Some(open) = self.disks.get_mut(&report.disk).and_then(|disk| disk.open.get_mut(&report.sequence)) {
+            open.unsettled = true;
+            open.asked = false;
+        }
+        Ok(())
+    }
+
+    /// The attempt has a proof: its place on the disk is free.
+    pub(super) fn free(&mut self, disk: &DiskNumber, sequence: u64) {
+        if let Some(disk) = self.disks.get_mut(disk) {
+            disk.open.remove(&sequence);
+        }
+    }
+
+    /// Gives a number to a job (I10). If it has another owner, nothing is adopted: the attempt becomes unsettled and people are told.
+    pub(super) fn adopt(
+        &mut self,
+        job: &Arc<Job>,
+        report: &Report,
+        pair: NumberPair,
+        from: &str,
+        known: &Known,
+    ) -> Result<bool, Refusal> {
+        let number = NumberKey { disk: report.disk.clone(), kind: job.kind, pair };
+        let ours = Owner::Ours(report.attempt.clone());
+        match self.number_owner(&number, known) {
+            None => {
+                let row =
+                    NumberRow { key: number.clone(), owner: ours.clone(), status: "positive".to_owned(), digest: String::new() };
+                self.turn.changes.push(Change::Number(row));
+                self.fresh_numbers.insert(number, ours);
+            }
+            Some(owner) if super::late::same_job(&owner, &ours) => {}
+            Some(owner) => {
+                let attempt = report.attempt.attempt;
+                let text = match &owner {
+                    Owner::Ours(other) => format!("number {pair} is already the invoice of {other}"),
+                    Owner::Foreign => format!("number {pair} is entered as another program's"),
+                };
+                if job.attempt(attempt).is_some_and(|found| found.state.is_open()) {
+                    let epoch = report.epoch;
+                    self.unsettle(&job.key, attempt, epoch, Some(DeviceClass::Duplicate), text.clone(), report)?;
+                }
+                self.evidence(&job.key, attempt, EvidenceKind::Contradiction, from, None, false, report.body())?;
+                if let Ok(agent) = from.parse() {
+                    self.alarm(&agent, format!("{}: {text}", report.attempt));
+                }
+                return Ok(false);
+            }
+        }
+        self.account_issued(&report.disk, job.kind, pair);
+        Ok(true)
+    }
+
+    pub(super) fn number_owner(&self, number: &NumberKey, known: &Known) -> Option<Owner> {
+        self.fresh_numbers.get(number).or_else(|| known.numbers.get(number)).cloned()
+    }
+
+    /// The last accounted pair follows an issue that comes directly after it. A gap is the agent's to account for (I5).
+    fn account_issued(&mut self, number: &DiskNumber, kind: taxdisk_protocol::kind::InvoiceKind, pair: NumberPair) {
+        let Some(disk) = self.disks.get_mut(number) else { return };
+        if disk.accounted.get(&kind).is_some_and(|last| last.successor() == Some(pair)) {
+            disk.accounted.insert(kind, pair);
+            self.turn.changes.push(Change::Accounted(number.clone(), kind, pair));
+        }
+    }
+
+    /// Where a job goes that is proven not to have issued.
+    fn next_after(&self, job: &Job, class: DeviceClass, text: &str) -> Next {
+        if is_request(class) {
+            let (code, fault) = ("disk_refused".to_owned(), Fault::Request);
+            return Next::Fail { problem: JobProblem { code, fault, class: Some(class), text: text.to_owned() } };
+        }
+        if job.cancel_asked {
+            return Next::Cancel;
+        }
+        let policy = self.sellers.get(&job.key.seller).map(|seller| seller.body.disk_trouble).unwrap_or_default();
+        match policy {
+            DiskTrouble::Wait => Next::Queue { waiting: Some(waiting_for(class)) },
+            DiskTrouble::Fail => {
+                let (code, fault) = ("disk_trouble".to_owned(), Fault::Disk);
+                Next::Fail { problem: JobProblem { code, fault, class: Some(class), text: text.to_owned() } }
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn evidence(
+        &mut self,
+        key: &taxdisk_protocol::ids::JobKey,
+        attempt: u32,
+        kind: EvidenceKind,
+        from: &str,
+        named: Option<NumberPair>,
+        cleared: bool,
+        body: serde_json::Value,
+    ) -> Result<Arc<Job>, Refusal> {
+        let job = self.record(key, What::Evidence { attempt, kind, from: from.to_owned(), named, cleared, body })?;
+        if job.is_doubted() {
+            self.dequeue(key);
+        }
+        self.track_doubt(&job, attempt);
+        Ok(job)
+    }
+
+    /// An attempt that has ended but was named by a late outcome is asked about in every grant, like an unsettled one.
+    pub(super) fn track_doubt(&mut self, job: &Arc<Job>, attempt: u32) {
+        let Some(found) = job.attempt(attempt).filter(|found| !found.state.is_open()) else { return };
+        let Some(disk) = self.disks.get_mut(&found.disk) else { return };
+        if found.named.is_some() {
+            let (key, kind) = (job.key.clone(), job.kind);
+            disk.open.entry(found.sequence).or_insert(OpenRef { key, attempt, kind, unsettled: true, asked: false });
+        } else {
+            disk.open.remove(&found.sequence);
+        }
+    }
+
+    /// What a queued job waits for, where no disk says more.
+    pub(super) fn waiting_doubted(job: &Job) -> Option<Waiting> {
+        (job.state == JobState::Queued && job.is_doubted()).then_some(Waiting::Settling)
+    }
+}

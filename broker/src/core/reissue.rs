@@ -1,0 +1,218 @@
+//! What callers and administrators ask of a job that exists: the same again, withdraw it, decide it.
+
+use taxdisk_protocol::api::{
+    CancelRequest, IssuedInvoice, JobState, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest, SettleDecision,
+    SettleReading, SettleRequest,
+};
+use taxdisk_protocol::hash;
+use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::job::{EvidenceKind, Job, NewContent, What};
+use taxdisk_protocol::link::{AttemptRef, Owner};
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::rules;
+
+use super::accept::invalid;
+use super::change::{Change, NumberKey, NumberRow};
+use super::types::{CancelAnswer, Refusal};
+use super::{Core, Known, Reply};
+
+/// The longest reason that is kept, characters: a paragraph.
+const REASON_CHARACTERS: usize = 1000;
+
+fn unknown(key: &JobKey) -> Refusal {
+    Refusal::new("not_found", format!("job {key} is not known"))
+}
+
+fn cut(reason: &str) -> String {
+    reason.trim().chars().take(REASON_CHARACTERS).collect()
+}
+
+fn pair(body: &PairBody) -> Option<NumberPair> {
+    Some(NumberPair { code: body.code.parse().ok()?, number: body.number.parse().ok()? })
+}
+
+impl Core {
+    pub(super) fn reissue(&mut self, key: &JobKey, request: ReissueRequest, by: String, known: &Known) -> Result<Reply, Refusal> {
+        let job = self.job(key, known).ok_or_else(|| unknown(key))?;
+        let mut submission = job.submission();
+        let mut content = None;
+        if let Some(invoice) = request.invoice {
+            submission.invoice = Some(invoice);
+            content = Some(hash::content(&submission));
+        }
+        let proven = job.is_proven_not_issued() && matches!(job.state, JobState::Failed | JobState::Cancelled);
+        if let Some(content) = &content
+            && !proven
+            && !job.had_content(&content.hash)
+        {
+            return Err(self.conflict(&job, content));
+        }
+        let outcome = match job.state {
+            JobState::Issued => Some(ReissueOutcome::AlreadyIssued),
+            JobState::Queued | JobState::Assigned => Some(ReissueOutcome::InProgress),
+            JobState::Unsettled => Some(ReissueOutcome::Unsettled),
+            // A late outcome says that it was issued after all; the disk is being asked.
+            JobState::Failed | JobState::Cancelled if !proven => Some(ReissueOutcome::Unsettled),
+            JobState::Failed | JobState::Cancelled => None,
+        };
+        if let Some(outcome) = outcome {
+            if outcome == ReissueOutcome::Unsettled {
+                self.ask_all(&job);
+            }
+            return Ok(Reply::Reissued(ReissueAnswer { outcome, job: self.view(&job) }));
+        }
+        let reason = cut(&request.reason);
+        if reason.is_empty() {
+            return Err(Refusal::new("reissue_reason", "say why the job is to be issued again; it is kept in the ledger"));
+        }
+        let today = self.turn.now.day();
+        if job.reissues.day == today && job.reissues.count >= self.settings.reissues_per_day {
+            let detail = format!("job {key} was re-issued {} times today; find out why it fails", job.reissues.count);
+            return Err(Refusal::new("reissue_limit", detail));
+        }
+        let parsed = rules::parse(&submission).map_err(invalid)?;
+        let (fit, unfit) = self.check_fit(&key.seller, &parsed, job.mark.as_deref())?;
+        let content = content
+            .filter(|content| content.hash != job.version().hash)
+            .zip(submission.invoice)
+            .map(|(content, invoice)| NewContent { invoice, hash: content.hash, fields: content.fields });
+        self.revive(job);
+        let job = self.record(key, What::Reissued { by, reason, content })?;
+        if let Some(open) = self.jobs.get_mut(key) {
+            (open.fit, open.unfit) = (fit, unfit);
+        }
+        drop(job);
+        self.enqueue(key);
+        self.pump_seller(&key.seller);
+        let job = self.job(key, known).ok_or_else(|| unknown(key))?;
+        Ok(Reply::Reissued(ReissueAnswer { outcome: ReissueOutcome::Requeued, job: self.view(&job) }))
+    }
+
+    /// Makes the disks' owners read every attempt of the job that is not proven.
+    fn ask_all(&mut self, job: &Job) {
+        let asked: Vec<u32> = job
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.state.is_open() || attempt.named.is_some())
+            .map(|attempt| attempt.attempt)
+            .collect();
+        for attempt in asked {
+            self.ask_owner(&job.key, attempt);
+        }
+    }
+
+    pub(super) fn cancel(&mut self, key: &JobKey, request: &CancelRequest, by: String, known: &Known) -> Result<Reply, Refusal> {
+        let job = self.job(key, known).ok_or_else(|| unknown(key))?;
+        let reason = cut(&request.reason);
+        let refused = |core: &mut Core, code, text: String| {
+            let view = core.view(&job);
+            Err(Refusal { job: Some(Box::new(view)), ..Refusal::new(code, text) })
+        };
+        match job.state {
+            JobState::Cancelled => Ok(Reply::Cancelled(CancelAnswer::Cancelled(self.view(&job)))),
+            JobState::Issued => {
+                refused(self, "job_issued", format!("job {key} is issued; an issued invoice is voided or reversed"))
+            }
+            JobState::Failed => refused(self, "job_failed", format!("job {key} failed; there is nothing to withdraw")),
+            JobState::Queued if !job.is_doubted() => {
+                let job = self.record(key, What::Cancelled { by, reason })?;
+                self.dequeue(key);
+                Ok(Reply::Cancelled(CancelAnswer::Cancelled(self.view(&job))))
+            }
+            JobState::Queued | JobState::Assigned | JobState::Unsettled => {
+                let job = if job.cancel_asked { job.clone() } else { self.record(key, What::CancelAsked { by, reason })? };
+                self.recall_open(key);
+                Ok(Reply::Cancelled(CancelAnswer::Asked(self.view(&job))))
+            }
+        }
+    }
+
+    /// The number that a decision by hand would give to a job, to be looked up first.
+    pub(super) fn settle_number(&self, key: &JobKey, request: &SettleRequest) -> Option<NumberKey> {
+        let job = &self.jobs.get(key)?.job;
+        let disk = job.open_attempt()?.disk.clone();
+        Some(NumberKey { disk, kind: job.kind, pair: pair(request.pair.as_ref()?)? })
+    }
+
+    pub(super) fn settle_by_hand(
+        &mut self,
+        key: &JobKey,
+        request: SettleRequest,
+        by: String,
+        known: &Known,
+    ) -> Result<Reply, Refusal> {
+        let job = self.job(key, known).ok_or_else(|| unknown(key))?;
+        let view = self.view(&job);
+        let refuse = |code, text: &str| Err(Refusal { job: Some(Box::new(view.clone())), ..Refusal::new(code, text) });
+        let Some(open) = job.open_attempt().filter(|_| job.state == JobState::Unsettled).cloned() else {
+            return refuse("settle_not_unsettled", "only an unsettled job is decided by hand");
+        };
+        if request.revision != job.revision {
+            return refuse("settle_revision", "the job has changed since you looked at it; look again");
+        }
+        let reason = cut(&request.reason);
+        if reason.is_empty() {
+            return refuse("settle_needs_readings", "say why; it is kept in the ledger with your name");
+        }
+        let Some(current) = pair(&request.current) else {
+            return refuse("settle_needs_readings", "the disk's current code and number, as read now, are needed");
+        };
+        let contradiction = "the readings contradict the decision";
+        let invoice = match (request.decision, request.expected) {
+            (SettleDecision::Issued, SettleReading::PresentOurs) => {
+                let Some(pair) = request.pair.as_ref().and_then(pair) else {
+                    return refuse("settle_needs_readings", "the code and number that were issued are needed");
+                };
+                // The current pair is the next blank one: it cannot be issued already.
+                if current == pair || (current.code == pair.code && current.number < pair.number) {
+                    return refuse("settle_contradiction", contradiction);
+                }
+                let number = NumberKey { disk: open.disk.clone(), kind: job.kind, pair };
+                let ours = Owner::Ours(AttemptRef { key: key.clone(), attempt: open.attempt });
+                match self.number_owner(&number, known) {
+                    Some(owner) if !super::late::same_job(&owner, &ours) => {
+                        return refuse("settle_contradiction", "this number already has another owner");
+                    }
+                    Some(_) => {}
+                    None => {
+                        let row = NumberRow {
+                            key: number.clone(),
+                            owner: ours.clone(),
+                            status: "by_hand".to_owned(),
+                            digest: String::new(),
+                        };
+                        self.turn.changes.push(Change::Number(row));
+                        self.fresh_numbers.insert(number, ours);
+                    }
+                }
+                Some(IssuedInvoice {
+                    code: pair.code.to_string(),
+                    number: pair.number.to_string(),
+                    issued_at: String::new(),
+                    fiscal_code: String::new(),
+                    signature: String::new(),
+                    disk: open.disk.to_string(),
+                })
+            }
+            (SettleDecision::NotIssued, SettleReading::Absent) => {
+                // Absent although the disk is past it: one of the two was misread.
+                if open.expected.is_some_and(|expected| expected.code == current.code && expected.number < current.number) {
+                    return refuse("settle_contradiction", contradiction);
+                }
+                None
+            }
+            (SettleDecision::NotIssued, SettleReading::PresentForeign) => None,
+            _ => return refuse("settle_contradiction", contradiction),
+        };
+        let (attempt, decision) = (open.attempt, request.decision);
+        let body = serde_json::json!({
+            "decision": request.decision, "pair": request.pair, "current": request.current, "expected": request.expected,
+            "reason": reason, "by": by,
+        });
+        self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
+        let job = self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
+        self.free(&open.disk, open.sequence);
+        self.pump(&open.disk);
+        Ok(Reply::Job(Box::new(self.view(&job))))
+    }
+}

@@ -1,0 +1,115 @@
+//! Memory after a start, rebuilt from what is durable, before the first answer.
+//!
+//! Nobody owns a disk after a start. The last owner that has not released it cleanly counts as lost at the moment of the start:
+//! it may still run what it had, so that a new agent waits for its silence.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{DiskAssignment, JobState};
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::job::Job;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
+
+use super::change::{AgentRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
+use super::disk::{Disk, Former, OpenRef};
+use super::types::Settings;
+use super::{Agent, Core, OpenJob, Seller, Turn};
+
+/// Everything that the core holds in memory, as the store has it.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// Jobs that have not ended, or that a late outcome names.
+    pub jobs: Vec<Arc<Job>>,
+    /// The place after the last one given.
+    pub next_place: u64,
+    /// Sellers.
+    pub sellers: Vec<SellerRow>,
+    /// Issue points.
+    pub points: Vec<IssuePointRow>,
+    /// Last reports.
+    pub reports: Vec<DiskReportRow>,
+    /// Assignments.
+    pub assignments: Vec<(DiskNumber, DiskAssignment)>,
+    /// Epochs and sequences.
+    pub fences: Vec<DiskFenceRow>,
+    /// Last accounted pairs.
+    pub accounted: Vec<(DiskNumber, InvoiceKind, NumberPair)>,
+    /// Agents.
+    pub agents: Vec<AgentRow>,
+    /// Codes that were not used.
+    pub enrollments: Vec<EnrollmentRow>,
+    /// API keys.
+    pub keys: Vec<KeyRow>,
+}
+
+impl Core {
+    /// A core over what the store has.
+    pub fn new(settings: Settings, restored: Restored, now: Timestamp) -> Core {
+        let mut core = Core {
+            settings,
+            sellers: Default::default(),
+            shops: HashMap::new(),
+            jobs: HashMap::new(),
+            disks: Default::default(),
+            agents: Default::default(),
+            sessions: HashMap::new(),
+            enrollments: HashMap::new(),
+            keys: Default::default(),
+            next_place: restored.next_place,
+            ended: Vec::new(),
+            fresh_numbers: HashMap::new(),
+            dirty: HashSet::new(),
+            turn: Turn { now, ..Turn::default() },
+        };
+        for row in restored.sellers {
+            core.sellers.insert(row.seller, Seller { body: row.body, points: Default::default() });
+        }
+        for row in restored.points {
+            if let Some(seller) = core.sellers.get_mut(&row.seller) {
+                seller.points.insert(row.point, row.body);
+            }
+        }
+        for (number, body) in restored.assignments {
+            core.disk_entry(&number, now).assignment = Some(body);
+        }
+        for row in restored.fences {
+            let disk = core.disk_entry(&row.disk, now);
+            (disk.epoch, disk.sequence) = (row.epoch, row.sequence);
+            disk.former = row.owner.map(|agent| Former { agent, lost_at: Some(now) });
+        }
+        for (number, kind, pair) in restored.accounted {
+            core.disk_entry(&number, now).accounted.insert(kind, pair);
+        }
+        for row in restored.reports {
+            let disk = core.disk_entry(&row.disk, now);
+            disk.seller = row.report.taxpayer.parse().ok();
+            disk.take_report(row.report, row.seen_at);
+            core.place_in_shop(&row.disk);
+        }
+        core.agents = restored.agents.into_iter().map(|row| (row.agent.clone(), Agent { row, session: None })).collect();
+        core.enrollments = restored.enrollments.into_iter().map(|row| (row.hash.clone(), row)).collect();
+        core.keys = restored.keys.into_iter().map(|row| (row.id.clone(), row)).collect();
+        for job in restored.jobs {
+            core.restore_job(job, now);
+        }
+        core
+    }
+
+    fn disk_entry(&mut self, number: &DiskNumber, now: Timestamp) -> &mut Disk {
+        self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now))
+    }
+
+    fn restore_job(&mut self, job: Arc<Job>, now: Timestamp) {
+        let key = job.key.clone();
+        for attempt in job.attempts.iter().filter(|attempt| attempt.state.is_open() || attempt.named.is_some()) {
+            let unsettled = !(job.state == JobState::Assigned && attempt.state == taxdisk_protocol::job::AttemptState::Open);
+            let open = OpenRef { key: key.clone(), attempt: attempt.attempt, kind: job.kind, unsettled, asked: false };
+            self.disk_entry(&attempt.disk, now).open.insert(attempt.sequence, open);
+        }
+        self.jobs.insert(key.clone(), OpenJob { job, fit: 0, unfit: 0, lane: None });
+        self.enqueue(&key);
+    }
+}

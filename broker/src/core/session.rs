@@ -1,0 +1,193 @@
+//! Joins, links that end, the frames of an agent, and what only time brings.
+//!
+//! A join counter that is not above the known one is a copy of an agent, or its state from a backup: it is refused and an alarm is
+//! shown. Whoever holds the higher counter stays; the broker cannot tell which of the two is the original, and it need not: the
+//! disk's number says who can reach the disk, and a takeover settles by accounting first. A journal whose sequence went back (or
+//! that is a new one) is alarmed and may join, because the agent proves every open attempt by reading the disk, not by what its
+//! journal lacks; but it counts as a new agent when a disk changes hands, so that a copy waits for the original's silence.
+
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::job::What;
+use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
+
+use super::change::Change;
+use super::types::{Join, Joined, Left, Refusal, SessionId};
+use super::{Core, Effect, Known, Reply, Session};
+
+impl Core {
+    pub(super) fn join(&mut self, join: Join, session: SessionId) -> Result<Reply, Refusal> {
+        let Some(agent) = self.agents.get(&join.agent) else {
+            return Err(Refusal::new("agent_unknown", format!("agent {} is not enrolled here", join.agent)));
+        };
+        if agent.row.revoked {
+            return Err(Refusal::new("agent_revoked", format!("agent {} is revoked", join.agent)));
+        }
+        if join.join <= agent.row.join {
+            let text = format!(
+                "a join with counter {} came after {}: there are two copies of this agent, or its state is from a backup",
+                join.join, agent.row.join
+            );
+            self.alarm(&join.agent, text.clone());
+            return Err(Refusal::new("agent_clone", text));
+        }
+        let same_journal = agent.row.journal.as_ref() == Some(&join.journal.id);
+        let journal_known = same_journal.then_some(agent.row.journal_sequence);
+        let went_back = journal_known.is_some_and(|known| join.journal.sequence < known);
+        let replaced = agent.row.journal.is_some() && !same_journal;
+        let old = agent.session;
+        if let Some(old) = old {
+            self.end_session(old, Left::Lost);
+            self.turn.effects.push(Effect::Close(old));
+        }
+        let now = self.turn.now;
+        let suspicious = went_back || replaced;
+        if let Some(agent) = self.agents.get_mut(&join.agent) {
+            agent.session = Some(session);
+            let row = &mut agent.row;
+            row.join = join.join;
+            row.version.clone_from(&join.version);
+            row.journal = Some(join.journal.id.clone());
+            row.journal_sequence = join.journal.sequence;
+            row.seen_at = Some(now);
+            let row = row.clone();
+            self.turn.changes.push(Change::Agent(row));
+        }
+        self.sessions.insert(session, Session { agent: join.agent.clone(), disks: Default::default(), suspicious });
+        if went_back {
+            let known = journal_known.unwrap_or_default();
+            let text = format!("its journal went back from record {known} to {}", join.journal.sequence);
+            self.alarm(&join.agent, text);
+        }
+        if replaced {
+            self.alarm(&join.agent, "it has another journal than before".to_owned());
+        }
+        Ok(Reply::Joined(Joined { session, journal_known }))
+    }
+
+    pub(super) fn leave(&mut self, session: SessionId, how: Left) -> Result<Reply, Refusal> {
+        self.end_session(session, how);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn end_session(&mut self, session: SessionId, how: Left) {
+        let Some(live) = self.sessions.get(&session) else { return };
+        let (agent, disks) = (live.agent.clone(), live.disks.clone());
+        for number in &disks {
+            self.unclaim(session, number, how == Left::Goodbye);
+        }
+        self.sessions.remove(&session);
+        let now = self.turn.now;
+        if let Some(found) = self.agents.get_mut(&agent)
+            && found.session == Some(session)
+        {
+            found.session = None;
+            found.row.seen_at = Some(now);
+            let row = found.row.clone();
+            self.turn.changes.push(Change::Agent(row));
+        }
+        // Who was denied and went without a word may have been the former owner.
+        let former: Vec<DiskNumber> = self
+            .disks
+            .values()
+            .filter(|disk| disk.former.as_ref().is_some_and(|former| former.agent == agent && former.lost_at.is_none()))
+            .map(|disk| disk.number.clone())
+            .collect();
+        for number in former {
+            if let Some(former) = self.disks.get_mut(&number).and_then(|disk| disk.former.as_mut()) {
+                former.lost_at = Some(now);
+            }
+        }
+    }
+
+    pub(super) fn frame(&mut self, session: SessionId, frame: AgentFrame, known: &Known) -> Result<Reply, Refusal> {
+        if !self.sessions.contains_key(&session) {
+            // A frame that was under way when its session ended. What matters in it is sent again until it is acknowledged.
+            return Err(Refusal::new("link_order", "this link has ended; join again"));
+        }
+        match frame {
+            AgentFrame::Disks { disks } => self.disks_reported(session, disks),
+            AgentFrame::Started { disk, epoch, attempt, expected } => {
+                let owns = self.owns(session, &disk);
+                let fits = self.job(&attempt.key, known).is_some_and(|job| {
+                    job.open_attempt().is_some_and(|open| {
+                        open.attempt == attempt.attempt
+                            && open.epoch == epoch
+                            && open.disk == disk
+                            && open.expected != Some(expected)
+                    })
+                });
+                if owns && fits && self.jobs.contains_key(&attempt.key) {
+                    self.record(&attempt.key, What::Started { attempt: attempt.attempt, epoch, expected })?;
+                }
+                Ok(Reply::Done)
+            }
+            AgentFrame::Outcome { id, disk, epoch, sequence, attempt, expected, outcome, readings, disk_ms } => {
+                let report =
+                    super::outcome::Report { session, disk, epoch, sequence, attempt, expected, outcome, readings, disk_ms };
+                self.outcome(report, known)?;
+                self.send(session, BrokerFrame::Ack { ids: vec![id] });
+                Ok(Reply::Done)
+            }
+            AgentFrame::Accounted { id, disk, epoch, kind, entries, last, note } => {
+                let report = super::late::AccountedReport { disk, epoch, kind, entries, last, note };
+                self.accounted(session, report, known);
+                self.send(session, BrokerFrame::Ack { ids: vec![id] });
+                Ok(Reply::Done)
+            }
+            AgentFrame::Goodbye => {
+                self.end_session(session, Left::Goodbye);
+                self.turn.effects.push(Effect::Close(session));
+                Ok(Reply::Done)
+            }
+            AgentFrame::Unsupported { of } => {
+                tracing::warn!(of, "the agent does not know a frame of ours");
+                Ok(Reply::Done)
+            }
+            AgentFrame::Hello { .. } | AgentFrame::Proof { .. } => {
+                Err(Refusal::new("link_order", "this link has joined already"))
+            }
+        }
+    }
+
+    /// Does this session own the disk, under the present epoch?
+    pub(super) fn owns(&self, session: SessionId, disk: &DiskNumber) -> bool {
+        self.disks.get(disk).and_then(|disk| disk.owner.as_ref()).is_some_and(|owner| owner.session == session)
+    }
+
+    /// What only time brings: a quarantine ends, a rest ends, an agent was away too long. Looks at disks, not at jobs.
+    pub(super) fn tick(&mut self) -> Result<Reply, Refusal> {
+        let now = self.turn.now;
+        let numbers: Vec<DiskNumber> = self.disks.keys().cloned().collect();
+        for number in numbers {
+            self.decide(&number);
+            let Some(disk) = self.disks.get(&number) else { continue };
+            let away = disk.owner.is_none() && now.since_ms(disk.ownerless_since) >= self.settings.away_limit_ms;
+            if away && disk.busy() > 0 {
+                self.lapse(&number)?;
+            }
+            if self.disks.get(&number).is_some_and(|disk| disk.hold.as_ref().is_some_and(|hold| hold.reported_ready)) {
+                self.pump(&number);
+            }
+        }
+        self.enrollments.retain(|_, row| row.expires_at >= now && row.used_by.is_none());
+        Ok(Reply::Done)
+    }
+
+    /// Open attempts of a disk that nobody has become `unsettled`: time asks, it never runs again (I4).
+    fn lapse(&mut self, number: &DiskNumber) -> Result<(), Refusal> {
+        let Some(disk) = self.disks.get_mut(number) else { return Ok(()) };
+        let mut lapsed = Vec::new();
+        for open in disk.open.values_mut().filter(|open| !open.unsettled) {
+            open.unsettled = true;
+            lapsed.push((open.key.clone(), open.attempt));
+        }
+        for (key, attempt) in lapsed {
+            let Some(epoch) = self.jobs.get(&key).and_then(|open| open.job.attempt(attempt)).map(|found| found.epoch) else {
+                continue;
+            };
+            let text = "the agent has been away too long; the disk is read wherever it appears next".to_owned();
+            self.record(&key, What::Unsettled { attempt, epoch, class: None, text, expected: None })?;
+        }
+        Ok(())
+    }
+}

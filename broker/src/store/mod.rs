@@ -1,0 +1,102 @@
+//! What is durable. A store keeps what the core decided, whole commits or nothing, and decides nothing itself.
+//!
+//! The table of events is append-only and chained by hash per seller ([`chain`]); everything else can be rebuilt from it and is
+//! written in the same transaction for now. Two stores behind one trait pass one suite ([`conformance`]).
+//!
+//! It refuses a commit whose guards do not hold ([`StoreError::Stale`]) and then leaves nothing behind. It never repeats a commit.
+//!
+//! Read first: [`Store`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, Job};
+use taxdisk_protocol::link::Owner;
+
+use crate::core::Restored;
+use crate::core::change::{Change, NumberKey};
+use crate::core::types::JobFilter;
+
+pub mod chain;
+#[cfg(test)]
+pub(crate) mod conformance;
+pub mod sqlite;
+
+/// Most jobs of one page.
+pub const PAGE_JOBS: u32 = 500;
+
+/// Why the store did not do something.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A guard of the commit does not hold; nothing was kept. With one writer this is a fault of ours, never of the caller.
+    #[error("a guard of the commit does not hold: {0}")]
+    Stale(String),
+    /// The database failed. After a commit nobody knows whether it is durable: the process must end and read it again.
+    #[error("the database failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What is stored cannot be read: damaged, or written by a newer version.
+    #[error("what is stored cannot be read: {0}")]
+    Damaged(String),
+    /// The cursor of a page is not one of ours.
+    #[error("this cursor was not made here")]
+    Cursor,
+}
+
+/// One page of jobs, newest first.
+#[derive(Debug, Default)]
+pub struct Page {
+    /// Jobs.
+    pub jobs: Vec<Arc<Job>>,
+    /// For the next page.
+    pub cursor: Option<String>,
+}
+
+/// What the broker keeps for ever.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// Commits everything or nothing, durably when it returns. Called by one writer only.
+    async fn commit(&self, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Everything that the core holds in memory.
+    async fn restore(&self) -> Result<Restored, StoreError>;
+
+    /// Random id of this ledger, made with it.
+    fn ledger(&self) -> &str;
+
+    /// Jobs by key; those that are not there are left out.
+    async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError>;
+
+    /// Owners of numbers; those without one are left out.
+    async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError>;
+
+    /// One job.
+    async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError>;
+
+    /// A page of jobs.
+    async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError>;
+
+    /// All events of a job, oldest first.
+    async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError>;
+
+    /// Evidence of a job, oldest first.
+    async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError>;
+
+    /// Recomputes the chain of a seller (`None`: the broker's own).
+    async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<chain::Verified, StoreError>;
+}
+
+/// The longest evidence list that an answer carries; all of it stays in the store.
+pub(crate) const EVIDENCE_VIEWS: i64 = 200;
+
+/// Evidence as the API shows it.
+pub(crate) fn evidence_view(event: Event) -> Option<EvidenceView> {
+    match event.what {
+        taxdisk_protocol::job::What::Evidence { attempt, kind, from, body, .. } => {
+            Some(EvidenceView { at: event.at.to_string(), from, attempt, what: kind.as_str().to_owned(), body })
+        }
+        _ => None,
+    }
+}

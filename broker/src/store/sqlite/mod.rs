@@ -1,0 +1,266 @@
+//! The embedded store: SQLite with a write-ahead log, every commit flushed to the medium (`synchronous=FULL`).
+//!
+//! One connection writes; a few read beside it. A commit is a handful of statements however many changes it holds: the rows of a
+//! table travel as one JSON parameter. Two processes on one file are not supported: the second one's commit fails on the chain.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
+use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, Job};
+use taxdisk_protocol::link::Owner;
+use tokio::sync::Mutex;
+
+use super::chain::{self, Verified};
+use super::{EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use crate::core::Restored;
+use crate::core::change::{Change, NumberKey};
+use crate::core::types::JobFilter;
+
+mod commit;
+mod restore;
+
+/// Readers beside the writer: lists and single jobs are short, and two cores serve no more at once.
+const READERS: u32 = 4;
+/// How long a reader waits for a lock, seconds. With a write-ahead log readers never wait for the writer, only for a checkpoint.
+const BUSY_S: u64 = 10;
+
+/// A store in one SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    writer: Mutex<Writer>,
+    readers: SqlitePool,
+    ledger: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    /// Last entry of each chain that was written to.
+    heads: HashMap<String, (i64, [u8; 32])>,
+}
+
+impl SqliteStore {
+    /// Opens `sqlite:/path/file.db`; makes the file and its tables if they are not there.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or it was written by a newer version.
+    pub async fn open(url: &str) -> Result<SqliteStore, StoreError> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(Duration::from_secs(BUSY_S))
+            .disable_statement_logging();
+        let mut connection = options.connect().await?;
+        sqlx::migrate!("src/store/sqlite/migrations")
+            .run(&mut connection)
+            .await
+            .map_err(|error| StoreError::Damaged(format!("the tables cannot be brought up to date: {error}")))?;
+        // If we stop between making the tables and naming the ledger, the next start names it: nothing refers to a name before.
+        let fresh = format!("lg_{}", hex::encode(rand::random::<[u8; 8]>()));
+        sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', ?1) ON CONFLICT DO NOTHING")
+            .bind(fresh)
+            .execute(&mut connection)
+            .await?;
+        let ledger: String =
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ledger'").fetch_one(&mut connection).await?;
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
+        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), readers, ledger })
+    }
+
+    /// Closes the connections and writes the log back into the file.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.readers.close().await;
+        self.writer.into_inner().connection.close().await?;
+        Ok(())
+    }
+}
+
+pub(super) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
+    StoreError::Damaged(format!("{what}: {error}"))
+}
+
+fn json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| damaged(what, error))
+}
+
+fn text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own rows have string keys and no failing serializers")
+}
+
+/// A unit enum as the word it has on the wire.
+fn word<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.writer.lock().await.commit(changes).await
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        restore::restore(&mut self.writer.lock().await.connection).await
+    }
+
+    fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<[&str; 2]> = keys.iter().map(|key| [key.seller.as_str(), key.serial.as_str()]).collect();
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT jobs.body FROM json_each(?1) AS wanted CROSS JOIN jobs \
+             ON jobs.seller = wanted.value ->> 0 AND jobs.serial = wanted.value ->> 1",
+        )
+        .bind(text(&wanted))
+        .fetch_all(&mut self.writer.lock().await.connection)
+        .await?;
+        rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
+    }
+
+    async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError> {
+        if numbers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<[String; 4]> = numbers
+            .iter()
+            .map(|key| [key.disk.to_string(), key.kind.to_string(), key.pair.code.to_string(), key.pair.number.to_string()])
+            .collect();
+        let rows = sqlx::query(
+            "SELECT wanted.key, numbers.owner FROM json_each(?1) AS wanted CROSS JOIN numbers \
+             ON disk = wanted.value ->> 0 AND kind = wanted.value ->> 1 AND code = wanted.value ->> 2 AND number = wanted.value ->> 3",
+        )
+        .bind(text(&wanted))
+        .fetch_all(&mut self.writer.lock().await.connection)
+        .await?;
+        let mut owners = HashMap::new();
+        for row in rows {
+            let index = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("number", error))?;
+            let owner = json("owner of a number", row.try_get(1)?)?;
+            if let Some(key) = numbers.get(index) {
+                owners.insert(key.clone(), owner);
+            }
+        }
+        Ok(owners)
+    }
+
+    async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
+        let body: Option<String> = sqlx::query_scalar("SELECT body FROM jobs WHERE seller = ?1 AND serial = ?2")
+            .bind(key.seller.as_str())
+            .bind(key.serial.as_str())
+            .fetch_optional(&self.readers)
+            .await?;
+        body.map(|body| json("job", &body).map(Arc::new)).transpose()
+    }
+
+    async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
+        let limit = i64::from(limit.clamp(1, PAGE_JOBS));
+        let before: i64 = match cursor {
+            None => i64::MAX,
+            Some(cursor) => cursor.strip_prefix("p").and_then(|place| place.parse().ok()).ok_or(StoreError::Cursor)?,
+        };
+        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new("SELECT place, body FROM jobs WHERE place < ");
+        query.push_bind(before);
+        if !filter.sellers.is_empty() {
+            query.push(" AND seller IN (SELECT value FROM json_each(").push_bind(text(&filter.sellers)).push("))");
+        }
+        if !filter.states.is_empty() {
+            query.push(" AND state IN (SELECT value FROM json_each(").push_bind(text(&filter.states)).push("))");
+            if filter.states.iter().all(|state| !state.is_terminal()) {
+                query.push(" AND live = 1");
+            }
+        }
+        if let Some(serial) = &filter.serial {
+            query.push(" AND serial = ").push_bind(serial.to_string());
+        }
+        if let Some(prefix) = &filter.serial_prefix {
+            query.push(" AND substr(serial, 1, length(").push_bind(prefix.clone());
+            query.push(")) = ").push_bind(prefix.clone());
+        }
+        // One more than asked tells whether there is a next page.
+        query.push(" ORDER BY place DESC LIMIT ").push_bind(limit + 1);
+        let rows = query.build().fetch_all(&self.readers).await?;
+        let more = rows.len() as i64 > limit;
+        let mut page = Page::default();
+        for row in rows.iter().take(limit as usize) {
+            page.jobs.push(Arc::new(json("job", row.try_get(1)?)?));
+            if more {
+                page.cursor = Some(format!("p{}", row.try_get::<i64, _>(0)?));
+            }
+        }
+        Ok(page)
+    }
+
+    async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<String> =
+            sqlx::query_scalar("SELECT body FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' ORDER BY sequence")
+                .bind(key.seller.as_str())
+                .bind(key.serial.as_str())
+                .fetch_all(&self.readers)
+                .await?;
+        rows.iter().map(|body| json("event", body)).collect()
+    }
+
+    async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
+        let rows: Vec<String> = sqlx::query_scalar(
+            "SELECT body FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' AND what = 'evidence' \
+             ORDER BY sequence DESC LIMIT ?3",
+        )
+        .bind(key.seller.as_str())
+        .bind(key.serial.as_str())
+        .bind(EVIDENCE_VIEWS)
+        .fetch_all(&self.readers)
+        .await?;
+        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
+        Ok(events?.into_iter().filter_map(evidence_view).collect())
+    }
+
+    async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
+        /// Entries read at a time.
+        const STEP: i64 = 1000;
+        let seller = seller.map_or("", TaxpayerNumber::as_str);
+        let (mut head, mut sequence) = (chain::ROOT, 0_i64);
+        loop {
+            let rows = sqlx::query(
+                "SELECT sequence, at, serial, revision, what, body, hash FROM events \
+                 WHERE seller = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
+            )
+            .bind(seller)
+            .bind(sequence)
+            .bind(STEP)
+            .fetch_all(&self.readers)
+            .await?;
+            if rows.is_empty() {
+                return Ok(Verified::Whole { entries: sequence.unsigned_abs(), head });
+            }
+            for row in &rows {
+                let entry = chain::Entry {
+                    seller,
+                    sequence: row.try_get(0)?,
+                    at: row.try_get(1)?,
+                    serial: row.try_get(2)?,
+                    revision: row.try_get(3)?,
+                    what: row.try_get(4)?,
+                    body: row.try_get(5)?,
+                };
+                let hash = chain::hash(&head, &entry);
+                if entry.sequence != sequence + 1 || hex::encode(hash) != row.try_get::<&str, _>(6)? {
+                    return Ok(Verified::Broken { sequence: sequence + 1 });
+                }
+                (head, sequence) = (hash, entry.sequence);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! What can happen to a job. Events are what the ledger keeps; they are never changed and never taken back.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, Operation, PairBody, Priority, SettleDecision, Waiting};
+use crate::class::DeviceClass;
+use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
+use crate::kind::InvoiceKind;
+use crate::number::NumberPair;
+use crate::time::Timestamp;
+
+/// One event of one job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Revision that it starts from; 0 for the first one. The job has this plus one afterwards.
+    pub revision: u64,
+    /// When the broker took it.
+    pub at: Timestamp,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// Where a job goes once an attempt is proven not to have issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "next", rename_all = "snake_case")]
+pub enum Next {
+    /// Queued again at its old place.
+    Queue {
+        /// Why it waits, if something must change first.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        waiting: Option<Waiting>,
+    },
+    /// Failed.
+    Fail {
+        /// Whose fault.
+        problem: JobProblem,
+    },
+    /// Cancelled, as was asked before.
+    Cancel,
+}
+
+/// What a piece of evidence is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EvidenceKind {
+    /// An outcome from somebody who does not own the disk, or for an attempt that has ended.
+    LateOutcome,
+    /// What was read from the disk to come to an outcome.
+    Readings,
+    /// What an administrator saw and decided.
+    SettledByHand,
+    /// Two things that cannot both be true. A person must look.
+    Contradiction,
+}
+
+impl EvidenceKind {
+    /// As the API writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EvidenceKind::LateOutcome => "late_outcome",
+            EvidenceKind::Readings => "readings",
+            EvidenceKind::SettledByHand => "settled_by_hand",
+            EvidenceKind::Contradiction => "contradiction",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "what", rename_all = "snake_case")]
+pub enum What {
+    /// The job was accepted.
+    Accepted {
+        /// Seller and serial number.
+        key: JobKey,
+        /// What it asks.
+        operation: Operation,
+        /// Kind.
+        kind: InvoiceKind,
+        /// Who issues.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        issue_point: Option<IssuePoint>,
+        /// How urgent.
+        priority: Priority,
+        /// The invoice that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        original: Option<PairBody>,
+        /// Content.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invoice: Option<InvoiceBody>,
+        /// Hash of the content.
+        hash: String,
+        /// Hash of each field.
+        fields: BTreeMap<String, String>,
+        /// Our mark.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mark: Option<String>,
+        /// Place in the queue.
+        place: u64,
+    },
+    /// Handed to a disk.
+    Assigned {
+        /// Number of the attempt.
+        attempt: u32,
+        /// Disk.
+        disk: DiskNumber,
+        /// Its owner.
+        agent: AgentId,
+        /// Epoch.
+        epoch: u64,
+        /// Assign sequence.
+        sequence: u64,
+    },
+    /// The agent's intent is durable.
+    Started {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// Journalled pair.
+        expected: NumberPair,
+    },
+    /// A legal invoice exists.
+    Issued {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// The invoice.
+        invoice: IssuedInvoice,
+        /// Journalled pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<NumberPair>,
+        /// Found by reading.
+        settled: bool,
+        /// Milliseconds of the disk's commands.
+        disk_ms: u64,
+    },
+    /// Proven: no invoice exists.
+    NotIssued {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// Class.
+        class: DeviceClass,
+        /// For people.
+        text: String,
+        /// Journalled pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<NumberPair>,
+        /// Milliseconds of the disk's commands.
+        disk_ms: u64,
+        /// Where the job goes.
+        next: Next,
+    },
+    /// Proven: the attempt was never begun.
+    GivenBack {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// For people.
+        text: String,
+        /// Where the job goes.
+        next: Next,
+    },
+    /// The outcome is unknown, or the agent has been away too long.
+    Unsettled {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// Class; absent when the broker's time limit ran out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        class: Option<DeviceClass>,
+        /// For people.
+        text: String,
+        /// Journalled pair.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expected: Option<NumberPair>,
+    },
+    /// A queued job fails before a hand-over.
+    Failed {
+        /// Why.
+        problem: JobProblem,
+    },
+    /// Withdrawn while it was queued.
+    Cancelled {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// To be withdrawn as soon as it is proven not issued.
+    CancelAsked {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// The same job again, after a proof that it was not issued.
+    Reissued {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// Other content, if it changed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        content: Option<NewContent>,
+    },
+    /// An administrator decided.
+    SettledByHand {
+        /// Attempt.
+        attempt: u32,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+        /// What.
+        decision: SettleDecision,
+        /// The invoice, if it was issued.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        invoice: Option<IssuedInvoice>,
+    },
+    /// Something was read or reported, and is kept.
+    Evidence {
+        /// Attempt.
+        attempt: u32,
+        /// What it is.
+        kind: EvidenceKind,
+        /// From whom.
+        from: String,
+        /// A pair that must be read before the job may be handed over again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        named: Option<NumberPair>,
+        /// The disk's owner has read what was named: it is not this job's.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        cleared: bool,
+        /// Content.
+        body: serde_json::Value,
+    },
+}
+
+/// New content of a re-issue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewContent {
+    /// Body.
+    pub invoice: InvoiceBody,
+    /// Hash.
+    pub hash: String,
+    /// Hash of each field.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl What {
+    /// Its name, as it is stored.
+    pub fn name(&self) -> &'static str {
+        match self {
+            What::Accepted { .. } => "accepted",
+            What::Assigned { .. } => "assigned",
+            What::Started { .. } => "started",
+            What::Issued { .. } => "issued",
+            What::NotIssued { .. } => "not_issued",
+            What::GivenBack { .. } => "given_back",
+            What::Unsettled { .. } => "unsettled",
+            What::Failed { .. } => "failed",
+            What::Cancelled { .. } => "cancelled",
+            What::CancelAsked { .. } => "cancel_asked",
+            What::Reissued { .. } => "reissued",
+            What::SettledByHand { .. } => "settled_by_hand",
+            What::Evidence { .. } => "evidence",
+        }
+    }
+}
