@@ -13,8 +13,8 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
-/// The longest time that a caller may ask a job's answer to wait, seconds (`?wait=60s`). Proxies cut silence at 60 s and above.
-pub const MAX_WAIT_S: u64 = 60;
+/// The longest time that a caller may ask a job's answer to wait, seconds (`?wait=55s`). Proxies cut silence at 60 s.
+pub const MAX_WAIT_S: u64 = 55;
 
 /// What a broker runs with.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -104,7 +104,7 @@ pub struct Limits {
     /// From a connection's last answer to the head of its next request, seconds. Longer than the time that common clients keep
     /// an idle connection, so that none writes a request into a closing one.
     pub header_s: u64,
-    /// From the head of a request to its answer, seconds; longer than the longest wait of 60 s.
+    /// From the head of a request to its answer, seconds; longer than the longest wait of 55 s.
     pub request_s: u64,
     /// Batches at the same time. Each holds up to 16 MiB of answers that its caller did not read.
     pub batches: usize,
@@ -348,7 +348,7 @@ mod tests {
         assert!(loaded("[limits]\nconections = 5").unwrap_err().0.contains("conections"));
         assert!(loaded("[limits]\nconnections = \"many\"").unwrap_err().0.contains("connections"));
         assert!(loaded("[link]\nping_s = 60\nsilence_s = 60").unwrap_err().0.contains("silence_s"));
-        assert!(loaded("[limits]\nrequest_s = 60").unwrap_err().0.contains("request_s"));
+        assert!(loaded("[limits]\nrequest_s = 55").unwrap_err().0.contains("request_s"));
         assert!(loaded("[listen]\naddress = \"localhost\"").unwrap_err().0.contains("listen.address"));
         assert!(
             load(Some(Path::new("/nonexistent/broker.toml")), &Overrides::default()).unwrap_err().0.contains("does not exist")

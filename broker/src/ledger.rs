@@ -9,6 +9,9 @@
 //!
 //! Read first: [`Ledger`], [`Refusal`], [`Joined`].
 
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use taxdisk_protocol::api::{
@@ -17,24 +20,69 @@ use taxdisk_protocol::api::{
     SettleRequest,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::Job;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
-use tokio::sync::mpsc;
+use taxdisk_protocol::time::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::core::change::{EnrollmentRow, KeyRow};
+use crate::core::{Core, Input, Overlay, Reply};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{Store, StoreError};
+
+mod secrets;
+mod waits;
+mod writer;
+
+use secrets::Keys;
+use waits::Waits;
+use writer::{Command, WriterTask};
 
 pub use crate::core::types::{
     Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
 };
 
+/// An enrolment code is good for so long if nothing is asked, seconds.
+const ENROLLMENT_S: u64 = 3600;
+/// The longest life of an enrolment code, seconds: 7 days.
+const ENROLLMENT_MAX_S: u64 = 7 * 24 * 3600;
+/// How often time is looked at, milliseconds. What depends on it counts in seconds and minutes.
+const TICK_MS: u64 = 1000;
+/// The longest long poll, seconds. Proxies cut idle requests at 60.
+const WAIT_MAX_S: u64 = 55;
+
 /// Reads the clock. Tests hand in their own.
-pub type Clock = std::sync::Arc<dyn Fn() -> taxdisk_protocol::time::Timestamp + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Handle to the ledger; cheap to clone.
 #[derive(Clone)]
-pub struct Ledger {}
+pub struct Ledger {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Command>,
+}
+
+/// What writer and readers share.
+struct Shared {
+    store: Arc<dyn Store>,
+    settings: Settings,
+    clock: Clock,
+    ready: AtomicBool,
+    ended: watch::Sender<bool>,
+    waits: Waits,
+    keys: RwLock<Keys>,
+    overlays: RwLock<HashMap<TaxpayerNumber, Arc<Overlay>>>,
+    next_session: AtomicU64,
+}
 
 type Answer<T> = Result<T, Refusal>;
 
-fn starting<T>() -> Answer<T> {
-    Err(Refusal::new("unavailable", "the ledger is not ready"))
+fn not_ready() -> Refusal {
+    Refusal::new("not_ready", "the ledger takes nothing now; send the same again, under the same serial number")
+}
+
+/// A reply of another kind than the input asks for cannot be: one arm of the core makes each.
+fn unexpected() -> Refusal {
+    Refusal::new("internal", "the ledger answered something else")
 }
 
 /// Why the ledger could not start.
@@ -70,133 +118,216 @@ impl Ledger {
     /// # Errors
     /// The store cannot be opened, or what it holds contradicts itself.
     pub async fn open(url: &str, settings: Settings, clock: Clock) -> Result<Ledger, StartError> {
-        let _ = (url, settings, clock);
-        Err(StartError("not built yet".to_owned()))
+        let store = SqliteStore::open(url).await.map_err(|error| StartError(error.to_string()))?;
+        Ledger::start(Arc::new(store), settings, clock).await
+    }
+
+    /// As [`Ledger::open`], over a store that is open.
+    ///
+    /// # Errors
+    /// What the store holds cannot be read.
+    pub async fn start(store: Arc<dyn Store>, settings: Settings, clock: Clock) -> Result<Ledger, StartError> {
+        let restored = store.restore().await.map_err(|error| StartError(error.to_string()))?;
+        let mut core = Core::new(settings.clone(), restored, clock());
+        let (queue, receiver) = mpsc::channel(settings.queue_inputs);
+        let shared = Arc::new(Shared {
+            keys: RwLock::new(Keys::new(core.keys())),
+            overlays: RwLock::new(core.take_overlays().into_iter().collect()),
+            store,
+            settings,
+            clock,
+            ready: AtomicBool::new(true),
+            ended: watch::Sender::new(false),
+            waits: Waits::default(),
+            next_session: AtomicU64::new(1),
+        });
+        tokio::spawn(WriterTask::new(core, shared.clone(), receiver).run());
+        let timer = queue.downgrade();
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                interval.tick().await;
+                // The timer ends with the last handle.
+                let Some(queue) = timer.upgrade() else { return };
+                if queue.send(Command::Do { input: Input::Tick, bytes: 0, reply: None, frames: None }).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Ok(Ledger { shared, queue })
     }
 
     /// The clock of this machine.
     pub fn system_clock() -> Clock {
-        std::sync::Arc::new(|| {
+        Arc::new(|| {
             let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-            taxdisk_protocol::time::Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+            Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
         })
     }
 
     /// Random id of this ledger, made with the store: `lg_` and 16 hex digits. For `challenge`.
     pub fn id(&self) -> &str {
-        ""
+        self.shared.store.ledger()
     }
 
     /// How much there is of what.
-    pub fn figures(&self) -> Figures {
-        Figures::default()
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn figures(&self) -> Answer<Figures> {
+        self.look(Core::figures).await
     }
 
     /// The writer runs and the last commit went well.
     pub fn is_ready(&self) -> bool {
-        false
+        self.shared.ready.load(Ordering::Acquire)
     }
 
     /// Ends when the writer has ended: after [`Ledger::stop`], or because a commit failed. In the second case the process must end.
-    pub async fn ended(&self) {}
+    pub async fn ended(&self) {
+        let mut ended = self.shared.ended.subscribe();
+        // An error would mean that the sender is gone; we hold it.
+        let _ = ended.wait_for(|ended| *ended).await;
+    }
 
     /// Takes no more, commits what is queued, closes the sessions and ends.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        if self.queue.send(Command::Stop).await.is_ok() {
+            self.ended().await;
+        }
+    }
 
     /// Accepts a job. The key is looked up before anything is validated (I6).
     ///
     /// # Errors
-    /// `invalid_submission` (breaches), `content_conflict` (differences, job), `cannot_be_expressed` (breaches), `operation_unsupported`,
-    /// `seller_unknown`, `too_many_open_jobs`, `unavailable`.
+    /// `invalid_invoice` (breaches), `conflict` (differences, job), `not_expressible` (breaches), `operation_unsupported`,
+    /// `seller_unknown`, `not_ready`.
     pub async fn submit(&self, submission: JobSubmission) -> Answer<Submitted> {
-        let _ = submission;
-        starting()
+        let answer = self.ask(Input::Submit(Box::new(submission))).await;
+        let name = match &answer {
+            Ok(Reply::Submitted(Submitted::New(_))) => "new",
+            Ok(_) => "repeated",
+            Err(refusal) => refusal.code,
+        };
+        metrics::counter!("taxdisk_submissions_total", "answer" => name).increment(1);
+        match answer? {
+            Reply::Submitted(submitted) => Ok(submitted),
+            _ => Err(unexpected()),
+        }
     }
 
     /// A job with its attempts and evidence.
     ///
     /// # Errors
-    /// `job_unknown`, `unavailable`.
+    /// `not_found`, `not_ready`.
     pub async fn job(&self, key: &JobKey) -> Answer<JobView> {
-        let _ = key;
-        starting()
+        let job = self.shared.store.job(key).await.map_err(unreadable)?;
+        let job = job.ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
+        let mut view = self.shared.view(&job);
+        if job.evidence_count > 0 {
+            view.evidence = self.shared.store.evidence(key).await.map_err(unreadable)?;
+        }
+        Ok(view)
     }
 
     /// A job, as soon as `until` holds, at the latest after `wait`.
     ///
     /// # Errors
-    /// `job_unknown`, `too_many_waits`, `unavailable`.
+    /// `not_found`, `rate_limited`, `not_ready`.
     pub async fn job_when(&self, key: &JobKey, until: Until, wait: Duration) -> Answer<JobView> {
-        let _ = (key, until, wait);
-        starting()
+        let end = tokio::time::Instant::now() + wait.min(Duration::from_secs(WAIT_MAX_S));
+        let Some(entered) = self.shared.waits.enter(key, self.shared.settings.max_waits) else {
+            return Err(Refusal::new("rate_limited", "too many requests wait for jobs; ask again without waiting"));
+        };
+        loop {
+            // Listens before it reads, so that nothing is missed in between.
+            let woken = entered.notify.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            let view = self.job(key).await?;
+            let holds = match until {
+                Until::After(revision) => view.revision > revision,
+                Until::Ended => view.state.is_terminal(),
+            };
+            if holds || tokio::time::timeout_at(end, woken).await.is_err() {
+                return Ok(view);
+            }
+        }
     }
 
     /// A page of jobs, newest first. `limit` is capped at 500.
     ///
     /// # Errors
-    /// `invalid_cursor`, `unavailable`.
+    /// `invalid_parameter`, `not_ready`.
     pub async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Answer<JobPage> {
-        let _ = (filter, cursor, limit);
-        starting()
+        let page = self.shared.store.jobs(filter, cursor, limit).await.map_err(unreadable)?;
+        Ok(JobPage { jobs: page.jobs.iter().map(|job| self.shared.view(job)).collect(), cursor: page.cursor })
     }
 
     /// Asks for the same job again. `by` is the caller's key id, for the audit.
     ///
     /// # Errors
-    /// `job_unknown`, `reason_missing`, `reissue_limit`, `content_conflict`, `invalid_submission`, `cannot_be_expressed`, `unavailable`.
+    /// `not_found`, `reissue_reason`, `reissue_limit`, `conflict`, `invalid_parameter`, `not_expressible`, `not_ready`.
     pub async fn reissue(&self, key: &JobKey, request: ReissueRequest, by: &str) -> Answer<ReissueAnswer> {
-        let _ = (key, request, by);
-        starting()
+        match self.ask(Input::Reissue(key.clone(), request, by.to_owned())).await? {
+            Reply::Reissued(answer) => Ok(answer),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Withdraws a job.
     ///
     /// # Errors
-    /// `job_unknown`, `already_issued` (job), `already_failed` (job), `unavailable`.
+    /// `not_found`, `job_issued` (job), `job_failed` (job), `not_ready`.
     pub async fn cancel(&self, key: &JobKey, request: CancelRequest, by: &str) -> Answer<CancelAnswer> {
-        let _ = (key, request, by);
-        starting()
+        match self.ask(Input::Cancel(key.clone(), request, by.to_owned())).await? {
+            Reply::Cancelled(answer) => Ok(answer),
+            _ => Err(unexpected()),
+        }
     }
 
     /// An administrator's decision on an unsettled job.
     ///
     /// # Errors
-    /// `job_unknown`, `not_unsettled` (job), `revision_stale` (job), `reason_missing`, `readings_contradict`, `number_owned`, `unavailable`.
+    /// `not_found`, `settle_not_unsettled`, `settle_revision`, `settle_needs_readings`, `settle_contradiction` (all with the job), `not_ready`.
     pub async fn settle(&self, key: &JobKey, request: SettleRequest, by: &str) -> Answer<JobView> {
-        let _ = (key, request, by);
-        starting()
+        match self.ask(Input::Settle(key.clone(), request, by.to_owned())).await? {
+            Reply::Job(view) => Ok(*view),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Makes or changes a seller.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `not_ready`.
     pub async fn put_seller(&self, seller: &TaxpayerNumber, body: SellerBody, by: &str) -> Answer<()> {
-        let _ = (seller, body, by);
-        starting()
+        self.done(Input::PutSeller(seller.clone(), body, by.to_owned())).await
     }
 
     /// One seller.
     ///
     /// # Errors
-    /// `seller_unknown`, `unavailable`.
+    /// `seller_unknown`, `not_ready`.
     pub async fn seller(&self, seller: &TaxpayerNumber) -> Answer<SellerBody> {
-        let _ = seller;
-        starting()
+        let wanted = seller.clone();
+        let found = self.look(move |core| core.sellers().into_iter().find(|(number, _)| *number == wanted)).await?;
+        found.map(|(_, body)| body).ok_or_else(|| Refusal::new("seller_unknown", format!("seller {seller} is not known here")))
     }
 
     /// All sellers, by number.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `not_ready`.
     pub async fn sellers(&self) -> Answer<Vec<(TaxpayerNumber, SellerBody)>> {
-        starting()
+        self.look(Core::sellers).await
     }
 
     /// Makes or changes an issue point.
     ///
     /// # Errors
-    /// `seller_unknown`, `invalid_submission`, `unavailable`.
+    /// `seller_unknown`, `invalid_parameter`, `not_ready`.
     pub async fn put_issue_point(
         &self,
         seller: &TaxpayerNumber,
@@ -204,139 +335,243 @@ impl Ledger {
         body: IssuePointBody,
         by: &str,
     ) -> Answer<()> {
-        let _ = (seller, point, body, by);
-        starting()
+        self.done(Input::PutIssuePoint(seller.clone(), point.clone(), body, by.to_owned())).await
     }
 
     /// The issue points of a seller, by name.
     ///
     /// # Errors
-    /// `seller_unknown`, `unavailable`.
+    /// `seller_unknown`, `not_ready`.
     pub async fn issue_points(&self, seller: &TaxpayerNumber) -> Answer<Vec<(IssuePoint, IssuePointBody)>> {
-        let _ = seller;
-        starting()
+        let wanted = seller.clone();
+        let found = self.look(move |core| core.issue_points(&wanted)).await?;
+        found.ok_or_else(|| Refusal::new("seller_unknown", format!("seller {seller} is not known here")))
     }
 
     /// Says to whom a disk belongs and whether it takes jobs.
     ///
     /// # Errors
-    /// `seller_unknown`, `disk_of_other_seller` (the number inside the disk says otherwise), `unavailable`.
+    /// `seller_unknown`, `disk_seller` (the number inside the disk says otherwise), `not_ready`.
     pub async fn put_disk_assignment(&self, disk: &DiskNumber, body: DiskAssignment, by: &str) -> Answer<()> {
-        let _ = (disk, body, by);
-        starting()
+        self.done(Input::PutDisk(disk.clone(), body, by.to_owned())).await
     }
 
     /// All disks that were ever reported, by number.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `not_ready`.
     pub async fn disks(&self) -> Answer<Vec<DiskView>> {
-        starting()
+        match self.ask(Input::Disks).await? {
+            Reply::Disks(disks) => Ok(disks),
+            _ => Err(unexpected()),
+        }
     }
 
     /// All agents, by id.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `not_ready`.
     pub async fn agents(&self) -> Answer<Vec<AgentView>> {
-        starting()
+        match self.ask(Input::Agents).await? {
+            Reply::Agents(agents) => Ok(agents),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Makes a single-use enrolment code.
     ///
     /// # Errors
-    /// `invalid_submission` (longer than 7 days), `unavailable`.
+    /// `invalid_parameter` (longer than 7 days), `not_ready`.
     pub async fn create_enrollment(&self, request: EnrollmentRequest, by: &str) -> Answer<EnrollmentCode> {
-        let _ = (request, by);
-        starting()
+        let valid_s = request.valid_s.unwrap_or(ENROLLMENT_S);
+        if !(1..=ENROLLMENT_MAX_S).contains(&valid_s) {
+            return Err(Refusal::new("invalid_parameter", format!("valid_s is 1 to {ENROLLMENT_MAX_S} (7 days)")));
+        }
+        let code = secrets::code();
+        let expires_at = (self.shared.clock)().plus_s(valid_s.cast_signed());
+        let row = EnrollmentRow { hash: secrets::hash(&code), name: request.name, expires_at, used_by: None };
+        self.done(Input::CreateEnrollment(row, by.to_owned())).await?;
+        Ok(EnrollmentCode { code, expires_at: expires_at.to_string() })
     }
 
     /// Enrols an agent with a code. The edge has checked that the key is 32 bytes of base64.
     ///
     /// # Errors
-    /// `enrollment_refused` (unknown, used or expired code; which one is not said), `unavailable`.
+    /// `enrollment_invalid`, `enrollment_used`, `enrollment_expired`, `not_ready`.
     pub async fn enroll(&self, body: EnrollBody) -> Answer<EnrolledBody> {
-        let _ = body;
-        starting()
+        let agent: AgentId = secrets::agent().parse().map_err(|_| unexpected())?;
+        let hash = secrets::hash(body.code.trim());
+        match self.ask(Input::Enroll { hash, agent, public_key: body.public_key, version: body.version }).await? {
+            Reply::Enrolled(agent) => Ok(EnrolledBody { agent: agent.to_string(), ledger: self.id().to_owned() }),
+            _ => Err(unexpected()),
+        }
     }
 
     /// The public key (base64, as enrolled) that an agent must prove.
     ///
     /// # Errors
-    /// `agent_unknown`, `agent_revoked`, `unavailable`.
+    /// `agent_unknown`, `agent_revoked`, `not_ready`.
     pub async fn agent_key(&self, agent: &AgentId) -> Answer<String> {
-        let _ = agent;
-        starting()
+        let agent = agent.clone();
+        self.look(move |core| core.agent_key(&agent)).await?
     }
 
     /// Revokes an agent: its session is closed, its key opens no link. What it did stays; late outcomes are evidence.
     ///
     /// # Errors
-    /// `agent_unknown`, `unavailable`.
+    /// `agent_unknown`, `not_ready`.
     pub async fn revoke_agent(&self, agent: &AgentId, by: &str) -> Answer<()> {
-        let _ = (agent, by);
-        starting()
+        self.done(Input::RevokeAgent(agent.clone(), by.to_owned())).await
     }
 
     /// Makes an API key. The key itself is in the answer only.
     ///
     /// # Errors
-    /// `invalid_submission`, `unavailable`.
+    /// `invalid_parameter`, `not_ready`.
     pub async fn create_key(&self, request: KeyRequest, by: &str) -> Answer<NewKey> {
-        let _ = (request, by);
-        starting()
+        let mut sellers = Vec::new();
+        for seller in &request.sellers {
+            sellers.push(seller.parse().map_err(|error| Refusal::new("invalid_parameter", format!("{error}")))?);
+        }
+        let created_at = (self.shared.clock)();
+        let expires_at = request.valid_s.map(|s| created_at.plus_s(i64::try_from(s).unwrap_or(i64::MAX)));
+        let (id, key) = secrets::key();
+        let (hash, name, role) = (secrets::hash(&key), request.name, request.role);
+        let row = KeyRow { id: id.clone(), hash, name, role, sellers, created_at, expires_at, revoked_at: None };
+        self.done(Input::CreateKey(row, by.to_owned())).await?;
+        Ok(NewKey { id, key, expires_at: expires_at.map(|at| at.to_string()) })
     }
 
     /// Who calls with this key (the text after `Bearer `). Answered from memory.
     ///
     /// # Errors
-    /// `key_unknown`, `key_expired`, `key_revoked`.
+    /// `unauthorized`, `key_expired`.
     pub fn authenticate(&self, key: &str) -> Answer<Caller> {
-        let _ = key;
-        starting()
+        let now = (self.shared.clock)();
+        self.shared.keys.read().unwrap_or_else(PoisonError::into_inner).authenticate(key, now)
     }
 
     /// All API keys.
     pub fn keys(&self) -> Vec<KeyView> {
-        Vec::new()
+        self.shared.keys.read().unwrap_or_else(PoisonError::into_inner).views()
     }
 
     /// An administrator's key exists that is neither expired nor revoked.
     pub fn has_admin_key(&self) -> bool {
-        false
+        let now = (self.shared.clock)();
+        self.keys().iter().any(|key| {
+            key.caller.role == taxdisk_protocol::api::Role::Admin
+                && key.revoked_at.is_none()
+                && key.expires_at.is_none_or(|until| until > now)
+        })
     }
 
     /// Revokes an API key by its id.
     ///
     /// # Errors
-    /// `key_unknown`, `unavailable`.
+    /// `key_unknown`, `not_ready`.
     pub async fn revoke_key(&self, id: &str, by: &str) -> Answer<()> {
-        let _ = (id, by);
-        starting()
+        self.done(Input::RevokeKey(id.to_owned(), by.to_owned())).await
     }
 
     /// An agent joins, its proof checked. Frames for it come out of `frames` after `welcome`. When the ledger ends the session it
     /// drops its sender: the receiver ends, and the edge closes the socket (a last `refused` frame may come before).
     ///
     /// # Errors
-    /// `agent_unknown`, `agent_revoked`, `agent_clone` (a join counter that is not above the last one), `unavailable`.
+    /// `agent_unknown`, `agent_revoked`, `agent_clone` (a join counter that is not above the last one), `not_ready`.
     pub async fn join(&self, join: Join) -> Answer<(Joined, mpsc::Receiver<BrokerFrame>)> {
-        let _ = join;
-        starting()
+        let session = SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
+        let (frames, receiver) = mpsc::channel(self.shared.settings.session_frames);
+        match self.put(Input::Join(join, session), Some(frames)).await? {
+            Reply::Joined(joined) => Ok((joined, receiver)),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Hands in a frame of a joined agent. Waits while the writer's queue is full: the edge stops reading the socket meanwhile.
     /// `hello` and `proof` are the edge's; `goodbye` ends the session here too.
     ///
     /// # Errors
-    /// `unavailable`.
+    /// `not_ready`.
     pub async fn receive(&self, session: SessionId, frame: AgentFrame) -> Answer<()> {
-        let _ = (session, frame);
-        starting()
+        self.tell(Input::Frame(session, Box::new(frame))).await
     }
 
     /// The link of a session ended. Safe to call after a goodbye.
     pub async fn leave(&self, session: SessionId, how: Left) {
-        let _ = (session, how);
+        // Without a writer there is no session to end.
+        let _ = self.tell(Input::Leave(session, how)).await;
+    }
+
+    /// Hands in an input and waits until it is durable.
+    async fn ask(&self, input: Input) -> Answer<Reply> {
+        self.put(input, None).await
+    }
+
+    async fn put(&self, input: Input, frames: Option<mpsc::Sender<BrokerFrame>>) -> Answer<Reply> {
+        let (reply, answer) = oneshot::channel();
+        let bytes = bytes_of(&input);
+        self.queue.send(Command::Do { input, bytes, reply: Some(reply), frames }).await.map_err(|_| not_ready())?;
+        // The writer has ended under way: whether this is durable, the next start says.
+        answer.await.map_err(|_| not_ready())?
+    }
+
+    async fn done(&self, input: Input) -> Answer<()> {
+        self.ask(input).await.map(|_| ())
+    }
+
+    /// Hands in an input without waiting for what becomes of it.
+    async fn tell(&self, input: Input) -> Answer<()> {
+        let bytes = bytes_of(&input);
+        self.queue.send(Command::Do { input, bytes, reply: None, frames: None }).await.map_err(|_| not_ready())
+    }
+
+    /// Looks at the core after everything that was handed in before.
+    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Answer<T> {
+        let (reply, answer) = oneshot::channel();
+        let look = Box::new(move |core: &Core| {
+            let _ = reply.send(look(core));
+        });
+        self.queue.send(Command::Look(look)).await.map_err(|_| not_ready())?;
+        answer.await.map_err(|_| not_ready())
+    }
+}
+
+impl Shared {
+    fn view(&self, job: &Job) -> JobView {
+        let overlays = self.overlays.read().unwrap_or_else(PoisonError::into_inner);
+        match overlays.get(&job.key.seller) {
+            Some(overlay) => overlay.view(job),
+            None => Overlay::default().view(job),
+        }
+    }
+}
+
+/// About how much memory an input takes: enough to bound a batch.
+fn bytes_of(input: &Input) -> usize {
+    /// Text of a line with its fields.
+    const LINE: usize = 400;
+    /// Everything else of an input.
+    const REST: usize = 600;
+    match input {
+        Input::Submit(submission) => REST + LINE * submission.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
+        Input::Reissue(_, request, _) => REST + LINE * request.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
+        Input::Frame(_, frame) => match frame.as_ref() {
+            AgentFrame::Accounted { entries, .. } => REST + LINE * entries.len(),
+            AgentFrame::Outcome { readings, .. } => REST + LINE * readings.len(),
+            AgentFrame::Disks { disks } => REST + LINE * disks.len(),
+            _ => REST,
+        },
+        _ => REST,
+    }
+}
+
+fn unreadable(error: StoreError) -> Refusal {
+    match error {
+        StoreError::Cursor => Refusal::new("invalid_parameter", "this cursor was not made here"),
+        error => {
+            tracing::error!(%error, "the ledger cannot be read");
+            Refusal::new("internal", "the ledger cannot be read")
+        }
     }
 }

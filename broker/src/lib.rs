@@ -10,6 +10,7 @@
 pub mod cli;
 pub mod config;
 pub mod core;
+mod fault;
 pub mod http;
 pub mod hub;
 pub mod ledger;

@@ -6,10 +6,25 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use taxdisk_protocol::api::Waiting;
+
 use crate::ledger::Figures;
 
 /// From a durable write on a good drive to a long poll.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
+
+const REASONS: [Waiting; 10] = [
+    Waiting::NoDisk,
+    Waiting::DiskOffline,
+    Waiting::NoStock,
+    Waiting::Locked,
+    Waiting::OverLimit,
+    Waiting::Password,
+    Waiting::DiskFault,
+    Waiting::Contested,
+    Waiting::Settling,
+    Waiting::Backlog,
+];
 
 /// The recorder of this process; made at the first call.
 fn handle() -> Option<&'static PrometheusHandle> {
@@ -48,12 +63,16 @@ fn describe() {
     describe_histogram!("taxdisk_http_request_seconds", Unit::Seconds, "From the head of a request to the head of its answer");
 }
 
-/// All figures as text, those of the ledger as of now.
-pub fn render(figures: &Figures) -> String {
+/// All figures as text, those of the ledger as of now, if it answers.
+pub fn render(figures: Option<&Figures>) -> String {
     let Some(handle) = handle() else { return String::new() };
+    let Some(figures) = figures else { return handle.render() };
+    // A reason that no job waits for any more must not keep its old figure.
+    for waiting in REASONS {
+        gauge!("taxdisk_jobs_queued", "waiting" => name(waiting)).set(0.0);
+    }
     for (waiting, count) in &figures.queued {
-        let reason = serde_json::to_value(waiting).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default();
-        gauge!("taxdisk_jobs_queued", "waiting" => reason).set(*count as f64);
+        gauge!("taxdisk_jobs_queued", "waiting" => name(*waiting)).set(*count as f64);
     }
     gauge!("taxdisk_jobs_assigned").set(figures.assigned as f64);
     gauge!("taxdisk_jobs_unsettled").set(figures.unsettled as f64);
@@ -62,6 +81,10 @@ pub fn render(figures: &Figures) -> String {
     gauge!("taxdisk_disks_online").set(figures.disks_online as f64);
     gauge!("taxdisk_disks_contested").set(figures.disks_contested as f64);
     handle.render()
+}
+
+fn name(waiting: Waiting) -> String {
+    serde_json::to_value(waiting).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Keeps the histograms' memory small; runs until it is dropped.

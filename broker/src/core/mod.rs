@@ -23,6 +23,7 @@ mod accept;
 pub mod change;
 mod disk;
 mod dispatch;
+mod figures;
 mod late;
 mod manage;
 mod outcome;
@@ -243,7 +244,8 @@ impl Core {
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
             Input::Tick => self.tick(),
         };
-        let turn = std::mem::take(&mut self.turn);
+        // The time stays, for what readers are told between inputs.
+        let turn = std::mem::replace(&mut self.turn, Turn { now, ..Turn::default() });
         Output { reply, changes: turn.changes, effects: turn.effects }
     }
 

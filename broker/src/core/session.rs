@@ -165,7 +165,12 @@ impl Core {
             if away && disk.busy() > 0 {
                 self.lapse(&number)?;
             }
-            if self.disks.get(&number).is_some_and(|disk| disk.hold.as_ref().is_some_and(|hold| hold.reported_ready)) {
+            let Some(disk) = self.disks.get_mut(&number) else { continue };
+            if disk.hold.as_ref().is_some_and(|hold| hold.reported_ready && now >= hold.rest_until) {
+                disk.hold = None;
+                if let Some(seller) = disk.seller.clone() {
+                    self.touch(&seller);
+                }
                 self.pump(&number);
             }
         }

@@ -1,7 +1,7 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
 use taxdisk_protocol::api::{JobState, JobView, Role, Waiting};
-use taxdisk_protocol::error::{Breach, Difference};
+use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, SerialNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::JournalHead;
@@ -26,6 +26,22 @@ impl Refusal {
     /// A refusal without lists.
     pub fn new(code: &'static str, detail: impl Into<String>) -> Refusal {
         Refusal { code, detail: detail.into(), breaches: Vec::new(), differences: Vec::new(), job: None }
+    }
+
+    /// The problem document. Where the job is known, its state says whether an invoice exists.
+    pub fn problem(&self) -> Problem {
+        let code = Code::from_name(self.code).unwrap_or(Code::Internal);
+        let problem = Problem::new(code, self.detail.clone())
+            .with_breaches(self.breaches.clone())
+            .with_differences(self.differences.clone());
+        match &self.job {
+            None => problem,
+            Some(job) => problem.with_issued(match job.state {
+                JobState::Issued => Issued::Yes,
+                JobState::Queued | JobState::Failed | JobState::Cancelled => Issued::No,
+                JobState::Assigned | JobState::Unsettled => Issued::Unknown,
+            }),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl FromRequestParts<Edge> for Caller {
             Err(refusal) if refusal.code == "key_expired" => {
                 Err(edge.failed(peer, Refused::new(Code::KeyExpired, "the key's time is over; an administrator makes a new one")))
             }
-            Err(refusal) if refusal.code == "unavailable" => Err(refusal.into()),
+            Err(refusal) if refusal.code == "not_ready" => Err(refusal.into()),
             // Unknown and revoked look alike from outside.
             Err(_) => Err(edge.failed(peer, Refused::new(Code::Unauthorized, "this key is not known, or it is revoked"))),
         }

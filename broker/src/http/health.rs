@@ -47,6 +47,6 @@ pub async fn ready(State(edge): State<Edge>) -> (StatusCode, Json<Readiness>) {
     (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
 ))]
 pub async fn metrics(State(edge): State<Edge>) -> Response {
-    let text = crate::metrics::render(&edge.ledger.figures());
+    let text = crate::metrics::render(edge.ledger.figures().await.ok().as_ref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -105,7 +105,7 @@ impl FromRequestParts<Edge> for Named {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct Wait {
-    /// Long poll: `30s` or `500ms`, at most 60 s. Answers when the job has ended, or with `revision` when it has changed; at the
+    /// Long poll: `30s` or `500ms`, at most 55 s. Answers when the job has ended, or with `revision` when it has changed; at the
     /// latest after this time, with the job as it is then.
     wait: Option<String>,
     /// The revision that the caller knows.
@@ -273,8 +273,8 @@ mod tests {
         assert_eq!(duration("30s").unwrap(), Duration::from_secs(30));
         assert_eq!(duration("500ms").unwrap(), Duration::from_millis(500));
         assert_eq!(duration("2").unwrap(), Duration::from_secs(2));
-        assert_eq!(duration("60s").unwrap(), Duration::from_secs(60));
-        for bad in ["61s", "60001ms", "", "s", "-1s", "1.5s", "18446744073709551615s", "1h"] {
+        assert_eq!(duration("55s").unwrap(), Duration::from_secs(55));
+        for bad in ["56s", "55001ms", "", "s", "-1s", "1.5s", "18446744073709551615s", "1h"] {
             assert_eq!(duration(bad).unwrap_err().0.code, "invalid_parameter", "{bad}");
         }
     }

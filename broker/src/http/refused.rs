@@ -33,14 +33,11 @@ impl From<Problem> for Refused {
 
 impl From<ledger::Refusal> for Refused {
     fn from(refusal: ledger::Refusal) -> Refused {
-        let code = Code::from_name(refusal.code).unwrap_or_else(|| catalogued(refusal.code));
-        let mut problem = Problem::new(code, refusal.detail);
-        problem.breaches = refusal.breaches;
-        problem.differences = refusal.differences;
-        let refused = Refused::from(problem);
-        match refusal.job {
-            Some(job) => refused.about(&job),
-            None => refused,
+        let problem = refusal.problem();
+        // What the ledger says of a key that does not exist, is of a thing that is not there.
+        match refusal.code {
+            "key_unknown" => Refused::new(Code::NotFound, problem.detail),
+            _ => Refused::from(problem),
         }
     }
 }
@@ -67,33 +64,11 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
     headers.insert(name, HeaderValue::from_static(value));
 }
 
-/// The ledger's own words in the words of the catalogue.
-fn catalogued(code: &str) -> Code {
-    match code {
-        "content_conflict" => Code::Conflict,
-        "invalid_submission" => Code::InvalidInvoice,
-        "cannot_be_expressed" => Code::NotExpressible,
-        "job_unknown" | "key_unknown" => Code::NotFound,
-        "key_revoked" => Code::Unauthorized,
-        "invalid_cursor" => Code::InvalidParameter,
-        "reason_missing" => Code::ReissueReason,
-        "already_issued" | "number_owned" => Code::JobIssued,
-        "already_failed" => Code::JobFailed,
-        "not_unsettled" => Code::SettleNotUnsettled,
-        "revision_stale" => Code::SettleRevision,
-        "readings_contradict" => Code::SettleContradiction,
-        "disk_of_other_seller" => Code::DiskSeller,
-        "enrollment_refused" => Code::EnrollmentInvalid,
-        "unavailable" | "too_many_open_jobs" | "too_many_waits" => Code::NotReady,
-        _ => Code::Internal,
-    }
-}
-
 /// Does an invoice exist for this job?
 fn issued(job: &JobView) -> Issued {
     match job.state {
         JobState::Issued => Issued::Yes,
-        JobState::Failed | JobState::Cancelled => Issued::No,
-        JobState::Queued | JobState::Assigned | JobState::Unsettled => Issued::Unknown,
+        JobState::Queued | JobState::Failed | JobState::Cancelled => Issued::No,
+        JobState::Assigned | JobState::Unsettled => Issued::Unknown,
     }
 }
