@@ -39,7 +39,7 @@ use waits::Waits;
 use writer::{Command, WriterTask};
 
 pub use crate::core::types::{
-    Caller, CancelAnswer, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
+    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
 };
 
 /// An enrolment code is good for so long if nothing is asked, seconds.
@@ -169,6 +169,14 @@ impl Ledger {
     /// Random id of this ledger, made with the store: `lg_` and 16 hex digits. For `challenge`.
     pub fn id(&self) -> &str {
         self.shared.store.ledger()
+    }
+
+    /// How much there is of what.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn figures(&self) -> Answer<Figures> {
+        self.look(Core::figures).await
     }
 
     /// The writer runs and the last commit went well.

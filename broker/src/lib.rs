@@ -7,7 +7,16 @@
 //! Read first: [`ledger::Ledger`].
 #![forbid(unsafe_code)]
 
+pub mod cli;
+pub mod config;
 pub mod core;
 mod fault;
+pub mod http;
+pub mod hub;
 pub mod ledger;
+pub mod logging;
+pub mod metrics;
+pub mod ready;
+pub mod serve;
 pub mod store;
+pub mod tls;

@@ -703,3 +703,49 @@ pub struct NewKey {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<String>,
 }
+
+/// An API key as lists show it; its secret half is kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyView {
+    /// Public half.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// What it may do.
+    pub role: Role,
+    /// Sellers it is limited to; empty: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sellers: Vec<String>,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339; good for ever if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+    /// RFC 3339; in force if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<String>,
+}
+
+/// A seller as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SellerView {
+    /// Taxpayer number.
+    pub taxpayer_number: String,
+    /// Name.
+    pub name: String,
+    /// What happens to a job when a disk is in trouble.
+    pub disk_trouble: DiskTrouble,
+    /// Our mark in the remark.
+    pub mark: bool,
+}
+
+/// An issue point as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IssuePointView {
+    /// Its id within the seller.
+    pub id: String,
+    /// What people call it.
+    pub name: String,
+    /// Disks that may issue for it; empty: every disk of the seller.
+    pub disks: Vec<String>,
+}

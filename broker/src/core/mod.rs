@@ -23,6 +23,7 @@ mod accept;
 pub mod change;
 mod disk;
 mod dispatch;
+mod figures;
 mod late;
 mod manage;
 mod outcome;

@@ -1,8 +1,9 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
-use taxdisk_protocol::api::{JobState, JobView, Role};
+use taxdisk_protocol::api::{JobState, JobView, Role, Waiting};
 use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
-use taxdisk_protocol::ids::{AgentId, SerialNumber, TaxpayerNumber};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, SerialNumber, TaxpayerNumber};
+use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::JournalHead;
 use taxdisk_protocol::time::Timestamp;
 
@@ -97,6 +98,12 @@ pub struct JobFilter {
     pub states: Vec<JobState>,
     /// Serial numbers that begin so.
     pub serial_prefix: Option<String>,
+    /// Of this kind.
+    pub kind: Option<InvoiceKind>,
+    /// With an attempt on this disk.
+    pub disk: Option<DiskNumber>,
+    /// Accepted at or after this moment.
+    pub since: Option<Timestamp>,
     /// Exactly this serial number.
     pub serial: Option<SerialNumber>,
 }
@@ -209,4 +216,23 @@ impl Default for Settings {
             max_waits: 10_000,
         }
     }
+}
+
+/// How much there is of what, for metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Figures {
+    /// Queued jobs by the reason that they wait for.
+    pub queued: Vec<(Waiting, u64)>,
+    /// Jobs at a disk.
+    pub assigned: u64,
+    /// Unsettled jobs.
+    pub unsettled: u64,
+    /// Live sessions of agents.
+    pub sessions: u64,
+    /// Disks that were ever reported.
+    pub disks_known: u64,
+    /// Disks that answer now.
+    pub disks_online: u64,
+    /// Disks that several agents claim.
+    pub disks_contested: u64,
 }

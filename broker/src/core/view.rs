@@ -32,11 +32,16 @@ impl Overlay {
     pub fn view(&self, job: &Job) -> JobView {
         let mut view = job.view();
         match job.state {
-            JobState::Queued => view.waiting = Some(Core::waiting_doubted(job).unwrap_or_else(|| self.waiting(job))),
+            JobState::Queued => view.waiting = Some(self.reason(job)),
             JobState::Assigned => view.agent_away = self.is_away(job),
             _ => {}
         }
         view
+    }
+
+    /// Why a queued job waits.
+    pub(super) fn reason(&self, job: &Job) -> Waiting {
+        Core::waiting_doubted(job).unwrap_or_else(|| self.waiting(job))
     }
 
     fn is_away(&self, job: &Job) -> bool {

@@ -189,6 +189,16 @@ impl Store for SqliteStore {
             query.push(" AND substr(serial, 1, length(").push_bind(prefix.clone());
             query.push(")) = ").push_bind(prefix.clone());
         }
+        if let Some(kind) = filter.kind {
+            query.push(" AND json_extract(body, '$.kind') = ").push_bind(kind.to_string());
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND json_extract(body, '$.accepted_at') >= ").push_bind(since.0);
+        }
+        if let Some(disk) = &filter.disk {
+            query.push(" AND EXISTS (SELECT 1 FROM json_each(body, '$.attempts') WHERE json_extract(value, '$.disk') = ");
+            query.push_bind(disk.to_string()).push(")");
+        }
         // One more than asked tells whether there is a next page.
         query.push(" ORDER BY place DESC LIMIT ").push_bind(limit + 1);
         let rows = query.build().fetch_all(&self.readers).await?;

@@ -1,0 +1,362 @@
+//! The broker's command line: `serve`, `key`, `config check`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use taxdisk_protocol::api::{KeyRequest, KeyView, Role};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::config::{self, ConfigError, Loaded, Overrides};
+use crate::http::{self, Edge};
+use crate::ledger::{Ledger, Settings};
+use crate::ready::{self, Urls};
+use crate::tls::Certificate;
+use crate::{logging, metrics, serve};
+
+/// The configuration cannot be used (EX_CONFIG of sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+
+/// The broker of taxdisk: the durable queue and ledger of issuing jobs.
+#[derive(Debug, Parser)]
+#[command(name = "taxdisk-broker", version, about, disable_help_subcommand = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the HTTP API and the agent link.
+    Serve(Serve),
+    /// API keys, written to the store itself: for the first key, and while the broker is stopped.
+    #[command(subcommand)]
+    Key(Key),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print the description of the HTTP API (OpenAPI 3.1).
+    Openapi,
+}
+
+#[derive(Debug, Args)]
+struct File {
+    /// Configuration file (TOML). Every value can be set in the environment: TAXDISK__STORE__URL=…
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    file: File,
+    /// Address to listen on, over the configuration; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Written with the URLs, as JSON, once the broker can answer.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// If there is no administrator's key yet: make one and write it here, readable by the owner only.
+    #[arg(long, value_name = "FILE")]
+    bootstrap_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Key {
+    /// Make a key and print it; it is shown once.
+    Create {
+        #[command(flatten)]
+        file: File,
+        /// What people call it.
+        #[arg(long)]
+        name: String,
+        /// What it may do.
+        #[arg(long)]
+        role: RoleName,
+        /// Taxpayer number of a seller that it is limited to; may be given several times.
+        #[arg(long = "seller", value_name = "TAXNO")]
+        sellers: Vec<String>,
+        /// How long it is good, days; for ever if left out.
+        #[arg(long, value_name = "DAYS")]
+        valid_days: Option<u32>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List all keys, without their secrets.
+    List {
+        #[command(flatten)]
+        file: File,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a key by its id.
+    Revoke {
+        #[command(flatten)]
+        file: File,
+        /// Public half of the key.
+        id: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleName {
+    /// Submit, read, re-issue and cancel jobs.
+    Platform,
+    /// Everything.
+    Admin,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Check the configuration and print every value with its source.
+    Check {
+        #[command(flatten)]
+        file: File,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Other(String),
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
+    Failure::Other(format!("{what}: {error}"))
+}
+
+/// Runs a command line to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    match execute(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("taxdisk-broker: {failure}");
+            match failure {
+                Failure::Config(_) => ExitCode::from(EXIT_CONFIG),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Openapi => print(&http::openapi::document()),
+        Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
+        Command::Key(key) => runtime()?.block_on(keys(key)),
+        Command::Serve(serve) => {
+            let loaded = load(&serve.file, serve.listen.clone())?;
+            logging::start(&loaded.config.log)?;
+            runtime()?.block_on(serve_until_signal(&loaded, &serve))
+        }
+    }
+}
+
+fn load(file: &File, listen: Option<String>) -> Result<Loaded, ConfigError> {
+    config::load(file.config.as_deref(), &Overrides { listen })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| failed("the runtime does not start", error))
+}
+
+/// Prints to standard output; a reader that closed it early is no failure of ours.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(failed("standard output", error)),
+        _ => Ok(()),
+    }
+}
+
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| failed("JSON", error))?;
+    print(&format!("{text}\n"))
+}
+
+fn check(loaded: &Loaded, json: bool) -> Result<(), Failure> {
+    if let Some(tls) = &loaded.config.tls {
+        Certificate::load(tls)?;
+    }
+    let lines = loaded.lines();
+    if json {
+        return print_json(&lines);
+    }
+    let width = |text: fn(&config::Line) -> &str| lines.iter().map(|line| text(line).chars().count()).max().unwrap_or(0);
+    let (keys, values) = (width(|line| &line.key), width(|line| &line.value));
+    print(&lines.iter().map(|line| format!("{:keys$}  {:values$}  {}\n", line.key, line.value, line.source)).collect::<String>())
+}
+
+async fn keys(command: Key) -> Result<(), Failure> {
+    let (Key::Create { file, .. } | Key::List { file, .. } | Key::Revoke { file, .. }) = &command;
+    let loaded = load(file, None)?;
+    let ledger = open(&loaded).await?;
+    let result = with_keys(&ledger, command).await;
+    ledger.stop().await;
+    result
+}
+
+async fn with_keys(ledger: &Ledger, command: Key) -> Result<(), Failure> {
+    match command {
+        Key::Create { name, role, sellers, valid_days, json, .. } => {
+            let role = match role {
+                RoleName::Platform => Role::Platform,
+                RoleName::Admin => Role::Admin,
+            };
+            let valid_s = valid_days.map(|days| u64::from(days) * 24 * 60 * 60);
+            let key = ledger.create_key(KeyRequest { name, role, sellers, valid_s }, "command line").await;
+            let key = key.map_err(|refusal| failed("no key was made", refusal))?;
+            if json { print_json(&key) } else { print(&format!("{}\n", key.key)) }
+        }
+        Key::List { json, .. } => {
+            let keys: Vec<KeyView> = ledger.keys().into_iter().map(http::keys::view).collect();
+            if json { print_json(&keys) } else { print(&keys.iter().map(line_of).collect::<String>()) }
+        }
+        Key::Revoke { id, json, .. } => {
+            ledger.revoke_key(&id, "command line").await.map_err(|refusal| failed("not revoked", refusal))?;
+            if json { print_json(&serde_json::json!({ "revoked": id })) } else { print(&format!("{id} is revoked\n")) }
+        }
+    }
+}
+
+fn line_of(key: &KeyView) -> String {
+    let role = match key.role {
+        Role::Platform => "platform",
+        Role::Admin => "admin",
+    };
+    let sellers = if key.sellers.is_empty() { "all sellers".to_owned() } else { key.sellers.join(",") };
+    let state = match (&key.revoked_at, &key.expires_at) {
+        (Some(at), _) => format!("revoked {at}"),
+        (None, Some(at)) => format!("until {at}"),
+        (None, None) => "for ever".to_owned(),
+    };
+    format!("{}  {role:8}  {sellers}  {state}  {}\n", key.id, key.name)
+}
+
+async fn open(loaded: &Loaded) -> Result<Ledger, Failure> {
+    let silence_ms = i64::try_from(loaded.config.silence().as_millis()).unwrap_or(i64::MAX);
+    let settings = Settings { silence_ms, ..Settings::default() };
+    Ledger::open(&loaded.config.store.url, settings, Ledger::system_clock())
+        .await
+        .map_err(|error| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error))
+}
+
+async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failure> {
+    let config = &loaded.config;
+    metrics::start();
+    let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
+    let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+    let mut signals = Signals::new()?;
+    let address = config.address()?;
+    let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
+    let address = listener.local_addr().map_err(|error| failed("the address is not known", error))?;
+    let ledger = open(loaded).await?;
+    if let Some(path) = &serve.bootstrap_key_file {
+        bootstrap(&ledger, path).await?;
+    }
+    let (stop, stopping) = watch::channel(false);
+    let edge = Edge::new(ledger.clone(), config, stopping.clone());
+    let hub = edge.hub.clone();
+    let limits = config.limits.clone();
+    let serving = tokio::spawn(async move { serve::run(listener, acceptor, http::router(edge), &limits, stopping).await });
+    let upkeep = tokio::spawn(metrics::keep_up());
+    let watched = ledger.clone();
+    let watchdog = tokio::spawn(ready::pet_watchdog(move || {
+        let ledger = watched.clone();
+        async move { ledger.is_ready() }
+    }));
+    let urls = Urls::of(address, config.tls.is_some());
+    if let Some(path) = &serve.ready_file {
+        let text = serde_json::to_vec(&urls).map_err(|error| failed("JSON", error))?;
+        ready::write_whole(path, &text, false).map_err(|error| failed(&path.display().to_string(), error))?;
+    }
+    eprintln!("taxdisk-broker {} serves {}", env!("CARGO_PKG_VERSION"), urls.url);
+    ready::tell_up(&urls);
+
+    let lost = tokio::select! {
+        () = signals.wait(certificate.as_ref()) => false,
+        () = ledger.ended() => true,
+    };
+    ready::tell_stopping();
+    watchdog.abort();
+    upkeep.abort();
+    if lost {
+        // Nothing that is not durable was answered, and nothing more may be.
+        return Err(Failure::Other(
+            "the ledger could not be written; the process ends and starts again from what is durable".to_owned(),
+        ));
+    }
+    tracing::info!("stopping");
+    let _ = stop.send(true);
+    // Links end with a word to the agent; requests run to their end. Both have a bound.
+    let _ = tokio::time::timeout(Duration::from_secs(config.limits.stop_s), hub.empty()).await;
+    let _ = serving.await;
+    ledger.stop().await;
+    if let Some(path) = &serve.ready_file {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+/// Makes the first administrator's key. If we stop between making and writing it, `key create` makes another.
+async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result<(), Failure> {
+    if ledger.has_admin_key() {
+        return Ok(());
+    }
+    let request = KeyRequest { name: "first administrator".to_owned(), role: Role::Admin, sellers: Vec::new(), valid_s: None };
+    let key = ledger.create_key(request, "command line").await.map_err(|refusal| failed("no key was made", refusal))?;
+    if let Err(error) = ready::write_whole(path, format!("{}\n", key.key).as_bytes(), true) {
+        // A key that nobody has must not count as the first one at the next start.
+        let _ = ledger.revoke_key(&key.id, "command line").await;
+        return Err(failed(&path.display().to_string(), error));
+    }
+    tracing::info!(key = key.id, file = %path.display(), "the first administrator's key was written");
+    Ok(())
+}
+
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, Failure> {
+        let on = |kind| signal(kind).map_err(|error| failed("signals", error));
+        Ok(Signals {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hangup: on(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until the process is to stop. SIGHUP reads the certificate again.
+    async fn wait(&mut self, certificate: Option<&Arc<Certificate>>) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hangup.recv() => match certificate.map(|certificate| certificate.reload()) {
+                    Some(Ok(())) => tracing::info!("the certificate was read again"),
+                    Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
+                    None => {}
+                },
+            }
+        }
+    }
+}

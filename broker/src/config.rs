@@ -1,0 +1,357 @@
+//! The broker's configuration: defaults, then a TOML file, then the environment (`TAXDISK__SECTION__KEY`), then the command line.
+//!
+//! Every value can be shown with the place that it came from ([`Loaded::lines`]). A key that is not known is an error: a
+//! misspelt limit that is silently ignored protects nobody. Plain HTTP on anything but loopback is refused here, before a
+//! socket is opened. This module opens no socket, no store and no certificate.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use figment::value::Value;
+use serde::{Deserialize, Serialize};
+
+/// The longest time that a caller may ask a job's answer to wait, seconds (`?wait=55s`). Proxies cut silence at 60 s.
+pub const MAX_WAIT_S: u64 = 55;
+
+/// What a broker runs with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where it listens.
+    pub listen: Listen,
+    /// Certificate and key; needed unless it listens on loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The ledger.
+    pub store: Store,
+    /// Times of the agent link.
+    pub link: Link,
+    /// Limits of the edge.
+    pub limits: Limits,
+    /// What is written to standard error.
+    pub log: Log,
+}
+
+/// Where the broker listens.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Listen {
+    /// IP address and port; port 0 takes a free one.
+    pub address: String,
+}
+
+impl Default for Listen {
+    fn default() -> Self {
+        Listen { address: "127.0.0.1:8470".to_owned() }
+    }
+}
+
+/// Files of the server's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM: the certificate, then its chain.
+    pub certificate: PathBuf,
+    /// PEM: the private key.
+    pub key: PathBuf,
+}
+
+/// The ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `sqlite:/path/to/ledger.db`.
+    pub url: String,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Store { url: "sqlite:/var/lib/taxdisk-broker/ledger.db".to_owned() }
+    }
+}
+
+/// Times of the agent link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Link {
+    /// Ping interval, seconds.
+    pub ping_s: u64,
+    /// Silence after which a link is dead and a disk may move to another agent, seconds. Shorter only in tests: agents begin
+    /// jobs up to 45 s after they last heard from the broker.
+    pub silence_s: u64,
+    /// From the connection to the proof, seconds.
+    pub join_s: u64,
+    /// Links that have not proven who they are, at the same time.
+    pub unproven: usize,
+}
+
+impl Default for Link {
+    fn default() -> Self {
+        use taxdisk_protocol::link::{PING_S, SILENCE_S};
+        Link { ping_s: PING_S, silence_s: SILENCE_S, join_s: 10, unproven: 64 }
+    }
+}
+
+/// Limits of the edge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at the same time, links of agents included. Each takes a file descriptor and about 20 KiB.
+    pub connections: usize,
+    /// From a connection's last answer to the head of its next request, seconds. Longer than the time that common clients keep
+    /// an idle connection, so that none writes a request into a closing one.
+    pub header_s: u64,
+    /// From the head of a request to its answer, seconds; longer than the longest wait of 55 s.
+    pub request_s: u64,
+    /// Batches at the same time. Each holds up to 16 MiB of answers that its caller did not read.
+    pub batches: usize,
+    /// Failed authentications of one address in a minute; after that its calls are refused before a key is looked up.
+    pub failures_per_minute: u32,
+    /// From the signal to the end, seconds: running requests and links get this long.
+    pub stop_s: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { connections: 4096, header_s: 30, request_s: 90, batches: 16, failures_per_minute: 30, stop_s: 10 }
+    }
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `human` or `json`.
+    pub format: LogFormat,
+    /// Directives of the filter: `info`, `taxdisk_broker=debug,info`.
+    pub filter: String,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { format: LogFormat::Human, filter: "info".to_owned() }
+    }
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Lines for people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The configuration cannot be used. Ends the process with code 78; the text says which value, from where, and what to set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// What the command line says over file and environment.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<String>,
+}
+
+/// A configuration and where each value came from.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The values.
+    pub config: Config,
+    figment: Figment,
+    listen_given: bool,
+}
+
+/// One value of the effective configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Line {
+    /// `section.key`.
+    pub key: String,
+    /// The value as text; secrets are hidden.
+    pub value: String,
+    /// `default`, the file, the variable or the command line.
+    pub source: String,
+}
+
+/// Reads the configuration. `file` must exist if it is named.
+///
+/// # Errors
+/// Names the value that cannot be used.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Loaded, ConfigError> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = file {
+        if !path.is_file() {
+            return Err(ConfigError(format!("the configuration file {} does not exist", path.display())));
+        }
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    figment = figment.merge(Env::prefixed("TAXDISK__").split("__"));
+    if let Some(listen) = &overrides.listen {
+        figment = figment.merge(("listen.address", listen.as_str()));
+    }
+    let config: Config = figment.extract().map_err(|error| ConfigError(explain(&error)))?;
+    config.check()?;
+    Ok(Loaded { config, figment, listen_given: overrides.listen.is_some() })
+}
+
+fn explain(error: &figment::Error) -> String {
+    let lines: Vec<String> = error.clone().into_iter().map(|one| one.to_string()).collect();
+    lines.join("; ")
+}
+
+impl Config {
+    /// The address to listen on.
+    ///
+    /// # Errors
+    /// When it is not an IP address and a port.
+    pub fn address(&self) -> Result<SocketAddr, ConfigError> {
+        let text = &self.listen.address;
+        text.parse()
+            .map_err(|_| ConfigError(format!("listen.address: {text:?} is not an IP address and a port, as in 127.0.0.1:8470")))
+    }
+
+    /// A link is dead after this long without a byte.
+    pub fn silence(&self) -> Duration {
+        Duration::from_secs(self.link.silence_s)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let address = self.address()?;
+        if self.tls.is_none() && !is_loopback(address.ip()) {
+            return Err(ConfigError(format!(
+                "listen.address is {address}, which others can reach, and no certificate is set: API keys and invoices would cross \
+                 the network in the clear. Set tls.certificate and tls.key, or listen on 127.0.0.1 behind a proxy that does TLS"
+            )));
+        }
+        let least = [
+            ("link.ping_s", self.link.ping_s, 1),
+            ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
+            ("link.join_s", self.link.join_s, 1),
+            ("link.unproven", self.link.unproven as u64, 1),
+            ("limits.connections", self.limits.connections as u64, 1),
+            ("limits.header_s", self.limits.header_s, 1),
+            ("limits.request_s", self.limits.request_s, MAX_WAIT_S + 1),
+            ("limits.batches", self.limits.batches as u64, 1),
+            ("limits.failures_per_minute", u64::from(self.limits.failures_per_minute), 1),
+            ("limits.stop_s", self.limits.stop_s, 1),
+        ];
+        match least.into_iter().find(|(_, value, least)| value < least) {
+            Some((key, value, least)) => Err(ConfigError(format!("{key} is {value}; at least {least} is needed"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
+impl Loaded {
+    /// Every value, in the order of the keys, with its source.
+    pub fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        if let Ok(value) = self.figment.find_value("") {
+            self.flatten("", &value, &mut lines);
+        }
+        lines
+    }
+
+    /// One value as it may be shown: without secrets.
+    pub fn shown(&self, key: &str) -> String {
+        self.figment.find_value(key).map(|value| shown(key, &value)).unwrap_or_default()
+    }
+
+    fn flatten(&self, key: &str, value: &Value, lines: &mut Vec<Line>) {
+        if let Value::Dict(_, fields) = value {
+            for (name, value) in fields {
+                let key = if key.is_empty() { name.clone() } else { format!("{key}.{name}") };
+                self.flatten(&key, value, lines);
+            }
+            return;
+        }
+        let source = match self.figment.get_metadata(value.tag()) {
+            Some(metadata) if metadata.name.contains("environment") => {
+                format!("environment TAXDISK__{}", key.to_uppercase().replace('.', "__"))
+            }
+            Some(metadata) => match metadata.source.as_ref().and_then(figment::Source::file_path) {
+                Some(path) => path.display().to_string(),
+                None if key == "listen.address" && self.listen_given => "command line".to_owned(),
+                None => "default".to_owned(),
+            },
+            None => "default".to_owned(),
+        };
+        lines.push(Line { key: key.to_owned(), value: shown(key, value), source });
+    }
+}
+
+fn shown(key: &str, value: &Value) -> String {
+    let text = match value {
+        Value::String(_, text) => text.clone(),
+        other => serde_json::to_value(other).map_or_else(|_| String::new(), |json| json.to_string()),
+    };
+    // A store's URL may hold a password between `:` and `@`.
+    match (key, text.split_once("://"), text.rsplit_once('@')) {
+        ("store.url", Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    fn loaded(text: &str) -> Result<Loaded, ConfigError> {
+        load(Some(file(text).path()), &Overrides::default())
+    }
+
+    #[test]
+    fn values_say_where_they_came_from() {
+        let file = file("[link]\nping_s = 5\n[store]\nurl = \"postgres://me:secret@db/ledger\"\n");
+        let loaded = load(Some(file.path()), &Overrides { listen: Some("127.0.0.1:0".to_owned()) }).unwrap();
+        let find = |key: &str| loaded.lines().into_iter().find(|line| line.key == key).unwrap();
+        assert_eq!(loaded.config.link.ping_s, 5);
+        assert_eq!(find("link.ping_s").source, std::fs::canonicalize(file.path()).unwrap().display().to_string());
+        assert_eq!(find("link.silence_s").source, "default");
+        assert_eq!(find("listen.address").source, "command line");
+        assert_eq!(find("listen.address").value, "127.0.0.1:0");
+        assert_eq!(find("store.url").value, "postgres://***@db/ledger");
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_only() {
+        for open in ["0.0.0.0:8470", "192.0.2.1:80", "[::]:8470"] {
+            let error = loaded(&format!("[listen]\naddress = \"{open}\"")).unwrap_err();
+            assert!(error.0.contains("tls.certificate"), "{error}");
+        }
+        for closed in ["127.0.0.1:8470", "127.9.9.9:1", "[::1]:8470", "[::ffff:127.0.0.1]:8470"] {
+            loaded(&format!("[listen]\naddress = \"{closed}\"")).unwrap();
+        }
+        loaded("[listen]\naddress = \"0.0.0.0:8470\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"").unwrap();
+    }
+
+    #[test]
+    fn what_is_not_known_or_cannot_work_is_refused() {
+        assert!(loaded("[limits]\nconections = 5").unwrap_err().0.contains("conections"));
+        assert!(loaded("[limits]\nconnections = \"many\"").unwrap_err().0.contains("connections"));
+        assert!(loaded("[link]\nping_s = 60\nsilence_s = 60").unwrap_err().0.contains("silence_s"));
+        assert!(loaded("[limits]\nrequest_s = 55").unwrap_err().0.contains("request_s"));
+        assert!(loaded("[listen]\naddress = \"localhost\"").unwrap_err().0.contains("listen.address"));
+        assert!(
+            load(Some(Path::new("/nonexistent/broker.toml")), &Overrides::default()).unwrap_err().0.contains("does not exist")
+        );
+    }
+}

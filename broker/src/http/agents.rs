@@ -1,0 +1,106 @@
+//! Agents: who they are, how they enrol, and how they lose their right to.
+
+use axum::Json;
+use axum::extract::{FromRequest, Request, State};
+use axum::http::StatusCode;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use taxdisk_protocol::api::{AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest};
+use taxdisk_protocol::error::{Breach, Code, Problem};
+use taxdisk_protocol::ids::AgentId;
+
+use super::auth::{Admin, Caller};
+use super::body::Strict;
+use super::refused::Refused;
+use super::{Edge, Path, Peer, parsed};
+
+/// Lists all agents.
+#[utoipa::path(get, path = "/v1/agents", tag = "agents", responses((status = 200, description = "Agents", body = Vec<AgentView>)), security(("key" = [])))]
+pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<AgentView>>, Refused> {
+    caller.unlimited()?;
+    Ok(Json(edge.ledger.agents().await?))
+}
+
+/// Makes a single-use enrolment code.
+#[utoipa::path(post, path = "/v1/enrollments", tag = "agents", request_body = EnrollmentRequest, responses(
+    (status = 201, description = "The code, shown once", body = EnrollmentCode),
+), security(("key" = ["admin"])))]
+pub async fn create_enrollment(
+    State(edge): State<Edge>,
+    Admin(by): Admin,
+    Strict(request): Strict<EnrollmentRequest>,
+) -> Result<(StatusCode, Json<EnrollmentCode>), Refused> {
+    let name = request.name.clone();
+    let code = edge.ledger.create_enrollment(request, by.by()).await?;
+    tracing::info!(name, by = by.by(), expires_at = code.expires_at, "enrolment code made");
+    Ok((StatusCode::CREATED, Json(code)))
+}
+
+/// Enrols an agent. The code is the permission; it works once.
+#[utoipa::path(post, path = "/v1/agents/enroll", tag = "agents", request_body = EnrollBody, responses(
+    (status = 201, description = "Enrolled", body = EnrolledBody),
+    (status = 403, description = "The code is not known or over", body = Problem, content_type = "application/problem+json"),
+))]
+pub async fn enroll(State(edge): State<Edge>, request: Request) -> Result<(StatusCode, Json<EnrolledBody>), Refused> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let Strict(body) = Strict::<EnrollBody>::from_request(request, &edge).await?;
+    public_key(&body.public_key).map_err(|detail| {
+        let mut problem = Problem::new(Code::InvalidBody, detail.clone());
+        problem.breaches = vec![Breach { code: "public_key".to_owned(), pointer: "/public_key".to_owned(), detail }];
+        Refused::from(problem)
+    })?;
+    match edge.ledger.enroll(body).await {
+        Ok(enrolled) => {
+            tracing::info!(agent = enrolled.agent, "agent enrolled");
+            Ok((StatusCode::CREATED, Json(enrolled)))
+        }
+        Err(refusal) => {
+            let refused = Refused::from(refusal);
+            Err(if refused.0.status < 500 { edge.failed(peer, refused) } else { refused })
+        }
+    }
+}
+
+/// An Ed25519 public key from its base64 text.
+///
+/// # Errors
+/// Says what is expected.
+pub(crate) fn public_key(text: &str) -> Result<ed25519_dalek::VerifyingKey, String> {
+    let bytes = STANDARD.decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or_else(|| "public_key is not base64 of 32 bytes".to_owned())?;
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).map_err(|_| "public_key is not an Ed25519 key".to_owned())?;
+    // A weak key verifies signatures that nobody made.
+    if key.is_weak() { Err("public_key is a weak Ed25519 key".to_owned()) } else { Ok(key) }
+}
+
+/// Revokes an agent: its link is closed and its key opens no other.
+#[utoipa::path(post, path = "/v1/agents/{id}/revoke", tag = "agents", params(("id" = String, Path, description = "Agent")), responses(
+    (status = 204, description = "Revoked"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
+), security(("key" = ["admin"])))]
+pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<String>) -> Result<StatusCode, Refused> {
+    let agent: AgentId = parsed("id", &id)?;
+    edge.ledger.revoke_agent(&agent, by.by()).await.map_err(|refusal| {
+        let refused = Refused::from(refusal);
+        if refused.0.code == Code::AgentUnknown.as_str() { Refused::new(Code::NotFound, refused.0.detail) } else { refused }
+    })?;
+    edge.hub.end(&agent, Code::AgentRevoked, "an administrator revoked this agent");
+    tracing::warn!(%agent, by = by.by(), "agent revoked");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_strong_keys_of_the_right_length_are_taken() {
+        let good = ed25519_dalek::SigningKey::from_bytes(&[7; 32]).verifying_key();
+        assert_eq!(public_key(&STANDARD.encode(good.as_bytes())).unwrap(), good);
+        assert!(public_key(&STANDARD.encode([1; 31])).is_err());
+        assert!(public_key("not base64").is_err());
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        assert!(public_key(&STANDARD.encode(identity)).unwrap_err().contains("weak"));
+    }
+}

@@ -1,0 +1,52 @@
+//! Is the broker alive, can it work, and what are its figures? No key is needed: nothing here names a seller, a buyer or a job.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::Edge;
+
+/// Answer to `/readyz`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct Readiness {
+    /// Jobs are accepted.
+    pub ready: bool,
+    /// What is missing, if not: `ledger`, `stopping`.
+    pub missing: Vec<String>,
+    /// Version of the program.
+    pub version: String,
+}
+
+/// The process runs.
+#[utoipa::path(get, path = "/healthz", tag = "service", responses((status = 200, description = "It runs", body = String)))]
+pub async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Jobs are accepted, or what is missing.
+#[utoipa::path(get, path = "/readyz", tag = "service", responses(
+    (status = 200, description = "Ready", body = Readiness), (status = 503, description = "Not ready", body = Readiness),
+))]
+pub async fn ready(State(edge): State<Edge>) -> (StatusCode, Json<Readiness>) {
+    let mut missing = Vec::new();
+    if *edge.stopping.borrow() {
+        missing.push("stopping".to_owned());
+    }
+    if !edge.ledger.is_ready() {
+        missing.push("ledger".to_owned());
+    }
+    let ready = missing.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, missing, version: env!("CARGO_PKG_VERSION").to_owned() }))
+}
+
+/// Figures for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "service", responses(
+    (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
+))]
+pub async fn metrics(State(edge): State<Edge>) -> Response {
+    let text = crate::metrics::render(edge.ledger.figures().await.ok().as_ref());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}

@@ -1,0 +1,240 @@
+//! The HTTP API of the broker: one file for each group of calls, and what all of them share.
+//!
+//! The edge reads, limits, authenticates and writes; every decision about a job is the ledger's. It keeps no state of its own but
+//! counters and live links. Every error is a problem document ([`Refused`]), those of unknown paths, wrong methods, slow
+//! requests and our own panics included.
+//!
+//! Read first: [`router`], [`Refused`], [`auth::Caller`].
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, delete, get, post, put};
+use serde::de::DeserializeOwned;
+use taxdisk_protocol::error::Code;
+use taxdisk_protocol::link::LINK_PATH;
+use tokio::sync::{Semaphore, watch};
+use tracing::Instrument;
+
+use crate::config::Config;
+use crate::hub::{self, Hub};
+use crate::ledger::Ledger;
+
+pub mod agents;
+pub mod auth;
+pub mod batch;
+pub mod body;
+pub mod disks;
+pub mod health;
+pub mod jobs;
+pub mod json;
+pub mod keys;
+pub mod openapi;
+pub mod refused;
+pub mod sellers;
+
+pub use refused::Refused;
+
+/// What every call can reach. Cheap to clone.
+#[derive(Clone)]
+pub struct Edge {
+    /// The broker's state.
+    pub ledger: Ledger,
+    /// Live links of agents.
+    pub hub: Arc<Hub>,
+    /// Failed authentications.
+    pub failures: Arc<auth::Failures>,
+    /// Room for batches.
+    pub batches: Arc<Semaphore>,
+    /// True as soon as the broker stops.
+    pub stopping: watch::Receiver<bool>,
+    /// The longest time of a call.
+    pub request_time: Duration,
+}
+
+impl Edge {
+    /// An edge before `ledger`; it stops when `stopping` turns true.
+    pub fn new(ledger: Ledger, config: &Config, stopping: watch::Receiver<bool>) -> Edge {
+        Edge {
+            hub: Hub::new(ledger.clone(), hub::Times::of(&config.link), config.link.unproven, stopping.clone()),
+            ledger,
+            failures: Arc::new(auth::Failures::new(config.limits.failures_per_minute)),
+            batches: Arc::new(Semaphore::new(config.limits.batches)),
+            stopping,
+            request_time: Duration::from_secs(config.limits.request_s),
+        }
+    }
+
+    /// Counts a failed authentication. Gives back what the caller sees: over the limit, that there were too many.
+    pub fn failed(&self, peer: Option<Peer>, refused: Refused) -> Refused {
+        metrics::counter!("taxdisk_failed_authentications_total").increment(1);
+        if peer.is_some_and(|peer| self.failures.count(peer.0.ip(), Instant::now())) {
+            return Refused::new(Code::RateLimited, "too many failed authentications from this address in the last minute");
+        }
+        tracing::warn!(
+            peer = peer.map(|peer| tracing::field::display(peer.0)),
+            code = refused.0.code.as_str(),
+            "authentication failed"
+        );
+        refused
+    }
+}
+
+/// Address of the other end of the connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// The id of a request: the caller's `x-request-id` where it is decent, else a random one.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub Arc<str>);
+
+/// All calls.
+pub fn router(edge: Edge) -> Router {
+    Router::new()
+        .route("/v1/jobs", post(jobs::submit).get(jobs::list))
+        .route("/v1/jobs:batch", post(batch::submit))
+        .route("/v1/jobs/{seller}/{serial}", get(jobs::show))
+        .route("/v1/jobs/{seller}/{serial}/reissue", post(jobs::reissue))
+        .route("/v1/jobs/{seller}/{serial}/cancel", post(jobs::cancel))
+        .route("/v1/jobs/{seller}/{serial}/settle", post(jobs::settle))
+        .route("/v1/sellers", get(sellers::list))
+        .route("/v1/sellers/{taxno}", put(sellers::put).get(sellers::show))
+        .route("/v1/sellers/{taxno}/issue-points", get(sellers::list_points))
+        .route("/v1/sellers/{taxno}/issue-points/{id}", put(sellers::put_point).get(sellers::show_point))
+        .route("/v1/disks", get(disks::list))
+        .route("/v1/disks/{number}/assignment", put(disks::assign))
+        .route("/v1/agents", get(agents::list))
+        .route("/v1/agents/enroll", post(agents::enroll))
+        .route("/v1/agents/{id}/revoke", post(agents::revoke))
+        .route("/v1/enrollments", post(agents::create_enrollment))
+        .route("/v1/keys", post(keys::create).get(keys::list))
+        .route("/v1/keys/{id}", delete(keys::revoke))
+        .route(LINK_PATH, any(hub::link))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::serve))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(edge.clone(), bound_time))
+        .layer(middleware::from_fn(observe))
+        // Bodies are limited where they are read, since batches are longer than the rest.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(edge)
+}
+
+async fn no_such_path(request: Request) -> Refused {
+    Refused::new(Code::NotFound, format!("there is nothing at {}; the calls are listed at /openapi.json", request.uri().path()))
+}
+
+async fn no_such_method(request: Request) -> Refused {
+    let (method, path) = (request.method(), request.uri().path());
+    Refused::new(Code::MethodNotAllowed, format!("{path} does not take {method}; the calls are listed at /openapi.json"))
+}
+
+fn panicked(payload: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let text = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("without a text"), "a request made the broker panic");
+    // Whether a job was accepted before the panic is not known here; the same request again will tell.
+    Refused::new(Code::Internal, "the broker failed at this request; its log says more under this request's id").into_response()
+}
+
+async fn bound_time(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(edge.request_time, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail =
+                format!("the call took longer than {} s; send it again with the same serial number", edge.request_time.as_secs());
+            Refused::new(Code::Timeout, detail).into_response()
+        }
+    }
+}
+
+async fn observe(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let id = RequestId(request_id(&request));
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
+    let method = request.method().clone();
+    let span = tracing::info_span!(
+        "request",
+        request = &*id.0,
+        %method,
+        path = request.uri().path(),
+        key = tracing::field::Empty,
+        job = tracing::field::Empty
+    );
+    request.extensions_mut().insert(id.clone());
+    let mut response = next.run(request).instrument(span.clone()).await;
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        response.headers_mut().insert("x-request-id", value);
+    }
+    let (status, took) = (response.status(), began.elapsed());
+    let labels = [("route", route.clone()), ("method", method.to_string()), ("status", status.as_u16().to_string())];
+    metrics::counter!("taxdisk_http_requests_total", &labels).increment(1);
+    metrics::histogram!("taxdisk_http_request_seconds", "route" => route.clone()).record(took.as_secs_f64());
+    let _inside = span.enter();
+    let millis = took.as_millis() as u64;
+    if status.is_server_error() {
+        tracing::warn!(status = status.as_u16(), millis, "answered");
+    } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") || status == StatusCode::SWITCHING_PROTOCOLS {
+        tracing::debug!(status = status.as_u16(), millis, "answered");
+    } else {
+        tracing::info!(status = status.as_u16(), millis, "answered");
+    }
+    response
+}
+
+/// The caller's own id, if it is short and harmless in a log line; else a random one.
+fn request_id(request: &Request) -> Arc<str> {
+    let decent =
+        |text: &&str| (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    match request.headers().get("x-request-id").and_then(|value| value.to_str().ok()).filter(decent) {
+        Some(text) => text.into(),
+        None => format!("{:016x}", rand::random::<u64>()).into(),
+    }
+}
+
+/// Parts of the path.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Path(path.0)).map_err(|error| Refused::new(Code::InvalidParameter, error.body_text()))
+    }
+}
+
+/// Parameters after the question mark. Those that a call does not know are refused.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Refused;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refused> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query.map(|query| Query(query.0)).map_err(|error| Refused::new(Code::InvalidParameter, error.body_text()))
+    }
+}
+
+/// Parses one part of a path or one parameter.
+///
+/// # Errors
+/// `invalid_parameter`, with what the parser said.
+pub(crate) fn parsed<T: std::str::FromStr>(name: &str, text: &str) -> Result<T, Refused>
+where
+    T::Err: std::fmt::Display,
+{
+    text.parse().map_err(|error| Refused::new(Code::InvalidParameter, format!("{name}: {error}")))
+}

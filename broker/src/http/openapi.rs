@@ -1,0 +1,82 @@
+//! The API's description (OpenAPI 3.1), made from the types and never by hand.
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+
+use super::{agents, batch, disks, health, jobs, keys, sellers};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "taxdisk broker",
+        description = "The durable queue and ledger of issuing jobs. Errors are problem documents (RFC 9457) with `code`, `issued`, \
+                       `retry` and `who`. A serial number is never replaced by a new one: sent again, it answers with its job.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+        version = "1"
+    ),
+    servers((url = "/")),
+    paths(
+        jobs::submit, batch::submit, jobs::show, jobs::list, jobs::reissue, jobs::cancel, jobs::settle,
+        sellers::put, sellers::show, sellers::list, sellers::put_point, sellers::show_point, sellers::list_points,
+        disks::list, disks::assign,
+        agents::list, agents::create_enrollment, agents::enroll, agents::revoke,
+        keys::create, keys::list, keys::revoke,
+        health::alive, health::ready, health::metrics,
+    ),
+    components(schemas(taxdisk_protocol::error::Problem)),
+    modifiers(&Key),
+)]
+struct Document;
+
+struct Key;
+
+impl Modify for Key {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key: `tdk_…`")).build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// The document as indented JSON.
+pub fn document() -> String {
+    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Serves the document.
+pub(crate) async fn serve() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], document()).into_response()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_the_committed_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == document(),
+            "the API's description has changed. If that is meant: cargo run -p taxdisk-broker -- openapi > broker/openapi.json, \
+             and say in the changelog what callers will notice"
+        );
+    }
+
+    #[test]
+    fn every_call_that_needs_a_key_says_so() {
+        let document: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        assert_eq!(document["openapi"], "3.1.0");
+        let open = ["/healthz", "/readyz", "/metrics", "/v1/agents/enroll"];
+        for (path, calls) in document["paths"].as_object().unwrap() {
+            for (method, call) in calls.as_object().unwrap() {
+                assert_eq!(call["security"].is_null(), open.contains(&path.as_str()), "{method} {path}");
+            }
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The broker's end of the agent link: one WebSocket for each agent, from its proof to its end.
+//!
+//! The hub proves who an agent is, carries frames both ways, notices silence, and tells the ledger exactly once that a link has
+//! ended. It decides nothing about disks or jobs and keeps nothing: what it has read and not handed in was not acknowledged, and
+//! the agent sends it again.
+//!
+//! Read first: [`Hub`], [`join`] (who is let in) and [`session`] (what happens then).
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Extension, State, WebSocketUpgrade};
+use axum::response::{IntoResponse, Response};
+use taxdisk_protocol::error::Code;
+use taxdisk_protocol::ids::AgentId;
+use taxdisk_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tracing::Instrument;
+
+use crate::config;
+use crate::http::{Edge, Peer, Refused};
+use crate::ledger::Ledger;
+use crate::serve::Room;
+
+mod frame;
+pub mod join;
+pub mod session;
+
+/// Read buffer of a link, bytes: links are many and idle, so it stays small.
+const READ_BUFFER_BYTES: usize = 8 * 1024;
+/// Unsent bytes of a link at most: a grant with its open attempts, and one frame more.
+const MAX_WRITE_BUFFER_BYTES: usize = 2 * MAX_FRAME_BYTES;
+
+/// Times of a link.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Between two pings.
+    pub ping: Duration,
+    /// Without a byte, or with a write that does not end, a link is dead after this.
+    pub silence: Duration,
+    /// From the connection to the proof.
+    pub join: Duration,
+}
+
+impl Times {
+    /// As configured.
+    pub fn of(link: &config::Link) -> Times {
+        Times {
+            ping: Duration::from_secs(link.ping_s),
+            silence: Duration::from_secs(link.silence_s),
+            join: Duration::from_secs(link.join_s),
+        }
+    }
+}
+
+/// Why a link is to end, for the agent.
+#[derive(Debug, Clone)]
+struct Ending {
+    code: Code,
+    reason: String,
+}
+
+/// A live link, as others see it.
+struct Live {
+    link: u64,
+    end: mpsc::Sender<Ending>,
+    gone: watch::Receiver<()>,
+}
+
+/// Live links of agents: one at most for each.
+pub struct Hub {
+    ledger: Ledger,
+    times: Times,
+    unproven: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+    live: Mutex<Links>,
+    count: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Links {
+    last: u64,
+    by_agent: HashMap<AgentId, Live>,
+}
+
+/// What a link holds while it is the live one of its agent.
+struct Place {
+    link: u64,
+    end: mpsc::Receiver<Ending>,
+    /// Dropped at the very end, when the ledger knows: who waits for the place sees it then.
+    _gone: watch::Sender<()>,
+}
+
+impl Hub {
+    /// A hub before `ledger`, with room for `unproven` links that have not proven who they are.
+    pub fn new(ledger: Ledger, times: Times, unproven: usize, stopping: watch::Receiver<bool>) -> Arc<Hub> {
+        let unproven = Arc::new(Semaphore::new(unproven));
+        Arc::new(Hub { ledger, times, unproven, stopping, live: Mutex::default(), count: watch::Sender::new(0) })
+    }
+
+    /// Ends the link of an agent, if there is one.
+    pub fn end(&self, agent: &AgentId, code: Code, reason: &str) {
+        if let Some(live) = self.links().by_agent.get(agent) {
+            // Full: somebody else ends it already.
+            let _ = live.end.try_send(Ending { code, reason: reason.to_owned() });
+        }
+    }
+
+    /// Waits until no link is left.
+    pub async fn empty(&self) {
+        let _ = self.count.subscribe().wait_for(|count| *count == 0).await;
+    }
+
+    /// Takes the agent's place. An older link of the same agent is ended first, and the ledger knows of its end before this
+    /// returns: a PC that comes back after a broken line does not wait for the silence of its own dead link.
+    async fn take_place(&self, agent: &AgentId) -> Place {
+        loop {
+            let mut gone = {
+                let mut links = self.links();
+                match links.by_agent.get(agent) {
+                    None => {
+                        links.last += 1;
+                        let link = links.last;
+                        let (end, end_receiver) = mpsc::channel(1);
+                        let (gone_sender, gone) = watch::channel(());
+                        links.by_agent.insert(agent.clone(), Live { link, end, gone });
+                        return Place { link, end: end_receiver, _gone: gone_sender };
+                    }
+                    Some(older) => {
+                        let reason = "another link of this agent took over".to_owned();
+                        let _ = older.end.try_send(Ending { code: Code::AgentClone, reason });
+                        older.gone.clone()
+                    }
+                }
+            };
+            // Ends by an error when the sender is dropped: that is the sign.
+            while gone.changed().await.is_ok() {}
+        }
+    }
+
+    /// Gives the place up. The ledger must know of the link's end.
+    fn leave_place(&self, agent: &AgentId, place: Place) {
+        let mut links = self.links();
+        if links.by_agent.get(agent).is_some_and(|live| live.link == place.link) {
+            links.by_agent.remove(agent);
+        }
+    }
+
+    fn links(&self) -> std::sync::MutexGuard<'_, Links> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// `GET /v1/agents/link`.
+pub(crate) async fn link(
+    State(edge): State<Edge>,
+    peer: Option<Extension<Peer>>,
+    room: Option<Extension<Room>>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(error) => {
+            return Refused::new(Code::LinkVersion, format!("a WebSocket is expected here: {}", error.body_text()))
+                .into_response();
+        }
+    };
+    let upgrade = upgrade
+        .read_buffer_size(READ_BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_WRITE_BUFFER_BYTES)
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_message_size(MAX_FRAME_BYTES)
+        .protocols([SUBPROTOCOL]);
+    if upgrade.selected_protocol().is_none() {
+        return Refused::new(Code::LinkVersion, format!("the subprotocol {SUBPROTOCOL} is expected")).into_response();
+    }
+    let hub = edge.hub.clone();
+    let Ok(unproven) = hub.unproven.clone().try_acquire_owned() else {
+        metrics::counter!("taxdisk_links_refused_total", "reason" => "full").increment(1);
+        return Refused::new(Code::NotReady, "too many agents are joining; try again in a moment").into_response();
+    };
+    let span = tracing::info_span!(parent: None, "link", peer = peer.map(|peer| tracing::field::display(peer.0.0)), agent = tracing::field::Empty);
+    hub.count.send_modify(|count| *count += 1);
+    let counted = Counted(hub.clone());
+    upgrade.on_upgrade(move |socket| {
+        async move {
+            let (_counted, _room) = (counted, room);
+            session::run(hub, socket, unproven).await;
+        }
+        .instrument(span)
+    })
+}
+
+/// One link less when it is dropped.
+struct Counted(Arc<Hub>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.count.send_modify(|count| *count -= 1);
+    }
+}
