@@ -8,3 +8,4 @@ pub mod client;
 pub mod outbox;
 pub mod reconnect;
 pub mod session;
+pub mod trouble;
