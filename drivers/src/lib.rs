@@ -10,5 +10,8 @@
 //! The driver side and `sim` are written from the same facts and share no code: neither may use the other.
 #![forbid(unsafe_code)]
 
+pub mod actor;
+pub mod dialects;
 pub mod disk;
 pub mod secret;
+pub mod transport;

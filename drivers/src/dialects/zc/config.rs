@@ -1,0 +1,48 @@
+//! Settings of one disk behind a ZC line.
+
+use super::exchange::Timings;
+use crate::secret::Secret;
+
+/// Which sign the amounts of a red invoice carry. Converters differ (device-serial-zc.md, section 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RedSign {
+    /// Positive amounts; only the mark kplx says "red". What the examined converter expects.
+    #[default]
+    Positive,
+    /// Negative amounts.
+    Negative,
+}
+
+/// What the driver has to know about a disk that the disk does not tell.
+#[derive(Debug, Clone)]
+pub struct ZcConfig {
+    /// 税控盘口令 (skpkl): the disk's password, up to 8 characters.
+    pub disk_password: Secret,
+    /// 证书口令 (zskl): the certificate's password, up to 8 characters.
+    pub certificate_password: Secret,
+    /// 机器编号 (jqbh) of this register, up to 12 characters; may be empty.
+    pub machine_number: String,
+    /// 开票机号 (kpjh), up to 5 digits; 0 is the main machine.
+    pub issuer_number: String,
+    /// The most lines of an invoice. The tax disk itself refuses details over 64 KB; converters have room for 10 to 64.
+    pub max_lines: u16,
+    /// Sign of red amounts.
+    pub red_sign: RedSign,
+    /// Time limits.
+    pub timings: Timings,
+}
+
+impl Default for ZcConfig {
+    fn default() -> ZcConfig {
+        ZcConfig {
+            disk_password: Secret::default(),
+            certificate_password: Secret::default(),
+            machine_number: String::new(),
+            issuer_number: "0".to_owned(),
+            max_lines: 10,
+            red_sign: RedSign::default(),
+            timings: Timings::default(),
+        }
+    }
+}
