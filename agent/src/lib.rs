@@ -22,6 +22,7 @@ pub mod identity;
 pub mod journal;
 pub mod link;
 pub mod logging;
+pub mod ports;
 pub mod ready;
 pub mod run;
 pub mod secrets;

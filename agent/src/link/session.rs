@@ -63,6 +63,8 @@ pub enum Input {
     Send(AgentFrame),
     /// All disks that answer now.
     Disks(Vec<DiskReport>),
+    /// Something in this process wants the link to begin anew.
+    GiveUp(String),
     /// The agent stops on purpose.
     Leave,
 }
@@ -219,6 +221,11 @@ impl Session {
                 }
             }
             Input::Disks(disks) => self.disks = disks,
+            Input::GiveUp(text) => {
+                if matches!(self.phase, Phase::Joined { .. }) {
+                    self.drop_link(text, now, &mut out);
+                }
+            }
             Input::Leave => self.leave(&mut out),
         }
         self.flush(now, &mut out);
