@@ -149,7 +149,7 @@ impl Config {
             }
             None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
         }
-        let ours = |key: &figment::value::UncasedRef| {
+        let ours = |key: &figment::value::UncasedStr| {
             ["broker__", "state__", "log__", "disk"].iter().any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
         };
         figment = figment.merge(Env::prefixed("TAXDISK__").filter(ours).split("__"));

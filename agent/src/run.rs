@@ -134,14 +134,14 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         crate::ready::announce(file).map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
     }
     daemon::tell_ready();
-    let watchdog = daemon::watchdog_interval();
+    let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);
     loop {
         tokio::select! {
             happening = incoming.recv() => match happening {
                 Some(happening) => board.take(happening),
                 None => break,
             },
-            () = alive_after(watchdog) => daemon::tell_alive(),
+            () = alive(&mut watchdog) => daemon::tell_alive(),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -185,21 +185,26 @@ fn stop_all(workers: Vec<Worker>) -> bool {
     waits.into_iter().fold(true, |all, wait| wait.join().unwrap_or(false) && all)
 }
 
-async fn alive_after(interval: Option<Duration>) {
-    match interval {
-        Some(interval) => tokio::time::sleep(interval).await,
+async fn alive(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
     }
 }
 
-fn session(identity: Identity, journal: &Journal) -> Session {
+/// A session with an empty outbox.
+pub(crate) fn bare_session(identity: Identity) -> Session {
     let speaker = Speaker {
         agent: identity.enrolled.agent,
         key: identity.key,
         ledger: identity.enrolled.ledger,
         version: env!("CARGO_PKG_VERSION").to_owned(),
     };
-    let mut session = Session::new(speaker, rand::random());
+    Session::new(speaker, rand::random())
+}
+
+fn session(identity: Identity, journal: &Journal) -> Session {
+    let mut session = bare_session(identity);
     for (id, disk, frame) in journal.pending() {
         let text = serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");
         session.handle(Input::Outbox(Entry { id, disk, text }), Duration::ZERO);
@@ -207,7 +212,8 @@ fn session(identity: Identity, journal: &Journal) -> Session {
     session
 }
 
-fn joins(journal: &Journal) -> crate::link::client::Joins {
+/// Join counters from the journal.
+pub(crate) fn joins(journal: &Journal) -> crate::link::client::Joins {
     let journal = journal.clone();
     Arc::new(move || {
         let join = journal.join().map_err(|error| format!("{error}."))?;

@@ -40,7 +40,7 @@ pub fn io(url: &BrokerUrl, stage: Stage, error: &io::Error) -> String {
         (Stage::Tls, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             format!("{} hung up during the TLS handshake: is it a broker with TLS 1.3?", url.authority())
         }
-        (Stage::Names | Stage::Tcp | Stage::Tls | Stage::Upgrade, _) => format!("The connection to {} failed ({error}): check network and firewall.", url.authority()),
+        (Stage::Tcp | Stage::Tls | Stage::Upgrade, _) => format!("The connection to {} failed ({error}): check network and firewall.", url.authority()),
     }
 }
 
