@@ -206,6 +206,10 @@ pub enum Comparison {
 }
 
 /// A tax disk behind a dialect and a transport. All calls block; each ends within the dialect's stated times.
+///
+/// A driver that has not heard the end of an older command brings its line to a known state by itself, as [`Self::resync`]
+/// does, before it sends anything else; a new driver begins in that state, because the program before it may have been
+/// ended in the middle of a command. So a late answer is never taken for that of another command.
 pub trait TaxDisk: Send {
     /// What the disk can express. Fixed for the life of the value.
     fn capabilities(&self) -> &Capabilities;

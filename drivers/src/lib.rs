@@ -12,6 +12,7 @@
 
 pub mod actor;
 pub mod dialects;
+pub mod discover;
 pub mod disk;
 pub mod secret;
 pub mod transport;

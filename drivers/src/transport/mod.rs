@@ -7,6 +7,7 @@
 //! Read first: [`ByteLine`] and [`LineError`].
 
 pub mod memory;
+pub mod record;
 pub mod serial;
 
 use std::time::Duration;

@@ -136,6 +136,9 @@ impl<L: ByteLine> ZcDisk<L> {
         std::hint::black_box(&data);
         span.record("received_bytes", self.wire.received_bytes() - received);
         span.record("ms", (self.wire.line().now() - began).as_millis() as u64);
+        if outcome.is_ok() {
+            span.record("class", "ok");
+        }
         outcome.map_err(|broken| {
             let failure = self.failure(broken, carries);
             span.record("class", failure.error.class.as_str());

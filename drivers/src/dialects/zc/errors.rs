@@ -97,12 +97,7 @@ fn negative(code: u16, text: &str) -> Refusal {
         None => DeviceClass::DeviceFault,
     };
     let text = if text.is_empty() { known.map_or(text, |(_, _, meaning)| meaning) } else { text };
-    Refusal {
-        code: Some(format!("-{code}")),
-        text: text.to_owned(),
-        absent_in_query: matches!(code, 10320 | 10323),
-        ..refusal(class)
-    }
+    Refusal { code: Some(format!("-{code}")), text: text.to_owned(), ..refusal(class) }
 }
 
 /// Firmware builds differ in punctuation only.

@@ -29,7 +29,7 @@ pub fn encode_gbk(text: &str) -> Result<Vec<u8>, String> {
     for character in text.chars() {
         let encoded = (!is_refused(character)).then(|| GBK.encode(character.encode_utf8(&mut scratch)));
         match encoded {
-            Some((encoded, _, false)) => bytes.extend_from_slice(&encoded),
+            Some((encoded, _, false)) if !is_addition(&encoded) => bytes.extend_from_slice(&encoded),
             _ => refused.push(character),
         }
     }
@@ -44,6 +44,17 @@ pub fn encode_gbk(text: &str) -> Result<Vec<u8>, String> {
 /// tables; a disk that lacks them prints something else.
 fn is_refused(character: char) -> bool {
     character.is_control() || matches!(character, '\u{E000}'..='\u{F8FF}' | '\u{20AC}')
+}
+
+/// Places that GB 18030 filled later and code page 936 leaves empty: a disk prints nothing there, or something else.
+fn is_addition(encoded: &[u8]) -> bool {
+    match *encoded {
+        [0xA6, trail] => matches!(trail, 0xD9..=0xDF | 0xEC | 0xED | 0xF3),
+        [0xA8, trail] => matches!(trail, 0xBC | 0xBF),
+        [0xA9, trail] => matches!(trail, 0x89..=0x95),
+        [0xFE, trail] => trail >= 0x50,
+        _ => false,
+    }
 }
 
 /// Text of a field: up to the first 00, decoded leniently, spaces trimmed on both sides.
@@ -227,10 +238,12 @@ mod tests {
     #[test]
     fn only_gbk_characters_pass() {
         assert_eq!(encode_gbk("测a").unwrap(), [0xB2, 0xE2, b'a']);
-        for bad in ["Antonio Moreno Taquería 😀", "é\u{3400}ñ", "a\0b", "a\nb", "\u{E000}", "5 €", "\u{7f}"] {
+        for bad in ["Antonio Moreno Taquería 😀", "é\u{3400}ñ", "a\0b", "a\nb", "\u{E000}", "5 €", "\u{7f}", "ǹ", "\u{FE10}"]
+        {
             let refusal = encode_gbk(bad).unwrap_err();
             assert!(refusal.contains("GBK") && refusal.contains("U+"), "{bad:?}: {refusal}");
         }
+        assert_eq!(encode_gbk("ⅰé").unwrap().len(), 4);
         assert!(encode_gbk("ñ").unwrap_err().contains("U+00F1"));
     }
 

@@ -34,10 +34,10 @@ pub fn redact_frame(frame: &[u8]) -> Vec<u8> {
     }
     let end = copy.len() - 2;
     let data = &mut copy[5..end];
-    // All passwords stand in the first packet: pkgNo 1, or 0 when it is the only one. A short last packet, also 0, loses a
-    // little more than it must.
+    // All passwords stand in the first packet: pkgNo 1, or 0 when it is the only one. 0A always has at least three.
+    let is_first = frame[3] == 1 || (frame[3] == 0 && frame[2] != 0x0A);
     match passwords(frame[2]) {
-        Some(fields) if frame[3] <= 1 => {
+        Some(fields) if is_first => {
             for (offset, width) in fields {
                 let from = (*offset).min(data.len());
                 let to = (offset + width).min(data.len());

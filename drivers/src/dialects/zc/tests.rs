@@ -1,1 +1,9 @@
-//! Scripted conversations.
+//! Scripted conversations: every way in which an exchange can end, and what the disk says about it. All time is virtual.
+
+#![allow(clippy::unwrap_used)]
+
+mod conversations;
+mod disk;
+mod frames;
+mod script;
+mod secrecy;

@@ -84,7 +84,7 @@ fn a_discount_pair_becomes_one_line() {
     assert_eq!(merge_discounts(&[eight, discount.clone()]).unwrap()[0].price.unwrap().to_string(), "112.504");
     assert!(merge_discounts(&[discount.clone(), line.clone()]).is_err());
     assert!(merge_discounts(&[line.clone(), service()]).is_err());
-    assert!(merge_discounts(&[line.clone()]).is_err());
+    assert!(merge_discounts(std::slice::from_ref(&line)).is_err());
     let other_rate = Line { rate: "0.06".parse().unwrap(), ..discount.clone() };
     assert!(merge_discounts(&[line.clone(), other_rate]).is_err());
     assert!(merge_discounts(&[line, discount.clone(), discount]).is_err());
