@@ -16,3 +16,5 @@ pub mod discover;
 pub mod disk;
 pub mod secret;
 pub mod transport;
+
+pub mod sim;

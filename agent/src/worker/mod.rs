@@ -124,8 +124,9 @@ impl Worker {
         Err(NotTaken)
     }
 
-    /// The broker was heard now. Call it for every frame and pong; it is what the begin lease rests on.
-    pub fn heard(&self) {}
+    /// The broker knew of this agent at this time since boot (`CLOCK_BOOTTIME`); it is what the begin lease rests on. Not the
+    /// time at which bytes came in: they may have lain in a buffer while the PC slept, and the broker may have given the disk away.
+    pub fn heard(&self, _at: std::time::Duration) {}
 
     /// Sends [`Command::Stop`] and waits until the running attempt is through (at most `wait`). True if the thread has ended.
     pub fn stop(self, _wait: std::time::Duration) -> bool {

@@ -1,0 +1,33 @@
+//! The device side: a persistent simulated tax disk behind a real pseudo-terminal.
+//!
+//! Start with [`serve()`]. [`SimDisk`] is the disk whatever dialect is spoken to it, [`zc`] the device side of the serial
+//! protocol as a state machine without I/O, [`faults`] what can go wrong on demand, [`control`] how another process steers
+//! a running simulator. `serve`, `pty` and `control` are the only modules that wait or open anything but the disk's folder.
+//!
+//! It shares no code with the drivers and never looks at them: both are written from the same facts, so that one's mistake
+//! shows in the other's tests. Its signatures and passwords are made up; it must never stand where a legal invoice is wanted.
+
+pub mod clock;
+pub mod config;
+pub mod control;
+pub mod disk;
+pub mod faults;
+pub mod issue;
+pub mod ledger;
+pub mod period;
+mod pty;
+pub mod refusal;
+pub mod rig;
+pub mod serve;
+pub mod zc;
+
+#[cfg(test)]
+mod tests;
+
+pub use self::config::SimConfig;
+pub use self::control::{ControlAnswer, ControlClient, ControlRequest};
+pub use self::disk::SimDisk;
+pub use self::faults::{Fault, FaultKind};
+pub use self::ledger::{Ledger, LedgerEntry};
+pub use self::rig::{Rig, SimState, WireRecord};
+pub use self::serve::{SimHandle, SimOptions, serve};

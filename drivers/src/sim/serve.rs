@@ -1,0 +1,158 @@
+//! The entry point: a simulated disk behind a pseudo-terminal, with its control socket, in this process.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::clock::{TimeSource, real_time};
+use super::config::SimConfig;
+use super::control::{ControlAnswer, ControlRequest, ControlSocket, obey};
+use super::disk::SimDisk;
+use super::faults::Fault;
+use super::rig::{Rig, Shared, SimState, WireRecord};
+use super::zc::{ZcDevice, ZcOptions};
+use super::{control, pty};
+
+/// Name of the recording in the disk's folder.
+pub const WIRE_FILE: &str = "wire.jsonl";
+
+/// What to serve and where.
+#[derive(Clone, Default)]
+pub struct SimOptions {
+    /// Folder of the disk: `disk.json`, `ledger.jsonl`, `wire.jsonl`. Made if it does not exist.
+    pub state_dir: PathBuf,
+    /// Where the link to the pseudo-terminal stands; `None` = only [`SimHandle::port`] tells.
+    pub link: Option<PathBuf>,
+    /// Path of the control socket; `None` = none.
+    pub control: Option<PathBuf>,
+    /// Configuration for the first start; later starts read `disk.json`.
+    pub config: SimConfig,
+    /// Overrides how long an invoice takes; kept in `disk.json`.
+    pub issue_time_ms: Option<u64>,
+    /// How this converter differs from others.
+    pub zc: ZcOptions,
+    /// Also record every frame in `wire.jsonl`.
+    pub record_wire: bool,
+    /// Where the disk takes the time from; `None` = the machine's clock.
+    pub time: Option<TimeSource>,
+}
+
+/// A running simulator. Dropping it stops it; the disk's ledger is whole at any moment.
+pub struct SimHandle {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Opens the disk, makes its line, and serves both until stopped. Returns when a client can open the port.
+///
+/// # Errors
+/// The folder, the link, the socket or a pseudo-terminal cannot be had; the text says which.
+pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
+    let source = options.time.unwrap_or_else(real_time);
+    let mut disk = SimDisk::open(&options.state_dir, &options.config, source)?;
+    if let Some(time_ms) = options.issue_time_ms {
+        disk.configure(|config| config.issue_time_ms = time_ms)?;
+    }
+    let wire_file = if options.record_wire {
+        Some(OpenOptions::new().create(true).append(true).open(options.state_dir.join(WIRE_FILE))?)
+    } else {
+        None
+    };
+    let control = options.control.as_deref().map(ControlSocket::bind).transpose()?;
+    let rig = Rig::new(disk, ZcDevice::new(options.zc), wire_file);
+    let (shared, wake_line, wake_control) = Shared::new(rig)?;
+    let mut handle = SimHandle { shared: Arc::new(shared), threads: Vec::new() };
+    let (shared, link) = (Arc::clone(&handle.shared), options.link);
+    handle.spawn("sim-line", move || pty::run(&shared, link.as_deref(), wake_line))?;
+    if let Some(control) = control {
+        let shared = Arc::clone(&handle.shared);
+        handle.spawn("sim-control", move || control.run(&shared, &wake_control))?;
+    }
+    // Waits for the first pseudo-terminal. On an error the handle's drop ends the threads.
+    handle.shared.replug()?;
+    Ok(handle)
+}
+
+impl SimHandle {
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(std::thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
+    }
+
+    /// What a client opens; `None` while it is unplugged.
+    pub fn port(&self) -> Option<PathBuf> {
+        self.shared.lock().line.port.clone()
+    }
+
+    /// Works on the disk, the faults and the device directly. The line stands still meanwhile.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Rig) -> T) -> T {
+        let result = work(&mut self.shared.lock());
+        self.shared.wake();
+        result
+    }
+
+    /// Adds a fault; `false` when too many wait.
+    pub fn fault(&self, fault: Fault) -> bool {
+        self.with(|rig| rig.faults.add(fault))
+    }
+
+    /// Pulls the cable; the device keeps its power and finishes what it does.
+    pub fn unplug(&self) {
+        self.shared.unplug(false);
+    }
+
+    /// Pulls cable and power: what was not signed never will be.
+    pub fn unplug_and_cut_power(&self) {
+        self.shared.unplug(true);
+    }
+
+    /// Plugs it in again: a new pseudo-terminal behind the same link.
+    ///
+    /// # Errors
+    /// No pseudo-terminal or no link can be made.
+    pub fn replug(&self) -> io::Result<()> {
+        self.shared.replug()
+    }
+
+    /// A look at everything.
+    pub fn state(&self) -> SimState {
+        self.shared.lock().state()
+    }
+
+    /// Recorded frames after a sequence number, at most so many.
+    pub fn wire(&self, since: u64, limit: usize) -> Vec<WireRecord> {
+        self.shared.lock().wire_since(since, limit)
+    }
+
+    /// What the control socket would answer.
+    pub fn ask(&self, request: control::ControlRequest) -> ControlAnswer {
+        obey(&self.shared, request)
+    }
+
+    /// Stops and waits for the end.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// Waits until somebody stops it over the control socket.
+    pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the simulator panicked");
+            }
+        }
+    }
+}
+
+impl Drop for SimHandle {
+    fn drop(&mut self) {
+        self.ask(ControlRequest::Stop);
+        self.join();
+    }
+}
