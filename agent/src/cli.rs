@@ -1,0 +1,228 @@
+//! The command line: what can be asked of the agent, and with which exit code it ends.
+//!
+//! Every command prints for people, or with `--json` one JSON document on standard output. 0 is good, 1 failed, 2 wrong command
+//! line, 78 wrong configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands;
+use crate::failure::Failure;
+
+/// Runs tax disks at this PC for a taxdisk broker.
+#[derive(Debug, Parser)]
+#[command(name = "taxdisk-agent", version, max_term_width = 110, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What everything takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Configuration file [default: /etc/taxdisk/agent.toml if it is there]
+    #[arg(long, global = true, value_name = "FILE", env = "TAXDISK_AGENT_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// State folder, in place of the configured one
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// Print one JSON document for programs
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run: hold the link to the broker and drive the disks, until SIGTERM
+    Run(RunArgs),
+    /// Enrol this PC at a broker with a single-use code
+    Enroll(EnrollArgs),
+    /// Show the disks at this PC, or set their passwords
+    Disks(DisksArgs),
+    /// Show how the running agent is
+    Status(StatusArgs),
+    /// Start a simulated tax disk behind a pseudo-terminal, to try everything without hardware
+    Sim(SimArgs),
+    /// Look into the journal
+    Journal(JournalArgs),
+    /// Check configuration, broker and disks, and say how to mend what is wrong
+    Doctor,
+    /// Look at the configuration
+    Config(ConfigArgs),
+}
+
+/// Of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Write {"status":"up"} here once the agent is up
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+    /// Go to the background (for hosts without systemd)
+    #[arg(long, requires_all = ["pid_file", "log_file"])]
+    pub daemon: bool,
+    /// With --daemon: gets the number of the process
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub pid_file: Option<PathBuf>,
+    /// With --daemon: gets the log
+    #[arg(long, value_name = "FILE", requires = "daemon")]
+    pub log_file: Option<PathBuf>,
+}
+
+/// Of `enroll`.
+#[derive(Debug, Args)]
+pub struct EnrollArgs {
+    /// Address of the broker: https://host[:port]
+    pub url: String,
+    /// Code from `taxdisk enrollment create`
+    #[arg(required_unless_present = "code_file", conflicts_with = "code_file")]
+    pub code: Option<String>,
+    /// Read the code from a file
+    #[arg(long, value_name = "FILE")]
+    pub code_file: Option<PathBuf>,
+    /// What people call this PC, in `status` (the broker's list shows the name that the code was made for)
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Trust this certificate authority (PEM) and no other
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Become a new agent although this folder is enrolled
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Of `disks`.
+#[derive(Debug, Args)]
+pub struct DisksArgs {
+    /// What to do; left out: show the disks
+    #[command(subcommand)]
+    pub command: Option<DisksCommand>,
+}
+
+/// Of `disks`.
+#[derive(Debug, Subcommand)]
+pub enum DisksCommand {
+    /// Passwords of a disk
+    Secret(SecretArgs),
+}
+
+/// Of `disks secret`.
+#[derive(Debug, Args)]
+pub struct SecretArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: SecretCommand,
+}
+
+/// Of `disks secret`.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Set both passwords of a disk (税控盘口令, 证书口令); asks without echo
+    Set {
+        /// Port as configured, or the number of a disk that the running agent sees
+        #[arg(value_name = "DISK")]
+        disk: String,
+        /// Read disk_password = "…" and certificate_password = "…" from a file (-: standard input)
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+    },
+}
+
+/// Of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show it again every second until interrupted
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// Of `sim`.
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// Path that is linked to the pseudo-terminal; give it as `port` in the agent's configuration
+    #[arg(long, value_name = "LINK")]
+    pub pty: PathBuf,
+    /// Folder of the disk: its ledger and settings, made if missing
+    #[arg(long, value_name = "DIR")]
+    pub state: PathBuf,
+    /// Unix socket on which faults can be switched on
+    #[arg(long, value_name = "SOCKET")]
+    pub control: Option<PathBuf>,
+    /// Licensed kinds, at the first start
+    #[arg(long = "kind", value_name = "KIND", default_values_t = ["025".to_owned()])]
+    pub kinds: Vec<String>,
+    /// Stock, at the first start: CODE:FIRST-LAST
+    #[arg(long, value_name = "CODE:FIRST-LAST")]
+    pub stock: Vec<String>,
+    /// Taxpayer number of the disk, at the first start
+    #[arg(long, value_name = "NUMBER")]
+    pub taxpayer: Option<String>,
+    /// Name of the taxpayer, at the first start
+    #[arg(long, value_name = "NAME")]
+    pub taxpayer_name: Option<String>,
+    /// Number inside the disk, at the first start
+    #[arg(long, value_name = "NUMBER")]
+    pub disk: Option<String>,
+    /// How long the disk takes to sign an invoice, milliseconds
+    #[arg(long, value_name = "MS")]
+    pub issue_time_ms: Option<u64>,
+}
+
+/// Of `journal`.
+#[derive(Debug, Args)]
+pub struct JournalArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: JournalCommand,
+}
+
+/// Of `journal`.
+#[derive(Debug, Subcommand)]
+pub enum JournalCommand {
+    /// Show its entries (the agent must be stopped); names and signatures are left out
+    Show {
+        /// The last so many entries
+        #[arg(long, default_value_t = 100)]
+        limit: usize,
+    },
+}
+
+/// Of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// Of `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration and show every value as it is used
+    Check,
+}
+
+/// Parses the command line, does it, and says how it ended.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match commands::perform(&cli) {
+        Ok(code) => code,
+        Err(failure) => {
+            tell(&failure, cli.common.json);
+            failure.exit.into()
+        }
+    }
+}
+
+fn tell(failure: &Failure, json: bool) {
+    if json {
+        commands::print(&serde_json::json!({ "error": failure.text }).to_string());
+    }
+    eprintln!("taxdisk-agent: {}", failure.text);
+}

@@ -1,0 +1,15 @@
+//! The clocks of the agent's shell. Decisions take time as a value; this is where the value comes from.
+
+use std::time::Duration;
+
+/// Time since boot, sleep of the machine counted (`CLOCK_BOOTTIME`): a laptop that slept an hour has not heard from its broker
+/// for an hour. The plain monotonic clock would say that no time passed, and a job could begin under a dead lease.
+pub fn since_boot() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+/// Wall clock, RFC 3339 in UTC, whole seconds. For people only; no decision rests on it.
+pub fn wall_clock() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

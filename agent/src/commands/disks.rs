@@ -1,0 +1,221 @@
+//! `disks` and `disks secret set`.
+
+use std::io::{BufRead, IsTerminal, Read, Write};
+use std::path::Path;
+
+use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use serde::Serialize;
+use taxdisk_drivers::dialects::zc::ZcDisk;
+use taxdisk_drivers::disk::TaxDisk;
+
+use super::status::running;
+use super::table::table;
+use crate::config::Config;
+use crate::core::records::View;
+use crate::daemon::Lock;
+use crate::failure::Failure;
+use crate::identity::StateDir;
+use crate::journal::{Journal, Record};
+use crate::ports::{Port, why};
+use crate::secrets::{DiskSecret, Secrets};
+use crate::status::{Answer, Question, ask};
+
+/// The longest file of passwords, bytes.
+const SECRET_FILE_MAX_BYTES: u64 = 4096;
+
+/// One disk as it is shown.
+#[derive(Debug, Default, Serialize)]
+struct Shown {
+    port: String,
+    dialect: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taxpayer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    taxpayer_name: Option<String>,
+    kinds: Vec<String>,
+    stock: Vec<(String, u32)>,
+    ready: bool,
+    /// Why it cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trouble: Option<String>,
+}
+
+pub(super) fn list(config: &Config, json: bool) -> Result<(), Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    let shown = match running(&state)? {
+        Some(status) => status.disks.iter().map(|disk| reported(config, disk)).collect(),
+        None => read_all(config, &state)?,
+    };
+    super::show(json, &serde_json::json!({ "disks": shown }), || {
+        if shown.is_empty() {
+            return "No disk is configured: add [[disk]] port = \"/dev/ttyUSB0\" to the configuration.".to_owned();
+        }
+        let rows = shown.iter().map(|disk| {
+            let taxpayer = [disk.taxpayer.clone(), disk.taxpayer_name.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let stock = disk.stock.iter().map(|(kind, count)| format!("{kind}: {count}")).collect::<Vec<_>>().join(", ");
+            let health = disk.trouble.clone().unwrap_or_else(|| if disk.ready { "ready".to_owned() } else { "not ready".to_owned() });
+            vec![disk.port.clone(), disk.dialect.clone(), disk.disk.clone().unwrap_or_default(), taxpayer, disk.kinds.join(","), stock, health]
+        });
+        table(&["port", "dialect", "disk", "taxpayer", "kinds", "stock", "health"], rows)
+    });
+    Ok(())
+}
+
+/// As the running agent sees it.
+fn reported(config: &Config, disk: &crate::status::DiskStatus) -> Shown {
+    let dialect = config.disk.iter().find(|one| one.name() == disk.port).map(|one| one.dialect.clone()).unwrap_or_default();
+    let trouble = disk.trouble.clone();
+    match &disk.report {
+        None => Shown { port: disk.port.clone(), dialect, trouble: trouble.or_else(|| Some("is being opened".into())), ..Shown::default() },
+        Some(report) => Shown {
+            port: disk.port.clone(),
+            dialect: report.dialect.clone(),
+            disk: Some(report.disk.clone()),
+            taxpayer: Some(report.taxpayer.clone()),
+            taxpayer_name: Some(report.taxpayer_name.clone()),
+            kinds: report.kinds.clone(),
+            stock: report.stock.iter().map(|stock| (stock.kind.clone(), stock.remaining)).collect(),
+            ready: report.health.ready,
+            trouble,
+        },
+    }
+}
+
+/// No agent runs: each disk is read here, under the lock that keeps an agent from starting meanwhile.
+fn read_all(config: &Config, state: &StateDir) -> Result<Vec<Shown>, Failure> {
+    let _lock = Lock::take(&state.lock_file())?;
+    let journal = open_journal(state)?;
+    let secrets = Secrets::of(state);
+    let read = |disk: &crate::config::DiskConfig| {
+        let port = Port { config: disk.clone(), secrets: secrets.clone() };
+        let shown = Shown { port: disk.name(), dialect: disk.dialect.clone(), ..Shown::default() };
+        match read_one(&port, &journal) {
+            Ok(found) => Shown { port: shown.port, dialect: shown.dialect, ..found },
+            Err(text) => Shown { trouble: Some(text), ..shown },
+        }
+    };
+    Ok(config.disk.iter().map(read).collect())
+}
+
+fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
+    let line = port.line().map_err(|error| why(&error).text)?;
+    if let Some(text) = journal.password_stop(&port.config.name()) {
+        return Err(password_stop(&port.config.name(), &text));
+    }
+    let secret = port.secret().map_err(|why| why.text)?;
+    let mut disk = ZcDisk::new(line, port.settings(secret));
+    let identity = disk.identity().map_err(|error| error.to_string())?;
+    let mut stock = Vec::new();
+    let mut trouble = None;
+    for kind in &identity.kinds {
+        match disk.stock(*kind) {
+            Ok(found) => stock.push((kind.to_string(), found.remaining)),
+            Err(error) => trouble = Some(format!("{kind}: {error}")),
+        }
+    }
+    Ok(Shown {
+        disk: Some(identity.disk.to_string()),
+        taxpayer: Some(identity.taxpayer.to_string()),
+        taxpayer_name: Some(identity.taxpayer_name),
+        kinds: identity.kinds.iter().map(ToString::to_string).collect(),
+        stock,
+        ready: trouble.is_none(),
+        trouble,
+        ..Shown::default()
+    })
+}
+
+/// What to tell of a port whose passwords were refused.
+pub(crate) fn password_stop(port: &str, text: &str) -> String {
+    format!("The disk refused its password ({text}); nothing is sent to it until a person runs `taxdisk-agent disks secret set {port}`.")
+}
+
+/// The journal of a stopped agent.
+pub(crate) fn open_journal(state: &StateDir) -> Result<Journal, Failure> {
+    Journal::open(&state.journal_dir()).map_err(|error| Failure::failed(format!("{error}.")))
+}
+
+pub(super) fn set_secret(config: &Config, disk: &str, from_file: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    let port = port_of(config, &state, disk)?;
+    let secret = match from_file {
+        Some(file) => from_text(file)?,
+        None => ask_twice(&port)?,
+    };
+    Secrets::of(&state).set(&port, &secret)?;
+    // If we stop here, the new password is stored and a stop still stands: the person runs this again.
+    let told = match ask(&state.socket(), &Question::SecretChanged { port: port.clone() })? {
+        Some(Answer::Refused { text }) => return Err(Failure::failed(format!("The passwords are stored. {text}"))),
+        Some(_) => true,
+        None => {
+            let _lock = Lock::take(&state.lock_file())?;
+            let record = Record::PasswordSet { port: port.clone() };
+            open_journal(&state)?.append(vec![record]).wait().map_err(|error| Failure::failed(format!("The passwords are stored, but {error}.")))?;
+            false
+        }
+    };
+    super::show(json, &serde_json::json!({ "port": port, "stored": true, "running_agent_told": told }), || {
+        let next = if told { "The running agent uses them from now on." } else { "They are used when the agent starts." };
+        format!("The passwords of {port} are stored. {next}")
+    });
+    Ok(())
+}
+
+/// The configured port that a port or a disk number means.
+fn port_of(config: &Config, state: &StateDir, disk: &str) -> Result<String, Failure> {
+    if let Some(found) = config.disk.iter().find(|one| one.name() == disk) {
+        return Ok(found.name());
+    }
+    if let Some(status) = running(state)?
+        && let Some(found) = status.disks.iter().find(|one| one.report.as_ref().is_some_and(|report| report.disk == disk))
+    {
+        return Ok(found.port.clone());
+    }
+    let known = config.disk.iter().map(crate::config::DiskConfig::name).collect::<Vec<_>>().join(", ");
+    let known = if known.is_empty() { "none is configured".to_owned() } else { format!("configured are: {known}") };
+    Err(Failure::usage(format!("{disk} is neither a configured port nor the number of a disk that a running agent sees; {known}.")))
+}
+
+fn from_text(file: &Path) -> Result<DiskSecret, Failure> {
+    let wrong = |error: std::io::Error| Failure::usage(format!("--from-file {} cannot be read ({error}).", file.display()));
+    let mut text = String::new();
+    if file == Path::new("-") {
+        std::io::stdin().take(SECRET_FILE_MAX_BYTES).read_to_string(&mut text).map_err(wrong)?;
+    } else {
+        std::fs::File::open(file).map_err(wrong)?.take(SECRET_FILE_MAX_BYTES).read_to_string(&mut text).map_err(wrong)?;
+    }
+    DiskSecret::parse(&text).map_err(Failure::usage)
+}
+
+fn ask_twice(port: &str) -> Result<DiskSecret, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage("There is no terminal to ask at: give the passwords by --from-file FILE, or --from-file - for standard input."));
+    }
+    let disk_password = ask_hidden(&format!("Disk password (税控盘口令) of {port}: "))?;
+    let certificate_password = ask_hidden(&format!("Certificate password (证书口令) of {port}: "))?;
+    DiskSecret::new(&disk_password, &certificate_password).map_err(Failure::usage)
+}
+
+/// Asks at the terminal without echo. The terminal is put back whatever happens in between.
+fn ask_hidden(prompt: &str) -> Result<String, Failure> {
+    struct Restore(rustix::termios::Termios);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
+            eprintln!();
+        }
+    }
+    let wrong = |error: &dyn std::fmt::Display| Failure::failed(format!("The terminal cannot be read ({error}): use --from-file."));
+    let before = tcgetattr(std::io::stdin()).map_err(|error| wrong(&error))?;
+    let mut hidden = before.clone();
+    hidden.local_modes -= LocalModes::ECHO;
+    let _restore = Restore(before);
+    tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden).map_err(|error| wrong(&error))?;
+    eprint!("{prompt}");
+    let _ = std::io::stderr().flush();
+    let mut line = String::new();
+    std::io::stdin().lock().take(SECRET_FILE_MAX_BYTES).read_line(&mut line).map_err(|error| wrong(&error))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,34 @@
+//! `enroll`.
+
+use crate::cli::EnrollArgs;
+use crate::config::Config;
+use crate::enroll::{Enrolment, enroll as enrol};
+use crate::failure::Failure;
+use crate::identity::StateDir;
+
+pub(super) fn enroll(config: &Config, args: &EnrollArgs, json: bool) -> Result<(), Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    let code = match (&args.code, &args.code_file) {
+        (Some(code), _) => code.clone(),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| Failure::usage(format!("--code-file {} cannot be read ({error}).", file.display())))?,
+        (None, None) => return Err(Failure::usage("A code is needed: give it after the address, or by --code-file.")),
+    };
+    let enrolment = Enrolment {
+        url: &args.url,
+        code: &code,
+        name: args.name.as_deref(),
+        ca_file: args.ca_file.as_deref().or(config.broker.ca_file.as_deref()),
+        force: args.force,
+    };
+    let report = enrol(&state, &enrolment)?;
+    super::show(json, &report, || {
+        let next = if config.disk.is_empty() {
+            "Next: name the disk's port in the configuration ([[disk]] port = \"/dev/ttyUSB0\"), then `taxdisk-agent disks secret set PORT`."
+        } else {
+            "Next: `taxdisk-agent disks secret set PORT`, `taxdisk-agent doctor`, then start the agent."
+        };
+        format!("This PC is agent {} of {} now.\n{next}", report.agent, report.broker)
+    });
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! What the commands do. Each prints for people or, with `--json`, one JSON document; none decides about jobs.
+
+mod config;
+mod disks;
+mod enroll;
+mod journal;
+mod run;
+mod sim;
+mod status;
+mod table;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use crate::cli::{Cli, Command, ConfigCommand, DisksCommand, JournalCommand, SecretCommand};
+use crate::config::Config;
+use crate::failure::Failure;
+
+pub(crate) use self::disks::{open_journal, password_stop};
+
+/// Does what the command line says.
+///
+/// # Errors
+/// One sentence and an exit code.
+pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
+    let common = &cli.common;
+    let load = || Config::load(common.config.as_deref(), common.state_dir.as_deref());
+    let json = common.json;
+    match &cli.command {
+        Command::Run(args) => run::run(load()?, args)?,
+        Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
+        Command::Disks(args) => match &args.command {
+            None => disks::list(&load()?, json)?,
+            Some(DisksCommand::Secret(secret)) => match &secret.command {
+                SecretCommand::Set { disk, from_file } => disks::set_secret(&load()?, disk, from_file.as_deref(), json)?,
+            },
+        },
+        Command::Status(args) => status::status(&load()?, args, json)?,
+        Command::Sim(args) => sim::sim(args, json)?,
+        Command::Journal(args) => match &args.command {
+            JournalCommand::Show { limit } => journal::show(&load()?, *limit, json)?,
+        },
+        Command::Doctor => return crate::doctor::doctor(load(), json),
+        Command::Config(args) => match args.command {
+            ConfigCommand::Check => config::check(&load()?, json)?,
+        },
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a line to standard output. Whoever stopped reading is not waited for and not scolded.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n')).and_then(|()| out.flush());
+}
+
+/// Prints JSON for programs, or text for people.
+pub fn show(json: bool, value: &impl Serialize, text: impl FnOnce() -> String) {
+    if json {
+        print(&serde_json::to_string_pretty(value).expect("what is shown is plain data with text keys"));
+    } else {
+        print(&text());
+    }
+}

@@ -1,0 +1,347 @@
+//! The agent's configuration: one TOML file, every value overridable by environment (`TAXDISK__BROKER__URL`), checked once
+//! at the edge. After [`Config::load`] only usable values exist.
+//!
+//! It holds no secret: passwords of disks live in [`crate::secrets`], the agent's key in [`crate::identity`].
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Where the configuration is looked for when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
+/// Where the agent keeps its state when nobody says otherwise.
+pub const DEFAULT_STATE_DIR: &str = "/var/lib/taxdisk-agent";
+/// The most disks of one PC. Each has a thread; a PC has a handful of ports.
+pub const MAX_DISKS: usize = 32;
+/// Dialects that this release drives.
+pub const DIALECTS: [&str; 1] = ["zc"];
+/// Speeds that the serial converters know, bit/s (device-serial-zc.md, command 18).
+pub const SPEEDS: [u32; 8] = [1200, 2400, 4800, 9600, 19200, 38400, 57600, 115_200];
+/// The most lines that any dialect can print on one invoice.
+pub const MAX_LINES: u16 = 100;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The broker.
+    pub broker: BrokerConfig,
+    /// State of the agent.
+    pub state: StateConfig,
+    /// Logs.
+    pub log: LogConfig,
+    /// Disks at this PC.
+    pub disk: Vec<DiskConfig>,
+}
+
+/// The broker. What is left out is taken from the enrolment.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BrokerConfig {
+    /// `https://host[:port]`, or `http://` on loopback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// PEM file of the certificate authority that alone is trusted; left out: what the system trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+}
+
+/// State of the agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StateConfig {
+    /// Folder, mode 0700: key, journal, secrets, socket.
+    pub dir: PathBuf,
+}
+
+impl Default for StateConfig {
+    fn default() -> StateConfig {
+        // systemd names the folder that it made for `StateDirectory=`.
+        let dir = std::env::var("STATE_DIRECTORY").ok().filter(|dir| !dir.is_empty() && !dir.contains(':'));
+        StateConfig { dir: dir.map_or_else(|| PathBuf::from(DEFAULT_STATE_DIR), PathBuf::from) }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// A tracing filter: `info`, `debug`, `taxdisk_agent=debug,info`.
+    pub level: String,
+    /// Lines for people or JSON for programs.
+    pub format: LogFormat,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig { level: "info".to_owned(), format: LogFormat::Text }
+    }
+}
+
+/// How a log line is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// One disk at this PC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskConfig {
+    /// Device file of the serial port. A name under `/dev/serial/by-id/` survives replugging.
+    pub port: PathBuf,
+    /// Command language.
+    #[serde(default = "zc")]
+    pub dialect: String,
+    /// Speed of the line, bit/s.
+    #[serde(default = "speed")]
+    pub speed: u32,
+    /// The most lines of one invoice, as this converter is set up.
+    #[serde(default = "max_lines")]
+    pub max_lines: u16,
+    /// No other program uses this disk. Only then is equal content proof without a mark (I10).
+    #[serde(default)]
+    pub exclusive: bool,
+}
+
+fn zc() -> String {
+    "zc".to_owned()
+}
+
+fn speed() -> u32 {
+    9600
+}
+
+fn max_lines() -> u16 {
+    10
+}
+
+impl DiskConfig {
+    /// The name under which its passwords are kept: the port as configured.
+    pub fn name(&self) -> String {
+        self.port.to_string_lossy().into_owned()
+    }
+}
+
+impl Config {
+    /// Reads file and environment. No `path`: the default one, if it is there.
+    ///
+    /// # Errors
+    /// The file is missing or unreadable, a value is wrong or unknown. The text names file and value.
+    pub fn load(path: Option<&Path>, state_dir: Option<&Path>) -> Result<Config, Failure> {
+        let mut figment = Figment::from(Serialized::defaults(Config::default()));
+        match path {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Failure::config(format!("The configuration {} cannot be read ({error}): correct --config or the file's modes.", path.display()))
+                })?;
+                figment = figment.merge(Toml::string(&text));
+            }
+            None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
+        }
+        let ours = |key: &figment::value::UncasedStr| {
+            ["broker__", "state__", "log__", "disk"].iter().any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
+        };
+        figment = figment.merge(Env::prefixed("TAXDISK__").filter(ours).split("__"));
+        let mut config: Config = figment.extract().map_err(|error| explain(&error, path))?;
+        if let Some(dir) = state_dir {
+            config.state.dir = dir.to_owned();
+        }
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(url) = &self.broker.url {
+            BrokerUrl::parse(url).map_err(|text| Failure::config(format!("[broker] url: {text}")))?;
+        }
+        if !self.state.dir.is_absolute() {
+            let dir = self.state.dir.display();
+            return Err(Failure::config(format!("[state] dir = {dir} must be an absolute path, so that it does not move with the caller.")));
+        }
+        if self.disk.len() > MAX_DISKS {
+            return Err(Failure::config(format!("There are {} [[disk]] sections; at most {MAX_DISKS} are allowed.", self.disk.len())));
+        }
+        let mut ports = BTreeSet::new();
+        for disk in &self.disk {
+            let name = disk.name();
+            if !disk.port.is_absolute() {
+                return Err(Failure::config(format!("[[disk]] port = {name:?} must be the full path of a device file such as /dev/ttyUSB0.")));
+            }
+            if !ports.insert(&disk.port) {
+                return Err(Failure::config(format!("Two [[disk]] sections name the port {name}: remove one.")));
+            }
+            if !DIALECTS.contains(&disk.dialect.as_str()) {
+                let known = DIALECTS.join(", ");
+                return Err(Failure::config(format!("[[disk]] {name}: dialect {:?} is unknown; this release knows: {known}.", disk.dialect)));
+            }
+            if !SPEEDS.contains(&disk.speed) {
+                return Err(Failure::config(format!("[[disk]] {name}: speed {} is none of {SPEEDS:?}.", disk.speed)));
+            }
+            if !(1..=MAX_LINES).contains(&disk.max_lines) {
+                return Err(Failure::config(format!("[[disk]] {name}: max_lines must be from 1 to {MAX_LINES}.")));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn explain(error: &figment::Error, path: Option<&Path>) -> Failure {
+    let file = path.map_or_else(|| DEFAULT_PATH.to_owned(), |path| path.display().to_string());
+    let mut texts = error.clone().into_iter().map(|one| {
+        let key = one.path.join(".");
+        let kind = one.kind.to_string();
+        // A TOML syntax error brings its own picture of several lines; the first says enough.
+        let kind = kind.lines().collect::<Vec<_>>().join(" ");
+        if key.is_empty() { kind } else { format!("{key}: {kind}") }
+    });
+    let first = texts.next().unwrap_or_else(|| "unknown".to_owned());
+    Failure::config(format!("The configuration is wrong (file {file} or environment TAXDISK__…): {first}."))
+}
+
+/// Where the broker is, parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// TLS is used.
+    pub tls: bool,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl BrokerUrl {
+    /// Takes `https://host[:port]` and, on loopback only, `http://host[:port]`.
+    ///
+    /// # Errors
+    /// A sentence that says what is wrong.
+    pub fn parse(text: &str) -> Result<BrokerUrl, String> {
+        let wrong = |why: &str| format!("{text:?} is not a broker's address: {why}; write https://host or https://host:port.");
+        let (tls, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+            (Some(rest), _) => (true, rest),
+            (None, Some(rest)) => (false, rest),
+            (None, None) => return Err(wrong("it does not begin with https://")),
+        };
+        let rest = rest.strip_suffix('/').unwrap_or(rest);
+        if rest.contains(['/', '?', '#', '@']) {
+            return Err(wrong("path, query and user name have no place in it"));
+        }
+        let (host, port) = split_port(rest).ok_or_else(|| wrong("host or port cannot be read"))?;
+        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:".contains(&b)) {
+            return Err(wrong("the host name is missing or holds other than letters, digits, - and ."));
+        }
+        let url = BrokerUrl { tls, host: host.to_owned(), port: port.unwrap_or(if tls { 443 } else { 80 }) };
+        if !tls && !url.is_loopback() {
+            return Err(format!("{text:?} is not encrypted: plain http is allowed on this PC itself (127.0.0.1, ::1, localhost) only; use https://."));
+        }
+        Ok(url)
+    }
+
+    /// The host is this PC itself.
+    pub fn is_loopback(&self) -> bool {
+        self.host == "localhost" || self.host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+
+    /// `host:port`, with brackets where an address needs them.
+    pub fn authority(&self) -> String {
+        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+    }
+
+    /// The address of a path over HTTP.
+    pub fn http(&self, path: &str) -> String {
+        format!("{}://{}{path}", if self.tls { "https" } else { "http" }, self.authority())
+    }
+
+    /// The address of a path over WebSocket.
+    pub fn websocket(&self, path: &str) -> String {
+        format!("{}://{}{path}", if self.tls { "wss" } else { "ws" }, self.authority())
+    }
+}
+
+impl std::fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.http(""))
+    }
+}
+
+fn split_port(text: &str) -> Option<(&str, Option<u16>)> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Some((host, Some(port.parse().ok()?))),
+            None => rest.is_empty().then_some((host, None)),
+        };
+    }
+    match text.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => None,
+        Some((host, port)) => Some((host, Some(port.parse().ok().filter(|port| *port > 0)?))),
+        None => Some((text, None)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Failure> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path), None)
+    }
+
+    #[test]
+    fn a_full_file_is_read_and_defaults_fill_the_rest() {
+        let config = load(
+            "[broker]\nurl = \"https://broker.example\"\n[state]\ndir = \"/tmp/x\"\n[[disk]]\nport = \"/dev/ttyUSB0\"\n[[disk]]\nport = \"/dev/ttyUSB1\"\nspeed = 57600\nmax_lines = 100\nexclusive = true\n",
+        )
+        .unwrap();
+        assert_eq!(config.broker.url.as_deref(), Some("https://broker.example"));
+        assert_eq!(config.disk[0], DiskConfig { port: "/dev/ttyUSB0".into(), dialect: "zc".into(), speed: 9600, max_lines: 10, exclusive: false });
+        assert!(config.disk[1].exclusive);
+        assert_eq!((config.disk[1].speed, config.disk[1].max_lines), (57600, 100));
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_their_name() {
+        for (text, part) in [
+            ("[broker]\nurl = \"http://broker.example\"\n", "not encrypted"),
+            ("[broker]\nurll = \"https://a\"\n", "urll"),
+            ("[state]\ndir = \"x\"\n", "absolute"),
+            ("[[disk]]\nport = \"ttyUSB0\"\n", "full path"),
+            ("[[disk]]\nport = \"/dev/a\"\n[[disk]]\nport = \"/dev/a\"\n", "Two [[disk]]"),
+            ("[[disk]]\nport = \"/dev/a\"\ndialect = \"qd\"\n", "dialect"),
+            ("[[disk]]\nport = \"/dev/a\"\nspeed = 9601\n", "speed"),
+            ("[[disk]]\nport = \"/dev/a\"\nmax_lines = 0\n", "max_lines"),
+            ("[[disk]]\nspeed = 9600\n", "port"),
+            ("[broker\n", "configuration is wrong"),
+        ] {
+            let failure = load(text).unwrap_err();
+            assert_eq!(failure.exit, crate::failure::Exit::Config, "{text}");
+            assert!(failure.text.contains(part), "{text}: {}", failure.text);
+            assert!(!failure.text.contains('\n'), "{}", failure.text);
+        }
+    }
+
+    #[test]
+    fn broker_addresses_are_parsed_strictly() {
+        let good = BrokerUrl::parse("https://broker.example:8443/").unwrap();
+        assert_eq!(good.websocket("/v1/agents/link"), "wss://broker.example:8443/v1/agents/link");
+        assert_eq!(BrokerUrl::parse("http://[::1]:80").unwrap().http("/x"), "http://[::1]:80/x");
+        assert_eq!(BrokerUrl::parse("https://a").unwrap().port, 443);
+        for bad in ["broker.example", "https://", "https://a/b", "https://u@a", "http://10.0.0.1", "https://a:0", "https://a:x", "https://::1", "ftp://a"] {
+            assert!(BrokerUrl::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the core asks its shell to do, one at a time, and what it hears back.
+
+use std::sync::Arc;
+
+use taxdisk_drivers::disk::{Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, Limits, Stock};
+use taxdisk_protocol::api::DiskReport;
+use taxdisk_protocol::capabilities::{Capabilities, Fence};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::invoice::Invoice;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AgentFrame, Assignment};
+use taxdisk_protocol::number::NumberPair;
+
+use super::records::Record;
+
+/// An assignment whose content was parsed: what an issuing command and a comparison need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// As the broker sent it.
+    pub assignment: Assignment,
+    /// Its content, parsed.
+    pub invoice: Invoice,
+    /// The remark with our mark, exactly as it goes to the disk.
+    pub remark: String,
+}
+
+/// A disk that was opened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// Who it is.
+    pub identity: Identity,
+    /// What it can express.
+    pub capabilities: Capabilities,
+    /// When nothing older can run on it.
+    pub fence: Fence,
+    /// Dialect.
+    pub dialect: String,
+}
+
+/// Why a call to the disk gave nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The disk or its line said so.
+    Disk(DiskError),
+    /// The disk's thread did not come back in time. What it was doing may still happen.
+    Hung,
+    /// The disk's thread is still at an earlier call.
+    Busy,
+    /// The disk's thread has ended, or the disk was never opened. Nothing of it can still write.
+    Gone(String),
+}
+
+impl Trouble {
+    /// Class for people and routing. Proves nothing.
+    pub fn class(&self) -> DeviceClass {
+        match self {
+            Trouble::Disk(error) => error.class,
+            Trouble::Hung | Trouble::Busy => DeviceClass::Link,
+            Trouble::Gone(_) => DeviceClass::NotPresent,
+        }
+    }
+
+    /// Text for people.
+    pub fn text(&self) -> String {
+        match self {
+            Trouble::Disk(error) => error.text.clone(),
+            Trouble::Hung => "the disk's driver did not come back within its time".into(),
+            Trouble::Busy => "the disk's driver is still at an earlier command".into(),
+            Trouble::Gone(text) => text.clone(),
+        }
+    }
+
+    /// The device's own code, if it gave one.
+    pub fn code(&self) -> Option<String> {
+        match self {
+            Trouble::Disk(error) => error.code.clone(),
+            _ => None,
+        }
+    }
+}
+
+/// What the shell must do now. Exactly one is in flight at any time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Open the port and read who is behind it.
+    Open,
+    /// Let go of the disk.
+    Close,
+    /// Bring the line back to a known state.
+    Resync,
+    /// Read the current pair of a kind.
+    Stock(InvoiceKind),
+    /// Read the limits of a kind.
+    Limits(InvoiceKind),
+    /// Read one number and compare what is found with each of these.
+    Query {
+        /// Kind.
+        kind: InvoiceKind,
+        /// Which.
+        pair: NumberPair,
+        /// Requests to compare with.
+        against: Vec<Arc<Request>>,
+    },
+    /// Check the lease once more, then send the issuing command once.
+    Issue {
+        /// What.
+        request: Arc<Request>,
+        /// The journalled pair.
+        expected: NumberPair,
+        /// Epoch under which it was assigned.
+        epoch: u64,
+    },
+    /// Make these durable together, then answer.
+    Write(Vec<Record>),
+    /// Nothing to do before this time (milliseconds of the boot clock) or the next command.
+    Wait {
+        /// When to look again; `None`: at the next command only.
+        until_ms: Option<u64>,
+    },
+    /// The worker's work is over.
+    Stop,
+}
+
+/// What came of the effect in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// Of [`Effect::Open`].
+    Opened(Result<Box<Opened>, Trouble>),
+    /// Of [`Effect::Resync`] and [`Effect::Close`].
+    Done(Result<(), Trouble>),
+    /// Of [`Effect::Stock`].
+    Stock(Result<Stock, Trouble>),
+    /// Of [`Effect::Limits`].
+    Limits(Result<Limits, Trouble>),
+    /// Of [`Effect::Query`]: what was found, and one comparison for each request asked for.
+    Query(Result<Option<Found>, Trouble>),
+    /// Of [`Effect::Issue`].
+    Issue(Issue),
+    /// Of [`Effect::Write`].
+    Written(Result<(), String>),
+    /// Of [`Effect::Wait`].
+    Woken,
+}
+
+/// A number that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// What the disk gave.
+    pub invoice: FoundInvoice,
+    /// How it compares with each request, in their order.
+    pub comparisons: Vec<Comparison>,
+}
+
+/// What came of an issuing command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Issue {
+    /// The lease was over: nothing was sent.
+    Withheld(String),
+    /// The disk's thread took the command and came back.
+    Answer(IssueAnswer, u64),
+    /// It was handed to the disk's thread and did not come back well, or it was refused by it.
+    Trouble(Trouble, u64),
+}
+
+/// What the core tells the outside. Frames that carry an id are durable before they are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Told {
+    /// For the broker.
+    Frame(AgentFrame),
+    /// The disk's report changed.
+    Report(Box<DiskReport>),
+    /// No disk answers behind the port.
+    Away {
+        /// Class.
+        class: DeviceClass,
+        /// For people.
+        text: String,
+    },
+}

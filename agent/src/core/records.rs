@@ -1,0 +1,188 @@
+//! What the journal keeps, and what the core reads from it. Plain values: how they are made durable is the journal's affair.
+
+use serde::{Deserialize, Serialize};
+
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Owner};
+use taxdisk_protocol::number::NumberPair;
+
+/// Written and durable before an issuing command is sent (architecture, section 5, rule 1).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which attempt.
+    pub attempt: AttemptRef,
+    /// Hash over the content, as the broker sent it.
+    pub content_hash: String,
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// The pair that the disk showed just before.
+    pub expected: NumberPair,
+    /// Our mark in the remark, if the seller has it on.
+    pub mark: Option<String>,
+    /// Epoch of the assignment.
+    pub epoch: u64,
+    /// Sequence of the assignment.
+    pub sequence: u64,
+    /// RFC 3339, clock of the PC. For people only.
+    pub at: String,
+}
+
+/// How an attempt ended. Its line is never deleted; the signature and the readings are in the outbox entry only.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// Which attempt.
+    pub attempt: AttemptRef,
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Epoch of the assignment.
+    pub epoch: u64,
+    /// Sequence of the assignment.
+    pub sequence: u64,
+    /// The journalled pair, if it came so far.
+    pub expected: Option<NumberPair>,
+    /// How.
+    pub result: AttemptResult,
+    /// RFC 3339, clock of the PC. For people only.
+    pub at: String,
+}
+
+/// Up to where the numbers of one kind of one disk are accounted for (I5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// This number was consumed and it is known whose it is; the next one is its successor.
+    Last(NumberPair),
+    /// First contact: this was the current number then. What lies before it is history and was not read.
+    From(NumberPair),
+}
+
+impl Base {
+    /// The number that the disk must show next, if nobody else used it. `None` after the last number of a code.
+    pub fn next(self) -> Option<NumberPair> {
+        match self {
+            Base::Last(pair) => pair.successor(),
+            Base::From(pair) => Some(pair),
+        }
+    }
+
+    /// The last number before it, as the link tells it. `None` where a first contact was at number 00000000.
+    pub fn last(self) -> Option<NumberPair> {
+        match self {
+            Base::Last(pair) => Some(pair),
+            Base::From(pair) => pair.predecessor(),
+        }
+    }
+}
+
+/// One durable entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// An issuing command is about to be sent.
+    Intent(Intent),
+    /// An attempt ended, or is unsettled.
+    Outcome(Outcome),
+    /// A frame for the broker, kept until it is acknowledged.
+    Outbox {
+        /// Its id, from [`View::fresh_id`].
+        id: String,
+        /// Disk that it is about.
+        disk: DiskNumber,
+        /// The frame, complete.
+        frame: AgentFrame,
+    },
+    /// The broker has these.
+    Acked {
+        /// Ids.
+        ids: Vec<String>,
+    },
+    /// Numbers up to here are accounted for.
+    Accounted {
+        /// Disk.
+        disk: DiskNumber,
+        /// Kind.
+        kind: InvoiceKind,
+        /// Up to where.
+        base: Base,
+        /// Blank invoices that were left then, if it was read.
+        remaining: Option<u32>,
+    },
+    /// Whose a number is (I10). A number that is one attempt's can never become another's.
+    Owned {
+        /// Disk.
+        disk: DiskNumber,
+        /// Kind.
+        kind: InvoiceKind,
+        /// Number.
+        pair: NumberPair,
+        /// Whose.
+        owner: Owner,
+    },
+    /// A password was refused: nothing that carries one is sent through this port until a person acts.
+    PasswordStop {
+        /// Port, as configured.
+        port: String,
+        /// The device's text, with the tries left where it told.
+        text: String,
+    },
+    /// A person set the passwords of this port.
+    PasswordSet {
+        /// Port, as configured.
+        port: String,
+    },
+}
+
+/// The legal invoice of a job, as this agent knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuedLine {
+    /// By which attempt.
+    pub attempt: AttemptRef,
+    /// On which disk.
+    pub disk: DiskNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Its pair.
+    pub pair: NumberPair,
+    /// Disk clock, `yyyyMMddHHmmss`.
+    pub issued_at: String,
+    /// 税控码.
+    pub fiscal_code: String,
+}
+
+/// Last accounted state of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accounting {
+    /// Up to where.
+    pub base: Base,
+    /// Blank invoices that were left then, if it was read.
+    pub remaining: Option<u32>,
+}
+
+/// What the core reads of the journal. Everything that it returns is durable.
+pub trait View {
+    /// The intent of an attempt that has no outcome yet.
+    fn intent(&self, attempt: &AttemptRef) -> Option<Intent>;
+    /// The outcome of an attempt, the latest one.
+    fn outcome(&self, attempt: &AttemptRef) -> Option<Outcome>;
+    /// The legal invoice of a job.
+    fn issued(&self, key: &JobKey) -> Option<IssuedLine>;
+    /// Intents of a disk that have no outcome.
+    fn open(&self, disk: &DiskNumber) -> Vec<Intent>;
+    /// Up to where a kind is accounted for.
+    fn accounting(&self, disk: &DiskNumber, kind: InvoiceKind) -> Option<Accounting>;
+    /// Whose a number is. `None`: nobody's yet, which is not the same as foreign.
+    fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner>;
+    /// The highest assignment sequence of a disk; 0 before the first.
+    fn highest_sequence(&self, disk: &DiskNumber) -> u64;
+    /// Frames about a disk that the broker has not acknowledged, oldest first, with their ids.
+    fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)>;
+    /// Why nothing that carries a password may be sent through this port.
+    fn password_stop(&self, port: &str) -> Option<String>;
+    /// An id for an outbox entry, never given twice.
+    fn fresh_id(&self) -> String;
+}

@@ -1,0 +1,200 @@
+//! Checks of the way to the broker, each on what the one before found: names, TCP, TLS, clock, WebSocket, enrolment.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+
+use super::Report;
+use crate::config::{BrokerUrl, Config};
+use crate::daemon::Lock;
+use crate::identity::{Identity, StateDir};
+use crate::link::client::{Dial, LinkEvent, drive, probe};
+use crate::link::session::{CONNECT_LIMIT, GREETING_LIMIT, Input, Standing};
+use crate::link::trouble::{Stage, http, io};
+use crate::status::Status;
+
+pub(super) const CODES: [&str; 7] =
+    ["enrolment.present", "broker.names", "broker.tcp", "broker.tls", "clock.right", "broker.websocket", "enrolment.accepted"];
+
+/// More than this, and log lines of agent and broker cannot be put side by side.
+const SKEW_WARNING_S: i64 = 10;
+/// More than this, and certificates are judged by the wrong day soon.
+const SKEW_MAX_S: i64 = 300;
+/// One step of the network may take this long.
+const STEP_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, running: Option<&Status>) {
+    let identity = Identity::require(state).map_err(|failure| failure.text);
+    let identity = report.take("enrolment.present", identity, |found| {
+        format!("this PC is agent {} since {}", found.enrolled.agent, found.enrolled.enrolled_at)
+    });
+    // Without an enrolment the way to the broker can be tried all the same, if the configuration names it.
+    let place = match (&identity, &config.broker.url) {
+        (Some(identity), _) => identity.broker(config).map_err(|failure| failure.text),
+        (None, Some(url)) => BrokerUrl::parse(url).map(|url| (url, config.broker.ca_file.clone())),
+        (None, None) => Err("neither configuration nor enrolment says where the broker is".to_owned()),
+    };
+    let (url, ca_file) = match place {
+        Ok(place) => place,
+        Err(why) => return report.not_made(&CODES[1..], &why),
+    };
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        return report.not_made(&CODES[1..], "the system gives no resources");
+    };
+    runtime.block_on(way(report, &url, ca_file.as_deref(), identity, state, running));
+}
+
+async fn way(
+    report: &mut Report,
+    url: &BrokerUrl,
+    ca_file: Option<&std::path::Path>,
+    identity: Option<Identity>,
+    state: &StateDir,
+    running: Option<&Status>,
+) {
+    let found = limited(url, async {
+        tokio::net::lookup_host((url.host.as_str(), url.port)).await.map(Iterator::collect::<Vec<_>>).map_err(|error| io(url, Stage::Names, &error))
+    });
+    let found = found.await.and_then(|list| if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) });
+    let Some(addresses) = report.take("broker.names", found, |list| format!("{} is {}", url.host, list[0].ip())) else {
+        return report.not_made(&CODES[2..], "the broker's name comes first");
+    };
+    let tcp = limited(url, async { TcpStream::connect(&*addresses).await.map_err(|error| io(url, Stage::Tcp, &error)) }).await;
+    let Some(tcp) = report.take("broker.tcp", tcp, |_| format!("{} takes connections", url.authority())) else {
+        return report.not_made(&CODES[3..], "the connection comes first");
+    };
+    let tls = match crate::tls::client(ca_file) {
+        Ok(tls) => tls,
+        Err(failure) => {
+            report.failed("broker.tls", failure.text);
+            return report.not_made(&CODES[4..], "TLS comes first");
+        }
+    };
+    let dial = Dial { url: url.clone(), tls };
+    if url.tls {
+        let Some(()) = handshake(report, &dial, tcp).await else {
+            return report.not_made(&CODES[4..], "TLS comes first");
+        };
+    } else {
+        report.good("broker.tls", "not used: the broker is on this PC itself");
+    }
+    clock(report, url, ca_file).await;
+    let upgraded = limited(url, probe(&dial)).await;
+    if report.take("broker.websocket", upgraded, |()| "the link can be opened".to_owned()).is_none() {
+        return report.not_made(&CODES[6..], "the link comes first");
+    }
+    match (identity, running) {
+        (None, _) => report.not_made(&CODES[6..], "this PC is not enrolled"),
+        (Some(_), Some(status)) if status.link.up => report.good("enrolment.accepted", "the running agent's link is up"),
+        (Some(_), Some(status)) => report.failed("enrolment.accepted", status.link.trouble.clone().unwrap_or_else(|| "The running agent has no link yet: try again in a minute.".to_owned())),
+        (Some(identity), None) => {
+            let joined = join_once(dial, identity, state).await;
+            report.take("enrolment.accepted", joined, |()| "the broker accepts this agent".to_owned());
+        }
+    }
+}
+
+async fn limited<T>(url: &BrokerUrl, step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let late = || format!("{} did not answer within {} s: a firewall blocks it, or the broker's machine is off.", url.authority(), STEP_LIMIT.as_secs());
+    tokio::time::timeout(STEP_LIMIT, step).await.unwrap_or_else(|_| Err(late()))
+}
+
+async fn handshake(report: &mut Report, dial: &Dial, tcp: TcpStream) -> Option<()> {
+    let url = &dial.url;
+    let shaken = limited(url, async {
+        let name = rustls_pki_types::ServerName::try_from(url.host.clone()).map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
+        let stream = tokio_rustls::TlsConnector::from(dial.tls.clone()).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
+        let (_, session) = stream.get_ref();
+        Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
+    })
+    .await;
+    report.take("broker.tls", shaken, |(version, chain)| {
+        let version = version.map(|version| format!("{version:?}")).unwrap_or_default();
+        format!("the certificate is trusted ({chain} in the chain), {version}")
+    })?;
+    Some(())
+}
+
+/// The broker's `Date` against this PC's clock.
+async fn clock(report: &mut Report, url: &BrokerUrl, ca_file: Option<&std::path::Path>) {
+    let (asked, ca_file) = (url.clone(), ca_file.map(std::path::Path::to_owned));
+    let date = tokio::task::spawn_blocking(move || {
+        let client = crate::tls::http(ca_file.as_deref()).map_err(|failure| failure.text)?;
+        let answer = client.get(asked.http("/healthz")).call().map_err(|error| http(&asked, &error))?;
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
+        date.map(str::to_owned).ok_or_else(|| "The broker tells no time.".to_owned())
+    })
+    .await
+    .unwrap_or_else(|_| Err("The broker's time could not be asked for.".to_owned()));
+    let skew = date.and_then(|date| {
+        let theirs = jiff::fmt::rfc2822::parse(&date).map_err(|_| "The broker's time cannot be read.".to_owned())?;
+        Ok(jiff::Timestamp::now().as_second() - theirs.timestamp().as_second())
+    });
+    match skew {
+        Ok(skew) => judge(report, skew),
+        Err(why) => report.warning("clock.right", why, "what answers may be a proxy: the next checks tell"),
+    }
+}
+
+fn judge(report: &mut Report, skew_s: i64) {
+    let ahead = if skew_s < 0 { "behind" } else { "ahead of" };
+    let text = format!("this PC's clock is {} s {ahead} the broker's", skew_s.abs());
+    let hint = "switch time synchronisation on: `timedatectl set-ntp true`";
+    match skew_s.abs() {
+        0..=SKEW_WARNING_S => report.good("clock.right", text),
+        ..=SKEW_MAX_S => report.warning("clock.right", text, hint),
+        _ => report.failed_with("clock.right", text, hint),
+    }
+}
+
+/// Joins the link once, as the agent would, and leaves it.
+async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(), String> {
+    let _lock = Lock::take(&state.lock_file()).map_err(|failure| failure.text)?;
+    let journal = crate::commands::open_journal(state).map_err(|failure| failure.text)?;
+    let (inputs, link_inputs) = mpsc::channel(4);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let session = crate::run::bare_session(identity);
+    let link = tokio::spawn(drive(
+        dial,
+        session,
+        crate::run::joins(&journal),
+        link_inputs,
+        Arc::new(Mutex::new(Standing::default())),
+        Box::new(move |event| drop(tell.send(event))),
+    ));
+    let first = tokio::time::timeout(CONNECT_LIMIT + GREETING_LIMIT, async {
+        while let Some(event) = told.recv().await {
+            match event {
+                LinkEvent::Up(_) => return Ok(()),
+                LinkEvent::Down(text) => return Err(text),
+                _ => {}
+            }
+        }
+        Err("The link ended by itself.".to_owned())
+    })
+    .await
+    .unwrap_or_else(|_| Err("The broker did not welcome this agent in time.".to_owned()));
+    let _ = inputs.send(Input::Leave).await;
+    let _ = link.await;
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Outcome;
+
+    #[test]
+    fn a_clock_is_judged_by_its_distance_in_both_directions() {
+        let outcome = |skew| {
+            let mut report = Report::default();
+            judge(&mut report, skew);
+            report.checks[0].outcome
+        };
+        assert_eq!([0, 10, -10].map(outcome), [Outcome::Good; 3]);
+        assert_eq!([11, -11, 300].map(outcome), [Outcome::Warning; 3]);
+        assert_eq!([301, -301, i64::from(i32::MAX)].map(outcome), [Outcome::Failed; 3]);
+    }
+}

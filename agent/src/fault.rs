@@ -1,0 +1,41 @@
+//! Named points at which a test kills the process. Compiled to nothing unless the feature `fault-points` is on, which no
+//! release build has.
+//!
+//! `TAXDISK_FAULT_POINT=name` dies at the first pass of that point, `name:3` at the third. The process dies by SIGKILL, as in
+//! a power cut: no destructor runs and nothing is flushed.
+//!
+//! Points of the agent, in the order of an attempt: `before_intent`, `after_intent`, `before_send`, `after_answer`,
+//! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`.
+
+/// Dies here if the environment says so.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub fn point(_name: &str) {}
+
+/// Dies here if the environment says so.
+#[cfg(feature = "fault-points")]
+pub fn point(name: &str) {
+    use std::sync::OnceLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    static WANTED: OnceLock<Option<(String, u64)>> = OnceLock::new();
+    static PASSED: AtomicU64 = AtomicU64::new(0);
+    let wanted = WANTED.get_or_init(|| {
+        let text = std::env::var("TAXDISK_FAULT_POINT").ok()?;
+        let (name, nth) = match text.split_once(':') {
+            Some((name, nth)) => (name.to_owned(), nth.parse().ok()?),
+            None => (text, 1),
+        };
+        Some((name, nth))
+    });
+    if let Some((wanted, nth)) = wanted
+        && wanted == name
+        && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *nth
+    {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        // The signal is on its way; nothing after this point may run.
+        loop {
+            std::thread::park();
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! Who this agent is: its state folder, its Ed25519 key, and what the broker called it at enrolment.
+//!
+//! The key is made here and never leaves this PC. It refuses to read a key that other users could have read or changed.
+
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use ed25519_dalek::SigningKey;
+use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
+use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
+use serde::{Deserialize, Serialize};
+use taxdisk_protocol::ids::AgentId;
+
+use crate::config::{BrokerUrl, Config};
+use crate::failure::Failure;
+use crate::ready::write_atomic;
+
+/// The longest file of the state folder that is read whole, bytes.
+const FILE_MAX_BYTES: u64 = 64 * 1024;
+
+/// The state folder and the places in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir(PathBuf);
+
+impl StateDir {
+    /// The folder that the configuration names. Nothing is made or checked.
+    pub fn at(path: &Path) -> StateDir {
+        StateDir(path.to_owned())
+    }
+
+    /// Makes the folder (0700) if it is missing, and checks that nobody else can write or read in it.
+    ///
+    /// # Errors
+    /// It cannot be made, or its modes are wider than 0700; the text says how to mend it.
+    pub fn open(path: &Path) -> Result<StateDir, Failure> {
+        let shown = path.display();
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_dir() => return Err(Failure::config(format!("The state folder {shown} is not a folder: correct [state] dir."))),
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+                    Failure::config(format!("The state folder {shown} cannot be made ({error}): make it for this user, or correct [state] dir."))
+                })?;
+            }
+            Err(error) => return Err(Failure::config(format!("The state folder {shown} cannot be opened ({error}): correct its owner or [state] dir."))),
+        }
+        refuse_wide(path, 0o700)?;
+        Ok(StateDir(path.to_owned()))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The agent's private key.
+    pub fn key_file(&self) -> PathBuf {
+        self.0.join("agent.key")
+    }
+
+    /// What the broker said at enrolment.
+    pub fn identity_file(&self) -> PathBuf {
+        self.0.join("identity.json")
+    }
+
+    /// Passwords of the disks.
+    pub fn secrets_file(&self) -> PathBuf {
+        self.0.join("secrets.json")
+    }
+
+    /// The journal's folder.
+    pub fn journal_dir(&self) -> PathBuf {
+        self.0.join("journal")
+    }
+
+    /// The socket on which a running agent answers `status`.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("agent.sock")
+    }
+
+    /// Held locked while an agent runs on this folder.
+    pub fn lock_file(&self) -> PathBuf {
+        self.0.join("agent.lock")
+    }
+}
+
+/// Refuses a file or folder that others than its owner can use.
+///
+/// # Errors
+/// Its modes are wider, or its owner is neither this user nor root; the text holds the command that mends it.
+pub fn refuse_wide(path: &Path, allowed: u32) -> Result<(), Failure> {
+    let shown = path.display();
+    let found = std::fs::metadata(path).map_err(|error| Failure::config(format!("{shown} cannot be read ({error}).")))?;
+    let mode = found.permissions().mode() & 0o7777;
+    if mode & !allowed & 0o777 != 0 {
+        return Err(Failure::config(format!(
+            "{shown} has mode {mode:04o}, so other users of this PC can get at it: run `chmod {allowed:04o} {shown}`, and change what was in it if others may have seen it."
+        )));
+    }
+    let user = rustix::process::geteuid().as_raw();
+    if found.uid() != user && found.uid() != 0 && user != 0 {
+        return Err(Failure::config(format!("{shown} belongs to user {}, the agent runs as user {user}: run `chown` on it.", found.uid())));
+    }
+    Ok(())
+}
+
+/// Reads a private file of the state folder. `None`: it is not there.
+///
+/// # Errors
+/// Modes too wide, unreadable, too long.
+pub fn read_private(path: &Path) -> Result<Option<String>, Failure> {
+    let wrong = |error: std::io::Error| Failure::config(format!("{} cannot be read ({error}): correct its owner and modes.", path.display()));
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong(error)),
+    };
+    refuse_wide(path, 0o600)?;
+    let mut text = String::new();
+    file.take(FILE_MAX_BYTES).read_to_string(&mut text).map_err(wrong)?;
+    Ok(Some(text))
+}
+
+/// What the broker said at enrolment, and where that was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The agent's id.
+    pub agent: AgentId,
+    /// Id of the broker's ledger.
+    pub ledger: String,
+    /// Address of the broker.
+    pub broker: String,
+    /// Certificate authority that alone is trusted, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// What people call this PC, here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// When, RFC 3339.
+    pub enrolled_at: String,
+}
+
+/// An enrolled agent with its key.
+pub struct Identity {
+    /// What the broker said.
+    pub enrolled: Enrolled,
+    /// The key.
+    pub key: SigningKey,
+}
+
+impl Identity {
+    /// Reads the identity. `None`: this folder is not enrolled.
+    ///
+    /// # Errors
+    /// A file is damaged, missing its other half, or open to others.
+    pub fn load(state: &StateDir) -> Result<Option<Identity>, Failure> {
+        let Some(text) = read_private(&state.identity_file())? else { return Ok(None) };
+        let damaged = |file: &Path| Failure::config(format!("{} is damaged: enrol again with --force.", file.display()));
+        let enrolled = serde_json::from_str(&text).map_err(|_| damaged(&state.identity_file()))?;
+        let key = load_key(state)?.ok_or_else(|| {
+            Failure::config(format!("The key {} is missing: enrol again with --force.", state.key_file().display()))
+        })?;
+        Ok(Some(Identity { enrolled, key }))
+    }
+
+    /// Reads the identity; an agent that is not enrolled is an error.
+    ///
+    /// # Errors
+    /// As [`Identity::load`], and not enrolled.
+    pub fn require(state: &StateDir) -> Result<Identity, Failure> {
+        Identity::load(state)?.ok_or_else(|| {
+            Failure::config("This agent is not enrolled: get a code from the broker's administrator (`taxdisk enrollment create`) and run `taxdisk-agent enroll URL CODE`.")
+        })
+    }
+
+    /// Where the broker is, and which authority is trusted for it: from the configuration, else from the enrolment.
+    ///
+    /// # Errors
+    /// The address cannot be used.
+    pub fn broker(&self, config: &Config) -> Result<(BrokerUrl, Option<PathBuf>), Failure> {
+        let url = config.broker.url.as_ref().unwrap_or(&self.enrolled.broker);
+        let url = BrokerUrl::parse(url).map_err(Failure::config)?;
+        Ok((url, config.broker.ca_file.clone().or_else(|| self.enrolled.ca_file.clone())))
+    }
+}
+
+fn load_key(state: &StateDir) -> Result<Option<SigningKey>, Failure> {
+    let file = state.key_file();
+    let Some(pem) = read_private(&file)? else { return Ok(None) };
+    let key = SigningKey::from_pkcs8_pem(&pem)
+        .map_err(|_| Failure::config(format!("The key {} is damaged: enrol again with --force.", file.display())))?;
+    Ok(Some(key))
+}
+
+/// Stores the key, 0600, in place of one that is there.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn store_key(state: &StateDir, key: &SigningKey) -> Result<(), Failure> {
+    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Failure::failed("The new key could not be encoded: please report this."))?;
+    let file = state.key_file();
+    write_atomic(&file, pem.as_bytes(), 0o600)
+        .map_err(|error| Failure::config(format!("The key {} cannot be written ({error}).", file.display())))
+}
+
+/// Stores what the broker said.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn store(state: &StateDir, enrolled: &Enrolled) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(enrolled).expect("plain data with text keys");
+    let file = state.identity_file();
+    write_atomic(&file, text.as_bytes(), 0o600)
+        .map_err(|error| Failure::config(format!("{} cannot be written ({error}).", file.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn chmod(path: &Path, mode: u32) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn the_folder_is_made_private_and_a_wide_one_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/state");
+        StateDir::open(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        chmod(&path, 0o750);
+        let failure = StateDir::open(&path).unwrap_err();
+        assert!(failure.text.contains("chmod 0700"), "{failure}");
+    }
+
+    #[test]
+    fn a_key_is_private_read_back_and_refused_when_others_could_read_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("s")).unwrap();
+        assert!(Identity::load(&state).unwrap().is_none());
+        assert!(Identity::require(&state).err().unwrap().text.contains("not enrolled"));
+        let key = SigningKey::generate(&mut rand::rngs::OsRng);
+        store_key(&state, &key).unwrap();
+        let enrolled = Enrolled {
+            agent: "ag_0123456789abcdef".parse().unwrap(),
+            ledger: "lg_1".into(),
+            broker: "http://127.0.0.1:1".into(),
+            ca_file: None,
+            name: None,
+            enrolled_at: "2026-01-01T00:00:00Z".into(),
+        };
+        store(&state, &enrolled).unwrap();
+        let found = Identity::load(&state).unwrap().unwrap();
+        assert_eq!((found.enrolled, found.key.to_bytes()), (enrolled, key.to_bytes()));
+        assert_eq!(std::fs::metadata(state.key_file()).unwrap().permissions().mode() & 0o777, 0o600);
+        chmod(&state.key_file(), 0o640);
+        assert!(Identity::load(&state).err().unwrap().text.contains("chmod 0600"));
+        std::fs::remove_file(state.key_file()).unwrap();
+        assert!(Identity::load(&state).err().unwrap().text.contains("missing"));
+    }
+}

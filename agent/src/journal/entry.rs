@@ -1,0 +1,131 @@
+//! Keys and values of the journal: how one record becomes a few keys of one tree, and how a damaged value is noticed.
+//!
+//! A value is a version byte, four bytes of checksum over key and body, and the body as JSON: small, and readable with
+//! `journal show` for as long as the product lives. What this file refuses to do: read a value whose checksum is wrong, or
+//! of a version that it does not know.
+//!
+//! Versions: 1 — first.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::AttemptRef;
+use taxdisk_protocol::number::NumberPair;
+
+/// Version of the values that are written.
+const VERSION: u8 = 1;
+/// Version byte and checksum.
+const HEADER_BYTES: usize = 5;
+
+pub(super) const HEAD_ID: &str = "h/id";
+pub(super) const HEAD_SEQUENCE: &str = "h/sequence";
+pub(super) const HEAD_JOIN: &str = "h/join";
+pub(super) const OUTBOX: &str = "b/";
+
+fn attempt_path(attempt: &AttemptRef) -> String {
+    format!("{}/{}/{:08x}", attempt.key.seller, attempt.key.serial, attempt.attempt)
+}
+
+/// An intent without an outcome. Grouped by disk, so that a restart finds them with one scan.
+pub(super) fn open(disk: &DiskNumber, attempt: &AttemptRef) -> String {
+    format!("o/{disk}/{}", attempt_path(attempt))
+}
+
+pub(super) fn open_of(disk: &DiskNumber) -> String {
+    format!("o/{disk}/")
+}
+
+/// The outcome of an attempt: the index line that is never deleted.
+pub(super) fn outcome(attempt: &AttemptRef) -> String {
+    format!("r/{}", attempt_path(attempt))
+}
+
+/// The legal invoice of a job.
+pub(super) fn issued(key: &JobKey) -> String {
+    format!("k/{}/{}", key.seller, key.serial)
+}
+
+pub(super) fn outbox(id: &str) -> String {
+    format!("{OUTBOX}{id}")
+}
+
+pub(super) fn accounting(disk: &DiskNumber, kind: InvoiceKind) -> String {
+    format!("a/{disk}/{kind}")
+}
+
+pub(super) fn owner(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> String {
+    format!("n/{disk}/{kind}/{}/{}", pair.code, pair.number)
+}
+
+pub(super) fn sequence(disk: &DiskNumber) -> String {
+    format!("s/{disk}")
+}
+
+pub(super) fn password_stop(port: &str) -> String {
+    format!("p/{port}")
+}
+
+/// What `journal show` calls the entry of a key.
+pub(super) fn kind_of(key: &str) -> &'static str {
+    match key.get(..2).unwrap_or("") {
+        "o/" => "intent",
+        "r/" => "outcome",
+        "k/" => "issued",
+        "b/" => "outbox",
+        "a/" => "accounted",
+        "n/" => "owner",
+        "s/" => "sequence",
+        "p/" => "password_stop",
+        "h/" => "head",
+        _ => "unknown",
+    }
+}
+
+fn checksum(key: &str, body: &[u8]) -> [u8; 4] {
+    let digest = Sha256::new().chain_update(key).chain_update([0]).chain_update(body).finalize();
+    [digest[0], digest[1], digest[2], digest[3]]
+}
+
+/// A value for a key. The key is part of the checksum: a value that turns up under another key is damage too.
+pub(super) fn encode<T: Serialize>(key: &str, value: &T) -> Vec<u8> {
+    let body = serde_json::to_vec(value).expect("journal values are plain structs with text keys, which JSON always holds");
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&checksum(key, &body));
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Reads a value back; the error says what is wrong with it.
+pub(super) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, String> {
+    let (header, body) = bytes.split_at_checked(HEADER_BYTES).ok_or_else(|| format!("{key}: {} bytes only", bytes.len()))?;
+    if header[0] != VERSION {
+        return Err(format!("{key}: version {} is not known to this program", header[0]));
+    }
+    if header[1..] != checksum(key, body) {
+        return Err(format!("{key}: wrong checksum"));
+    }
+    serde_json::from_slice(body).map_err(|error| format!("{key}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_changed_byte_a_cut_value_and_a_foreign_key_are_noticed() {
+        let bytes = encode("s/1", &7_u64);
+        assert_eq!(decode::<u64>("s/1", &bytes), Ok(7));
+        for index in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[index] ^= 1;
+            assert!(decode::<u64>("s/1", &bad).is_err(), "byte {index}");
+            assert!(decode::<u64>("s/1", &bytes[..index]).is_err(), "cut at {index}");
+        }
+        assert!(decode::<u64>("s/2", &bytes).is_err());
+    }
+}

@@ -1,0 +1,161 @@
+//! What a record changes: a pure function from (record, what is there) to changed keys. The last guard before the drive:
+//! whatever the core decided, a number never gets a second owner, a job never a second invoice, an attempt never a second
+//! intent.
+
+use std::collections::BTreeMap;
+
+use taxdisk_protocol::link::{AttemptResult, Owner};
+
+use super::entry;
+use super::reads::{Lookup, Reads};
+use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Record, View};
+use crate::journal::JournalError;
+
+/// Changed keys: `None` deletes.
+pub(super) type Changes = BTreeMap<String, Option<Vec<u8>>>;
+
+/// Changes over what is there: later records of one batch see the earlier ones.
+pub(super) struct Overlay<'a> {
+    pub(super) below: &'a dyn Lookup,
+    pub(super) changes: Changes,
+}
+
+impl Lookup for Overlay<'_> {
+    fn value(&self, key: &str) -> Option<Vec<u8>> {
+        match self.changes.get(key) {
+            Some(change) => change.clone(),
+            None => self.below.value(key),
+        }
+    }
+
+    fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let mut entries: BTreeMap<String, Vec<u8>> = self.below.scan(prefix).into_iter().collect();
+        for (key, change) in self.changes.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix)) {
+            match change {
+                Some(value) => entries.insert(key.clone(), value.clone()),
+                None => entries.remove(key),
+            };
+        }
+        entries.into_iter().collect()
+    }
+}
+
+/// Folds records that belong together.
+///
+/// # Errors
+/// [`JournalError::Conflict`]: a record contradicts what is there; none of them may be written.
+pub(super) fn fold(records: &[Record], below: &dyn Lookup) -> Result<Changes, JournalError> {
+    let mut overlay = Overlay { below, changes: Changes::new() };
+    for record in records {
+        fold_one(record, &mut overlay)?;
+    }
+    Ok(overlay.changes)
+}
+
+fn put<T: serde::Serialize>(overlay: &mut Overlay<'_>, key: String, value: &T) {
+    let bytes = entry::encode(&key, value);
+    overlay.changes.insert(key, Some(bytes));
+}
+
+fn conflict<T>(text: String) -> Result<T, JournalError> {
+    Err(JournalError::Conflict(text))
+}
+
+fn fold_one(record: &Record, overlay: &mut Overlay<'_>) -> Result<(), JournalError> {
+    match record {
+        Record::Intent(intent) => fold_intent(intent, overlay),
+        Record::Outcome(outcome) => fold_outcome(outcome, overlay),
+        Record::Outbox { id, disk, frame } => {
+            put(overlay, entry::outbox(id), &(disk, frame));
+            Ok(())
+        }
+        Record::Acked { ids } => {
+            for id in ids {
+                overlay.changes.insert(entry::outbox(id), None);
+            }
+            Ok(())
+        }
+        Record::Accounted { disk, kind, base, remaining } => {
+            put(overlay, entry::accounting(disk, *kind), &Accounting { base: *base, remaining: *remaining });
+            Ok(())
+        }
+        Record::Owned { disk, kind, pair, owner } => {
+            let known = Reads(&*overlay).owner(disk, *kind, *pair);
+            match (known, owner) {
+                // The first attempt of the same job stays the owner.
+                (Some(Owner::Ours(known)), Owner::Ours(new)) if known.key == new.key => Ok(()),
+                (Some(Owner::Ours(known)), _) => conflict(format!("{kind} {pair} of disk {disk} belongs to {known} already")),
+                _ => {
+                    put(overlay, entry::owner(disk, *kind, *pair), owner);
+                    Ok(())
+                }
+            }
+        }
+        Record::PasswordStop { port, text } => {
+            put(overlay, entry::password_stop(port), text);
+            Ok(())
+        }
+        Record::PasswordSet { port } => {
+            overlay.changes.insert(entry::password_stop(port), None);
+            Ok(())
+        }
+    }
+}
+
+fn fold_intent(intent: &Intent, overlay: &mut Overlay<'_>) -> Result<(), JournalError> {
+    let reads = Reads(&*overlay);
+    if let Some(open) = reads.open(&intent.disk).first() {
+        return conflict(format!("{} cannot begin: {} on disk {} has no outcome yet", intent.attempt, open.attempt, intent.disk));
+    }
+    if let Some(known) = reads.outcome(&intent.attempt) {
+        return conflict(format!("{} cannot begin again: it ended as {:?}", intent.attempt, known.result));
+    }
+    if let Some(issued) = reads.issued(&intent.attempt.key) {
+        return conflict(format!("{} cannot begin: this serial number was issued as {}", intent.attempt, issued.pair));
+    }
+    raise_sequence(&intent.disk, intent.sequence, overlay);
+    put(overlay, entry::open(&intent.disk, &intent.attempt), intent);
+    Ok(())
+}
+
+fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), JournalError> {
+    let reads = Reads(&*overlay);
+    if let AttemptResult::Issued { pair, issued_at, fiscal_code, .. } = &outcome.result {
+        if let Some(known) = reads.issued(&outcome.attempt.key)
+            && (known.pair != *pair || known.disk != outcome.disk || known.kind != outcome.kind)
+        {
+            return conflict(format!("{} was issued as {} already; it cannot be {pair} too", outcome.attempt.key, known.pair));
+        }
+        let line = IssuedLine {
+            attempt: outcome.attempt.clone(),
+            disk: outcome.disk.clone(),
+            kind: outcome.kind,
+            pair: *pair,
+            issued_at: issued_at.clone(),
+            fiscal_code: fiscal_code.clone(),
+        };
+        put(overlay, entry::issued(&outcome.attempt.key), &line);
+    } else if let Some(known) = reads.outcome(&outcome.attempt)
+        && matches!(known.result, AttemptResult::Issued { .. })
+    {
+        return conflict(format!("{} is issued; that cannot be taken back", outcome.attempt));
+    }
+    raise_sequence(&outcome.disk, outcome.sequence, overlay);
+    overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
+    put(overlay, entry::outcome(&outcome.attempt), &compact(outcome));
+    Ok(())
+}
+
+/// The index line without the signature (half a kilobyte each, for ever): the disk can be read for it.
+fn compact(outcome: &Outcome) -> Outcome {
+    let mut outcome = outcome.clone();
+    if let AttemptResult::Issued { signature, .. } = &mut outcome.result {
+        signature.clear();
+    }
+    outcome
+}
+
+fn raise_sequence(disk: &taxdisk_protocol::ids::DiskNumber, sequence: u64, overlay: &mut Overlay<'_>) {
+    let highest = Reads(&*overlay).highest_sequence(disk);
+    put(overlay, entry::sequence(disk), &highest.max(sequence));
+}

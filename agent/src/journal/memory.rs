@@ -1,0 +1,96 @@
+//! The journal without a drive, for simulation and tests: the same records, the same guards, in a map.
+//!
+//! What it refuses to do: survive. The agent itself never uses it.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, Owner};
+use taxdisk_protocol::number::NumberPair;
+
+use super::JournalError;
+use super::fold::fold;
+use super::reads::{Lookup, Reads};
+use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Record, View};
+
+/// A journal in memory. A clone is what a copy of the folder would be.
+#[derive(Debug, Default)]
+pub struct Memory {
+    entries: BTreeMap<String, Vec<u8>>,
+    records: u64,
+    ids: AtomicU64,
+}
+
+impl Clone for Memory {
+    fn clone(&self) -> Memory {
+        Memory { entries: self.entries.clone(), records: self.records, ids: AtomicU64::new(self.ids.load(Ordering::SeqCst)) }
+    }
+}
+
+impl Memory {
+    /// Writes records; durable when it returns.
+    ///
+    /// # Errors
+    /// [`JournalError::Conflict`], as the real one.
+    pub fn append(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        for (key, change) in fold(records, &self.entries)? {
+            match change {
+                Some(value) => self.entries.insert(key, value),
+                None => self.entries.remove(&key),
+            };
+        }
+        self.records += records.len() as u64;
+        Ok(())
+    }
+
+    /// Rises with every record.
+    pub fn sequence(&self) -> u64 {
+        self.records
+    }
+}
+
+impl Lookup for BTreeMap<String, Vec<u8>> {
+    fn value(&self, key: &str) -> Option<Vec<u8>> {
+        self.get(key).cloned()
+    }
+
+    fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        let from = self.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        from.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+}
+
+impl View for Memory {
+    fn intent(&self, attempt: &AttemptRef) -> Option<Intent> {
+        Reads(&self.entries).intent(attempt)
+    }
+    fn outcome(&self, attempt: &AttemptRef) -> Option<Outcome> {
+        Reads(&self.entries).outcome(attempt)
+    }
+    fn issued(&self, key: &JobKey) -> Option<IssuedLine> {
+        Reads(&self.entries).issued(key)
+    }
+    fn open(&self, disk: &DiskNumber) -> Vec<Intent> {
+        Reads(&self.entries).open(disk)
+    }
+    fn accounting(&self, disk: &DiskNumber, kind: InvoiceKind) -> Option<Accounting> {
+        Reads(&self.entries).accounting(disk, kind)
+    }
+    fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
+        Reads(&self.entries).owner(disk, kind, pair)
+    }
+    fn highest_sequence(&self, disk: &DiskNumber) -> u64 {
+        Reads(&self.entries).highest_sequence(disk)
+    }
+    fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)> {
+        Reads(&self.entries).outbox(disk)
+    }
+    fn password_stop(&self, port: &str) -> Option<String> {
+        Reads(&self.entries).password_stop(port)
+    }
+    fn fresh_id(&self) -> String {
+        format!("m-{:016x}", self.ids.fetch_add(1, Ordering::SeqCst))
+    }
+}

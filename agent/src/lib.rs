@@ -1,0 +1,31 @@
+//! The heart of the agent: where exactly-once is decided.
+//!
+//! [`core`] decides and touches nothing (no socket, file, clock or thread); [`journal`] makes records durable; [`worker`] is
+//! the one thread per disk that performs what the core asks for, one effect at a time. Around them is the program: [`cli`]
+//! and [`commands`], [`link`] to the broker, [`run`] which joins link and workers, [`doctor`].
+//!
+//! What this crate refuses to do: hand a job to a disk twice, take silence for an answer, or tell the broker anything that is
+//! not durable here. Read first: `core::disk::DiskCore`, `core::settle`, [`journal::Journal`], [`worker::Worker`].
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod core;
+pub mod daemon;
+pub mod doctor;
+pub mod enroll;
+pub mod failure;
+pub mod fault;
+pub mod identity;
+pub mod journal;
+pub mod link;
+pub mod logging;
+pub mod ports;
+pub mod ready;
+pub mod run;
+pub mod secrets;
+pub mod status;
+pub mod tls;
+pub mod worker;

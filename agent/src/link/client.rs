@@ -1,0 +1,283 @@
+//! The shell of the link: does what [`super::session::Session`] says with one WebSocket. It decides nothing.
+//!
+//! Everything is bounded: the try to connect by the session, each write by [`WRITE_LIMIT`], what waits to be written by
+//! [`WRITES_MAX`], a frame by [`MAX_FRAME_BYTES`]. Buffers are small: the agent is idle nearly all the time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::stream::SplitStream;
+use futures_util::{SinkExt, StreamExt};
+use rustls::ClientConfig;
+use taxdisk_protocol::link::{BrokerFrame, JournalHead, LINK_PATH, MAX_FRAME_BYTES, SUBPROTOCOL};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
+
+use super::session::{Effect, Input, Session, Standing};
+use super::trouble::{self, Stage};
+use crate::clock::since_boot;
+use crate::config::BrokerUrl;
+
+/// One frame is written within this time, or the link is given up: a broker that reads nothing for so long is as good as gone.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(20);
+/// Frames that may wait to be written. The outbox has a window of its own below this.
+pub const WRITES_MAX: usize = 256;
+/// Inputs that may wait for the link.
+pub const INPUTS_MAX: usize = 1024;
+/// Read and write buffers, bytes. The library's default is 128 KiB each.
+const BUFFER_BYTES: usize = 4096;
+/// Time to get the last frames out when the agent stops.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// Where to connect.
+#[derive(Clone)]
+pub struct Dial {
+    /// The broker.
+    pub url: BrokerUrl,
+    /// TLS, where the address asks for it.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// Source of join counters. Blocks until the counter is durable.
+pub type Joins = Arc<dyn Fn() -> Result<(u64, JournalHead), String> + Send + Sync>;
+
+/// What the link tells the rest of the agent.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LinkEvent {
+    /// The link is up. The number is the highest journal sequence that the broker has heard of.
+    Up(Option<u64>),
+    /// It is down.
+    Down(String),
+    /// A frame for a disk's worker.
+    Frame(Box<BrokerFrame>),
+    /// These outbox entries are durable at the broker.
+    Confirm(Vec<String>),
+    /// The broker knew of us at this time since boot.
+    Heard(Duration),
+}
+
+/// Receives what the link tells. Must not block.
+pub type Told = Box<dyn FnMut(LinkEvent) + Send>;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+type Socket = WebSocketStream<Box<dyn Stream>>;
+
+enum Connection {
+    None,
+    Opening(JoinHandle<Result<(Socket, u64, JournalHead), String>>),
+    Open { reader: SplitStream<Socket>, writes: mpsc::Sender<Message>, writer: JoinHandle<String> },
+}
+
+/// Opens the WebSocket: names, TCP, TLS, upgrade.
+///
+/// # Errors
+/// One sentence for people.
+async fn open(dial: &Dial) -> Result<Socket, String> {
+    let url = &dial.url;
+    let addresses: Vec<_> = tokio::net::lookup_host((url.host.as_str(), url.port))
+        .await
+        .map_err(|error| trouble::io(url, Stage::Names, &error))?
+        .collect();
+    let tcp = TcpStream::connect(&*addresses).await.map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
+    tcp.set_nodelay(true).map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
+    let stream: Box<dyn Stream> = if url.tls {
+        let name = rustls_pki_types::ServerName::try_from(url.host.clone())
+            .map_err(|_| format!("{:?} is no name that a certificate can hold: correct [broker] url.", url.host))?;
+        let connector = tokio_rustls::TlsConnector::from(dial.tls.clone());
+        Box::new(connector.connect(name, tcp).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?)
+    } else {
+        Box::new(tcp)
+    };
+    let mut request = url.websocket(LINK_PATH).into_client_request().map_err(|error| trouble::upgrade(url, &error))?;
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * MAX_FRAME_BYTES)
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config))
+        .await
+        .map_err(|error| trouble::upgrade(url, &error))?;
+    Ok(socket)
+}
+
+/// Tries the way to the broker's link once, for `doctor`.
+///
+/// # Errors
+/// One sentence for people.
+pub async fn probe(dial: &Dial) -> Result<(), String> {
+    let mut socket = open(dial).await?;
+    // Best effort: the broker also notices a socket that just ends.
+    let _ = socket.close(None).await;
+    Ok(())
+}
+
+/// Runs the link until [`Input::Leave`] or until nobody can send inputs any more.
+pub async fn drive(
+    dial: Dial,
+    mut session: Session,
+    joins: Joins,
+    mut inputs: mpsc::Receiver<Input>,
+    standing: Arc<Mutex<Standing>>,
+    mut told: Told,
+) {
+    let mut connection = Connection::None;
+    let mut leaving = false;
+    while !leaving {
+        let wait = session.deadline().map(|at| at.saturating_sub(since_boot()));
+        let input = tokio::select! {
+            input = inputs.recv() => input.unwrap_or(Input::Leave),
+            input = connection.next() => input,
+            () = sleep(wait) => Input::Tick,
+        };
+        leaving = input == Input::Leave;
+        for effect in session.handle(input, since_boot()) {
+            match effect {
+                Effect::Connect => connection = Connection::Opening(tokio::spawn(connect(dial.clone(), joins.clone()))),
+                Effect::Send(text) => connection.write(Message::Text(text.into())),
+                Effect::Ping(number) => connection.write(Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()))),
+                Effect::Close(reason) => {
+                    tracing::debug!(reason, "the link's socket is dropped");
+                    connection.drop_now();
+                }
+                Effect::Up { journal_known } => told(LinkEvent::Up(journal_known)),
+                Effect::Down(text) => {
+                    if !leaving {
+                        connection.drop_now();
+                    }
+                    told(LinkEvent::Down(text));
+                }
+                Effect::Deliver(frame) => told(LinkEvent::Frame(frame)),
+                Effect::Confirm(ids) => told(LinkEvent::Confirm(ids)),
+                Effect::Heard(at) => told(LinkEvent::Heard(at)),
+            }
+        }
+        *standing.lock().unwrap_or_else(PoisonError::into_inner) = session.standing();
+    }
+    connection.finish().await;
+}
+
+async fn connect(dial: Dial, joins: Joins) -> Result<(Socket, u64, JournalHead), String> {
+    let socket = open(&dial).await?;
+    // Only now, so that a broker that is away costs no write to the drive at every try.
+    let joined = tokio::task::spawn_blocking(move || joins()).await;
+    let (join, head) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
+    Ok((socket, join, head))
+}
+
+async fn sleep(wait: Option<Duration>) {
+    match wait {
+        Some(wait) => tokio::time::sleep(wait).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Connection {
+    /// The next thing that the socket says. Never ends while there is none.
+    async fn next(&mut self) -> Input {
+        match self {
+            Connection::None => std::future::pending().await,
+            Connection::Opening(task) => {
+                let opened = task.await.unwrap_or_else(|_| Err("The try to connect was broken off.".to_owned()));
+                match opened {
+                    Ok((socket, join, journal)) => {
+                        *self = Connection::start(socket);
+                        Input::Opened { join, journal }
+                    }
+                    Err(text) => {
+                        *self = Connection::None;
+                        Input::ConnectFailed(text)
+                    }
+                }
+            }
+            Connection::Open { reader, writer, .. } => {
+                let input = tokio::select! {
+                    message = reader.next() => read(message),
+                    why = writer => Input::Lost(why.unwrap_or_else(|_| "The link's writer has ended.".to_owned())),
+                };
+                if matches!(input, Input::Lost(_)) {
+                    self.drop_now();
+                }
+                input
+            }
+        }
+    }
+
+    fn start(socket: Socket) -> Connection {
+        let (mut sink, reader) = socket.split();
+        let (writes, mut waiting) = mpsc::channel(WRITES_MAX);
+        let writer = tokio::spawn(async move {
+            while let Some(message) = waiting.recv().await {
+                match tokio::time::timeout(WRITE_LIMIT, sink.send(message)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => return format!("The link broke while writing ({error})."),
+                    Err(_) => return format!("The broker took nothing for {} s.", WRITE_LIMIT.as_secs()),
+                }
+            }
+            // Nobody can send any more: say so politely, as far as it goes.
+            let _ = tokio::time::timeout(LAST_WORDS_LIMIT, sink.close()).await;
+            String::new()
+        });
+        Connection::Open { reader, writes, writer }
+    }
+
+    fn write(&mut self, message: Message) {
+        if let Connection::Open { writes, writer, .. } = self
+            && writes.try_send(message).is_err()
+        {
+            // Full: the writer is stuck, and its end is the session's news that the link is lost.
+            writer.abort();
+        }
+    }
+
+    fn drop_now(&mut self) {
+        match std::mem::replace(self, Connection::None) {
+            Connection::None => {}
+            Connection::Opening(task) => task.abort(),
+            Connection::Open { writer, .. } => writer.abort(),
+        }
+    }
+
+    /// Gets the last frames out.
+    async fn finish(self) {
+        match self {
+            Connection::None => {}
+            Connection::Opening(task) => task.abort(),
+            Connection::Open { writes, mut writer, .. } => {
+                drop(writes);
+                if tokio::time::timeout(LAST_WORDS_LIMIT, &mut writer).await.is_err() {
+                    writer.abort();
+                }
+            }
+        }
+    }
+}
+
+fn read(message: Option<Result<Message, WsError>>) -> Input {
+    match message {
+        Some(Ok(Message::Text(text))) => Input::Text(text.as_str().to_owned()),
+        Some(Ok(Message::Pong(payload))) => match <[u8; 8]>::try_from(payload.as_ref()) {
+            Ok(number) => Input::Pong(u64::from_be_bytes(number)),
+            Err(_) => Input::Heard,
+        },
+        Some(Ok(Message::Close(close))) => {
+            let why = close.map(|close| format!(" ({})", close.reason)).unwrap_or_default();
+            Input::Lost(format!("The broker closed the link{why}."))
+        }
+        Some(Ok(Message::Ping(_) | Message::Frame(_))) => Input::Heard,
+        Some(Ok(Message::Binary(_))) => Input::Lost("The broker sent a binary frame; the link knows text only.".to_owned()),
+        Some(Err(WsError::Capacity(error))) => Input::Lost(format!("The broker sent a frame above {MAX_FRAME_BYTES} bytes ({error}).")),
+        Some(Err(error)) => Input::Lost(format!("The link broke ({error}).")),
+        None => Input::Lost("The broker hung up.".to_owned()),
+    }
+}

@@ -1,0 +1,27 @@
+//! Log lines on standard error: plain under systemd and in log files, coloured on a terminal, JSON on request.
+//!
+//! No secret is ever given to it: passwords are of a type that prints as dots ([`crate::secrets`]).
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{LogConfig, LogFormat};
+use crate::failure::Failure;
+
+/// Starts logging. Call once.
+///
+/// # Errors
+/// The filter is not understood.
+pub fn start(config: &LogConfig) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|error| Failure::config(format!("[log] level = {:?} is not a filter such as info or debug ({error}).", config.level)))?;
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // The second start in one process (tests) keeps the first one's settings.
+    let _ = match config.format {
+        LogFormat::Json => builder.json().with_target(true).try_init(),
+        LogFormat::Text => builder.with_ansi(terminal).try_init(),
+    };
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! `taxdisk-agent run`: joins the link and the disks' workers, answers `status`, and stops without leaving anything half done.
+//!
+//! It passes messages on and decides nothing about jobs: what a disk may do is for `core`, what is said on the link for
+//! [`crate::link::session`]. One thread for all of this (tokio, current thread), one per disk, one for the journal.
+
+mod board;
+mod control;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use self::board::{Board, Happening};
+use crate::clock::wall_clock;
+use crate::config::Config;
+use crate::daemon;
+use crate::failure::Failure;
+use crate::identity::{Identity, StateDir};
+use crate::journal::{Journal, JournalError};
+use crate::link::client::{Dial, INPUTS_MAX, drive};
+use crate::link::outbox::Entry;
+use crate::link::session::{Input, Session, Speaker, Standing};
+use crate::ports::Port;
+use crate::secrets::Secrets;
+use crate::status::Status;
+use crate::worker::{Worker, WorkerConfig};
+
+/// A running attempt may take this long to end when the agent stops. A disk's slowest answers take about a minute; what is not
+/// through by then is settled by reading at the next start, as after a crash.
+pub const STOP_LIMIT: Duration = Duration::from_secs(45);
+/// After the workers have ended, the link may take this long to bring their last outcomes to the broker. They are durable anyway.
+pub const LAST_REPORTS_LIMIT: Duration = Duration::from_secs(2);
+
+/// How to run.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Written once the agent is up.
+    pub ready_file: Option<PathBuf>,
+    /// Removed at the end.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Everything that was checked before the agent went to work (and, with `--daemon`, to the background).
+pub struct Prepared {
+    config: Config,
+    state: StateDir,
+    identity: Identity,
+    dial: Dial,
+}
+
+/// Checks configuration, state folder, identity and TLS, where a person still reads what is wrong.
+///
+/// # Errors
+/// What is wrong, in one sentence.
+pub fn prepare(config: Config) -> Result<Prepared, Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    let identity = Identity::require(&state)?;
+    let (url, ca_file) = identity.broker(&config)?;
+    let tls = crate::tls::client(ca_file.as_deref())?;
+    drop(daemon::Lock::take(&state.lock_file())?);
+    Ok(Prepared { config, state, identity, dial: Dial { url, tls } })
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What kept it from running.
+pub fn run(prepared: Prepared, options: &Options) -> Result<(), Failure> {
+    let _lock = daemon::Lock::take(&prepared.state.lock_file())?;
+    let journal = Journal::open(&prepared.state.journal_dir()).map_err(|error| match error {
+        JournalError::InUse(_) => Failure::failed(format!("{error}.")),
+        other => Failure::config(format!("{other}.")),
+    })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()
+        .map_err(|error| Failure::failed(format!("The runtime does not start ({error}): the system has no resources left.")))?;
+    let result = runtime.block_on(serve(prepared, journal, options));
+    if let Some(pid_file) = &options.pid_file {
+        // A stale pid file harms nobody: its lock is gone with this process.
+        let _ = std::fs::remove_file(pid_file);
+    }
+    result
+}
+
+async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Result<(), Failure> {
+    let Prepared { config, state, identity, dial } = prepared;
+    let no_signals = |error: std::io::Error| Failure::failed(format!("Signals cannot be heard ({error})."));
+    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    let listener = control::listen(&state.socket())?;
+    let (happenings, mut incoming) = mpsc::unbounded_channel();
+    let (inputs, link_inputs) = mpsc::channel(INPUTS_MAX);
+    let standing = Arc::new(Mutex::new(Standing::default()));
+
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        pid: std::process::id(),
+        agent: identity.enrolled.agent.to_string(),
+        name: identity.enrolled.name.clone(),
+        broker: dial.url.to_string(),
+        started_at: wall_clock(),
+        ..Status::default()
+    };
+    tracing::info!(agent = %identity.enrolled.agent, broker = %dial.url, disks = config.disk.len(), "the agent starts");
+    let link = tokio::spawn(drive(
+        dial,
+        session(identity, &journal),
+        joins(&journal),
+        link_inputs,
+        standing.clone(),
+        Box::new({
+            let happenings = happenings.clone();
+            move |event| drop(happenings.send(Happening::Link(event)))
+        }),
+    ));
+    let secrets = Secrets::of(&state);
+    let workers = config.disk.iter().enumerate().map(|(index, disk)| {
+        let happenings = happenings.clone();
+        let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, event))));
+        let port = Port { config: disk.clone(), secrets: secrets.clone() };
+        let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive };
+        (disk.name(), Worker::spawn(worker, Box::new(port), journal.clone(), events))
+    });
+    let mut board = Board::new(status, workers.collect(), journal, inputs.clone(), standing);
+    let control = tokio::spawn(control::serve(listener, happenings));
+
+    if let Some(file) = &options.ready_file {
+        crate::ready::announce(file).map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
+    }
+    daemon::tell_ready();
+    let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);
+    loop {
+        tokio::select! {
+            happening = incoming.recv() => match happening {
+                Some(happening) => board.take(happening),
+                None => break,
+            },
+            () = alive(&mut watchdog) => daemon::tell_alive(),
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+
+    tracing::info!("the agent stops: running attempts end first");
+    daemon::tell_stopping();
+    control.abort();
+    let workers = board.stop();
+    let mut stopping = tokio::task::spawn_blocking(move || stop_all(workers));
+    // What the workers still say goes out while they end.
+    let through = loop {
+        tokio::select! {
+            Some(happening) = incoming.recv() => board.take(happening),
+            done = &mut stopping => break done.unwrap_or(false),
+        }
+    };
+    if !through {
+        tracing::warn!("a disk did not come back in time; its attempt is settled by reading at the next start");
+    }
+    let _ = tokio::time::timeout(LAST_REPORTS_LIMIT, async {
+        while board.has_reports_under_way() {
+            match incoming.recv().await {
+                Some(happening) => board.take(happening),
+                None => break,
+            }
+        }
+    })
+    .await;
+    // Goodbye last: nothing can begin any more, so the broker may give the disks to others.
+    let _ = inputs.send(Input::Leave).await;
+    let _ = link.await;
+    let _ = std::fs::remove_file(state.socket());
+    tracing::info!("the agent has stopped");
+    Ok(())
+}
+
+/// All workers at once, so that one hung disk does not use up the time of the others.
+fn stop_all(workers: Vec<Worker>) -> bool {
+    let waits: Vec<_> = workers.into_iter().map(|worker| std::thread::spawn(move || worker.stop(STOP_LIMIT))).collect();
+    waits.into_iter().fold(true, |all, wait| wait.join().unwrap_or(false) && all)
+}
+
+async fn alive(watchdog: &mut Option<tokio::time::Interval>) {
+    match watchdog {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// A session with an empty outbox.
+pub(crate) fn bare_session(identity: Identity) -> Session {
+    let speaker = Speaker {
+        agent: identity.enrolled.agent,
+        key: identity.key,
+        ledger: identity.enrolled.ledger,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    Session::new(speaker, rand::random())
+}
+
+fn session(identity: Identity, journal: &Journal) -> Session {
+    let mut session = bare_session(identity);
+    for (id, disk, frame) in journal.pending() {
+        let text = serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");
+        session.handle(Input::Outbox(Entry { id, disk, text }), Duration::ZERO);
+    }
+    session
+}
+
+/// Join counters from the journal.
+pub(crate) fn joins(journal: &Journal) -> crate::link::client::Joins {
+    let journal = journal.clone();
+    Arc::new(move || {
+        let join = journal.join().map_err(|error| format!("{error}."))?;
+        Ok((join, journal.head()))
+    })
+}

@@ -1,0 +1,226 @@
+//! Where the messages of link and workers meet: frames to the worker of their disk, reports and outcomes to the link, and a
+//! picture of it all for `status`.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::clock::since_boot;
+use crate::journal::{Journal, Record};
+use crate::link::client::LinkEvent;
+use crate::link::outbox::Entry;
+use crate::link::session::{Input, Standing};
+use crate::status::{Answer, DiskStatus, LinkStatus, Question, Status};
+use crate::worker::{Command, Worker, WorkerEvent};
+
+/// Something that the main loop hears of. The queue has no limit of its own: a disk says a few things for each command, commands are
+/// few (two open attempts a disk), and the loop never waits for anybody.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Link(LinkEvent),
+    Worker(usize, WorkerEvent),
+    Asked(Question, oneshot::Sender<Answer>),
+}
+
+pub(super) struct Board {
+    status: Status,
+    workers: Vec<Worker>,
+    journal: Journal,
+    inputs: mpsc::Sender<Input>,
+    standing: Arc<Mutex<Standing>>,
+    under_way: BTreeSet<String>,
+}
+
+impl Board {
+    pub(super) fn new(
+        mut status: Status,
+        workers: Vec<(String, Worker)>,
+        journal: Journal,
+        inputs: mpsc::Sender<Input>,
+        standing: Arc<Mutex<Standing>>,
+    ) -> Board {
+        let (ports, workers): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+        status.disks = ports.into_iter().map(|port| DiskStatus { port, ..DiskStatus::default() }).collect();
+        Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new() }
+    }
+
+    pub(super) fn take(&mut self, happening: Happening) {
+        match happening {
+            Happening::Link(event) => self.link(event),
+            Happening::Worker(index, event) => self.worker(index, event),
+            Happening::Asked(question, answer) => {
+                // Whoever asked may have gone.
+                let _ = answer.send(self.answer(question));
+            }
+        }
+    }
+
+    /// Hands the workers out to be stopped. Frames that still come for them are left out; the broker lists them again.
+    pub(super) fn stop(&mut self) -> Vec<Worker> {
+        std::mem::take(&mut self.workers)
+    }
+
+    pub(super) fn has_reports_under_way(&self) -> bool {
+        self.standing().up_since.is_some() && !self.under_way.is_empty()
+    }
+
+    fn standing(&self) -> Standing {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn tell_link(&self, input: Input) {
+        if self.inputs.try_send(input).is_err() {
+            // The link's task takes inputs at once; a full queue means that it hangs. What is durable is told again after a grant.
+            tracing::error!("the link takes no more messages; one was left out");
+        }
+    }
+
+    fn link(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Up(journal_known) => {
+                tracing::info!("the link to the broker is up");
+                let head = self.journal.head();
+                if journal_known.is_some_and(|known| known > head.sequence) {
+                    tracing::error!(
+                        journal = head.id, known = journal_known, own = head.sequence,
+                        "the broker knows more of this journal than this PC: the folder was rolled back or copied; open attempts are settled by reading the disk"
+                    );
+                }
+            }
+            LinkEvent::Down(text) => {
+                tracing::warn!("the link to the broker is down: {text}");
+                self.status.disks.iter_mut().for_each(|disk| disk.epoch = None);
+                (0..self.workers.len()).for_each(|index| self.command(index, Command::LinkDown));
+            }
+            LinkEvent::Heard(at) => self.workers.iter().for_each(|worker| worker.heard(at)),
+            LinkEvent::Confirm(ids) => {
+                ids.iter().for_each(|id| drop(self.under_way.remove(id)));
+                // Nobody waits for it: an ack that is lost in a crash only means that the entry is sent once more.
+                drop(self.journal.append(vec![Record::Acked { ids }]));
+            }
+            LinkEvent::Frame(frame) => self.frame(*frame),
+        }
+    }
+
+    fn frame(&mut self, frame: BrokerFrame) {
+        let (disk, command) = match frame {
+            BrokerFrame::Grant { disk, epoch, accounted, open } => (disk, Command::Grant { epoch, accounted, open }),
+            BrokerFrame::Deny { disk, reason } => (disk, Command::Deny { reason }),
+            BrokerFrame::Assign { disk, epoch, assignment } => (disk, Command::Assign { epoch, assignment }),
+            BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
+            BrokerFrame::Settle { disk, epoch, open } => (disk, Command::Settle { epoch, open }),
+            // The session keeps these to itself.
+            BrokerFrame::Challenge { .. }
+            | BrokerFrame::Welcome { .. }
+            | BrokerFrame::Ack { .. }
+            | BrokerFrame::Unsupported { .. }
+            | BrokerFrame::Refused { .. } => return,
+        };
+        let Some(index) = self.port_of(&disk) else {
+            tracing::warn!(%disk, "the broker speaks of a disk that is not here now; it learns so from the next report");
+            return;
+        };
+        match &command {
+            Command::Grant { epoch, .. } => {
+                tracing::info!(%disk, epoch, "this agent owns the disk");
+                self.status.disks[index].epoch = Some(*epoch);
+                self.status.disks[index].trouble = None;
+            }
+            Command::Deny { reason } => {
+                tracing::warn!(%disk, reason, "the broker lets nobody here issue on this disk");
+                self.status.disks[index].epoch = None;
+                self.status.disks[index].trouble = Some(reason.clone());
+            }
+            _ => {}
+        }
+        self.command(index, command);
+    }
+
+    fn port_of(&self, disk: &DiskNumber) -> Option<usize> {
+        self.status.disks.iter().position(|status| status.report.as_ref().is_some_and(|report| report.disk == disk.as_str()))
+    }
+
+    fn command(&self, index: usize, command: Command) {
+        let Some(worker) = self.workers.get(index) else { return };
+        if worker.send(command).is_err() {
+            // A disk that hangs so long must not make the others wait; the next grant repeats all that matters.
+            let port = &self.status.disks[index].port;
+            self.tell_link(Input::GiveUp(format!("The disk at {port} takes no commands any more.")));
+        }
+    }
+
+    fn worker(&mut self, index: usize, event: WorkerEvent) {
+        let status = &mut self.status.disks[index];
+        match event {
+            WorkerEvent::Report(report) => {
+                status.trouble = (!report.health.ready).then(|| report.health.text.clone());
+                status.report = Some(*report);
+                self.report();
+            }
+            WorkerEvent::Away(why) => {
+                if status.trouble.as_ref() != Some(&why.text) {
+                    tracing::warn!(port = status.port, class = %why.class, "{}", why.text);
+                }
+                let was_there = status.report.take().is_some();
+                *status = DiskStatus { port: std::mem::take(&mut status.port), trouble: Some(why.text), ..DiskStatus::default() };
+                if was_there {
+                    self.report();
+                }
+            }
+            WorkerEvent::Frame(frame) => {
+                match &frame {
+                    AgentFrame::Started { attempt, .. } => status.running = Some(attempt.to_string()),
+                    AgentFrame::Outcome { attempt, .. } if status.running.as_ref() == Some(&attempt.to_string()) => status.running = None,
+                    _ => {}
+                }
+                let input = match &frame {
+                    AgentFrame::Outcome { id, disk, .. } | AgentFrame::Accounted { id, disk, .. } => {
+                        self.under_way.insert(id.clone());
+                        let text = serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");
+                        Input::Outbox(Entry { id: id.clone(), disk: disk.clone(), text })
+                    }
+                    _ => Input::Send(frame),
+                };
+                self.tell_link(input);
+            }
+        }
+    }
+
+    fn report(&self) {
+        self.tell_link(Input::Disks(self.status.disks.iter().filter_map(|disk| disk.report.clone()).collect()));
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        match question {
+            Question::Status => Answer::Status(Box::new(self.status())),
+            Question::SecretChanged { port } => match self.status.disks.iter().position(|disk| disk.port == port) {
+                Some(index) => {
+                    self.command(index, Command::SecretChanged);
+                    Answer::Done
+                }
+                None => Answer::Refused { text: format!("The running agent has no disk at {port}: add it to the configuration and restart the agent.") },
+            },
+        }
+    }
+
+    fn status(&self) -> Status {
+        let standing = self.standing();
+        let head = self.journal.head();
+        let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Status {
+            link: LinkStatus {
+                up: standing.up_since.is_some(),
+                up_s: standing.up_since.map(|since| since_boot().saturating_sub(since).as_secs()),
+                round_trip_ms: standing.round_trip.map(ms),
+                trouble: standing.trouble,
+            },
+            outbox: standing.outbox,
+            journal: head.id,
+            journal_sequence: head.sequence,
+            ..self.status.clone()
+        }
+    }
+}

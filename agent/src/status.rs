@@ -1,0 +1,131 @@
+//! What a running agent says about itself over a Unix socket in its state folder: one line asked, one line answered.
+//!
+//! Only who may enter the state folder (0700) can ask. The answer holds no secret and no invoice's content.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use taxdisk_protocol::api::DiskReport;
+
+use crate::failure::Failure;
+
+/// The longest line of either side, bytes: 32 disks with their reports stay far below.
+pub const LINE_MAX_BYTES: u64 = 256 * 1024;
+/// Either side gives up after this time.
+pub const LIMIT: Duration = Duration::from_secs(5);
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "snake_case")]
+pub enum Question {
+    /// How are you?
+    Status,
+    /// A person set the passwords of this port.
+    SecretChanged {
+        /// Port as configured.
+        port: String,
+    },
+}
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// Of [`Question::Status`].
+    Status(Box<Status>),
+    /// Done.
+    Done,
+    /// Not done.
+    Refused {
+        /// Why.
+        text: String,
+    },
+}
+
+/// How the agent is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the program.
+    pub version: String,
+    /// Process.
+    pub pid: u32,
+    /// Its id.
+    pub agent: String,
+    /// What people call this PC, if they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where the broker is.
+    pub broker: String,
+    /// Started at, RFC 3339.
+    pub started_at: String,
+    /// The link.
+    pub link: LinkStatus,
+    /// Entries that the broker has not acknowledged.
+    pub outbox: usize,
+    /// Id of the journal.
+    pub journal: String,
+    /// Its sequence.
+    pub journal_sequence: u64,
+    /// Disks, in the order of the configuration.
+    pub disks: Vec<DiskStatus>,
+}
+
+/// How the link is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LinkStatus {
+    /// It is joined.
+    pub up: bool,
+    /// For how many seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up_s: Option<u64>,
+    /// Last measured round trip, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_trip_ms: Option<u64>,
+    /// Why it is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// How a disk is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct DiskStatus {
+    /// Port as configured.
+    pub port: String,
+    /// What the broker is told; absent while no disk answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<DiskReport>,
+    /// Epoch under which this agent owns it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// The attempt that runs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running: Option<String>,
+    /// Why it is not used, if so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// Asks the agent that runs on this state folder. `None`: none runs.
+///
+/// # Errors
+/// One runs and does not answer.
+pub fn ask(socket: &Path, question: &Question) -> Result<Option<Answer>, Failure> {
+    let mut stream = match UnixStream::connect(socket) {
+        Ok(stream) => stream,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => return Ok(None),
+        Err(error) => return Err(Failure::failed(format!("The agent's socket {} cannot be opened ({error}): run this as the agent's user.", socket.display()))),
+    };
+    let silent = |error: std::io::Error| Failure::failed(format!("The running agent does not answer ({error}): look into its log."));
+    stream.set_read_timeout(Some(LIMIT)).and_then(|()| stream.set_write_timeout(Some(LIMIT))).map_err(silent)?;
+    let mut line = serde_json::to_vec(question).expect("plain data with text keys");
+    line.push(b'\n');
+    stream.write_all(&line).map_err(silent)?;
+    let mut answer = String::new();
+    BufReader::new(stream.take(LINE_MAX_BYTES)).read_line(&mut answer).map_err(silent)?;
+    serde_json::from_str(&answer)
+        .map(Some)
+        .map_err(|_| Failure::failed("The running agent answers in another version's words: restart it after the update."))
+}
