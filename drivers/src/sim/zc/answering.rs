@@ -16,7 +16,7 @@ impl ZcDevice {
         let mut packets: VecDeque<Vec<u8>> = data.chunks(room).map(<[u8]>::to_vec).collect();
         if packets.len() > MAX_ANSWER_PACKETS {
             let text = gbk(&Refusal::jsk(562).to_string());
-            return self.send(at, &sending, cmd, frame::text_error(frame_type, &text));
+            return self.send(at, &sending, cmd, frame::text_error(frame_type, &text, self.options.small_packets));
         }
         let first = packets.pop_front().unwrap_or_default();
         let number = u8::from(!packets.is_empty());

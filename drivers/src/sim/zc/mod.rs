@@ -399,7 +399,7 @@ impl ZcDevice {
             Reply::Data(data) => self.answer(&data, cmd, frame_type, at, sending),
             Reply::Refused(refusal) => {
                 let text = gbk(&refusal.to_string());
-                self.send(at, &sending, cmd, frame::text_error(frame_type, &text));
+                self.send(at, &sending, cmd, frame::text_error(frame_type, &text, self.options.small_packets));
                 self.after_send(&sending);
             }
             Reply::Unknown => {

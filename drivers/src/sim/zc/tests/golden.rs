@@ -199,6 +199,9 @@ fn a_bluetooth_converter_sends_90_bytes_at_most() {
     let heard = bench.command(&issue());
     assert_eq!(heard.len(), 90);
     assert_eq!(bench.whole_answer(heard).len(), 569);
+    let text = FaultKind::Refuse { jsk: None, text: Some("错".repeat(60)), when: When::Before };
+    bench.fault(Fault::once(text));
+    assert_eq!(bench.send(&vector("1.1")).len(), 90, "an error text is cut");
     let heard = bench.send(&vector("7.1"));
     assert_eq!(bench.whole_answer(heard).len(), 1086);
 }
