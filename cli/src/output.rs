@@ -1,6 +1,6 @@
 //! What people see: tables and a job in words. `--json` prints the broker's own types instead.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 use taxdisk_protocol::api::{Fault, JobState, JobView, PairBody, Waiting};
@@ -22,7 +22,7 @@ pub(crate) fn print(text: &str) {
 /// A table with these headings. Columns named in `right` hold numbers.
 pub(crate) fn table(headings: &[&str], right: &[usize]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_header(headings.iter().copied());
+    table.load_style(UTF8_FULL_CONDENSED).set_header(headings.iter().copied());
     for &column in right {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);

@@ -368,7 +368,7 @@ fn end_group(child: &mut Child) {
 
 fn table(rows: &[Row], total_s: u64) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_header(["rung", "seconds", "budget", "run", "skipped", "result"]);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["rung", "seconds", "budget", "run", "skipped", "result"]);
     for row in rows {
         table.add_row([
             row.name.to_owned(),

@@ -18,7 +18,7 @@ const NAMED: usize = 20;
 pub(super) fn table(jobs: &[JobView]) -> String {
     let issued: Vec<&JobView> = jobs.iter().filter(|job| job.state == JobState::Issued).collect();
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::UTF8_FULL_CONDENSED);
     table.set_header(["serial number", "code", "number", "amount", "tax", "in queue", "on disk"]);
     for job in issued.iter().take(SHOWN) {
         let (code, number) = job.issued.as_ref().map_or(("", ""), |invoice| (&invoice.code, &invoice.number));
