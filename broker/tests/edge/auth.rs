@@ -7,17 +7,17 @@ use crate::support::{Broker, OTHER_SELLER, SELLER, job, until};
 
 #[tokio::test]
 async fn without_a_good_key_nothing_opens() {
-    let broker = Broker::start().await;
+    let broker = Broker::start_with(|config| config.limits.failures_per_minute = 40).await;
     let calls = [
         ("POST", "/v1/jobs"),
         ("POST", "/v1/jobs:batch"),
         ("GET", "/v1/jobs"),
-        ("GET", "/v1/jobs/911101080000000003/A1"),
-        ("POST", "/v1/jobs/911101080000000003/A1/cancel"),
-        ("POST", "/v1/jobs/911101080000000003/A1/reissue"),
-        ("POST", "/v1/jobs/911101080000000003/A1/settle"),
+        ("GET", "/v1/jobs/911101080000000007/A1"),
+        ("POST", "/v1/jobs/911101080000000007/A1/cancel"),
+        ("POST", "/v1/jobs/911101080000000007/A1/reissue"),
+        ("POST", "/v1/jobs/911101080000000007/A1/settle"),
         ("GET", "/v1/sellers"),
-        ("PUT", "/v1/sellers/911101080000000003"),
+        ("PUT", "/v1/sellers/911101080000000007"),
         ("GET", "/v1/disks"),
         ("PUT", "/v1/disks/661234567890/assignment"),
         ("GET", "/v1/agents"),
@@ -32,11 +32,12 @@ async fn without_a_good_key_nothing_opens() {
         let answer = broker.raw(method, path, "content-length: 0\r\n", b"").await;
         answer.problem(401, "unauthorized");
         assert!(answer.head.contains("www-authenticate: bearer"), "{}", answer.head);
-        broker
-            .raw(method, path, &format!("authorization: Bearer {secretless}_{}\r\ncontent-length: 0\r\n", "0".repeat(64)), b"")
-            .await;
+        let wrong = format!("authorization: Bearer {secretless}_{}\r\ncontent-length: 0\r\n", "0".repeat(64));
+        broker.raw(method, path, &wrong, b"").await.problem(401, "unauthorized");
     }
-    broker.raw("GET", "/v1/jobs", &format!("authorization: Basic {}\r\n", broker.platform), b"").await;
+    let basic = format!("authorization: Basic {}\r\n", broker.platform);
+    broker.raw("GET", "/v1/jobs", &basic, b"").await.problem(401, "unauthorized");
+    while broker.raw("GET", "/v1/jobs", "", b"").await.status != 429 {}
     assert_eq!(broker.call("GET", "/v1/jobs", None).await.status, 200, "failures of others lock no good key out");
 }
 

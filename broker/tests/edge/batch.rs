@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-use crate::support::{Answer, BOUND, Broker, job};
+use crate::support::{Answer, BOUND, Broker, job, until};
 
 async fn send(broker: &Broker, text: &str) -> Vec<Value> {
     let head = format!(
@@ -105,4 +105,25 @@ async fn batches_have_room_for_so_many() {
     let head =
         format!("authorization: Bearer {}\r\ncontent-type: application/x-ndjson\r\ncontent-length: 0\r\n", broker.platform);
     broker.raw("POST", "/v1/jobs:batch", &head, b"").await.problem(503, "not_ready");
+}
+
+#[tokio::test]
+async fn a_broker_that_stops_says_so_in_the_batch() {
+    let broker = Broker::start().await;
+    let room = broker.edge.batches.available_permits();
+    let line = format!("{}\n", job("A1"));
+    let head = format!(
+        "POST /v1/jobs:batch HTTP/1.1\r\nhost: b\r\nauthorization: Bearer {}\r\ncontent-type: application/x-ndjson\r\n\
+         content-length: 100000\r\n\r\n{line}",
+        broker.platform
+    );
+    let mut stream = TcpStream::connect(broker.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    until("the batch runs", || async { broker.edge.batches.available_permits() < room }).await;
+    until("its line is accepted", || async { broker.stored().await == 1 }).await;
+    broker.stop.send(true).unwrap();
+    let answer = Answer::read(stream).await;
+    let lines: Vec<Value> =
+        String::from_utf8(answer.body).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&lines[0]["status"], &lines[1]["problem"]["code"]), (&json!(201), &json!("not_ready")));
 }

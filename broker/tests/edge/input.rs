@@ -1,8 +1,11 @@
 //! Bad input: each has its own code, and nothing is stored.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tower::ServiceExt;
 
-use crate::support::{Answer, Broker, SELLER, job};
+use crate::support::{Answer, BOUND, Broker, SELLER, job};
 
 async fn send(broker: &Broker, text: &str) -> Answer {
     let head = format!(
@@ -77,7 +80,7 @@ async fn broken_rules_are_listed_with_their_places() {
         ("/invoice/totals/", |job| job["invoice"]["totals"]["gross"] = json!("227.00")),
         ("/invoice/", |job| job["invoice"]["totals"]["tax"] = json!("26.01")),
         ("/invoice/lines/0/", |job| job["invoice"]["lines"][0]["quantity"] = json!("-1")),
-        ("/invoice/buyer/taxpayer_number", |job| job["invoice"]["buyer"]["taxpayer_number"] = json!("911101080000000004")),
+        ("/invoice/buyer/taxpayer_number", |job| job["invoice"]["buyer"]["taxpayer_number"] = json!("911101080000000008")),
         ("/kind", |job| job["kind"] = json!("999")),
         ("/serial", |job| job["serial"] = json!("too-long-and-with-dashes")),
     ];
@@ -142,4 +145,24 @@ async fn a_request_id_is_kept_if_it_is_decent() {
     assert!(answer.head.contains("x-request-id: till-7.42"), "{}", answer.head);
     let answer = broker.raw("GET", "/healthz", &with(&"x".repeat(65)), b"").await;
     assert!(answer.head.contains("x-request-id: ") && !answer.head.contains("xxxx"), "{}", answer.head);
+}
+
+#[tokio::test]
+async fn a_head_that_does_not_come_and_a_body_that_does_not_end_are_cut_off() {
+    let broker = Broker::start_with(|config| config.limits.header_s = 1).await;
+    let mut stream = TcpStream::connect(broker.address).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: b\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let closed = tokio::time::timeout(BOUND, stream.read_to_end(&mut rest)).await;
+    assert!(closed.is_ok(), "the broker closes a connection whose head does not come");
+
+    let mut edge = broker.edge.clone();
+    edge.request_time = std::time::Duration::from_millis(50);
+    let request = axum::http::Request::post("/v1/jobs")
+        .header("authorization", format!("Bearer {}", broker.platform))
+        .header("content-type", "application/json")
+        .body(axum::body::Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>()))
+        .unwrap();
+    let response = taxdisk_broker::http::router(edge).oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 504);
 }

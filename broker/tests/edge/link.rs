@@ -10,8 +10,8 @@ use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{LINK_PATH, MAX_FRAME_BYTES, SUBPROTOCOL, proof_message};
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::support::{BOUND, Broker, SELLER, until};
 
@@ -74,10 +74,14 @@ struct Link(WebSocketStream<TcpStream>);
 
 impl Link {
     async fn open(broker: &Broker) -> Link {
+        Link::try_open(broker).await.unwrap()
+    }
+
+    async fn try_open(broker: &Broker) -> Result<Link, Error> {
         let mut request = format!("ws://{}{LINK_PATH}", broker.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let stream = TcpStream::connect(broker.address).await.unwrap();
-        Link(tokio_tungstenite::client_async(request, stream).await.unwrap().0)
+        tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| Link(socket))
     }
 
     async fn send(&mut self, frame: &Value) {
@@ -218,10 +222,8 @@ async fn versions_order_and_strangers_are_checked_before_the_proof() {
 async fn a_link_that_proves_nothing_ends_and_makes_room() {
     let broker = Broker::start_with(|config: &mut Config| (config.link.join_s, config.link.unproven) = (1, 1)).await;
     let silent = Link::open(&broker).await;
-    let upgrade = format!(
-        "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: {SUBPROTOCOL}\r\n"
-    );
-    broker.raw("GET", LINK_PATH, &upgrade, b"").await.problem(503, "not_ready");
+    let Err(Error::Http(response)) = Link::try_open(&broker).await else { panic!("there was room for a second link") };
+    assert_eq!(response.status(), 503);
     silent.refused("timeout").await;
     let agent = Agent::enrol(&broker).await;
     agent.join(&broker, 1).await;

@@ -9,13 +9,13 @@ use taxdisk_broker::http::{self, Edge};
 use taxdisk_broker::ledger::{JobFilter, Ledger, Settings};
 use taxdisk_broker::serve;
 use taxdisk_protocol::api::{KeyRequest, Role, SellerBody};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub const SELLER: &str = "911101080000000003";
-pub const OTHER_SELLER: &str = "91110000MA00000019";
+pub const SELLER: &str = "911101080000000007";
+pub const OTHER_SELLER: &str = "91110000MA0000001L";
 /// Generous: only a broken broker reaches it.
 pub const BOUND: Duration = Duration::from_secs(20);
 
@@ -183,6 +183,3 @@ pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut()
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
-
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
