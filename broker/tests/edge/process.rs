@@ -58,12 +58,18 @@ fn keys_are_made_listed_and_revoked_while_the_broker_is_stopped() {
 #[test]
 fn it_says_when_it_is_ready_and_ends_gracefully() {
     let folder = tempfile::tempdir().unwrap();
+    let systemd = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    systemd.set_read_timeout(Some(BOUND)).unwrap();
     let (ready, key) = (folder.path().join("ready.json"), folder.path().join("admin.key"));
     let mut broker = program(folder.path())
         .args(["serve", "--listen", "127.0.0.1:0", "--ready-file"])
         .arg(&ready)
         .arg("--bootstrap-key-file")
         .arg(&key)
+        .env("NOTIFY_SOCKET", folder.path().join("notify"))
+        .env("WATCHDOG_USEC", "400000")
+        .env_remove("WATCHDOG_PID")
+        .env("TAXDISK__LOG__FORMAT", "json")
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
@@ -85,12 +91,25 @@ fn it_says_when_it_is_ready_and_ends_gracefully() {
         crate::support::Answer::read(stream).await.status
     });
     assert_eq!(status, 200, "the first key is an administrator's");
+    let told = |word: &str| {
+        let mut buffer = [0; 1024];
+        loop {
+            let length = systemd.recv(&mut buffer).expect(word);
+            if String::from_utf8_lossy(&buffer[..length]).contains(word) {
+                return;
+            }
+        }
+    };
+    told("READY=1");
+    told("WATCHDOG=1");
     let pid = rustix::process::Pid::from_child(&broker);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    told("STOPPING=1");
     let output = broker.wait_with_output().unwrap();
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert!(text.contains(&format!("serves http://{address}")), "{text}");
     assert!(!text.contains(key.trim()), "keys never stand in the log");
+    assert!(text.lines().any(|line| line.starts_with('{') && line.contains("\"request\":")), "{text}");
     assert!(!ready.exists());
 }
