@@ -134,7 +134,7 @@ fn answered<'a>(
             });
             async move {
                 match text {
-                    Err(problem) => refused_line(line, Refused::from(problem)),
+                    Err(refused) => refused_line(line, refused),
                     Ok((bytes, first)) => one(edge, caller, line, &bytes, first).await,
                 }
             }
@@ -185,7 +185,7 @@ impl Seen {
     }
 }
 
-type Line = (u64, Result<Vec<u8>, Problem>);
+type Line = (u64, Result<Vec<u8>, Refused>);
 
 /// The lines of a body, counted from 1; empty ones are counted and left out. A line that is too long is one problem, and the next
 /// line is read. Where the batch as a whole cannot go on, a last problem says why.
@@ -203,20 +203,20 @@ fn lines(
             let chunk = tokio::select! {
                 chunk = tokio::time::timeout(idle, chunks.next()) => chunk,
                 () = stopped(&mut stopping) => {
-                    let problem = Problem::new(Code::NotReady, "the broker stops; send the rest again in a moment");
-                    return Some(((splitter.line + 1, Err(problem)), None));
+                    let refused = Refused::new(Code::NotReady, "the broker stops; send the rest again in a moment");
+                    return Some(((splitter.line + 1, Err(refused)), None));
                 }
             };
-            let problem = match chunk {
+            let refused = match chunk {
                 Ok(Some(Ok(chunk))) => match splitter.push(&chunk) {
                     Ok(()) => continue,
-                    Err(problem) => problem,
+                    Err(refused) => refused,
                 },
                 Ok(None) => return splitter.rest().map(|line| (line, None)),
-                Ok(Some(Err(error))) => Problem::new(Code::MalformedJson, format!("the body broke off: {error}")),
-                Err(_) => Problem::new(Code::Timeout, format!("nothing came for {} s; send the rest again", idle.as_secs())),
+                Ok(Some(Err(error))) => Refused::new(Code::MalformedJson, format!("the body broke off: {error}")),
+                Err(_) => Refused::new(Code::Timeout, format!("nothing came for {} s; send the rest again", idle.as_secs())),
             };
-            return Some(((splitter.line + 1, Err(problem)), None));
+            return Some(((splitter.line + 1, Err(refused)), None));
         }
     })
 }
@@ -234,12 +234,12 @@ struct Splitter {
 
 impl Splitter {
     /// Takes the next chunk; the one before is used up.
-    fn push(&mut self, chunk: &[u8]) -> Result<(), Problem> {
+    fn push(&mut self, chunk: &[u8]) -> Result<(), Refused> {
         self.total_bytes += chunk.len() as u64;
         if self.total_bytes > MAX_BATCH_BYTES || self.line >= MAX_BATCH_LINES {
             let detail =
                 format!("a batch has at most {MAX_BATCH_BYTES} bytes and {MAX_BATCH_LINES} lines; send the rest as another");
-            return Err(Problem::new(Code::BodyTooLarge, detail));
+            return Err(Refused::new(Code::BodyTooLarge, detail));
         }
         self.chunk.clear();
         self.chunk.extend_from_slice(chunk);
@@ -283,7 +283,7 @@ impl Splitter {
         if std::mem::take(&mut self.too_long) {
             return Some((
                 self.line,
-                Err(Problem::new(Code::BodyTooLarge, format!("the line is longer than {MAX_LINE_BYTES} bytes"))),
+                Err(Refused::new(Code::BodyTooLarge, format!("the line is longer than {MAX_LINE_BYTES} bytes"))),
             ));
         }
         if text.iter().all(u8::is_ascii_whitespace) { None } else { Some((self.line, Ok(text))) }
@@ -298,8 +298,9 @@ mod tests {
     async fn split(chunks: Vec<Result<Bytes, String>>) -> Vec<(u64, Result<String, String>)> {
         let (_keep, stopping) = tokio::sync::watch::channel(false);
         let lines: Vec<Line> = lines(stream::iter(chunks), stopping, IDLE).collect().await;
-        let text =
-            |text: Result<Vec<u8>, Problem>| text.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|problem| problem.code);
+        let text = |text: Result<Vec<u8>, Refused>| {
+            text.map(|bytes| String::from_utf8(bytes).unwrap()).map_err(|refused| refused.0.code)
+        };
         lines.into_iter().map(|(line, content)| (line, text(content))).collect()
     }
 
@@ -344,9 +345,9 @@ mod tests {
         assert_eq!(lines, [(1, Ok("a".to_owned())), (2, Err("malformed_json".to_owned()))]);
         let mut splitter = Splitter { total_bytes: MAX_BATCH_BYTES - 1, ..Splitter::default() };
         assert!(splitter.push(b"x").is_ok());
-        assert_eq!(splitter.push(b"x").unwrap_err().code, "body_too_large");
+        assert_eq!(splitter.push(b"x").unwrap_err().0.code, "body_too_large");
         let mut splitter = Splitter { line: MAX_BATCH_LINES, ..Splitter::default() };
-        assert_eq!(splitter.push(b"x").unwrap_err().code, "body_too_large");
+        assert_eq!(splitter.push(b"x").unwrap_err().0.code, "body_too_large");
     }
 
     #[tokio::test]
@@ -355,7 +356,7 @@ mod tests {
         let chunks = Box::pin(stream::iter([chunk("a\nb")]).chain(stream::pending()));
         let lines: Vec<Line> = lines(chunks, stopping, Duration::from_millis(20)).collect().await;
         assert_eq!(lines[0].0, 1);
-        assert_eq!(lines[1].1.as_ref().unwrap_err().code, "timeout");
+        assert_eq!(lines[1].1.as_ref().unwrap_err().0.code, "timeout");
         assert_eq!(lines.len(), 2);
     }
 

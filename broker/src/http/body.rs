@@ -73,6 +73,6 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Strict<T> {
         let (parts, body) = request.into_parts();
         expect(&parts.headers, &["application/json"])?;
         let bytes = read(&parts.headers, body).await?;
-        json::parse(&bytes).map(Strict).map_err(Refused::from)
+        json::parse(&bytes).map(Strict)
     }
 }

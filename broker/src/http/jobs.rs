@@ -39,17 +39,20 @@ pub async fn submit(State(edge): State<Edge>, caller: Caller, request: Request) 
     body::expect(&parts.headers, &["application/json"])?;
     let bytes = body::read(&parts.headers, body).await?;
     let submission = read_submission(&edge, &caller, &bytes).await?;
+    if let (Ok(seller), Ok(serial)) = (submission.seller.parse(), submission.serial.parse()) {
+        // Only what is a key: a caller's own text stays out of the log.
+        tracing::Span::current().record("job", tracing::field::display(JobKey { seller, serial }));
+    }
     let (status, job) = accept(&edge, &caller, submission).await?;
     Ok((status, Json(job)))
 }
 
 /// Reads a submission. A text that cannot be read says of its job, where it names one that exists, whether an invoice exists.
 pub(crate) async fn read_submission(edge: &Edge, caller: &Caller, bytes: &[u8]) -> Result<JobSubmission, Refused> {
-    let problem = match json::parse::<JobSubmission>(bytes) {
+    let refused = match json::parse::<JobSubmission>(bytes) {
         Ok(submission) => return Ok(submission),
-        Err(problem) => problem,
+        Err(refused) => refused,
     };
-    let refused = Refused::from(problem);
     match known(edge, caller, bytes).await {
         Some(job) => Err(refused.about(&job)),
         None => Err(refused),

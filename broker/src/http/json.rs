@@ -5,6 +5,8 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use taxdisk_protocol::error::{Breach, Code, Problem};
 
+use super::refused::Refused;
+
 /// The most unknown fields that are listed; a body can hold hundreds of thousands.
 const MAX_LISTED: usize = 100;
 
@@ -13,11 +15,11 @@ const MAX_LISTED: usize = 100;
 /// # Errors
 /// `malformed_json` with line and column; `unknown_field` with all fields that are not known (and what is missing beside them,
 /// since a misspelt field is both); `invalid_body` with the field that does not fit.
-pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refused> {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
         // The types would take an array of values in the order of their fields too; that is nothing to rely on.
         serde_json::from_slice::<IgnoredAny>(bytes).map_err(|error| malformed(&error))?;
-        return Err(Problem::new(Code::InvalidBody, "an object is expected"));
+        return Err(Refused::new(Code::InvalidBody, "an object is expected"));
     }
     let mut unknown = Vec::new();
     let mut count = 0_usize;
@@ -47,7 +49,7 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
                     format!("{} at line {}, column {}", misfit.detail, error.line(), error.column()),
                 );
                 problem.breaches = vec![misfit];
-                return Err(problem);
+                return Err(problem.into());
             }
             Err(unknown_fields(unknown, count, Some(misfit)))
         }
@@ -55,11 +57,11 @@ pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     }
 }
 
-fn malformed(error: &serde_json::Error) -> Problem {
-    Problem::new(Code::MalformedJson, format!("{} at line {}, column {}", strip_place(error), error.line(), error.column()))
+fn malformed(error: &serde_json::Error) -> Refused {
+    Refused::new(Code::MalformedJson, format!("{} at line {}, column {}", strip_place(error), error.line(), error.column()))
 }
 
-fn unknown_fields(unknown: Vec<String>, count: usize, misfit: Option<Breach>) -> Problem {
+fn unknown_fields(unknown: Vec<String>, count: usize, misfit: Option<Breach>) -> Refused {
     let mut problem = Problem::new(Code::UnknownField, format!("{count} unknown: {}", unknown.join(", ")));
     problem.breaches = unknown
         .into_iter()
@@ -69,7 +71,7 @@ fn unknown_fields(unknown: Vec<String>, count: usize, misfit: Option<Breach>) ->
         })
         .chain(misfit)
         .collect();
-    problem
+    problem.into()
 }
 
 /// The text of an error without its place, which is told apart.
@@ -112,7 +114,7 @@ mod tests {
         "lines":[{"name":"x","net":"1.00","rate":"0.13","tax":"0.13"}],"totals":{"net":"1.00","tax":"0.13","gross":"1.13"}}}"#;
 
     fn problem(text: &str) -> Problem {
-        parse::<JobSubmission>(text.as_bytes()).unwrap_err()
+        *parse::<JobSubmission>(text.as_bytes()).unwrap_err().0
     }
 
     fn pointers(problem: &Problem) -> Vec<&str> {
@@ -157,7 +159,7 @@ mod tests {
         assert!(problem("{\"seller\":\n  tru}").detail.contains("line 2"));
         assert_eq!(problem(&format!("{GOOD} x")).code, "malformed_json");
         assert_eq!(problem(&format!("{{\"x\":{}", "[".repeat(10_000))).code, "malformed_json", "deep nesting is bounded");
-        assert_eq!(parse::<JobSubmission>(b"{\"seller\":\"\xff\"}").unwrap_err().code, "malformed_json");
+        assert_eq!(parse::<JobSubmission>(b"{\"seller\":\"\xff\"}").unwrap_err().0.code, "malformed_json");
     }
 
     #[test]

@@ -238,3 +238,28 @@ where
 {
     text.parse().map_err(|error| Refused::new(Code::InvalidParameter, format!("{name}: {error}")))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_becomes_a_problem_that_hides_its_text() {
+        async fn broken() -> Response {
+            panic!("secret of the inside")
+        }
+        let router = Router::new().route("/", get(broken)).layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked));
+        let request = Request::get("/").body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&problem["code"], &problem["issued"], &problem["retry"]),
+            (&"internal".into(), &"unknown".into(), &"safe".into())
+        );
+        assert!(!problem.to_string().contains("secret"));
+    }
+}

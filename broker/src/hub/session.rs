@@ -80,7 +80,7 @@ fn closing() -> CloseFrame {
 
 /// What the reader asks of the writer.
 enum Own {
-    Frame(BrokerFrame),
+    Frame(Box<BrokerFrame>),
     End(Ending),
 }
 
@@ -94,7 +94,7 @@ async fn talk(
 ) -> Left {
     let (sink, mut stream) = socket.split();
     let (own, own_frames) = mpsc::channel(OWN_FRAMES);
-    let _ = own.try_send(Own::Frame(welcome));
+    let _ = own.try_send(Own::Frame(Box::new(welcome)));
     let mut writer = tokio::spawn(write(sink, frames, own_frames, hub.times).in_current_span());
     let mut stopping = hub.stopping.clone();
     let ended = tokio::select! {
@@ -160,7 +160,7 @@ async fn listen(hub: &Hub, stream: &mut SplitStream<WebSocket>, session: Session
             Heard::Frame(frame) => *frame,
             Heard::Unsupported { of, why } => {
                 tracing::warn!(of, why, "frame not understood");
-                let _ = own.try_send(Own::Frame(BrokerFrame::Unsupported { of }));
+                let _ = own.try_send(Own::Frame(Box::new(BrokerFrame::Unsupported { of })));
                 continue;
             }
             Heard::Garbage(why) => return out_of_order(&why),
@@ -226,7 +226,7 @@ async fn write(
         let frame = tokio::select! {
             biased;
             own = own.recv() => match own {
-                Some(Own::Frame(frame)) => frame,
+                Some(Own::Frame(frame)) => *frame,
                 Some(Own::End(ending)) => {
                     let last = BrokerFrame::Refused { code: ending.code.as_str().to_owned(), reason: ending.reason };
                     return farewell(sink, Some(last)).await;

@@ -1,0 +1,12 @@
+//! The broker's edge over real sockets: a broker in this process with a ledger of its own, a plain HTTP client and agents that
+//! are played by hand.
+#![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+mod auth;
+mod batch;
+mod input;
+mod jobs;
+mod link;
+mod process;
+mod support;
+mod tls;
