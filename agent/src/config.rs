@@ -22,6 +22,8 @@ pub const MAX_DISKS: usize = 32;
 pub const DIALECTS: [&str; 1] = ["zc"];
 /// Speeds that the serial converters know, bit/s (device-serial-zc.md, command 18).
 pub const SPEEDS: [u32; 8] = [1200, 2400, 4800, 9600, 19200, 38400, 57600, 115_200];
+/// Half a second is longer than any line turns round; above three minutes even network commands have ended.
+const ANSWER_TIMEOUT_MS: std::ops::RangeInclusive<u32> = 500..=180_000;
 /// The most lines that any dialect can print on one invoice.
 pub const MAX_LINES: u16 = 100;
 
@@ -109,6 +111,10 @@ pub struct DiskConfig {
     /// The most lines of one invoice, as this converter is set up.
     #[serde(default = "max_lines")]
     pub max_lines: u16,
+    /// How long the disk may think before the first byte of an answer, milliseconds. Too short costs a settling, never an
+    /// invoice.
+    #[serde(default = "answer_timeout_ms")]
+    pub answer_timeout_ms: u32,
     /// No other program uses this disk. Only then is equal content proof without a mark (I10).
     #[serde(default)]
     pub exclusive: bool,
@@ -124,6 +130,11 @@ fn speed() -> u32 {
 
 fn max_lines() -> u16 {
     10
+}
+
+/// What the published cash register waits (device-serial-zc, section 4).
+fn answer_timeout_ms() -> u32 {
+    30_000
 }
 
 impl DiskConfig {
@@ -187,6 +198,10 @@ impl Config {
             }
             if !SPEEDS.contains(&disk.speed) {
                 return Err(Failure::config(format!("[[disk]] {name}: speed {} is none of {SPEEDS:?}.", disk.speed)));
+            }
+            if !ANSWER_TIMEOUT_MS.contains(&disk.answer_timeout_ms) {
+                let (least, most) = (ANSWER_TIMEOUT_MS.start(), ANSWER_TIMEOUT_MS.end());
+                return Err(Failure::config(format!("[[disk]] {name}: answer_timeout_ms must be from {least} to {most}.")));
             }
             if !(1..=MAX_LINES).contains(&disk.max_lines) {
                 return Err(Failure::config(format!("[[disk]] {name}: max_lines must be from 1 to {MAX_LINES}.")));
@@ -308,7 +323,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.broker.url.as_deref(), Some("https://broker.example"));
-        assert_eq!(config.disk[0], DiskConfig { port: "/dev/ttyUSB0".into(), dialect: "zc".into(), speed: 9600, max_lines: 10, exclusive: false });
+        assert_eq!(config.disk[0], DiskConfig { port: "/dev/ttyUSB0".into(), dialect: "zc".into(), speed: 9600, max_lines: 10, answer_timeout_ms: 30_000, exclusive: false });
         assert!(config.disk[1].exclusive);
         assert_eq!((config.disk[1].speed, config.disk[1].max_lines), (57600, 100));
     }

@@ -3,6 +3,9 @@
 //! It refuses to open a port without passwords: a converter answers nothing useful without them, and a command with an empty password
 //! may cost one of the few tries.
 
+use std::time::Duration;
+
+use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::TaxDisk;
 use taxdisk_drivers::transport::LineError;
@@ -53,6 +56,10 @@ impl Port {
             disk_password: secret.disk_password,
             certificate_password: secret.certificate_password,
             max_lines: self.config.max_lines,
+            timings: Timings {
+                first_byte: Duration::from_millis(self.config.answer_timeout_ms.into()),
+                ..Timings::default()
+            },
             ..ZcConfig::default()
         }
     }
