@@ -108,7 +108,8 @@ pub struct Limits {
     pub request_s: u64,
     /// Batches at the same time. Each holds up to 16 MiB of answers that its caller did not read.
     pub batches: usize,
-    /// Failed authentications of one address in a minute; after that its calls are refused before a key is looked up.
+    /// Failed authentications of one address in a minute; further failures are answered by 429 and cost no log line. Good keys
+    /// always pass: behind a proxy all callers share one address.
     pub failures_per_minute: u32,
     /// From the signal to the end, seconds: running requests and links get this long.
     pub stop_s: u64,

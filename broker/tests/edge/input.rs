@@ -76,7 +76,8 @@ async fn a_body_of_20_mb_is_answered_and_not_kept() {
 #[tokio::test]
 async fn broken_rules_are_listed_with_their_places() {
     let broker = Broker::start().await;
-    let cases: [(&str, fn(&mut Value)); 6] = [
+    type Spoil = fn(&mut Value);
+    let cases: [(&str, Spoil); 6] = [
         ("/invoice/totals/", |job| job["invoice"]["totals"]["gross"] = json!("227.00")),
         ("/invoice/", |job| job["invoice"]["totals"]["tax"] = json!("26.01")),
         ("/invoice/lines/0/", |job| job["invoice"]["lines"][0]["quantity"] = json!("-1")),

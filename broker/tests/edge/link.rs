@@ -178,7 +178,8 @@ async fn only_a_fresh_signature_of_the_enrolled_key_opens() {
     let heard = agent.proof(&first.next().await, 1);
     let forger = Agent { id: agent.id.clone(), ledger: agent.ledger.clone(), key: SigningKey::from_bytes(&[7; 32]) };
     let elsewhere = Agent { id: agent.id.clone(), ledger: "lg_0000000000000000".to_owned(), key: agent.key.clone() };
-    let makers: [Box<dyn Fn(&Value) -> Value>; 5] = [
+    type Make<'a> = Box<dyn Fn(&Value) -> Value + 'a>;
+    let makers: [Make<'_>; 5] = [
         Box::new(|challenge| forger.proof(challenge, 1)),
         Box::new(|_| heard.clone()),
         Box::new(|challenge| elsewhere.proof(challenge, 1)),

@@ -127,7 +127,7 @@ pub struct Answer {
 impl Answer {
     pub async fn read(mut reader: impl AsyncRead + Unpin) -> Answer {
         let mut bytes = Vec::new();
-        let mut buffer = [0; 16 * 1024];
+        let mut buffer = vec![0; 16 * 1024];
         // A reset after the answer is no concern of the answer.
         while let Ok(count) = reader.read(&mut buffer).await {
             if count == 0 {
