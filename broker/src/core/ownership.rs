@@ -5,7 +5,7 @@
 //! that nothing was issued: the new owner is handed every open attempt to settle before it gets any work.
 
 use taxdisk_protocol::api::DiskReport;
-use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::link::{Accounted, BrokerFrame, OpenAttempt};
 
 use super::change::{Change, DiskReportRow};
@@ -72,7 +72,7 @@ impl Core {
             // What several say of one disk is not believed.
             return;
         }
-        let seller = report.taxpayer.parse().ok();
+        let seller = TaxpayerNumber::from_device(&report.taxpayer).ok();
         // The clock runs and is no change worth keeping.
         let changed = disk.report.as_ref().is_none_or(|known| {
             let clock = report.clock.clone();
@@ -250,7 +250,7 @@ impl Core {
     }
 
     /// What readers see of this shop has changed.
-    pub(super) fn touch(&mut self, seller: &taxdisk_protocol::ids::TaxpayerNumber) {
+    pub(super) fn touch(&mut self, seller: &TaxpayerNumber) {
         if let Some(shop) = self.shops.get_mut(seller) {
             shop.overlay = None;
         }

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{DiskAssignment, JobState};
-use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
@@ -85,7 +85,7 @@ impl Core {
         }
         for row in restored.reports {
             let disk = core.disk_entry(&row.disk, now);
-            disk.seller = row.report.taxpayer.parse().ok();
+            disk.seller = TaxpayerNumber::from_device(&row.report.taxpayer).ok();
             disk.take_report(row.report, row.seen_at);
             core.place_in_shop(&row.disk);
         }

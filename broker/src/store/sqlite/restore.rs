@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::time::Timestamp;
 
 use super::super::StoreError;
@@ -20,6 +21,11 @@ where
     row.try_get::<&str, _>(column)?.parse().map_err(|error| damaged(what, error))
 }
 
+/// A number that was accepted once; newer rules for callers do not reach back.
+fn seller(row: &SqliteRow) -> Result<TaxpayerNumber, StoreError> {
+    TaxpayerNumber::from_device(row.try_get(0)?).map_err(|error| damaged("seller", error))
+}
+
 pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restored, StoreError> {
     let mut restored = Restored::default();
     let mut jobs = sqlx::query("SELECT body FROM jobs WHERE live = 1 ORDER BY place").fetch(&mut *connection);
@@ -30,11 +36,11 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
     let last: Option<i64> = sqlx::query_scalar("SELECT max(place) FROM jobs").fetch_one(&mut *connection).await?;
     restored.next_place = last.map_or(1, |place| place.unsigned_abs() + 1);
     for row in sqlx::query("SELECT seller, body FROM sellers").fetch_all(&mut *connection).await? {
-        restored.sellers.push(SellerRow { seller: parsed("seller", &row, 0)?, body: json("seller", row.try_get(1)?)? });
+        restored.sellers.push(SellerRow { seller: seller(&row)?, body: json("seller", row.try_get(1)?)? });
     }
     for row in sqlx::query("SELECT seller, point, body FROM issue_points").fetch_all(&mut *connection).await? {
         restored.points.push(IssuePointRow {
-            seller: parsed("issue point", &row, 0)?,
+            seller: seller(&row)?,
             point: parsed("issue point", &row, 1)?,
             body: json("issue point", row.try_get(2)?)?,
         });

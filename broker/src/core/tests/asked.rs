@@ -1,0 +1,190 @@
+//! Re-issue, withdrawal, decision by hand.
+
+use super::*;
+use taxdisk_protocol::api::{
+    CancelRequest, PairBody, ReissueOutcome, ReissueRequest, SettleDecision, SettleReading, SettleRequest,
+};
+
+use super::super::types::CancelAnswer;
+
+fn reissue(world: &mut World, serial: &str, change: Option<&str>) -> Result<ReissueOutcome, Refusal> {
+    let invoice = change.map(|name| {
+        let mut invoice = submission(serial).invoice.unwrap();
+        invoice.buyer.name = name.to_owned();
+        invoice
+    });
+    let request = ReissueRequest { reason: "fixed".to_owned(), invoice };
+    world.input(Input::Reissue(key(serial), request, "k1".to_owned())).map(|reply| match reply {
+        Reply::Reissued(answer) => answer.outcome,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn cancel(world: &mut World, serial: &str) -> Result<CancelAnswer, Refusal> {
+    let request = CancelRequest { reason: "mistake".to_owned() };
+    world.input(Input::Cancel(key(serial), request, "k1".to_owned())).map(|reply| match reply {
+        Reply::Cancelled(answer) => answer,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn failed(serial: &str) -> (World, SessionId) {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit(serial);
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, not_issued(DeviceClass::InvalidRequest));
+    (world, session)
+}
+
+#[test]
+fn i6_only_a_proven_failure_is_issued_again_and_its_content_may_change() {
+    let (mut world, session) = failed("A1");
+    assert_eq!(reissue(&mut world, "A1", Some("公司")).unwrap(), ReissueOutcome::Requeued);
+    assert_eq!(world.job("A1").versions.len(), 2);
+    let work = world.assigned(session).remove(0);
+    assert_eq!((work.1.attempt.attempt, work.1.invoice.buyer.name.as_str()), (2, "公司"));
+    assert_eq!(work.1.content_hash, world.job("A1").versions[1].hash);
+    // In progress: the same again is told so, other content is a conflict.
+    assert_eq!(reissue(&mut world, "A1", Some("公司")).unwrap(), ReissueOutcome::InProgress);
+    assert_eq!(reissue(&mut world, "A1", Some("别的")).unwrap_err().code, "conflict");
+    world.outcome(session, &work, unsettled());
+    assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Unsettled);
+    assert_eq!(world.settles(session).len(), 1, "the disk is asked");
+    world.outcome(session, &work, found(7));
+    assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::AlreadyIssued);
+    // Either version is the same question (I6).
+    assert!(world.submit("A1").repeated);
+    assert_eq!(world.job("A1").attempts.len(), 2);
+}
+
+#[test]
+fn a_reissue_needs_a_reason_and_valid_content_and_is_limited_a_day() {
+    let (mut world, session) = failed("A1");
+    let request = ReissueRequest { reason: "  ".to_owned(), invoice: None };
+    assert_eq!(world.input(Input::Reissue(key("A1"), request, "k".to_owned())).unwrap_err().code, "reissue_reason");
+    let mut invoice = submission("A1").invoice.unwrap();
+    invoice.totals.gross = "1.00".to_owned();
+    let request = ReissueRequest { reason: "x".to_owned(), invoice: Some(invoice) };
+    assert_eq!(world.input(Input::Reissue(key("A1"), request, "k".to_owned())).unwrap_err().code, "invalid_invoice");
+    assert_eq!(world.state("A1"), JobState::Failed);
+    for _ in 0..20 {
+        assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Requeued);
+        let work = world.assigned(session).remove(0);
+        world.outcome(session, &work, not_issued(DeviceClass::InvalidRequest));
+    }
+    assert_eq!(reissue(&mut world, "A1", None).unwrap_err().code, "reissue_limit");
+    world.now = world.now.plus_s(24 * 3600);
+    assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Requeued);
+}
+
+#[test]
+fn a_queued_job_is_withdrawn_at_once_and_may_be_issued_again() {
+    let mut world = World::new();
+    world.submit("A1");
+    assert!(matches!(cancel(&mut world, "A1").unwrap(), CancelAnswer::Cancelled(_)));
+    assert!(matches!(cancel(&mut world, "A1").unwrap(), CancelAnswer::Cancelled(_)), "twice is once");
+    let session = world.connect('a', DISK);
+    assert!(world.assigned(session).is_empty());
+    assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Requeued);
+    assert_eq!(world.assigned(session).len(), 1);
+}
+
+#[test]
+fn i3_a_job_that_was_handed_over_is_withdrawn_only_by_a_proof() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    world.submit("A2");
+    let work = world.assigned(session);
+    assert!(matches!(cancel(&mut world, "A1").unwrap(), CancelAnswer::Asked(_)));
+    assert!(matches!(cancel(&mut world, "A2").unwrap(), CancelAnswer::Asked(_)));
+    let recalls = world.take(|_, frame| matches!(frame, BrokerFrame::Recall { .. }).then_some(()));
+    assert_eq!((recalls.len(), world.state("A1")), (2, JobState::Assigned));
+    world.outcome(session, &work[0], issued(7));
+    world.outcome(session, &work[1], given_back());
+    assert_eq!((world.state("A1"), world.state("A2")), (JobState::Issued, JobState::Cancelled));
+    assert_eq!(cancel(&mut world, "A1").unwrap_err().code, "job_issued");
+    let (mut world, _) = failed("A3");
+    assert_eq!(cancel(&mut world, "A3").unwrap_err().code, "job_failed");
+}
+
+fn request(
+    world: &World,
+    decision: SettleDecision,
+    expected: SettleReading,
+    current: u32,
+    pair_of: Option<u32>,
+) -> SettleRequest {
+    SettleRequest {
+        decision,
+        pair: pair_of.map(|number| PairBody::from(pair(number))),
+        current: PairBody::from(pair(current)),
+        expected,
+        reason: "seen on the disk".to_owned(),
+        revision: world.job("A1").revision,
+    }
+}
+
+fn settle(world: &mut World, request: SettleRequest) -> Result<Reply, Refusal> {
+    world.input(Input::Settle(key("A1"), request, "k1".to_owned()))
+}
+
+fn hung() -> (World, SessionId) {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    world.started(session, &work, 7);
+    world.outcome(session, &work, unsettled());
+    (world, session)
+}
+
+#[test]
+fn i3_a_decision_by_hand_needs_both_readings_the_revision_and_no_contradiction() {
+    use SettleDecision::{Issued, NotIssued};
+    use SettleReading::{Absent, PresentForeign, PresentOurs};
+    let (mut world, _) = hung();
+    for (decision, reading, current, of) in [
+        (Issued, Absent, 8, Some(7)),
+        (Issued, PresentForeign, 8, Some(7)),
+        (NotIssued, PresentOurs, 8, None),
+        // The disk's next number is the one that is said to be issued.
+        (Issued, PresentOurs, 7, Some(7)),
+        // The disk is past the number that is said to be absent.
+        (NotIssued, Absent, 8, None),
+    ] {
+        let request = request(&world, decision, reading, current, of);
+        assert_eq!(settle(&mut world, request).unwrap_err().code, "settle_contradiction", "{decision:?} {reading:?}");
+    }
+    let stale = SettleRequest { revision: 1, ..request(&world, NotIssued, Absent, 7, None) };
+    assert_eq!(settle(&mut world, stale).unwrap_err().code, "settle_revision");
+    let mute = SettleRequest { reason: String::new(), ..request(&world, NotIssued, Absent, 7, None) };
+    assert_eq!(settle(&mut world, mute).unwrap_err().code, "settle_needs_readings");
+    assert_eq!(world.state("A1"), JobState::Unsettled);
+}
+
+#[test]
+fn a_decision_by_hand_is_kept_as_evidence_and_owns_its_number() {
+    let (mut world, session) = hung();
+    let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(7));
+    settle(&mut world, asked).unwrap();
+    assert_eq!((world.state("A1"), world.job("A1").evidence_count), (JobState::Issued, 1));
+    // The number is the job's from now on (I10).
+    world.submit("A2");
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, issued(7));
+    assert_eq!(world.state("A2"), JobState::Unsettled);
+}
+
+#[test]
+fn settled_as_not_issued_frees_the_serial_number_and_hands_nothing_over() {
+    let (mut world, session) = hung();
+    let asked = request(&world, SettleDecision::NotIssued, SettleReading::Absent, 7, None);
+    settle(&mut world, asked).unwrap();
+    assert_eq!(world.state("A1"), JobState::Failed);
+    assert!(world.assigned(session).is_empty());
+    assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Requeued);
+    let again = request(&world, SettleDecision::NotIssued, SettleReading::Absent, 7, None);
+    assert_eq!(settle(&mut world, again).unwrap_err().code, "settle_not_unsettled");
+}

@@ -1,0 +1,135 @@
+//! An outcome that comes late changes no state, is never thrown away, and makes the disk's owner read the number.
+
+use super::*;
+use taxdisk_protocol::job::What;
+
+/// A's attempt, taken over by B under a higher epoch.
+fn moved() -> (World, SessionId, SessionId, (u64, Assignment)) {
+    let mut world = World::new();
+    let a = world.connect('a', DISK);
+    world.submit("A1");
+    let work = world.assigned(a).remove(0);
+    world.reports(a, vec![]);
+    let b = world.connect('b', DISK);
+    assert_eq!(world.granted(b)[0].0, 2);
+    (world, a, b, work)
+}
+
+fn evidence(world: &World) -> usize {
+    world.events[&key("A1")].iter().filter(|event| matches!(event.what, What::Evidence { .. })).count()
+}
+
+#[test]
+fn a_late_outcome_is_evidence_and_the_owner_is_made_to_read() {
+    let (mut world, a, b, work) = moved();
+    assert!(world.outcome(a, &work, issued(7)), "acknowledged");
+    assert_eq!((world.state("A1"), evidence(&world)), (JobState::Assigned, 1));
+    assert_eq!(world.number(7), None);
+    let asked = world.settles(b);
+    assert_eq!(asked[0].named, Some(pair(7)));
+    world.outcome(b, &work, found(7));
+    assert_eq!(world.state("A1"), JobState::Issued);
+}
+
+#[test]
+fn i4_a_job_that_a_late_outcome_names_is_not_handed_over_before_the_number_was_read() {
+    let (mut world, a, b, work) = moved();
+    // B proves by reading 6 that nothing was issued, while A's word of 7 is under way.
+    world.outcome_with(b, &work, not_issued(DeviceClass::Locked), vec![absent(6)]);
+    assert_eq!(world.state("A1"), JobState::Queued);
+    world.outcome(a, &work, issued(7));
+    world.reports(b, vec![report(DISK)]);
+    assert!(world.assigned(b).is_empty());
+    assert_eq!(world.waiting("A1"), Some(Waiting::Settling));
+    assert_eq!(world.settles(b)[0].named, Some(pair(7)));
+    // Nor after a restart, and the next grant asks.
+    world.restart(Settings::default());
+    let b = world.connect('b', DISK);
+    assert_eq!(world.granted(b)[0].1[0].named, Some(pair(7)));
+    world.outcome_with(b, &work, not_issued(DeviceClass::Locked), vec![absent(6)]);
+    assert!(world.assigned(b).is_empty(), "that reading was not of the number");
+    world.outcome_with(b, &work, not_issued(DeviceClass::Locked), vec![absent(7)]);
+    assert_eq!(world.assigned(b).len(), 1);
+}
+
+#[test]
+fn i3_an_invoice_that_is_found_after_all_makes_the_job_issued() {
+    let (mut world, a, b, work) = moved();
+    world.outcome_with(b, &work, not_issued(DeviceClass::InvalidRequest), vec![absent(6)]);
+    assert_eq!(world.state("A1"), JobState::Failed);
+    world.outcome(a, &work, issued(7));
+    assert_eq!(world.state("A1"), JobState::Failed, "a late word changes no state");
+    // And no re-issue meanwhile.
+    let request = taxdisk_protocol::api::ReissueRequest { reason: "again".to_owned(), invoice: None };
+    let Reply::Reissued(answer) = world.ok(Input::Reissue(key("A1"), request, "k".to_owned())) else { panic!("no answer") };
+    assert_eq!(answer.outcome, taxdisk_protocol::api::ReissueOutcome::Unsettled);
+    world.outcome_with(b, &work, found(7), vec![]);
+    assert_eq!(world.state("A1"), JobState::Issued);
+    assert_eq!(world.job("A1").issued.as_ref().unwrap().number, "00000007");
+}
+
+#[test]
+fn an_outcome_before_the_grant_of_a_new_link_is_late_and_is_answered_again() {
+    let mut world = World::new();
+    let a = world.connect('a', DISK);
+    world.submit("A1");
+    let work = world.assigned(a).remove(0);
+    world.leave(a, Left::Lost);
+    let again = world.join('a');
+    assert!(world.outcome(again, &work, issued(7)));
+    assert_eq!(world.state("A1"), JobState::Assigned);
+    world.reports(again, vec![report(DISK)]);
+    let grant = world.granted(again).remove(0);
+    assert_eq!(grant.1[0].named, Some(pair(7)));
+    world.outcome(again, &work, issued(7));
+    assert_eq!(world.state("A1"), JobState::Issued);
+}
+
+#[test]
+fn an_answer_that_has_not_read_the_named_number_leaves_the_doubt() {
+    let (mut world, a, b, work) = moved();
+    world.outcome(a, &work, issued(7));
+    world.settles(b);
+    // B's answer crossed our question.
+    world.outcome_with(b, &work, given_back(), vec![absent(6)]);
+    assert_eq!(world.state("A1"), JobState::Queued);
+    assert!(world.job("A1").is_doubted());
+    assert!(world.assigned(b).is_empty());
+    assert_eq!(world.settles(b).len(), 1, "asked again");
+    world.outcome_with(b, &work, given_back(), vec![absent(7)]);
+    assert_eq!(world.assigned(b).len(), 1);
+}
+
+#[test]
+fn a_late_outcome_that_only_repeats_what_is_known_is_acknowledged_and_no_more() {
+    let (mut world, a, b, work) = moved();
+    world.outcome(b, &work, found(7));
+    let revision = world.job("A1").revision;
+    assert!(world.outcome(a, &work, issued(7)));
+    assert_eq!(world.job("A1").revision, revision);
+    // Another number: kept, shown, and nothing changed.
+    assert!(world.outcome(a, &work, issued(9)));
+    assert_eq!((world.state("A1"), world.job("A1").issued.as_ref().unwrap().number.as_str()), (JobState::Issued, "00000007"));
+    assert_eq!(world.alarms('a').len(), 1);
+}
+
+#[test]
+fn outcomes_of_a_revoked_agent_and_of_unknown_jobs_are_kept() {
+    let (mut world, a, _b, work) = moved();
+    let mut stranger = work.clone();
+    stranger.1.attempt.key = key("ZZZ");
+    let frame = AgentFrame::Outcome {
+        id: "m".to_owned(),
+        disk: DISK.parse().unwrap(),
+        epoch: 1,
+        sequence: 1,
+        attempt: stranger.1.attempt,
+        expected: None,
+        outcome: issued(9),
+        readings: Vec::new(),
+        disk_ms: 1,
+    };
+    world.ok(Input::Frame(a, Box::new(frame)));
+    assert!(world.audits.iter().any(|(what, _)| *what == "outcome_of_unknown_job"));
+    assert!(!world.jobs.contains_key(&key("ZZZ")));
+}
