@@ -202,8 +202,12 @@ impl DiskCore {
     }
 
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
-        let Effect::Issue { epoch, .. } = &effect else { return effect };
+        let Effect::Issue { epoch, request, expected } = &effect else { return effect };
         if self.may_begin(*epoch, context) {
+            let (attempt, expected, epoch) = (request.assignment.attempt.clone(), *expected, *epoch);
+            if let Some(disk) = self.disk().cloned() {
+                self.told.push_back(Told::Frame(AgentFrame::Started { disk, epoch, attempt, expected }));
+            }
             return effect;
         }
         // The grant or the lease went while the intent became durable: nothing was sent, and that is certain.
