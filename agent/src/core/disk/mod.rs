@@ -410,8 +410,11 @@ impl DiskCore {
     }
 
     fn is_first_contact(&self, context: &Context<'_>) -> bool {
-        let Some(disk) = self.disk() else { return true };
-        self.levels.iter().any(|(kind, level)| level.stock.is_some() && context.view.accounting(disk, *kind).is_none())
+        let Some(opened) = &self.opened else { return true };
+        // A kind without stock has nothing to account from, and nothing that could be issued.
+        let empty = |kind: &InvoiceKind| self.levels.get(kind).is_some_and(|level| level.stock.is_none());
+        let known = |kind: &InvoiceKind| context.view.accounting(&opened.identity.disk, *kind).is_some();
+        !opened.identity.kinds.iter().all(|kind| empty(kind) || known(kind))
     }
 
     fn report(&mut self, context: &Context<'_>, force: bool) {
