@@ -50,7 +50,13 @@ fn crash_at_every_effect_of_every_fault_still_issues_each_once() {
                 crashes += 1;
                 world.run();
                 for serial in SERIALS {
-                    assert_eq!(world.disk.of(&key(serial)).len(), 1, "{fault:?}, crash at {at}, after {after}: {serial} {:?} {:?}", world.broker.results, world.disk.log);
+                    assert_eq!(
+                        world.disk.of(&key(serial)).len(),
+                        1,
+                        "{fault:?}, crash at {at}, after {after}: {serial} {:?} {:?}",
+                        world.broker.results,
+                        world.disk.log
+                    );
                     assert!(world.issued(serial).is_some(), "{fault:?}, crash at {at}, after {after}: {serial} is not settled");
                 }
             }

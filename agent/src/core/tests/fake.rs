@@ -100,8 +100,17 @@ impl FakeDisk {
 
     pub(super) fn opened(&self) -> Opened {
         let widths = Widths {
-            party_name: 80, taxpayer_number: 20, address_phone: None, bank_account: None, item_name: 20, specification: None,
-            unit: None, remark: 80, person: 20, amount: 12, price: 12,
+            party_name: 80,
+            taxpayer_number: 20,
+            address_phone: None,
+            bank_account: None,
+            item_name: 20,
+            specification: None,
+            unit: None,
+            remark: 80,
+            person: 20,
+            amount: 12,
+            price: 12,
         };
         Opened {
             identity: Identity {
@@ -113,8 +122,18 @@ impl FakeDisk {
                 version: "1".into(),
             },
             capabilities: Capabilities {
-                characters: CharacterSet::Gbk, widths, max_lines: 10, discount_lines: false, goods_codes: false, price_decimals: 3,
-                rate_decimals: 2, single_person: true, remark_readable: self.marks_readable, carries_pair: false, void: true, red: true,
+                characters: CharacterSet::Gbk,
+                widths,
+                max_lines: 10,
+                discount_lines: false,
+                goods_codes: false,
+                price_decimals: 3,
+                rate_decimals: 2,
+                single_person: true,
+                remark_readable: self.marks_readable,
+                carries_pair: false,
+                void: true,
+                red: true,
             },
             fence: self.fence.unwrap_or(Fence::Ordered),
             dialect: "fake".into(),
@@ -264,9 +283,20 @@ impl FakeDisk {
         };
         let comparisons = against.iter().map(compare).collect();
         let invoice = FoundInvoice {
-            pair, status: NumberStatus::Positive, issued_at: "20260302101530".into(), fiscal_code: entry.fiscal, buyer_name: entry.buyer,
-            buyer_number: String::new(), lines: Vec::new(), net: entry.gross, tax: Amount::ZERO, gross: entry.gross, remark: entry.remark,
-            clerk: String::new(), voided_at: None, signature: "S".into(),
+            pair,
+            status: NumberStatus::Positive,
+            issued_at: "20260302101530".into(),
+            fiscal_code: entry.fiscal,
+            buyer_name: entry.buyer,
+            buyer_number: String::new(),
+            lines: Vec::new(),
+            net: entry.gross,
+            tax: Amount::ZERO,
+            gross: entry.gross,
+            remark: entry.remark,
+            clerk: String::new(),
+            voided_at: None,
+            signature: "S".into(),
         };
         Ok(Some(Found { invoice, comparisons }))
     }

@@ -10,9 +10,21 @@ use crate::core::effect::Effect;
 use crate::core::records::{Base, View};
 
 const CLASSES: [DeviceClass; 15] = [
-    DeviceClass::NoStock, DeviceClass::Locked, DeviceClass::OverInvoiceLimit, DeviceClass::OverOfflineTime, DeviceClass::OverOfflineCount,
-    DeviceClass::OverOfflineAmount, DeviceClass::Clock, DeviceClass::NumberMismatch, DeviceClass::Duplicate, DeviceClass::InProgress,
-    DeviceClass::NotPresent, DeviceClass::Unsupported, DeviceClass::InvalidRequest, DeviceClass::Link, DeviceClass::DeviceFault,
+    DeviceClass::NoStock,
+    DeviceClass::Locked,
+    DeviceClass::OverInvoiceLimit,
+    DeviceClass::OverOfflineTime,
+    DeviceClass::OverOfflineCount,
+    DeviceClass::OverOfflineAmount,
+    DeviceClass::Clock,
+    DeviceClass::NumberMismatch,
+    DeviceClass::Duplicate,
+    DeviceClass::InProgress,
+    DeviceClass::NotPresent,
+    DeviceClass::Unsupported,
+    DeviceClass::InvalidRequest,
+    DeviceClass::Link,
+    DeviceClass::DeviceFault,
 ];
 
 fn one(fault: Fault, marked: bool) -> World {
@@ -34,21 +46,30 @@ fn clean_run_reads_the_stock_once_per_invoice_and_keeps_the_numbers() {
     assert_eq!(["A1", "A2", "A3"].map(|serial| world.issued(serial)), [Some(pair(10)), Some(pair(11)), Some(pair(12))]);
     assert_eq!(world.disk.issues_sent(), 3);
     let work = world.disk.log.iter().skip_while(|line| !line.starts_with("issue")).cloned().collect::<Vec<_>>();
-    assert_eq!(work[..5], ["issue 91350100M000100Y43/A1#1", "stock", "issue 91350100M000100Y43/A2#1", "stock", "issue 91350100M000100Y43/A3#1"]);
+    assert_eq!(
+        work[..5],
+        ["issue 91350100M000100Y43/A1#1", "stock", "issue 91350100M000100Y43/A2#1", "stock", "issue 91350100M000100Y43/A3#1"]
+    );
     assert_eq!(world.journal.accounting(&world.number(), KIND).unwrap().base, Base::Last(pair(12)));
 }
 
 #[test]
 fn answer_lost_after_signing_is_found_by_reading() {
     let world = one(Fault::LostAfter, true);
-    assert!(matches!(world.result("A1", 1), Some(AttemptResult::Issued { pair: found, settled: true, .. }) if *found == pair(10)));
+    assert!(
+        matches!(world.result("A1", 1), Some(AttemptResult::Issued { pair: found, settled: true, .. }) if *found == pair(10))
+    );
     assert_eq!(world.disk.issues_sent(), 1);
 }
 
 #[test]
 fn answer_lost_before_signing_is_proven_not_issued() {
     let world = one(Fault::LostBefore, true);
-    assert!(matches!(world.result("A1", 1), Some(AttemptResult::NotIssued { class: DeviceClass::Link, .. })), "{:?}", world.result("A1", 1));
+    assert!(
+        matches!(world.result("A1", 1), Some(AttemptResult::NotIssued { class: DeviceClass::Link, .. })),
+        "{:?}",
+        world.result("A1", 1)
+    );
     assert_eq!(world.disk.issues_sent(), 1);
     // Resync first, then the current pair, the positive control, the expected number, and the current pair again.
     let after = world.disk.log.iter().skip_while(|line| !line.starts_with("issue")).skip(1).take(5).cloned().collect::<Vec<_>>();
@@ -68,9 +89,18 @@ fn every_error_class_after_signing_is_still_found_issued() {
 fn every_error_class_before_signing_is_proven_by_reading() {
     for class in CLASSES {
         let world = one(Fault::ErrorBefore(class), true);
-        assert!(matches!(world.result("A1", 1), Some(AttemptResult::NotIssued { class: told, .. }) if *told == class), "{class}: {:?}", world.result("A1", 1));
-        let after = world.disk.log.iter().skip_while(|line| !line.starts_with("issue")).skip(1).take(5).cloned().collect::<Vec<_>>();
-        assert_eq!(after, ["resync", "stock", "query 00000009", "query 00000010", "stock"], "{class} was believed without reading");
+        assert!(
+            matches!(world.result("A1", 1), Some(AttemptResult::NotIssued { class: told, .. }) if *told == class),
+            "{class}: {:?}",
+            world.result("A1", 1)
+        );
+        let after =
+            world.disk.log.iter().skip_while(|line| !line.starts_with("issue")).skip(1).take(5).cloned().collect::<Vec<_>>();
+        assert_eq!(
+            after,
+            ["resync", "stock", "query 00000009", "query 00000010", "stock"],
+            "{class} was believed without reading"
+        );
     }
 }
 
@@ -156,7 +186,11 @@ fn two_equal_open_attempts_without_marks_on_an_exclusive_disk_are_not_guessed() 
     world.broker.open.values_mut().for_each(|open| open.expected = None);
     world.run();
     for serial in ["A1", "A2"] {
-        assert!(matches!(world.result(serial, 1), Some(AttemptResult::Unsettled { .. })), "{serial}: {:?}", world.result(serial, 1));
+        assert!(
+            matches!(world.result(serial, 1), Some(AttemptResult::Unsettled { .. })),
+            "{serial}: {:?}",
+            world.result(serial, 1)
+        );
     }
 }
 
@@ -300,7 +334,8 @@ fn foreign_numbers_between_are_entered_before_the_next_command() {
     for number in 11..14 {
         assert_eq!(world.journal.owner(&world.number(), KIND, pair(number)), Some(Owner::Foreign), "{number}");
     }
-    let entered: usize = world.frames.iter().map(|frame| if let AgentFrame::Accounted { entries, .. } = frame { entries.len() } else { 0 }).sum();
+    let entered: usize =
+        world.frames.iter().map(|frame| if let AgentFrame::Accounted { entries, .. } = frame { entries.len() } else { 0 }).sum();
     assert!(entered >= 3, "the broker was not told");
 }
 
@@ -355,7 +390,9 @@ fn duplicate_assign_after_the_confirmation_is_answered_from_the_index() {
     let mut world = World::new(FakeDisk::used(10, 99));
     world.submit("A1", true);
     world.run();
-    let first = world.frames.iter().find_map(|frame| if let AgentFrame::Outcome { attempt, sequence, .. } = frame { Some((attempt.clone(), *sequence)) } else { None });
+    let first = world.frames.iter().find_map(|frame| {
+        if let AgentFrame::Outcome { attempt, sequence, .. } = frame { Some((attempt.clone(), *sequence)) } else { None }
+    });
     let (attempt, sequence) = first.unwrap();
     let disk = world.number();
     for restart in [false, true] {
@@ -378,7 +415,12 @@ fn repeated(attempt: &AttemptRef, sequence: u64) -> taxdisk_protocol::link::Assi
     invoice.buyer.name = "个人".into();
     invoice.totals.gross = "10.00".into();
     taxdisk_protocol::link::Assignment {
-        attempt: attempt.clone(), sequence, operation: Default::default(), kind: KIND, invoice, content_hash: "h".into(),
+        attempt: attempt.clone(),
+        sequence,
+        operation: Default::default(),
+        kind: KIND,
+        invoice,
+        content_hash: "h".into(),
         mark: Some(taxdisk_protocol::mark::mark(&attempt.key)),
     }
 }
@@ -538,12 +580,20 @@ fn late_outcome_of_another_agent_makes_that_number_be_read() {
     world.run();
     assert_eq!(world.journal.owner(&world.number(), KIND, pair(10)), Some(Owner::Foreign));
     let open = OpenAttempt {
-        assignment: request.assignment.clone(), epoch: 1, agent: "ag_0000000000000002".parse().unwrap(), expected: None, named: Some(pair(10)),
+        assignment: request.assignment.clone(),
+        epoch: 1,
+        agent: "ag_0000000000000002".parse().unwrap(),
+        expected: None,
+        named: Some(pair(10)),
     };
     let disk = world.number();
     world.command(Command::Settle { disk, epoch: 1, open });
     world.run();
-    assert!(matches!(world.result("B1", 1), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)), "{:?}", world.result("B1", 1));
+    assert!(
+        matches!(world.result("B1", 1), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)),
+        "{:?}",
+        world.result("B1", 1)
+    );
     assert!(world.disk.log.iter().any(|line| line == "query 00000010"));
 }
 

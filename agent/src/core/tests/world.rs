@@ -28,8 +28,13 @@ fn parse(body: &InvoiceBody, _kind: InvoiceKind) -> Result<Invoice, String> {
     let buyer =
         Buyer { name: body.buyer.name.clone(), taxpayer_number: None, address_phone: String::new(), bank_account: String::new() };
     Ok(Invoice {
-        buyer, lines: Vec::new(), totals: Totals { net: gross, tax: Amount::ZERO, gross }, remark: body.remark.clone(),
-        clerk: String::new(), payee: String::new(), reviewer: String::new(),
+        buyer,
+        lines: Vec::new(),
+        totals: Totals { net: gross, tax: Amount::ZERO, gross },
+        remark: body.remark.clone(),
+        clerk: String::new(),
+        payee: String::new(),
+        reviewer: String::new(),
     })
 }
 
@@ -85,8 +90,20 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(disk: FakeDisk) -> World {
         World {
-            disk, journal: Memory::default(), core: None, broker: Broker { requeue: true, ..Broker::default() }, now_ms: 1_000_000, link: true,
-            exclusive: false, acks: true, effects: 0, lease_dead: false, present: false, ready: false, last_effect: None, frames: Vec::new(),
+            disk,
+            journal: Memory::default(),
+            core: None,
+            broker: Broker { requeue: true, ..Broker::default() },
+            now_ms: 1_000_000,
+            link: true,
+            exclusive: false,
+            acks: true,
+            effects: 0,
+            lease_dead: false,
+            present: false,
+            ready: false,
+            last_effect: None,
+            frames: Vec::new(),
         }
     }
 
@@ -124,11 +141,20 @@ impl World {
         invoice.totals.gross = job.gross.clone();
         let attempt = AttemptRef { key: job.key.clone(), attempt: job.attempts };
         let assignment = Assignment {
-            attempt, sequence: self.broker.sequence, operation: Operation::Issue, kind: KIND, invoice, content_hash: "h".into(),
+            attempt,
+            sequence: self.broker.sequence,
+            operation: Operation::Issue,
+            kind: KIND,
+            invoice,
+            content_hash: "h".into(),
             mark: job.marked.then(|| mark(&job.key)),
         };
         let open = OpenAttempt {
-            assignment: assignment.clone(), epoch: self.broker.epoch, agent: "ag_0000000000000001".parse().unwrap(), expected: None, named: None,
+            assignment: assignment.clone(),
+            epoch: self.broker.epoch,
+            agent: "ag_0000000000000001".parse().unwrap(),
+            expected: None,
+            named: None,
         };
         self.broker.open.insert(attempt_key(&assignment.attempt), open);
         self.broker.jobs.insert(job.key.clone(), job);
@@ -152,7 +178,9 @@ impl World {
         if !self.ready {
             return;
         }
-        let old = |open: &OpenAttempt| open.epoch != self.broker.epoch && !self.broker.results.contains_key(&attempt_key(&open.assignment.attempt));
+        let old = |open: &OpenAttempt| {
+            open.epoch != self.broker.epoch && !self.broker.results.contains_key(&attempt_key(&open.assignment.attempt))
+        };
         let unsettled = |key: &AttemptKey| matches!(self.broker.results.get(key), Some(AttemptResult::Unsettled { .. }));
         let busy = self.broker.open.keys().filter(|key| !unsettled(key)).count();
         if busy >= 2 || self.broker.open.values().any(old) {
@@ -204,7 +232,11 @@ impl World {
                 let known = attempt_key(&attempt);
                 let before = self.broker.results.insert(known.clone(), outcome.clone());
                 if let Some(before) = before.filter(|before| !matches!(before, AttemptResult::Unsettled { .. })) {
-                    assert_eq!(std::mem::discriminant(&before), std::mem::discriminant(&outcome), "{attempt}: {before:?} then {outcome:?}");
+                    assert_eq!(
+                        std::mem::discriminant(&before),
+                        std::mem::discriminant(&outcome),
+                        "{attempt}: {before:?} then {outcome:?}"
+                    );
                 }
                 match outcome {
                     AttemptResult::Unsettled { .. } => {}
@@ -294,8 +326,13 @@ impl World {
 
     pub(super) fn is_done(&self) -> bool {
         let waits = matches!(self.last_effect, Some(Effect::Wait { .. }));
-        let open = self.broker.open.keys().any(|key| !matches!(self.broker.results.get(key), Some(AttemptResult::Unsettled { .. })));
-        waits && self.broker.granted && self.broker.queue.is_empty() && !open && self.core.as_ref().is_some_and(DiskCore::is_quiet)
+        let open =
+            self.broker.open.keys().any(|key| !matches!(self.broker.results.get(key), Some(AttemptResult::Unsettled { .. })));
+        waits
+            && self.broker.granted
+            && self.broker.queue.is_empty()
+            && !open
+            && self.core.as_ref().is_some_and(DiskCore::is_quiet)
     }
 
     /// Runs until all is done.
@@ -307,7 +344,12 @@ impl World {
             }
             self.step();
         }
-        panic!("not done after 5000 effects; open {:?}, last effect {:?}, log {:?}", self.broker.open.keys(), self.last_effect.as_ref().map(|effect| format!("{effect:?}").chars().take(300).collect::<String>()), self.disk.log.iter().rev().take(8).collect::<Vec<_>>());
+        panic!(
+            "not done after 5000 effects; open {:?}, last effect {:?}, log {:?}",
+            self.broker.open.keys(),
+            self.last_effect.as_ref().map(|effect| format!("{effect:?}").chars().take(300).collect::<String>()),
+            self.disk.log.iter().rev().take(8).collect::<Vec<_>>()
+        );
     }
 
     pub(super) fn result(&self, serial: &str, attempt: u32) -> Option<&AttemptResult> {
@@ -336,8 +378,12 @@ impl World {
                         assert!(other.is_none_or(|other| other == serial), "I10: {pair} has two owners");
                     }
                     AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
-                        let later = of.iter().any(|((_, later), _)| later > number) || self.broker.open.keys().any(|(of, later)| of == serial && later > number);
-                        assert!(on_disk.is_empty() || later, "I3: {serial}#{number} is said not to be issued, but is {on_disk:?}");
+                        let later = of.iter().any(|((_, later), _)| later > number)
+                            || self.broker.open.keys().any(|(of, later)| of == serial && later > number);
+                        assert!(
+                            on_disk.is_empty() || later,
+                            "I3: {serial}#{number} is said not to be issued, but is {on_disk:?}"
+                        );
                     }
                     AttemptResult::Unsettled { .. } => {}
                 }
@@ -345,4 +391,3 @@ impl World {
         }
     }
 }
-
