@@ -12,6 +12,8 @@ mod fold;
 pub mod memory;
 mod reads;
 mod show;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;
@@ -41,7 +43,9 @@ pub enum JournalError {
     #[error("the journal cannot be used: {0}")]
     Io(String),
     /// A record is damaged.
-    #[error("the journal is damaged ({0}): keep the folder for the support, and start with an empty one; open attempts are then settled by reading the disk")]
+    #[error(
+        "the journal is damaged ({0}): keep the folder for the support, and start with an empty one; open attempts are then settled by reading the disk"
+    )]
     Corrupt(String),
     /// The record contradicts what is durable: the number has another owner.
     #[error("{0}")]

@@ -35,6 +35,8 @@ const IDLE_POLL_MS: u64 = 20_000;
 const LIMITS_AGE_MS: u64 = 600_000;
 /// Between two tries to open a port that has no disk, milliseconds: hot-plug is noticed within a second.
 const OPEN_RETRY_MS: u64 = 1_000;
+/// Jobs at a disk: one running, one staged, so that the disk never waits for the network.
+const JOBS_MAX: usize = 2;
 /// Between two looks at the lease while a staged job waits for it, milliseconds.
 const LEASE_LOOK_MS: u64 = 1_000;
 
@@ -98,7 +100,8 @@ pub struct DiskCore {
     opened: Option<Opened>,
     epoch: Option<u64>,
     broker_accounted: Vec<Accounted>,
-    staged: Option<Staged>,
+    /// Assigned and not begun, in the order of their assignment.
+    staged: VecDeque<Staged>,
     opens: Vec<Open>,
     to_account: BTreeSet<InvoiceKind>,
     writes: VecDeque<(Vec<Record>, After)>,
@@ -130,7 +133,7 @@ impl DiskCore {
             opened: None,
             epoch: None,
             broker_accounted: Vec::new(),
-            staged: None,
+            staged: VecDeque::new(),
             opens: Vec::new(),
             to_account: BTreeSet::new(),
             writes: VecDeque::new(),
@@ -160,7 +163,10 @@ impl DiskCore {
 
     /// No attempt is open, staged or running here.
     pub fn is_quiet(&self) -> bool {
-        self.opens.is_empty() && self.staged.is_none() && self.writes.is_empty() && matches!(self.state, State::Idle | State::Waiting)
+        self.opens.is_empty()
+            && self.staged.is_empty()
+            && self.writes.is_empty()
+            && matches!(self.state, State::Idle | State::Waiting)
     }
 
     /// What the shell must do now. Call it only when nothing is in flight.
@@ -202,8 +208,12 @@ impl DiskCore {
     }
 
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
-        let Effect::Issue { epoch, .. } = &effect else { return effect };
+        let Effect::Issue { epoch, request, expected } = &effect else { return effect };
         if self.may_begin(*epoch, context) {
+            let (attempt, expected, epoch) = (request.assignment.attempt.clone(), *expected, *epoch);
+            if let Some(disk) = self.disk().cloned() {
+                self.told.push_back(Told::Frame(AgentFrame::Started { disk, epoch, attempt, expected }));
+            }
             return effect;
         }
         // The grant or the lease went while the intent became durable: nothing was sent, and that is certain.
@@ -254,7 +264,9 @@ impl DiskCore {
         if self.stopping {
             return self.next_quiet(context);
         }
-        if self.epoch.is_some() && let Some(kind) = self.to_account.first().copied() {
+        if self.epoch.is_some()
+            && let Some(kind) = self.to_account.first().copied()
+        {
             return self.account(kind, context);
         }
         if let Some(effect) = self.begin(context) {
@@ -264,7 +276,7 @@ impl DiskCore {
     }
 
     fn begin(&mut self, context: &Context<'_>) -> Option<Effect> {
-        let staged = self.staged.as_ref()?;
+        let staged = self.staged.front()?;
         let epoch = staged.epoch;
         if !self.is_ready(context) {
             let text = self.breaker.unready(context.now_ms).map_or_else(String::new, |trouble| trouble.text.clone());
@@ -279,7 +291,7 @@ impl DiskCore {
         if !self.may_begin(epoch, context) {
             return Some(self.wait(Some(context.now_ms + LEASE_LOOK_MS)));
         }
-        let staged = self.staged.take()?;
+        let staged = self.staged.pop_front()?;
         let (attempt, effect) = Attempt::start(staged.request, staged.epoch);
         self.state = State::Attempting(attempt);
         Some(effect)
@@ -287,7 +299,11 @@ impl DiskCore {
 
     fn idle(&mut self, kinds: &[InvoiceKind], context: &Context<'_>) -> Effect {
         let now = context.now_ms;
-        if let Some(kind) = kinds.iter().copied().find(|kind| self.limits.get(kind).is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS)) {
+        if let Some(kind) = kinds
+            .iter()
+            .copied()
+            .find(|kind| self.limits.get(kind).is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS))
+        {
             self.state = State::Limits(kind);
             return Effect::Limits(kind);
         }
@@ -298,7 +314,8 @@ impl DiskCore {
             return Effect::Stock(kind);
         }
         let poll = oldest.map(|kind| read_at(&kind) + IDLE_POLL_MS);
-        let wake = [poll, self.breaker.held_until_ms(now), self.reporter.due_ms()].into_iter().flatten().filter(|at| *at > now).min();
+        let wake =
+            [poll, self.breaker.held_until_ms(now), self.reporter.due_ms()].into_iter().flatten().filter(|at| *at > now).min();
         self.wait(wake)
     }
 
@@ -350,6 +367,10 @@ impl DiskCore {
         self.opened.is_some() && self.password_stop.is_none() && self.breaker.unready(context.now_ms).is_none()
     }
 
+    fn is_staged(&self, attempt: &AttemptRef) -> bool {
+        self.staged.iter().any(|staged| staged.request.assignment.attempt == *attempt)
+    }
+
     fn running(&self) -> Option<&AttemptRef> {
         match &self.state {
             State::Attempting(attempt) => Some(&attempt.request.assignment.attempt),
@@ -362,7 +383,9 @@ impl DiskCore {
         let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| open.attempt == *attempt));
         let about = |record: &Record| matches!(record, Record::Outcome(outcome) if outcome.attempt == *attempt);
         let in_writes = self.writes.iter().any(|(records, _)| records.iter().any(about));
-        let writing = |after: &After| after.frames.iter().any(|frame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt));
+        let writing = |after: &After| {
+            after.frames.iter().any(|frame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt))
+        };
         self.running() == Some(attempt)
             || in_survey
             || in_writes
@@ -372,8 +395,9 @@ impl DiskCore {
 
     /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
     fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
-        let Some(staged) = self.staged.take() else { return };
-        self.give_back(&staged.request, staged.epoch, text, context);
+        for staged in std::mem::take(&mut self.staged) {
+            self.give_back(&staged.request, staged.epoch, text, context);
+        }
     }
 
     fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
@@ -381,7 +405,13 @@ impl DiskCore {
         self.end_unbegun(&request.assignment, epoch, result, context);
     }
 
-    fn end_unbegun(&mut self, assignment: &taxdisk_protocol::link::Assignment, epoch: u64, result: AttemptResult, context: &Context<'_>) {
+    fn end_unbegun(
+        &mut self,
+        assignment: &taxdisk_protocol::link::Assignment,
+        epoch: u64,
+        result: AttemptResult,
+        context: &Context<'_>,
+    ) {
         let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
         let ending = Ending {
             attempt: assignment.attempt.clone(),
@@ -397,15 +427,29 @@ impl DiskCore {
         self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
     }
 
+    fn is_first_contact(&self, context: &Context<'_>) -> bool {
+        let Some(opened) = &self.opened else { return true };
+        // A kind without stock has nothing to account from, and nothing that could be issued.
+        let empty = |kind: &InvoiceKind| self.levels.get(kind).is_some_and(|level| level.stock.is_none());
+        let known = |kind: &InvoiceKind| context.view.accounting(&opened.identity.disk, *kind).is_some();
+        !opened.identity.kinds.iter().all(|kind| empty(kind) || known(kind))
+    }
+
     fn report(&mut self, context: &Context<'_>, force: bool) {
         let Some(opened) = &self.opened else { return };
         let trouble = self.breaker.unready(context.now_ms);
         let health = match (&self.password_stop, trouble) {
             (Some(text), _) => report::unready(DeviceClass::BadPassword, text),
             (None, Some(trouble)) => report::unready(trouble.class, &trouble.text),
+            // Work may come only when journal and broker know a number to account from: an attempt whose process died before
+            // that could not be settled.
+            (None, None) if self.is_first_contact(context) => report::first_contact(),
             (None, None) => report::ready(),
         };
-        let stock = self.levels.iter().map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
+        let stock = self
+            .levels
+            .iter()
+            .map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
         let report = report::whole(opened, &self.config.port, health, stock.collect());
         if let Some(report) = self.reporter.offer(report, context.now_ms, force) {
             self.told.push_back(Told::Report(Box::new(report)));

@@ -31,7 +31,9 @@ impl Reporter {
             Some(told) => {
                 let but_stock = DiskReport { stock: told.stock.clone(), ..report.clone() };
                 let low = |stock: &StockView| stock.remaining <= STOCK_LOW;
-                but_stock != *told || report.stock.len() != told.stock.len() || (report.stock != told.stock && report.stock.iter().any(low))
+                but_stock != *told
+                    || report.stock.len() != told.stock.len()
+                    || (report.stock != told.stock && report.stock.iter().any(low))
             }
         };
         let changed = self.told.as_ref() != Some(&report);
@@ -65,6 +67,11 @@ impl Reporter {
 
 pub(super) fn ready() -> DiskHealth {
     DiskHealth { ready: true, class: None, text: String::new() }
+}
+
+/// No number is accounted for yet: that comes right after the grant.
+pub(super) fn first_contact() -> DiskHealth {
+    DiskHealth { ready: false, class: None, text: "first contact: its numbers are read once it is granted".into() }
 }
 
 pub(super) fn unready(class: DeviceClass, text: &str) -> DiskHealth {
