@@ -131,7 +131,8 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let control = tokio::spawn(control::serve(listener, happenings));
 
     if let Some(file) = &options.ready_file {
-        crate::ready::announce(file).map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
+        crate::ready::announce(file)
+            .map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
     }
     daemon::tell_ready();
     let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);

@@ -55,9 +55,14 @@ async fn way(
     running: Option<&Status>,
 ) {
     let found = limited(url, async {
-        tokio::net::lookup_host((url.host.as_str(), url.port)).await.map(Iterator::collect::<Vec<_>>).map_err(|error| io(url, Stage::Names, &error))
+        tokio::net::lookup_host((url.host.as_str(), url.port))
+            .await
+            .map(Iterator::collect::<Vec<_>>)
+            .map_err(|error| io(url, Stage::Names, &error))
     });
-    let found = found.await.and_then(|list| if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) });
+    let found = found.await.and_then(|list| {
+        if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) }
+    });
     let Some(addresses) = report.take("broker.names", found, |list| format!("{} is {}", url.host, list[0].ip())) else {
         return report.not_made(&CODES[2..], "the broker's name comes first");
     };
@@ -88,7 +93,10 @@ async fn way(
     match (identity, running) {
         (None, _) => report.not_made(&CODES[6..], "this PC is not enrolled"),
         (Some(_), Some(status)) if status.link.up => report.good("enrolment.accepted", "the running agent's link is up"),
-        (Some(_), Some(status)) => report.failed("enrolment.accepted", status.link.trouble.clone().unwrap_or_else(|| "The running agent has no link yet: try again in a minute.".to_owned())),
+        (Some(_), Some(status)) => report.failed(
+            "enrolment.accepted",
+            status.link.trouble.clone().unwrap_or_else(|| "The running agent has no link yet: try again in a minute.".to_owned()),
+        ),
         (Some(identity), None) => {
             let joined = join_once(dial, identity, state).await;
             report.take("enrolment.accepted", joined, |()| "the broker accepts this agent".to_owned());
@@ -97,15 +105,25 @@ async fn way(
 }
 
 async fn limited<T>(url: &BrokerUrl, step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late = || format!("{} did not answer within {} s: a firewall blocks it, or the broker's machine is off.", url.authority(), STEP_LIMIT.as_secs());
+    let late = || {
+        format!(
+            "{} did not answer within {} s: a firewall blocks it, or the broker's machine is off.",
+            url.authority(),
+            STEP_LIMIT.as_secs()
+        )
+    };
     tokio::time::timeout(STEP_LIMIT, step).await.unwrap_or_else(|_| Err(late()))
 }
 
 async fn handshake(report: &mut Report, dial: &Dial, tcp: TcpStream) -> Option<()> {
     let url = &dial.url;
     let shaken = limited(url, async {
-        let name = rustls_pki_types::ServerName::try_from(url.host.clone()).map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
-        let stream = tokio_rustls::TlsConnector::from(dial.tls.clone()).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
+        let name = rustls_pki_types::ServerName::try_from(url.host.clone())
+            .map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
+        let stream = tokio_rustls::TlsConnector::from(dial.tls.clone())
+            .connect(name, tcp)
+            .await
+            .map_err(|error| io(url, Stage::Tls, &error))?;
         let (_, session) = stream.get_ref();
         Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
     })

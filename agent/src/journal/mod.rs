@@ -41,7 +41,9 @@ pub enum JournalError {
     #[error("the journal cannot be used: {0}")]
     Io(String),
     /// A record is damaged.
-    #[error("the journal is damaged ({0}): keep the folder for the support, and start with an empty one; open attempts are then settled by reading the disk")]
+    #[error(
+        "the journal is damaged ({0}): keep the folder for the support, and start with an empty one; open attempts are then settled by reading the disk"
+    )]
     Corrupt(String),
     /// The record contradicts what is durable: the number has another owner.
     #[error("{0}")]

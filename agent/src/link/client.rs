@@ -276,7 +276,9 @@ fn read(message: Option<Result<Message, WsError>>) -> Input {
         }
         Some(Ok(Message::Ping(_) | Message::Frame(_))) => Input::Heard,
         Some(Ok(Message::Binary(_))) => Input::Lost("The broker sent a binary frame; the link knows text only.".to_owned()),
-        Some(Err(WsError::Capacity(error))) => Input::Lost(format!("The broker sent a frame above {MAX_FRAME_BYTES} bytes ({error}).")),
+        Some(Err(WsError::Capacity(error))) => {
+            Input::Lost(format!("The broker sent a frame above {MAX_FRAME_BYTES} bytes ({error})."))
+        }
         Some(Err(error)) => Input::Lost(format!("The link broke ({error}).")),
         None => Input::Lost("The broker hung up.".to_owned()),
     }
