@@ -39,7 +39,7 @@ fn wired_speed() -> u32 {
 }
 
 /// What was found at a configured port. `None`: not tried, because an earlier step failed.
-#[derive(Debug)]
+#[derive(Debug, Serialize)]
 pub struct Found {
     /// The port as configured.
     pub port: String,
@@ -163,6 +163,45 @@ mod tests {
         assert_eq!((found.answers, found.number.as_deref()), (Some(true), Some("499000123456")));
         assert!(found.identity.is_none() && found.why_not.unwrap().contains("password is not set"));
         assert!(line.is_finished());
+    }
+
+    /// A device at the other end of a pseudo-terminal: reads each request, writes its answer.
+    fn device(exchanges: Vec<(Vec<u8>, Vec<u8>)>) -> (std::thread::JoinHandle<[std::fs::File; 2]>, String) {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        use std::io::{Read, Write};
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&master).unwrap();
+        unlockpt(&master).unwrap();
+        let path = ptsname(&master, Vec::new()).unwrap().into_string().unwrap();
+        // Held open, so that the device does not read an end of file before the host opens its side.
+        let slave = std::fs::File::options().read(true).write(true).open(&path).unwrap();
+        let thread = std::thread::spawn(move || {
+            let mut master = std::fs::File::from(master);
+            for (request, reply) in exchanges {
+                let mut seen = vec![0; request.len()];
+                master.read_exact(&mut seen).unwrap();
+                assert_eq!(seen, request);
+                master.write_all(&reply).unwrap();
+            }
+            // Kept until the host has read all: a line that hangs up loses what was not read yet.
+            [master, slave]
+        });
+        (thread, path)
+    }
+
+    #[test]
+    fn a_real_line_is_looked_at() {
+        let online = || (hex("1B10010005C4C7"), hex("4F4B0004C99A"));
+        let number = (hex("1B100200114A51303030303030303030314210"), hex("4F4B00103439393030303132333435369035"));
+        let (thread, port) = device(vec![online(), online(), number]);
+        let mut config = ZcConfig { machine_number: "JQ0000000001".to_owned(), ..ZcConfig::default() };
+        config.timings.silence = std::time::Duration::from_millis(20);
+        let found = look(&DiskEntry { port, dialect: DialectName::Zc, speed: 9600 }, config);
+        let _ends = thread.join().unwrap();
+        assert_eq!((found.present, found.free, found.answers), (true, Some(true), Some(true)), "{found:?}");
+        assert_eq!(found.number.as_deref(), Some("499000123456"));
+        let json = serde_json::to_value(&found).unwrap();
+        assert_eq!(json["number"], "499000123456");
     }
 
     #[test]

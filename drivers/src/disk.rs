@@ -12,7 +12,7 @@ use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 
 /// What went wrong, in the device's words and in ours.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
 #[error("{class}: {text}")]
 pub struct DiskError {
     /// What to tell people and where to route next. Proves nothing about execution.
@@ -26,7 +26,7 @@ pub struct DiskError {
 }
 
 /// Who the disk is and what it is licensed for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Identity {
     /// The number inside the disk: its identity (I7).
     pub disk: DiskNumber,
@@ -43,7 +43,7 @@ pub struct Identity {
 }
 
 /// The next pair of a kind and how many blank invoices are left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stock {
     /// The pair that the next invoice will get.
     pub current: NumberPair,
@@ -52,7 +52,7 @@ pub struct Stock {
 }
 
 /// Limits and dates of a kind. `None` means that the disk did not tell, never zero.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Limits {
     /// 开票截止日期 `yyyyMMdd`: issuing stops after this day.
     pub issue_deadline: Option<String>,
@@ -69,7 +69,7 @@ pub struct Limits {
 }
 
 /// What was issued while the disk had no network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct OfflineTotals {
     /// Invoices that were not uploaded.
     pub count: u32,
@@ -95,7 +95,7 @@ pub struct IssueRequest<'a> {
 }
 
 /// What the device signed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Signed {
     /// Code and number that the device gave.
     pub pair: NumberPair,

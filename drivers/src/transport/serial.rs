@@ -239,6 +239,20 @@ mod tests {
     }
 
     #[test]
+    fn another_program_that_holds_the_port_is_named() {
+        let (_master, path) = pty();
+        // It reads from the port until it is killed.
+        let slave = File::options().read(true).write(true).open(&path).unwrap();
+        let mut child = std::process::Command::new("cat").stdin(slave).spawn().unwrap();
+        let holder = holder_of(&path);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let Holder::Process { pid, .. } = &holder else { panic!("{holder:?}") };
+        assert_eq!(*pid, child.id());
+        assert!(holder.to_string().contains(&format!("process {pid}")));
+    }
+
+    #[test]
     fn a_vanished_device_is_gone_and_a_missing_or_wrong_port_is_told_apart() {
         let (master, path) = pty();
         let mut line = SerialLine::open(&path, 9600).unwrap();

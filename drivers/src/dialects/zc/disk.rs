@@ -127,6 +127,7 @@ impl<L: ByteLine> ZcDisk<L> {
         );
         let _entered = span.enter();
         if let Some(error) = self.refused_password(carries) {
+            data.fill(0);
             span.record("class", error.class.as_str());
             return Err(Failure { progress: Progress::BeforeLastPacket, error, absent: false });
         }

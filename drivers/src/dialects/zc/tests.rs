@@ -7,3 +7,4 @@ mod disk;
 mod frames;
 mod script;
 mod secrecy;
+mod wire;

@@ -133,7 +133,7 @@ pub(super) fn frame(name: &str) -> Vec<u8> {
     frame
 }
 
-/// The names of all vectors whose frames are answers of type 0x10.
+/// The names of all vectors.
 pub(super) fn names() -> impl Iterator<Item = &'static str> {
     VECTORS.iter().map(|(name, _)| *name)
 }
