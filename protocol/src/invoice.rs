@@ -1,5 +1,6 @@
 //! What a disk is asked to sign: the domain form of an invoice, made from [`crate::api::InvoiceBody`] by [`crate::rules`].
 
+use crate::api::{BuyerBody, InvoiceBody, LineBody, TotalsBody};
 use crate::ids::TaxpayerNumber;
 use crate::money::{Amount, Price, Quantity, TaxRate};
 
@@ -97,4 +98,58 @@ pub struct Totals {
     pub tax: Amount,
     /// Net and tax together.
     pub gross: Amount,
+}
+
+impl Invoice {
+    /// The invoice as text again, in normal form: parsing it gives this invoice back.
+    pub fn to_body(&self) -> InvoiceBody {
+        InvoiceBody {
+            buyer: BuyerBody {
+                name: self.buyer.name.clone(),
+                taxpayer_number: self.buyer.taxpayer_number.as_ref().map(ToString::to_string),
+                address_phone: self.buyer.address_phone.clone(),
+                bank_account: self.buyer.bank_account.clone(),
+            },
+            lines: self.lines.iter().map(Line::to_body).collect(),
+            totals: TotalsBody {
+                net: self.totals.net.to_string(),
+                tax: self.totals.tax.to_string(),
+                gross: self.totals.gross.to_string(),
+            },
+            remark: self.remark.clone(),
+            clerk: self.clerk.clone(),
+            payee: self.payee.clone(),
+            reviewer: self.reviewer.clone(),
+        }
+    }
+}
+
+impl Line {
+    fn to_body(&self) -> LineBody {
+        let kind = match self.kind {
+            LineKind::Normal => None,
+            LineKind::Discounted => Some("discounted"),
+            LineKind::Discount => Some("discount"),
+        };
+        let zero_rate = self.zero_rate.map(|mark| match mark {
+            ZeroRate::Export => "export",
+            ZeroRate::Exempt => "exempt",
+            ZeroRate::NotTaxed => "not_taxed",
+            ZeroRate::Ordinary => "ordinary",
+        });
+        LineBody {
+            kind: kind.map(str::to_owned),
+            name: self.name.clone(),
+            goods_code: self.goods_code.clone(),
+            specification: self.specification.clone(),
+            unit: self.unit.clone(),
+            quantity: self.quantity.map(|quantity| quantity.to_string()),
+            price: self.price.map(|price| price.to_string()),
+            net: self.net.to_string(),
+            rate: self.rate.to_string(),
+            tax: self.tax.to_string(),
+            zero_rate: zero_rate.map(str::to_owned),
+            deduction: self.deduction.map(|deduction| deduction.to_string()),
+        }
+    }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::quote::Quoted;
+
 /// A kind of invoice that a tax disk can be licensed for. Written on the wire as its fplxdm code (`"025"`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum InvoiceKind {
@@ -106,7 +108,7 @@ impl InvoiceKind {
 
 /// Not a kind that a tax disk issues.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an invoice kind: 004, 005, 006, 007, 009, 025, 026 or 028 is expected")]
+#[error("{quoted} is not an invoice kind: 004, 005, 006, 007, 009, 025, 026 or 028 is expected", quoted = Quoted(.0))]
 pub struct UnknownKind(pub String);
 
 impl FromStr for InvoiceKind {

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod calc;
 pub mod capabilities;
 pub mod class;
 pub mod error;
@@ -23,4 +24,5 @@ pub mod link;
 pub mod mark;
 pub mod money;
 pub mod number;
+mod quote;
 pub mod rules;

@@ -47,11 +47,12 @@ pub fn find_mark(remark: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
     fn a_mark_is_found_where_it_was_put_and_nowhere_else() {
-        let key = JobKey { seller: "91110000MA00000019".parse().unwrap(), serial: "NW10248".parse().unwrap() };
+        let key = JobKey { seller: "91110000MA0000001L".parse().unwrap(), serial: "NW10248".parse().unwrap() };
         let mark = mark(&key);
         assert_eq!(mark.len() + 1, MARK_BYTES);
         assert_eq!(find_mark(&marked_remark("订单 #7", Some(&mark))), Some(mark.as_str()));

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::quote::Quoted;
+
 /// Not a code, a number or a pair.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -31,7 +33,7 @@ impl FromStr for InvoiceCode {
     type Err = NumberError;
     fn from_str(text: &str) -> Result<Self, NumberError> {
         if !matches!(text.len(), 10 | 12) || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(NumberError(format!("{text:?} is not an invoice code: 10 or 12 digits are expected")));
+            return Err(NumberError(format!("{} is not an invoice code: 10 or 12 digits are expected", Quoted(text))));
         }
         let mut digits = [0; 12];
         digits[..text.len()].copy_from_slice(text.as_bytes());
@@ -62,9 +64,9 @@ impl FromStr for InvoiceNumber {
     type Err = NumberError;
     fn from_str(text: &str) -> Result<Self, NumberError> {
         if text.len() != 8 || !text.bytes().all(|b| b.is_ascii_digit()) {
-            return Err(NumberError(format!("{text:?} is not an invoice number: 8 digits are expected")));
+            return Err(NumberError(format!("{} is not an invoice number: 8 digits are expected", Quoted(text))));
         }
-        text.parse().map(InvoiceNumber).map_err(|_| NumberError(format!("{text:?} is not an invoice number")))
+        text.parse().map(InvoiceNumber).map_err(|_| NumberError(format!("{} is not an invoice number", Quoted(text))))
     }
 }
 
@@ -138,13 +140,15 @@ impl fmt::Display for NumberPair {
 impl FromStr for NumberPair {
     type Err = NumberError;
     fn from_str(text: &str) -> Result<Self, NumberError> {
-        let (code, number) = text.split_once(' ').ok_or_else(|| NumberError(format!("{text:?} is not a code and a number")))?;
+        let (code, number) =
+            text.split_once(' ').ok_or_else(|| NumberError(format!("{} is not a code and a number", Quoted(text))))?;
         Ok(NumberPair { code: code.parse()?, number: number.parse()? })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]

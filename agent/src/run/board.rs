@@ -109,11 +109,11 @@ impl Board {
 
     fn frame(&mut self, frame: BrokerFrame) {
         let (disk, command) = match frame {
-            BrokerFrame::Grant { disk, epoch, accounted, open } => (disk, Command::Grant { epoch, accounted, open }),
-            BrokerFrame::Deny { disk, reason } => (disk, Command::Deny { reason }),
-            BrokerFrame::Assign { disk, epoch, assignment } => (disk, Command::Assign { epoch, assignment }),
+            BrokerFrame::Grant { disk, epoch, accounted, open } => (disk.clone(), Command::Grant { disk, epoch, accounted, open }),
+            BrokerFrame::Deny { disk, reason } => (disk.clone(), Command::Deny { disk, reason }),
+            BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
-            BrokerFrame::Settle { disk, epoch, open } => (disk, Command::Settle { epoch, open }),
+            BrokerFrame::Settle { disk, epoch, open } => (disk.clone(), Command::Settle { disk, epoch, open }),
             // The session keeps these to itself.
             BrokerFrame::Challenge { .. }
             | BrokerFrame::Welcome { .. }
@@ -131,7 +131,7 @@ impl Board {
                 self.status.disks[index].epoch = Some(*epoch);
                 self.status.disks[index].trouble = None;
             }
-            Command::Deny { reason } => {
+            Command::Deny { reason, .. } => {
                 tracing::warn!(%disk, reason, "the broker lets nobody here issue on this disk");
                 self.status.disks[index].epoch = None;
                 self.status.disks[index].trouble = Some(reason.clone());

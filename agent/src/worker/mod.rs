@@ -1,64 +1,30 @@
 //! One thread per disk: performs what the core asks for, against the disk's driver and the journal, one effect at a time.
 //!
-//! What this module refuses to do: decide. It opens, reads, writes, waits and passes on; `core::disk::DiskCore` says
+//! What this module refuses to do: decide. It opens, reads, writes, waits and passes on; [`crate::core::disk::DiskCore`] says
 //! what comes next.
 
-use std::sync::Arc;
+mod shell;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use taxdisk_drivers::actor::Deadlines;
 use taxdisk_drivers::disk::TaxDisk;
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, OpenAttempt};
+use taxdisk_protocol::link::AgentFrame;
 
 use crate::journal::Journal;
+use shell::Shell;
 
 /// Commands that may wait at a worker. Two assignments, their recalls and a grant are the most that a healthy broker sends
 /// at once; a full queue means that the worker's disk hangs and the link must not wait for it.
 pub const COMMANDS_MAX: usize = 64;
 
-/// What the worker is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// The broker granted this worker's disk.
-    Grant {
-        /// Epoch.
-        epoch: u64,
-        /// What the broker knows as accounted.
-        accounted: Vec<Accounted>,
-        /// Attempts without an outcome at the broker.
-        open: Vec<OpenAttempt>,
-    },
-    /// Nothing may be issued on the disk.
-    Deny {
-        /// For people.
-        reason: String,
-    },
-    /// Do this.
-    Assign {
-        /// Epoch.
-        epoch: u64,
-        /// What.
-        assignment: Assignment,
-    },
-    /// Give it back if it has not begun.
-    Recall {
-        /// Which.
-        attempt: AttemptRef,
-    },
-    /// Read the disk and say what became of it.
-    Settle {
-        /// Epoch.
-        epoch: u64,
-        /// What.
-        open: OpenAttempt,
-    },
-    /// The link is down: nothing begins until the next grant.
-    LinkDown,
-    /// A person set the passwords of this port.
-    SecretChanged,
-    /// Finish what runs, give back what is staged, and end.
-    Stop,
-}
+pub use crate::core::disk::commands::Command;
 
 /// Why no disk could be opened behind a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,28 +74,66 @@ pub struct NotTaken;
 
 /// A running worker.
 #[derive(Debug)]
-pub struct Worker {}
+pub struct Worker {
+    commands: SyncSender<Command>,
+    /// Milliseconds since boot; 0: not heard since the link went.
+    heard_ms: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+    ended: Receiver<()>,
+}
 
 impl Worker {
     /// Starts the thread. It opens the port by itself, again and again.
-    pub fn spawn(_config: WorkerConfig, _opener: Box<dyn Opener>, _journal: Journal, _events: Events) -> Worker {
-        Worker {}
+    pub fn spawn(config: WorkerConfig, opener: Box<dyn Opener>, journal: Journal, events: Events) -> Worker {
+        Worker::spawn_with(config, opener, journal, events, Deadlines::default())
+    }
+
+    /// As [`Worker::spawn`], with other deadlines for the disk's driver.
+    pub fn spawn_with(config: WorkerConfig, opener: Box<dyn Opener>, journal: Journal, events: Events, deadlines: Deadlines) -> Worker {
+        let (commands, received) = sync_channel(COMMANDS_MAX);
+        let (ending, ended) = sync_channel(1);
+        let heard_ms = Arc::new(AtomicU64::new(0));
+        let shell = Shell::new(config.clone(), opener, journal, events, deadlines, received, Arc::clone(&heard_ms));
+        let run = move || {
+            shell.run();
+            drop(ending);
+        };
+        let thread = std::thread::Builder::new().name(format!("worker {}", config.port)).spawn(run);
+        let thread = thread.inspect_err(|error| tracing::error!(port = config.port, %error, "no thread for the disk's worker")).ok();
+        Worker { commands, heard_ms, thread, ended }
     }
 
     /// Hands a command over without waiting.
     ///
     /// # Errors
     /// [`NotTaken`]: close the link; the grant after the next join repeats everything.
-    pub fn send(&self, _command: Command) -> Result<(), NotTaken> {
-        Err(NotTaken)
+    pub fn send(&self, command: Command) -> Result<(), NotTaken> {
+        if command == Command::LinkDown {
+            self.heard_ms.store(0, Ordering::SeqCst);
+        }
+        self.commands.try_send(command).map_err(|_| NotTaken)
     }
 
     /// The broker knew of this agent at this time since boot (`CLOCK_BOOTTIME`); it is what the begin lease rests on. Not the
     /// time at which bytes came in: they may have lain in a buffer while the PC slept, and the broker may have given the disk away.
-    pub fn heard(&self, _at: std::time::Duration) {}
+    pub fn heard(&self, at: Duration) {
+        self.heard_ms.fetch_max(millis(at), Ordering::SeqCst);
+    }
 
     /// Sends [`Command::Stop`] and waits until the running attempt is through (at most `wait`). True if the thread has ended.
-    pub fn stop(self, _wait: std::time::Duration) -> bool {
-        true
+    pub fn stop(mut self, wait: Duration) -> bool {
+        // A full queue still ends: the sender is dropped below, which means the same.
+        let _ = self.commands.try_send(Command::Stop);
+        let (unused, _) = sync_channel(1);
+        drop(std::mem::replace(&mut self.commands, unused));
+        let ended = matches!(self.ended.recv_timeout(wait), Err(RecvTimeoutError::Disconnected));
+        if ended && let Some(thread) = self.thread.take() {
+            return thread.join().is_ok();
+        }
+        ended
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,9 @@
 //! Problem documents (RFC 9457) and the catalogue of their codes: one table, rendered into the documentation.
 
+mod catalogue;
+
+pub use catalogue::{CATALOGUE, Code, Entry, catalogue_markdown};
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -85,4 +89,41 @@ pub struct Problem {
     /// All differing fields, on 409.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+}
+
+impl Problem {
+    /// A problem of the catalogue. `detail` says what happened here, for people.
+    pub fn new(code: Code, detail: impl Into<String>) -> Problem {
+        let entry = code.entry();
+        Problem {
+            kind: format!("urn:taxdisk:problem:{}", entry.name),
+            title: entry.title.to_owned(),
+            status: entry.status,
+            detail: detail.into(),
+            code: entry.name.to_owned(),
+            issued: entry.issued,
+            retry: entry.retry,
+            who: entry.who,
+            breaches: Vec::new(),
+            differences: Vec::new(),
+        }
+    }
+
+    /// The broken rules.
+    #[must_use]
+    pub fn with_breaches(self, breaches: Vec<Breach>) -> Problem {
+        Problem { breaches, ..self }
+    }
+
+    /// The differing fields.
+    #[must_use]
+    pub fn with_differences(self, differences: Vec<Difference>) -> Problem {
+        Problem { differences, ..self }
+    }
+
+    /// What is known of the job overrides what the code says in general.
+    #[must_use]
+    pub fn with_issued(self, issued: Issued) -> Problem {
+        Problem { issued, ..self }
+    }
 }

@@ -1,0 +1,166 @@
+//! Does an invoice that was read belong to an attempt? Three answers, and only one of them is proof.
+//!
+//! What this file refuses to do: take equal content for proof (two sold coffees are equal), or use the time as a criterion.
+
+use std::sync::Arc;
+
+use taxdisk_drivers::disk::{Comparison, Signed};
+use taxdisk_protocol::api::InvoiceBody;
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::invoice::Invoice;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt, Owner};
+use taxdisk_protocol::mark::{find_mark, marked_remark};
+use taxdisk_protocol::number::NumberPair;
+
+use super::effect::{Found, Request};
+use super::records::{Intent, View};
+
+/// Turns an invoice's wire form into its domain form; the error is for people.
+pub type Parse = fn(&InvoiceBody, InvoiceKind) -> Result<Invoice, String>;
+
+impl Request {
+    /// Parses an assignment.
+    ///
+    /// # Errors
+    /// What is wrong with its content, for people.
+    pub fn parse(assignment: &Assignment, parse: Parse) -> Result<Request, String> {
+        let invoice = parse(&assignment.invoice, assignment.kind)?;
+        let remark = marked_remark(&invoice.remark, assignment.mark.as_deref());
+        Ok(Request { assignment: assignment.clone(), invoice, remark })
+    }
+}
+
+/// What an unclear answer said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Class.
+    pub class: DeviceClass,
+    /// The device's code.
+    pub code: Option<String>,
+    /// For people.
+    pub text: String,
+}
+
+/// An attempt of which it must be found out whether it issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// Which.
+    pub attempt: AttemptRef,
+    /// Epoch of its assignment.
+    pub epoch: u64,
+    /// Sequence of its assignment.
+    pub sequence: u64,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Its content, where it is known and could be parsed.
+    pub request: Option<Arc<Request>>,
+    /// Its mark, if the seller has it on.
+    pub mark: Option<String>,
+    /// The journalled pair, from our journal or from the broker.
+    pub expected: Option<NumberPair>,
+    /// A pair that a late outcome named.
+    pub named: Option<NumberPair>,
+    /// The device answered OK with this, but not with the expected pair.
+    pub signed: Option<Signed>,
+    /// An intent exists, here or elsewhere: it may have been sent.
+    pub begun: bool,
+    /// What the unclear answer said, if there was one in this process.
+    pub doubt: Option<Doubt>,
+    /// Milliseconds of the disk's commands so far.
+    pub disk_ms: u64,
+}
+
+impl Open {
+    /// From what the broker lists, with what the journal knows.
+    pub fn listed(open: &OpenAttempt, view: &dyn View, parse: Parse) -> Open {
+        let assignment = &open.assignment;
+        let intent = view.intent(&assignment.attempt);
+        let earlier = view.outcome(&assignment.attempt).and_then(|outcome| outcome.expected);
+        let expected = intent.as_ref().map(|intent| intent.expected).or(earlier).or(open.expected);
+        Open {
+            attempt: assignment.attempt.clone(),
+            epoch: open.epoch,
+            sequence: assignment.sequence,
+            kind: assignment.kind,
+            request: Request::parse(assignment, parse).ok().map(Arc::new),
+            mark: assignment.mark.clone(),
+            expected,
+            named: open.named,
+            signed: None,
+            begun: expected.is_some(),
+            doubt: None,
+            disk_ms: 0,
+        }
+    }
+
+    /// From an intent that the broker does not list: its content is not known here any more.
+    pub fn remembered(intent: &Intent) -> Open {
+        Open {
+            attempt: intent.attempt.clone(),
+            epoch: intent.epoch,
+            sequence: intent.sequence,
+            kind: intent.kind,
+            request: None,
+            mark: intent.mark.clone(),
+            expected: Some(intent.expected),
+            named: None,
+            signed: None,
+            begun: true,
+            doubt: None,
+            disk_ms: 0,
+        }
+    }
+}
+
+/// How an invoice on the disk relates to an open attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fit {
+    /// Not this attempt's.
+    No,
+    /// This attempt's, proven.
+    Proof,
+    /// Equal, but another program may have issued an equal one.
+    Equal,
+    /// Evidence that contradicts itself: our mark on other content, or a number that has another owner. For a person.
+    Odd(String),
+}
+
+/// Compares. `index` is the place of this attempt's request in the query's list, if it was in it.
+pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool, disk: &DiskNumber, view: &dyn View) -> Fit {
+    let pair = found.invoice.pair;
+    let owner = view.owner(disk, open.kind, pair);
+    if let Some(Owner::Ours(owner)) = &owner {
+        return if owner.key == open.attempt.key { Fit::Proof } else { Fit::No };
+    }
+    let comparison = index.and_then(|index| found.comparisons.get(index));
+    match open.mark.as_deref().filter(|_| mark_readable) {
+        Some(mark) if find_mark(&found.invoice.remark) != Some(mark) => Fit::No,
+        Some(_) => match comparison {
+            // Without the content at hand the mark alone speaks, and it is exact.
+            Some(Comparison::Equal) | None => Fit::Proof,
+            Some(Comparison::Different(fields)) => {
+                Fit::Odd(format!("{pair} carries the mark of {} but differs in {}", open.attempt.key, fields.join(", ")))
+            }
+        },
+        None => unmarked(open, comparison, found, owner.as_ref()),
+    }
+}
+
+fn unmarked(open: &Open, comparison: Option<&Comparison>, found: &Found, owner: Option<&Owner>) -> Fit {
+    let pair = found.invoice.pair;
+    let before = |expected: NumberPair| expected.code == pair.code && pair.number < expected.number;
+    // A number that was consumed before the expected one was read cannot be this attempt's; a foreign one stays foreign.
+    if open.expected.is_some_and(before) || owner.is_some() {
+        return Fit::No;
+    }
+    match comparison {
+        Some(Comparison::Different(_)) => Fit::No,
+        Some(Comparison::Equal) => {
+            let signed = |signed: &Signed| signed.pair == pair && !signed.fiscal_code.is_empty() && signed.fiscal_code == found.invoice.fiscal_code;
+            if open.signed.as_ref().is_some_and(signed) { Fit::Proof } else { Fit::Equal }
+        }
+        None => Fit::Odd(format!("{pair} cannot be compared: the content of {} is not known here", open.attempt)),
+    }
+}

@@ -1,0 +1,198 @@
+//! What the broker, the link and people ask of a disk. A command never touches the effect in flight.
+
+use std::sync::Arc;
+
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::link::{Accounted, Assignment, AttemptRef, AttemptResult, OpenAttempt};
+
+use super::{After, DiskCore, Staged, State};
+use crate::core::Context;
+use crate::core::compare::Open;
+use crate::core::effect::{Request, Told};
+use crate::core::outbox::{self, Again};
+use crate::core::records::Record;
+
+/// What a disk's core is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// The broker granted this disk.
+    Grant {
+        /// Disk that is granted; another one behind the port never uses it.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// What the broker knows as accounted.
+        accounted: Vec<Accounted>,
+        /// Attempts without an outcome at the broker.
+        open: Vec<OpenAttempt>,
+    },
+    /// Nothing may be issued on the disk.
+    Deny {
+        /// Disk.
+        disk: DiskNumber,
+        /// For people.
+        reason: String,
+    },
+    /// Do this.
+    Assign {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// What.
+        assignment: Assignment,
+    },
+    /// Give it back if it has not begun.
+    Recall {
+        /// Which.
+        attempt: AttemptRef,
+    },
+    /// Read the disk and say what became of it.
+    Settle {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// What.
+        open: OpenAttempt,
+    },
+    /// The link is down: nothing begins until the next grant.
+    LinkDown,
+    /// A person set the passwords of this port.
+    SecretChanged,
+    /// Finish what runs, give back what is staged, and end.
+    Stop,
+}
+
+impl DiskCore {
+    /// Takes a command.
+    pub fn command(&mut self, command: Command, context: &Context<'_>) {
+        match command {
+            Command::Grant { disk, epoch, accounted, open } if self.disk() == Some(&disk) => self.on_grant(&disk, epoch, accounted, open, context),
+            Command::Assign { disk, epoch, assignment } if self.disk() == Some(&disk) => self.on_assign(&disk, epoch, assignment, context),
+            Command::Settle { disk, epoch, open } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
+                self.on_settle(&disk, open, context);
+            }
+            // For a disk that is not behind this port any more: the broker hears from the report that it is away.
+            Command::Grant { .. } | Command::Assign { .. } | Command::Settle { .. } => {}
+            Command::Deny { disk, reason } if self.disk() == Some(&disk) => {
+                self.epoch = None;
+                self.give_back_staged(&format!("the broker took the grant back: {reason}"), context);
+            }
+            Command::Deny { .. } => {}
+            Command::Recall { attempt } => {
+                if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == attempt) {
+                    self.give_back_staged("it was recalled before it began", context);
+                }
+            }
+            Command::LinkDown => {
+                self.epoch = None;
+                self.give_back_staged("the link was lost before it began", context);
+            }
+            Command::SecretChanged => {
+                let records = vec![Record::PasswordSet { port: self.config.port.clone() }];
+                // If we stop before this is durable, at the next start the stop still stands and the person sets it again.
+                self.writes.push_back((records, After { password_stop: Some(None), ..After::default() }));
+            }
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    fn on_grant(&mut self, disk: &DiskNumber, epoch: u64, accounted: Vec<Accounted>, open: Vec<OpenAttempt>, context: &Context<'_>) {
+        if self.epoch != Some(epoch) {
+            self.give_back_staged("the disk was granted anew", context);
+        }
+        self.epoch = Some(epoch);
+        self.broker_accounted = accounted;
+        if let Some(opened) = &self.opened {
+            self.to_account.extend(opened.identity.kinds.iter().copied());
+        }
+        for (_, frame) in context.view.outbox(disk) {
+            self.told.push_back(Told::Frame(frame));
+        }
+        for open in &open {
+            self.take_open(disk, open, false, context);
+        }
+        // What the journal holds and the broker does not list: it too must be known before anything else begins.
+        for intent in context.view.open(disk) {
+            if !self.is_at_work_on(&intent.attempt) {
+                self.opens.push(Open::remembered(&intent));
+            }
+        }
+    }
+
+    /// An attempt that the broker wants to know about. Nothing is ever run for it.
+    fn take_open(&mut self, disk: &DiskNumber, open: &OpenAttempt, read_again: bool, context: &Context<'_>) {
+        let assignment = &open.assignment;
+        let attempt = &assignment.attempt;
+        self.heard_sequence = self.heard_sequence.max(assignment.sequence);
+        if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == *attempt) || self.is_at_work_on(attempt) {
+            return;
+        }
+        match outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context) {
+            // The grant told the outbox already.
+            Some(Again::Tell(_)) if !read_again => {}
+            Some(Again::Tell(frame)) => self.told.push_back(Told::Frame(frame)),
+            Some(Again::Write(records, frame)) => self.writes.push_back((records, After { frames: vec![frame], ..After::default() })),
+            None => self.opens.push(Open::listed(open, context.view, self.config.parse)),
+        }
+    }
+
+    fn on_settle(&mut self, disk: &DiskNumber, open: OpenAttempt, context: &Context<'_>) {
+        self.take_open(disk, &open, true, context);
+    }
+
+    fn on_assign(&mut self, disk: &DiskNumber, epoch: u64, assignment: Assignment, context: &Context<'_>) {
+        let attempt = &assignment.attempt;
+        let staged = |staged: &Staged| staged.request.assignment.attempt == *attempt;
+        if self.staged.as_ref().is_some_and(staged) || self.is_at_work_on(attempt) {
+            return;
+        }
+        match outbox::again(attempt, epoch, assignment.sequence, assignment.kind, disk, context) {
+            Some(Again::Tell(frame)) => return self.told.push_back(Told::Frame(frame)),
+            Some(Again::Write(records, frame)) => {
+                return self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
+            }
+            None => {}
+        }
+        if assignment.sequence <= self.heard_sequence.max(context.view.highest_sequence(disk)) {
+            // Heard before, and not in the index: it may have begun. Never run, always read.
+            let open = OpenAttempt { epoch, agent: no_agent(), expected: None, named: None, assignment };
+            return self.opens.push(Open::listed(&open, context.view, self.config.parse));
+        }
+        self.heard_sequence = assignment.sequence;
+        let refuse = if self.epoch != Some(epoch) {
+            Some(format!("it was assigned under epoch {epoch}, which is not the one granted here"))
+        } else if self.stopping {
+            Some("the agent is being stopped".to_owned())
+        } else {
+            self.staged.is_some().then(|| "one job is staged already".to_owned())
+        };
+        if let Some(text) = refuse {
+            return self.end_unbegun(&assignment, epoch, AttemptResult::GivenBack { text }, context);
+        }
+        if assignment.operation != taxdisk_protocol::api::Operation::Issue {
+            let text = "this agent issues only; voiding and red invoices come with a later version".to_owned();
+            let result = AttemptResult::NotIssued { class: DeviceClass::Unsupported, code: None, text };
+            return self.end_unbegun(&assignment, epoch, result, context);
+        }
+        match Request::parse(&assignment, self.config.parse) {
+            Ok(request) => self.staged = Some(Staged { request: Arc::new(request), epoch }),
+            Err(text) => {
+                let result = AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, code: None, text };
+                self.end_unbegun(&assignment, epoch, result, context);
+            }
+        }
+    }
+
+    /// The worker waits for a command.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting)
+    }
+}
+
+/// Which agent an attempt was assigned to plays no part in reading the disk for it.
+fn no_agent() -> taxdisk_protocol::ids::AgentId {
+    "ag_0000000000000000".parse().expect("ag_ and sixteen hex digits")
+}

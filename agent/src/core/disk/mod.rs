@@ -1,0 +1,420 @@
+//! All of one disk: opens it, keeps its report, settles what is open, and runs one attempt at a time.
+//!
+//! The shell calls [`DiskCore::command`] at any time, and in turn [`DiskCore::next`] (what to do now; one effect in flight)
+//! and [`DiskCore::answer`] (what came of it); [`DiskCore::told`] holds what to pass on.
+//!
+//! What it refuses to do: begin while anything on the disk is unsettled, before its numbers are accounted for, without a
+//! grant of this process or with a lease that ran out; run what was staged when the link or the process went.
+
+mod answers;
+pub mod commands;
+mod report;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use taxdisk_drivers::disk::{Limits, Stock};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef, AttemptResult};
+
+use super::attempt::Attempt;
+use super::breaker::Breaker;
+use super::compare::{Open, Parse};
+use super::effect::{Effect, Opened, Request, Told};
+use super::outbox::{self, Ending};
+use super::records::{Base, Record};
+use super::walk::Walk;
+use super::{Context, account, lease_holds, settle};
+
+/// Between two looks at an idle disk, milliseconds: an unplugged one is noticed, and another program's invoices are entered.
+const IDLE_POLL_MS: u64 = 20_000;
+/// Limits and dates are read again after this time, milliseconds. They change by a clearing or an upload, not by an invoice,
+/// and the disk enforces them itself; only the current pair must be fresh before each command (I5).
+const LIMITS_AGE_MS: u64 = 600_000;
+/// Between two tries to open a port that has no disk, milliseconds: hot-plug is noticed within a second.
+const OPEN_RETRY_MS: u64 = 1_000;
+/// Between two looks at the lease while a staged job waits for it, milliseconds.
+const LEASE_LOOK_MS: u64 = 1_000;
+
+/// What is configured for a disk.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Port, as configured.
+    pub port: String,
+    /// No other program uses this disk.
+    pub exclusive: bool,
+    /// Parses an invoice's wire form.
+    pub parse: Parse,
+}
+
+#[derive(Debug, Clone)]
+struct Staged {
+    request: Arc<Request>,
+    epoch: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Level {
+    stock: Option<Stock>,
+    read_at_ms: u64,
+}
+
+/// What the effect in flight belongs to.
+#[derive(Debug)]
+enum State {
+    Idle,
+    Waiting,
+    Opening,
+    Closing,
+    Resyncing,
+    Level(InvoiceKind),
+    Limits(InvoiceKind),
+    Surveying(Walk, Vec<Open>),
+    /// An attempt that has not ended; its next effect is `pending`.
+    Attempting(Attempt),
+    Writing(After),
+}
+
+/// What follows once a write is durable.
+#[derive(Debug, Default)]
+struct After {
+    frames: Vec<AgentFrame>,
+    /// If the journal refuses the records: these become unsettled instead.
+    opens: Vec<Open>,
+    /// The password stop changed to this.
+    password_stop: Option<Option<String>>,
+    /// A whole report must follow, changed or not.
+    report: bool,
+}
+
+/// The core of one disk.
+#[derive(Debug)]
+pub struct DiskCore {
+    config: Config,
+    state: State,
+    pending: Option<Effect>,
+    opened: Option<Opened>,
+    epoch: Option<u64>,
+    broker_accounted: Vec<Accounted>,
+    staged: Option<Staged>,
+    opens: Vec<Open>,
+    to_account: BTreeSet<InvoiceKind>,
+    writes: VecDeque<(Vec<Record>, After)>,
+    levels: BTreeMap<InvoiceKind, Level>,
+    limits: BTreeMap<InvoiceKind, (Limits, u64)>,
+    breaker: Breaker,
+    open_at_ms: u64,
+    resync: bool,
+    password_stop: Option<String>,
+    stopping: bool,
+    /// The port is to be opened anew: a person changed the passwords, or the line failed for long.
+    reopen: bool,
+    reporter: report::Reporter,
+    told: VecDeque<Told>,
+    /// Sequences heard in this process, staged ones included.
+    heard_sequence: u64,
+}
+
+impl DiskCore {
+    /// Begins with nothing open.
+    pub fn new(config: Config, context: &Context<'_>) -> DiskCore {
+        let password_stop = context.view.password_stop(&config.port);
+        let away = |text: &String| Told::Away { class: DeviceClass::BadPassword, text: text.clone() };
+        let told = password_stop.iter().map(away).collect();
+        DiskCore {
+            config,
+            state: State::Idle,
+            pending: None,
+            opened: None,
+            epoch: None,
+            broker_accounted: Vec::new(),
+            staged: None,
+            opens: Vec::new(),
+            to_account: BTreeSet::new(),
+            writes: VecDeque::new(),
+            levels: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            breaker: Breaker::default(),
+            open_at_ms: 0,
+            resync: false,
+            password_stop,
+            stopping: false,
+            reopen: false,
+            reporter: report::Reporter::default(),
+            told,
+            heard_sequence: 0,
+        }
+    }
+
+    /// What to pass on now, in order. Frames with an id are durable.
+    pub fn told(&mut self) -> Vec<Told> {
+        self.told.drain(..).collect()
+    }
+
+    /// The number of the disk that is open.
+    pub fn disk(&self) -> Option<&DiskNumber> {
+        self.opened.as_ref().map(|opened| &opened.identity.disk)
+    }
+
+    /// No attempt is open, staged or running here.
+    pub fn is_quiet(&self) -> bool {
+        self.opens.is_empty() && self.staged.is_none() && self.writes.is_empty() && matches!(self.state, State::Idle | State::Waiting)
+    }
+
+    /// What the shell must do now. Call it only when nothing is in flight.
+    pub fn next(&mut self, context: &Context<'_>) -> Effect {
+        if let Some(effect) = self.pending.take() {
+            return self.pending_effect(effect, context);
+        }
+        if let Some((records, after)) = self.writes.pop_front() {
+            self.state = State::Writing(after);
+            return Effect::Write(records);
+        }
+        if let Some(text) = self.password_stop.clone() {
+            self.give_back_staged(&format!("the disk's password was refused: {text}"), context);
+            return match (self.writes.is_empty(), self.stopping) {
+                (false, _) => self.next(context),
+                (true, true) => Effect::Stop,
+                (true, false) => self.wait(None),
+            };
+        }
+        if self.opened.is_none() {
+            return self.next_closed(context);
+        }
+        if self.reopen {
+            self.state = State::Closing;
+            return Effect::Close;
+        }
+        if let Some(until_ms) = self.breaker.wait_until_ms(context.now_ms) {
+            if !self.is_ready(context) {
+                self.give_back_staged("the disk does not answer", context);
+            }
+            return if self.writes.is_empty() && !self.stopping { self.wait(Some(until_ms)) } else { self.next_quiet(context) };
+        }
+        // A survey brings the line back by itself.
+        if self.resync && self.opens.is_empty() {
+            self.state = State::Resyncing;
+            return Effect::Resync;
+        }
+        self.next_open(context)
+    }
+
+    fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
+        let Effect::Issue { epoch, request, expected } = &effect else { return effect };
+        if self.may_begin(*epoch, context) {
+            let (attempt, expected, epoch) = (request.assignment.attempt.clone(), *expected, *epoch);
+            if let Some(disk) = self.disk().cloned() {
+                self.told.push_back(Told::Frame(AgentFrame::Started { disk, epoch, attempt, expected }));
+            }
+            return effect;
+        }
+        // The grant or the lease went while the intent became durable: nothing was sent, and that is certain.
+        self.answer(super::effect::Answer::Issue(super::effect::Issue::Withheld(WITHHELD.into())), context);
+        self.next(context)
+    }
+
+    fn next_quiet(&mut self, context: &Context<'_>) -> Effect {
+        if !self.writes.is_empty() {
+            return self.next(context);
+        }
+        self.give_back_staged("the agent is being stopped", context);
+        if self.writes.is_empty() { Effect::Stop } else { self.next(context) }
+    }
+
+    fn next_closed(&mut self, context: &Context<'_>) -> Effect {
+        self.give_back_staged("no disk answers behind the port", context);
+        if !self.writes.is_empty() {
+            return self.next(context);
+        }
+        if self.stopping {
+            return Effect::Stop;
+        }
+        if self.open_at_ms > context.now_ms {
+            return self.wait(Some(self.open_at_ms));
+        }
+        self.state = State::Opening;
+        Effect::Open
+    }
+
+    fn next_open(&mut self, context: &Context<'_>) -> Effect {
+        if let Some(open) = self.opens.first() {
+            let kind = open.kind;
+            let (opens, rest) = std::mem::take(&mut self.opens).into_iter().partition(|open| open.kind == kind);
+            self.opens = rest;
+            return self.survey(kind, opens, true, context);
+        }
+        let kinds = self.opened.as_ref().map(|opened| opened.identity.kinds.clone()).unwrap_or_default();
+        if let Some(kind) = kinds.iter().copied().find(|kind| !self.levels.contains_key(kind)) {
+            self.state = State::Level(kind);
+            return Effect::Stock(kind);
+        }
+        if let Some(kind) = kinds.iter().copied().find(|kind| !self.limits.contains_key(kind)) {
+            self.state = State::Limits(kind);
+            return Effect::Limits(kind);
+        }
+        self.report(context, false);
+        if self.stopping {
+            return self.next_quiet(context);
+        }
+        if self.epoch.is_some() && let Some(kind) = self.to_account.first().copied() {
+            return self.account(kind, context);
+        }
+        if let Some(effect) = self.begin(context) {
+            return effect;
+        }
+        self.idle(&kinds, context)
+    }
+
+    fn begin(&mut self, context: &Context<'_>) -> Option<Effect> {
+        let staged = self.staged.as_ref()?;
+        let epoch = staged.epoch;
+        if !self.is_ready(context) {
+            let text = self.breaker.unready(context.now_ms).map_or_else(String::new, |trouble| trouble.text.clone());
+            self.report(context, true);
+            self.give_back_staged(&format!("the disk is not ready: {text}"), context);
+            return Some(self.next(context));
+        }
+        if self.epoch != Some(epoch) {
+            self.give_back_staged("the disk was granted anew", context);
+            return Some(self.next(context));
+        }
+        if !self.may_begin(epoch, context) {
+            return Some(self.wait(Some(context.now_ms + LEASE_LOOK_MS)));
+        }
+        let staged = self.staged.take()?;
+        let (attempt, effect) = Attempt::start(staged.request, staged.epoch);
+        self.state = State::Attempting(attempt);
+        Some(effect)
+    }
+
+    fn idle(&mut self, kinds: &[InvoiceKind], context: &Context<'_>) -> Effect {
+        let now = context.now_ms;
+        if let Some(kind) = kinds.iter().copied().find(|kind| self.limits.get(kind).is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS)) {
+            self.state = State::Limits(kind);
+            return Effect::Limits(kind);
+        }
+        let read_at = |kind: &InvoiceKind| self.levels.get(kind).map_or(0, |level| level.read_at_ms);
+        let oldest = kinds.iter().copied().min_by_key(|kind| read_at(kind));
+        if let Some(kind) = oldest.filter(|kind| now.saturating_sub(read_at(kind)) >= IDLE_POLL_MS) {
+            self.state = State::Level(kind);
+            return Effect::Stock(kind);
+        }
+        let poll = oldest.map(|kind| read_at(&kind) + IDLE_POLL_MS);
+        let wake = [poll, self.breaker.held_until_ms(now), self.reporter.due_ms()].into_iter().flatten().filter(|at| *at > now).min();
+        self.wait(wake)
+    }
+
+    fn wait(&mut self, until_ms: Option<u64>) -> Effect {
+        self.state = State::Waiting;
+        Effect::Wait { until_ms }
+    }
+
+    /// Brings the accounts of a kind up to the current pair.
+    fn account(&mut self, kind: InvoiceKind, context: &Context<'_>) -> Effect {
+        let Some(disk) = self.disk().cloned() else { return self.next_closed(context) };
+        let bases = self.bases(kind, context);
+        let level = self.levels.get(&kind).and_then(|level| level.stock);
+        let journal = context.view.accounting(&disk, kind);
+        match level {
+            // Unread number or none left: the survey reads both.
+            Some(stock) if account::follows(&bases, stock.current) && journal.is_some() => {
+                self.to_account.remove(&kind);
+                self.broker_accounted.retain(|accounted| accounted.kind != kind);
+                self.next(context)
+            }
+            None if bases.is_empty() => {
+                // First contact with a kind that has no blank invoice: it begins when stock arrives.
+                self.to_account.remove(&kind);
+                self.next(context)
+            }
+            _ => self.survey(kind, Vec::new(), false, context),
+        }
+    }
+
+    fn survey(&mut self, kind: InvoiceKind, opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
+        let mut plan = settle::plan(kind, &opens, self.bases(kind, context));
+        plan.resync = resync;
+        let (walk, effect) = Walk::start(plan);
+        self.state = State::Surveying(walk, opens);
+        effect
+    }
+
+    fn bases(&self, kind: InvoiceKind, context: &Context<'_>) -> Vec<Base> {
+        let journal = self.disk().and_then(|disk| context.view.accounting(disk, kind));
+        account::bases(journal, &self.broker_accounted, kind)
+    }
+
+    fn may_begin(&self, epoch: u64, context: &Context<'_>) -> bool {
+        self.epoch == Some(epoch) && lease_holds(context.heard_ms, context.now_ms)
+    }
+
+    fn is_ready(&self, context: &Context<'_>) -> bool {
+        self.opened.is_some() && self.password_stop.is_none() && self.breaker.unready(context.now_ms).is_none()
+    }
+
+    fn running(&self) -> Option<&AttemptRef> {
+        match &self.state {
+            State::Attempting(attempt) => Some(&attempt.request.assignment.attempt),
+            _ => None,
+        }
+    }
+
+    /// Attempts whose outcome this process is about to find out, or to write.
+    fn is_at_work_on(&self, attempt: &AttemptRef) -> bool {
+        let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| open.attempt == *attempt));
+        let about = |record: &Record| matches!(record, Record::Outcome(outcome) if outcome.attempt == *attempt);
+        let in_writes = self.writes.iter().any(|(records, _)| records.iter().any(about));
+        let writing = |after: &After| after.frames.iter().any(|frame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt));
+        self.running() == Some(attempt)
+            || in_survey
+            || in_writes
+            || matches!(&self.state, State::Writing(after) if writing(after))
+            || self.opens.iter().any(|open| open.attempt == *attempt)
+    }
+
+    /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
+    fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
+        let Some(staged) = self.staged.take() else { return };
+        self.give_back(&staged.request, staged.epoch, text, context);
+    }
+
+    fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
+        let result = AttemptResult::GivenBack { text: text.to_owned() };
+        self.end_unbegun(&request.assignment, epoch, result, context);
+    }
+
+    fn end_unbegun(&mut self, assignment: &taxdisk_protocol::link::Assignment, epoch: u64, result: AttemptResult, context: &Context<'_>) {
+        let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
+        let ending = Ending {
+            attempt: assignment.attempt.clone(),
+            epoch,
+            sequence: assignment.sequence,
+            kind: assignment.kind,
+            expected: None,
+            result,
+            readings: Vec::new(),
+            disk_ms: 0,
+        };
+        let (records, frame) = outbox::ended(ending, &disk, context);
+        self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
+    }
+
+    fn report(&mut self, context: &Context<'_>, force: bool) {
+        let Some(opened) = &self.opened else { return };
+        let trouble = self.breaker.unready(context.now_ms);
+        let health = match (&self.password_stop, trouble) {
+            (Some(text), _) => report::unready(DeviceClass::BadPassword, text),
+            (None, Some(trouble)) => report::unready(trouble.class, &trouble.text),
+            (None, None) => report::ready(),
+        };
+        let stock = self.levels.iter().map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
+        let report = report::whole(opened, &self.config.port, health, stock.collect());
+        if let Some(report) = self.reporter.offer(report, context.now_ms, force) {
+            self.told.push_back(Told::Report(Box::new(report)));
+        }
+    }
+}
+
+const WITHHELD: &str = "the link or the grant was lost before the command was written";

@@ -1,0 +1,99 @@
+//! The report of a disk, told when it changed. A falling stock alone is no news for each invoice.
+
+use taxdisk_drivers::disk::{Limits, Stock};
+use taxdisk_protocol::api::{DiskHealth, DiskReport, StockView};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::kind::InvoiceKind;
+
+use crate::core::effect::Opened;
+
+/// Between two reports that differ in their stock only, milliseconds.
+const STOCK_EVERY_MS: u64 = 2_000;
+/// At or below so many blank invoices each one is told, so that the broker routes elsewhere in time.
+const STOCK_LOW: u32 = 5;
+
+/// Remembers what was told.
+#[derive(Debug, Default)]
+pub(super) struct Reporter {
+    told: Option<DiskReport>,
+    told_at_ms: u64,
+    due_ms: Option<u64>,
+    disk: Option<DiskNumber>,
+}
+
+impl Reporter {
+    /// The report, if it is worth telling now.
+    pub(super) fn offer(&mut self, report: DiskReport, now_ms: u64, force: bool) -> Option<DiskReport> {
+        self.disk = report.disk.parse().ok().or(self.disk.take());
+        let urgent = match &self.told {
+            None => true,
+            Some(told) => {
+                let but_stock = DiskReport { stock: told.stock.clone(), ..report.clone() };
+                let low = |stock: &StockView| stock.remaining <= STOCK_LOW;
+                but_stock != *told || report.stock.len() != told.stock.len() || (report.stock != told.stock && report.stock.iter().any(low))
+            }
+        };
+        let changed = self.told.as_ref() != Some(&report);
+        let at = self.told_at_ms + STOCK_EVERY_MS;
+        if force || urgent || (changed && now_ms >= at) {
+            self.told = Some(report.clone());
+            self.told_at_ms = now_ms;
+            self.due_ms = None;
+            return Some(report);
+        }
+        self.due_ms = changed.then_some(at);
+        None
+    }
+
+    /// When a held-back report is to be offered again.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// The disk went: the next report is told whatever it says.
+    pub(super) fn forget(&mut self) {
+        self.told = None;
+        self.due_ms = None;
+    }
+
+    /// The disk that was behind the port last.
+    pub(super) fn last_disk(&self) -> Option<&DiskNumber> {
+        self.disk.as_ref()
+    }
+}
+
+pub(super) fn ready() -> DiskHealth {
+    DiskHealth { ready: true, class: None, text: String::new() }
+}
+
+pub(super) fn unready(class: DeviceClass, text: &str) -> DiskHealth {
+    DiskHealth { ready: false, class: Some(class), text: text.to_owned() }
+}
+
+pub(super) fn stock(kind: InvoiceKind, stock: Option<Stock>, limits: Option<&Limits>) -> StockView {
+    StockView {
+        kind: kind.to_string(),
+        current: stock.map(|stock| stock.current.into()),
+        remaining: stock.map_or(0, |stock| stock.remaining),
+        invoice_limit: limits.and_then(|limits| limits.invoice_limit).map(|limit| limit.to_string()),
+        issue_deadline: limits.and_then(|limits| limits.issue_deadline.clone()),
+    }
+}
+
+pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<StockView>) -> DiskReport {
+    let identity = &opened.identity;
+    DiskReport {
+        disk: identity.disk.to_string(),
+        taxpayer: identity.taxpayer.to_string(),
+        taxpayer_name: identity.taxpayer_name.clone(),
+        kinds: identity.kinds.iter().map(ToString::to_string).collect(),
+        capabilities: opened.capabilities.clone(),
+        fence: opened.fence,
+        dialect: opened.dialect.clone(),
+        port: port.to_owned(),
+        health,
+        stock,
+        clock: identity.clock.clone(),
+    }
+}

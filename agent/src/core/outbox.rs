@@ -1,0 +1,159 @@
+//! What is made durable and told when something ended: the records and the frame are built together, so that the broker never
+//! hears of what is not in the journal.
+//!
+//! What it refuses to do: delete an index line, or answer a repeated assignment by doing anything.
+
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Owner, Reading};
+use taxdisk_protocol::number::NumberPair;
+
+use super::Context;
+use super::account::Accounts;
+use super::records::{Outcome, Record, View};
+
+/// Facts of an attempt that its outcome names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ending {
+    /// Which.
+    pub attempt: AttemptRef,
+    /// Epoch of the assignment.
+    pub epoch: u64,
+    /// Sequence of the assignment.
+    pub sequence: u64,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// The journalled pair, if it came so far.
+    pub expected: Option<NumberPair>,
+    /// How.
+    pub result: AttemptResult,
+    /// Readings that led to it.
+    pub readings: Vec<Reading>,
+    /// Milliseconds of the disk's commands.
+    pub disk_ms: u64,
+}
+
+/// Records and frame of an ended attempt. They go into one write.
+pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<Record>, AgentFrame) {
+    let id = context.view.fresh_id();
+    let frame = AgentFrame::Outcome {
+        id: id.clone(),
+        disk: disk.clone(),
+        epoch: ending.epoch,
+        sequence: ending.sequence,
+        attempt: ending.attempt.clone(),
+        expected: ending.expected,
+        outcome: ending.result.clone(),
+        readings: ending.readings,
+        disk_ms: ending.disk_ms,
+    };
+    let mut records = Vec::new();
+    if let AttemptResult::Issued { pair, .. } = &ending.result {
+        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone())));
+    }
+    records.push(Record::Outcome(Outcome {
+        attempt: ending.attempt,
+        disk: disk.clone(),
+        kind: ending.kind,
+        epoch: ending.epoch,
+        sequence: ending.sequence,
+        expected: ending.expected,
+        result: ending.result,
+        at: context.at.to_owned(),
+    }));
+    records.push(Record::Outbox { id, disk: disk.clone(), frame: frame.clone() });
+    (records, frame)
+}
+
+fn owned(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair, owner: Owner) -> Record {
+    Record::Owned { disk: disk.clone(), kind, pair, owner }
+}
+
+/// Records and frame of what a survey entered. No frame where there is nothing to tell.
+pub fn accounted(accounts: &Accounts, kind: InvoiceKind, remaining: u32, epoch: u64, disk: &DiskNumber, context: &Context<'_>) -> (Vec<Record>, Option<AgentFrame>) {
+    let entered = |entry: &NumberEntry| owned(disk, kind, entry.pair, entry.owner.clone());
+    let mut records: Vec<Record> = accounts.entries.iter().map(entered).collect();
+    let before = context.view.accounting(disk, kind).map(|accounting| accounting.base);
+    let Some(base) = accounts.base else { return (records, None) };
+    records.push(Record::Accounted { disk: disk.clone(), kind, base, remaining: Some(remaining) });
+    let news = !accounts.entries.is_empty() || accounts.note.is_some() || before != Some(base);
+    let Some(last) = base.last().filter(|_| news) else { return (records, None) };
+    let id = context.view.fresh_id();
+    let frame = AgentFrame::Accounted {
+        id: id.clone(),
+        disk: disk.clone(),
+        epoch,
+        kind,
+        entries: accounts.entries.clone(),
+        last,
+        note: accounts.note.clone(),
+    };
+    records.push(Record::Outbox { id, disk: disk.clone(), frame: frame.clone() });
+    (records, Some(frame))
+}
+
+/// What the journal already knows of an attempt, told again. `None`: nothing final is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Again {
+    /// It still lies in the outbox: tell it once more.
+    Tell(AgentFrame),
+    /// It was acknowledged before: a new entry, made durable first.
+    Write(Vec<Record>, AgentFrame),
+}
+
+/// Answers from the index.
+pub fn again(attempt: &AttemptRef, epoch: u64, sequence: u64, kind: InvoiceKind, disk: &DiskNumber, context: &Context<'_>) -> Option<Again> {
+    let view: &dyn View = context.view;
+    let known = view.outcome(attempt).filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
+    if known.is_some() {
+        let of = |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { attempt: of, outcome, .. } if of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. }));
+        if let Some((_, frame)) = view.outbox(disk).into_iter().find(|(_, frame)| of(frame)) {
+            return Some(Again::Tell(frame));
+        }
+    }
+    let ending = match (known, view.issued(&attempt.key)) {
+        (Some(outcome), _) => Ending {
+            attempt: attempt.clone(),
+            epoch: outcome.epoch,
+            sequence: outcome.sequence,
+            kind: outcome.kind,
+            expected: outcome.expected,
+            result: outcome.result,
+            readings: Vec::new(),
+            disk_ms: 0,
+        },
+        // Another attempt of the same job issued: there is a legal invoice, whatever the ledger believes (I1).
+        (None, Some(line)) if line.disk == *disk && line.kind == kind => Ending {
+            attempt: attempt.clone(),
+            epoch,
+            sequence,
+            kind,
+            expected: None,
+            result: AttemptResult::Issued {
+                pair: line.pair,
+                issued_at: line.issued_at,
+                fiscal_code: line.fiscal_code,
+                signature: String::new(),
+                settled: true,
+            },
+            readings: Vec::new(),
+            disk_ms: 0,
+        },
+        (None, Some(line)) => Ending {
+            attempt: attempt.clone(),
+            epoch,
+            sequence,
+            kind,
+            expected: None,
+            result: AttemptResult::Unsettled {
+                class: taxdisk_protocol::class::DeviceClass::Duplicate,
+                text: format!("this serial number was issued as {} {} on disk {}", line.kind, line.pair, line.disk),
+            },
+            readings: Vec::new(),
+            disk_ms: 0,
+        },
+        (None, None) => return None,
+    };
+    let (records, frame) = ended(ending, disk, context);
+    Some(Again::Write(records, frame))
+}

@@ -1,0 +1,266 @@
+//! The worker's thread: one effect after the other, and what came of it back to the core.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use taxdisk_drivers::actor::{ActorError, Deadlines, DiskActor, Handle, IssueOrder};
+use taxdisk_drivers::disk::Identity;
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::AgentFrame;
+use taxdisk_protocol::number::NumberPair;
+
+use super::{Command, Events, Opener, Why, WorkerConfig, WorkerEvent, millis};
+use crate::clock;
+use crate::core::disk::{Config, DiskCore};
+use crate::core::effect::{Answer, Effect, Found, Issue, Opened, Request, Told, Trouble};
+use crate::core::records::Record;
+use crate::core::{Context, lease_holds};
+use crate::fault;
+use crate::journal::Journal;
+
+/// Everything that the thread owns.
+pub(super) struct Shell {
+    config: WorkerConfig,
+    opener: Box<dyn Opener>,
+    journal: Journal,
+    events: Events,
+    deadlines: Deadlines,
+    commands: Receiver<Command>,
+    heard_ms: Arc<AtomicU64>,
+    disk: Option<(Handle, Identity)>,
+    /// A driver that was let go while it hung: it still holds the port and may still write.
+    leaving: Option<Handle>,
+    disconnected: bool,
+}
+
+fn trouble(error: ActorError) -> Trouble {
+    match error {
+        ActorError::Hung { .. } => Trouble::Hung,
+        ActorError::Busy => Trouble::Busy,
+        ActorError::Gone { .. } => Trouble::Gone(error.to_string()),
+    }
+}
+
+fn flat<T>(answer: Result<Result<T, taxdisk_drivers::disk::DiskError>, ActorError>) -> Result<T, Trouble> {
+    answer.map_err(trouble)?.map_err(Trouble::Disk)
+}
+
+fn parse(body: &taxdisk_protocol::api::InvoiceBody, kind: InvoiceKind) -> Result<taxdisk_protocol::invoice::Invoice, String> {
+    taxdisk_protocol::rules::parse_invoice(body, kind).map_err(|breaches| {
+        let texts: Vec<String> = breaches.iter().map(|breach| format!("{}: {}", breach.pointer, breach.detail)).collect();
+        texts.join("; ")
+    })
+}
+
+impl Shell {
+    pub(super) fn new(
+        config: WorkerConfig, opener: Box<dyn Opener>, journal: Journal, events: Events, deadlines: Deadlines,
+        commands: Receiver<Command>, heard_ms: Arc<AtomicU64>,
+    ) -> Shell {
+        Shell { config, opener, journal, events, deadlines, commands, heard_ms, disk: None, leaving: None, disconnected: false }
+    }
+
+    fn now_ms(&self) -> u64 {
+        millis(clock::since_boot())
+    }
+
+    fn heard(&self) -> Option<u64> {
+        Some(self.heard_ms.load(Ordering::SeqCst)).filter(|ms| *ms > 0)
+    }
+
+    /// Runs until the core says stop.
+    pub(super) fn run(mut self) {
+        let config = Config { port: self.config.port.clone(), exclusive: self.config.exclusive, parse };
+        let mut core = self.with(|context| DiskCore::new(config, context));
+        loop {
+            self.take_commands(&mut core);
+            let effect = self.with(|context| core.next(context));
+            self.tell(&mut core);
+            if effect == Effect::Stop {
+                return;
+            }
+            let answer = self.perform(effect, &mut core);
+            self.with(|context| core.answer(answer, context));
+            self.tell(&mut core);
+        }
+    }
+
+    fn with<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
+        let at = clock::wall_clock();
+        decide(&Context { now_ms: self.now_ms(), heard_ms: self.heard(), at: &at, view: &self.journal })
+    }
+
+    fn take_commands(&mut self, core: &mut DiskCore) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.with(|context| core.command(command, context)),
+                Err(TryRecvError::Empty) => return,
+                Err(TryRecvError::Disconnected) => return self.disconnect(core),
+            }
+        }
+    }
+
+    /// Nobody holds the worker any more: that is a stop.
+    fn disconnect(&mut self, core: &mut DiskCore) {
+        if !self.disconnected {
+            self.disconnected = true;
+            self.with(|context| core.command(Command::Stop, context));
+        }
+    }
+
+    fn tell(&self, core: &mut DiskCore) {
+        for told in core.told() {
+            let reported = matches!(&told, Told::Frame(AgentFrame::Outcome { .. }));
+            if reported {
+                fault::point("before_report");
+            }
+            (self.events)(match told {
+                Told::Frame(frame) => WorkerEvent::Frame(frame),
+                Told::Report(report) => WorkerEvent::Report(report),
+                Told::Away { class, text } => WorkerEvent::Away(Why { class, text }),
+            });
+            if reported {
+                fault::point("after_report");
+            }
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, core: &mut DiskCore) -> Answer {
+        match effect {
+            Effect::Open => Answer::Opened(self.open().map(Box::new)),
+            Effect::Close => {
+                self.close();
+                Answer::Done(Ok(()))
+            }
+            Effect::Resync => Answer::Done(self.handle().and_then(|handle| flat(handle.resync()))),
+            Effect::Stock(kind) => Answer::Stock(self.handle().and_then(|handle| flat(handle.stock(kind)))),
+            Effect::Limits(kind) => Answer::Limits(self.handle().and_then(|handle| flat(handle.limits(kind)))),
+            Effect::Query { kind, pair, against } => Answer::Query(self.query(kind, pair, &against)),
+            Effect::Issue { request, expected, .. } => Answer::Issue(self.issue(&request, expected)),
+            Effect::Write(records) => Answer::Written(self.write(records)),
+            Effect::Wait { until_ms } => {
+                self.wait(until_ms, core);
+                Answer::Woken
+            }
+            Effect::Stop => Answer::Woken,
+        }
+    }
+
+    fn handle(&self) -> Result<&Handle, Trouble> {
+        self.disk.as_ref().map(|(handle, _)| handle).ok_or_else(|| Trouble::Gone("the port is not open".into()))
+    }
+
+    fn close(&mut self) {
+        if let Some((handle, _)) = self.disk.take()
+            && handle.hung_since().is_some()
+        {
+            self.leaving = Some(handle);
+        }
+    }
+
+    fn open(&mut self) -> Result<Opened, Trouble> {
+        self.close();
+        if self.leaving.as_ref().is_some_and(|handle| handle.hung_since().is_some()) {
+            return Err(Trouble::Hung);
+        }
+        self.leaving = None;
+        let error = |class: DeviceClass, text: String| Trouble::Disk(taxdisk_drivers::disk::DiskError { class, code: None, text, tries_left: None });
+        // Without a password set, nothing was tried: a durable stop is for a password that a disk refused.
+        let disk = self.opener.open().map_err(|why| match why.class {
+            DeviceClass::BadPassword => Trouble::Gone(why.text),
+            class => error(class, why.text),
+        })?;
+        let handle = DiskActor::spawn(&self.config.port, disk, self.deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
+        let identity = flat(handle.identity());
+        let identity = match identity {
+            Ok(identity) => identity,
+            Err(trouble) => {
+                if handle.hung_since().is_some() {
+                    self.leaving = Some(handle);
+                }
+                return Err(trouble);
+            }
+        };
+        let opened = Opened {
+            identity: identity.clone(),
+            capabilities: handle.capabilities().clone(),
+            fence: handle.fence(),
+            dialect: handle.dialect().to_owned(),
+        };
+        self.disk = Some((handle, identity));
+        Ok(opened)
+    }
+
+    fn order(&self, request: &Request, expected: NumberPair) -> Result<IssueOrder, Trouble> {
+        let (_, seller) = self.disk.as_ref().ok_or_else(|| Trouble::Gone("the port is not open".into()))?;
+        Ok(IssueOrder {
+            kind: request.assignment.kind,
+            expected,
+            invoice: request.invoice.clone(),
+            remark: request.remark.clone(),
+            seller: seller.clone(),
+        })
+    }
+
+    fn query(&self, kind: InvoiceKind, pair: NumberPair, against: &[Arc<Request>]) -> Result<Option<Found>, Trouble> {
+        let handle = self.handle()?;
+        let Some(invoice) = flat(handle.query(kind, pair))? else { return Ok(None) };
+        let compare = |request: &Arc<Request>| handle.compare(self.order(request, pair)?, invoice.clone()).map_err(trouble);
+        let comparisons = against.iter().map(compare).collect::<Result<Vec<_>, Trouble>>()?;
+        Ok(Some(Found { invoice, comparisons }))
+    }
+
+    fn issue(&self, request: &Request, expected: NumberPair) -> Issue {
+        let (handle, order) = match (self.handle(), self.order(request, expected)) {
+            (Ok(handle), Ok(order)) => (handle, order),
+            (Err(trouble), _) | (_, Err(trouble)) => return Issue::Withheld(trouble.text()),
+        };
+        fault::point("before_send");
+        // The last look: the write of the intent may have taken long.
+        if !lease_holds(self.heard(), self.now_ms()) {
+            return Issue::Withheld("the link was silent for too long before the command was written".into());
+        }
+        let begun = Instant::now();
+        let answer = handle.issue(order);
+        let disk_ms = millis(begun.elapsed());
+        fault::point("after_answer");
+        match answer {
+            Ok(answer) => Issue::Answer(answer, disk_ms),
+            Err(error) => Issue::Trouble(trouble(error), disk_ms),
+        }
+    }
+
+    fn write(&self, records: Vec<Record>) -> Result<(), String> {
+        let intent = records.iter().any(|record| matches!(record, Record::Intent(_)));
+        let outcome = records.iter().any(|record| matches!(record, Record::Outcome(_)));
+        if intent {
+            fault::point("before_intent");
+        }
+        if outcome {
+            fault::point("before_outcome");
+        }
+        let written = self.journal.append(records).wait().map_err(|error| error.to_string());
+        if intent {
+            fault::point("after_intent");
+        }
+        if outcome {
+            fault::point("after_outcome");
+        }
+        written
+    }
+
+    fn wait(&mut self, until_ms: Option<u64>, core: &mut DiskCore) {
+        let received = match until_ms {
+            Some(until) => self.commands.recv_timeout(Duration::from_millis(until.saturating_sub(self.now_ms()).max(1))),
+            None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(command) => self.with(|context| core.command(command, context)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.disconnect(core),
+        }
+    }
+}
