@@ -58,7 +58,8 @@ fn exit_codes_say_what_kind_of_trouble_it_is() {
 #[test]
 fn an_environment_variable_comes_before_the_file() {
     let pc = Pc::new("");
-    let output = pc.command(&["config", "check", "--json"]).env("TAXDISK__BROKER__URL", "https://other.example").output().unwrap();
+    let output =
+        pc.command(&["config", "check", "--json"]).env("TAXDISK__BROKER__URL", "https://other.example").output().unwrap();
     let shown: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(shown["broker"]["url"], "https://other.example");
     let output = pc.command(&["config", "check"]).env("TAXDISK__BROKER__URL", "http://other.example").output().unwrap();

@@ -66,7 +66,14 @@ fn digest(invoice: &FoundInvoice) -> String {
 
 /// Enters what a survey found. `ours`: numbers that settling proved to be an attempt's; `open`: numbers that may be an
 /// attempt's and stay nobody's until a person or a better reading decides.
-pub fn enter(survey: &Survey, ours: &[(NumberPair, AttemptRef)], open: &[NumberPair], remaining_before: Option<u32>, disk: &DiskNumber, view: &dyn View) -> Accounts {
+pub fn enter(
+    survey: &Survey,
+    ours: &[(NumberPair, AttemptRef)],
+    open: &[NumberPair],
+    remaining_before: Option<u32>,
+    disk: &DiskNumber,
+    view: &dyn View,
+) -> Accounts {
     let kind = survey.plan.kind;
     let mut notes = Vec::new();
     let mut entries = Vec::new();
@@ -81,7 +88,9 @@ pub fn enter(survey: &Survey, ours: &[(NumberPair, AttemptRef)], open: &[NumberP
             notes.push(format!("{pair} may be an open attempt's; it stays undecided"));
             continue;
         }
-        if proven.is_none() && let Some(mark) = find_mark(&found.invoice.remark) {
+        if proven.is_none()
+            && let Some(mark) = find_mark(&found.invoice.remark)
+        {
             notes.push(format!("{pair} carries the mark {mark}, which no open attempt on this disk has"));
         }
         entries.push(NumberEntry {

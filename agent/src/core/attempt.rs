@@ -83,7 +83,14 @@ impl Attempt {
         }
     }
 
-    fn on_stock(&mut self, answer: Result<Stock, Trouble>, bases: &[Base], may_begin: bool, disk: &DiskNumber, context: &Context<'_>) -> Step {
+    fn on_stock(
+        &mut self,
+        answer: Result<Stock, Trouble>,
+        bases: &[Base],
+        may_begin: bool,
+        disk: &DiskNumber,
+        context: &Context<'_>,
+    ) -> Step {
         let stock = match answer {
             Ok(stock) if stock.remaining > 0 => stock,
             Ok(_) => return no_stock(None, "no blank invoice of this kind is left".into()),

@@ -158,7 +158,9 @@ fn unmarked(open: &Open, comparison: Option<&Comparison>, found: &Found, owner: 
     match comparison {
         Some(Comparison::Different(_)) => Fit::No,
         Some(Comparison::Equal) => {
-            let signed = |signed: &Signed| signed.pair == pair && !signed.fiscal_code.is_empty() && signed.fiscal_code == found.invoice.fiscal_code;
+            let signed = |signed: &Signed| {
+                signed.pair == pair && !signed.fiscal_code.is_empty() && signed.fiscal_code == found.invoice.fiscal_code
+            };
             if open.signed.as_ref().is_some_and(signed) { Fit::Proof } else { Fit::Equal }
         }
         None => Fit::Odd(format!("{pair} cannot be compared: the content of {} is not known here", open.attempt)),

@@ -70,7 +70,14 @@ fn owned(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair, owner: Owner) -
 }
 
 /// Records and frame of what a survey entered. No frame where there is nothing to tell.
-pub fn accounted(accounts: &Accounts, kind: InvoiceKind, remaining: u32, epoch: u64, disk: &DiskNumber, context: &Context<'_>) -> (Vec<Record>, Option<AgentFrame>) {
+pub fn accounted(
+    accounts: &Accounts,
+    kind: InvoiceKind,
+    remaining: u32,
+    epoch: u64,
+    disk: &DiskNumber,
+    context: &Context<'_>,
+) -> (Vec<Record>, Option<AgentFrame>) {
     let entered = |entry: &NumberEntry| owned(disk, kind, entry.pair, entry.owner.clone());
     let mut records: Vec<Record> = accounts.entries.iter().map(entered).collect();
     let before = context.view.accounting(disk, kind).map(|accounting| accounting.base);
@@ -102,7 +109,14 @@ pub enum Again {
 }
 
 /// Answers from the index.
-pub fn again(attempt: &AttemptRef, epoch: u64, sequence: u64, kind: InvoiceKind, disk: &DiskNumber, context: &Context<'_>) -> Option<Again> {
+pub fn again(
+    attempt: &AttemptRef,
+    epoch: u64,
+    sequence: u64,
+    kind: InvoiceKind,
+    disk: &DiskNumber,
+    context: &Context<'_>,
+) -> Option<Again> {
     let view: &dyn View = context.view;
     let known = view.outcome(attempt).filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
     if known.is_some() {

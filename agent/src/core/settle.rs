@@ -48,7 +48,14 @@ pub fn plan(kind: taxdisk_protocol::kind::InvoiceKind, opens: &[Open], bases: Ve
 }
 
 /// Decides.
-pub fn decide(survey: &Survey, opens: &[Open], rules: Rules, remaining_before: Option<u32>, disk: &DiskNumber, view: &dyn View) -> Decision {
+pub fn decide(
+    survey: &Survey,
+    opens: &[Open],
+    rules: Rules,
+    remaining_before: Option<u32>,
+    disk: &DiskNumber,
+    view: &dyn View,
+) -> Decision {
     let fits: Vec<Vec<(NumberPair, Fit)>> = opens.iter().map(|open| fits_of(open, survey, rules, disk, view)).collect();
     let mut ours = Vec::new();
     let mut undecided: Vec<NumberPair> = Vec::new();
@@ -127,7 +134,14 @@ fn verdict(index: usize, fits: &[Vec<(NumberPair, Fit)>], rules: Rules) -> Verdi
 }
 
 /// Is it proven that no number that was read, or could be read, is this attempt's? The error says what is missing.
-fn absence(survey: &Survey, open: &Open, rules: Rules, remaining_before: Option<u32>, disk: &DiskNumber, view: &dyn View) -> Result<(), String> {
+fn absence(
+    survey: &Survey,
+    open: &Open,
+    rules: Rules,
+    remaining_before: Option<u32>,
+    disk: &DiskNumber,
+    view: &dyn View,
+) -> Result<(), String> {
     if rules.fence == Fence::None {
         return Err("nothing was found, but the component may still execute what it took".into());
     }

@@ -124,7 +124,15 @@ impl Walk {
     pub fn start(plan: Plan) -> (Walk, Effect) {
         let (state, effect) =
             if plan.resync { (State::Resyncing, Effect::Resync) } else { (State::Stock, Effect::Stock(plan.kind)) };
-        let survey = Survey { plan, current: None, remaining: 0, numbers: BTreeMap::new(), known: BTreeSet::new(), cut: false, readings: Vec::new() };
+        let survey = Survey {
+            plan,
+            current: None,
+            remaining: 0,
+            numbers: BTreeMap::new(),
+            known: BTreeSet::new(),
+            cut: false,
+            readings: Vec::new(),
+        };
         (Walk { survey, state, moves: 0 }, effect)
     }
 
@@ -143,13 +151,16 @@ impl Walk {
                 self.read_on(disk, context)
             }
             (_, Answer::Done(Err(trouble)) | Answer::Query(Err(trouble))) => (None, Step::Failed(trouble)),
-            (state, answer) => {
-                (None, Step::Failed(busy(format!("the survey was in {state:?} and got {answer:?}"))))
-            }
+            (state, answer) => (None, Step::Failed(busy(format!("the survey was in {state:?} and got {answer:?}")))),
         }
     }
 
-    fn on_stock(mut self, answer: Result<taxdisk_drivers::disk::Stock, Trouble>, disk: &DiskNumber, context: &Context<'_>) -> (Option<Walk>, Step) {
+    fn on_stock(
+        mut self,
+        answer: Result<taxdisk_drivers::disk::Stock, Trouble>,
+        disk: &DiskNumber,
+        context: &Context<'_>,
+    ) -> (Option<Walk>, Step) {
         let (current, remaining) = match answer {
             Ok(stock) => (Some(stock.current), stock.remaining),
             // The last number was consumed: that is a reading, not a failure.
@@ -187,7 +198,12 @@ impl Walk {
             self.survey.known.insert(pair);
             wanted = self.wanted(disk, context);
         }
-        let wanted = wanted.filter(|_| self.survey.numbers.len() < NUMBERS_MAX || { self.survey.cut = true; false });
+        let wanted = wanted.filter(|_| {
+            self.survey.numbers.len() < NUMBERS_MAX || {
+                self.survey.cut = true;
+                false
+            }
+        });
         let kind = self.survey.plan.kind;
         let effect = match wanted {
             Some(pair) => {
@@ -230,7 +246,8 @@ impl Walk {
         }
         let mut next = current.predecessor();
         while let Some(pair) = next {
-            let known = plan.bases.iter().any(|base| base.last() == Some(pair)) || context.view.owner(disk, plan.kind, pair).is_some();
+            let known =
+                plan.bases.iter().any(|base| base.last() == Some(pair)) || context.view.owner(disk, plan.kind, pair).is_some();
             if known || survey.absent(pair) {
                 break;
             }
@@ -244,7 +261,8 @@ impl Walk {
 
     fn passable(&self, pair: NumberPair, disk: &DiskNumber, context: &Context<'_>) -> bool {
         let plan = &self.survey.plan;
-        let asked = plan.also.contains(&pair) || plan.starts.contains(&pair) || plan.bases.iter().any(|base| base.last() == Some(pair));
+        let asked =
+            plan.also.contains(&pair) || plan.starts.contains(&pair) || plan.bases.iter().any(|base| base.last() == Some(pair));
         !asked && self.survey.current != Some(pair) && matches!(context.view.owner(disk, plan.kind, pair), Some(Owner::Ours(_)))
     }
 
@@ -256,7 +274,9 @@ impl Walk {
             None => QueryResult::Absent,
             Some(found) => QueryResult::Present {
                 different: match found.comparisons.first() {
-                    Some(taxdisk_drivers::disk::Comparison::Different(fields)) => fields.iter().map(|&field| field.to_owned()).collect(),
+                    Some(taxdisk_drivers::disk::Comparison::Different(fields)) => {
+                        fields.iter().map(|&field| field.to_owned()).collect()
+                    }
                     _ => Vec::new(),
                 },
                 mark: find_mark(&found.invoice.remark).map(str::to_owned),

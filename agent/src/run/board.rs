@@ -109,7 +109,9 @@ impl Board {
 
     fn frame(&mut self, frame: BrokerFrame) {
         let (disk, command) = match frame {
-            BrokerFrame::Grant { disk, epoch, accounted, open } => (disk.clone(), Command::Grant { disk, epoch, accounted, open }),
+            BrokerFrame::Grant { disk, epoch, accounted, open } => {
+                (disk.clone(), Command::Grant { disk, epoch, accounted, open })
+            }
             BrokerFrame::Deny { disk, reason } => (disk.clone(), Command::Deny { disk, reason }),
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),

@@ -89,7 +89,13 @@ impl Worker {
     }
 
     /// As [`Worker::spawn`], with other deadlines for the disk's driver.
-    pub fn spawn_with(config: WorkerConfig, opener: Box<dyn Opener>, journal: Journal, events: Events, deadlines: Deadlines) -> Worker {
+    pub fn spawn_with(
+        config: WorkerConfig,
+        opener: Box<dyn Opener>,
+        journal: Journal,
+        events: Events,
+        deadlines: Deadlines,
+    ) -> Worker {
         let (commands, received) = sync_channel(COMMANDS_MAX);
         let (ending, ended) = sync_channel(1);
         let heard_ms = Arc::new(AtomicU64::new(0));
@@ -99,7 +105,8 @@ impl Worker {
             drop(ending);
         };
         let thread = std::thread::Builder::new().name(format!("worker {}", config.port)).spawn(run);
-        let thread = thread.inspect_err(|error| tracing::error!(port = config.port, %error, "no thread for the disk's worker")).ok();
+        let thread =
+            thread.inspect_err(|error| tracing::error!(port = config.port, %error, "no thread for the disk's worker")).ok();
         Worker { commands, heard_ms, thread, ended }
     }
 

@@ -57,8 +57,13 @@ fn parse(body: &taxdisk_protocol::api::InvoiceBody, kind: InvoiceKind) -> Result
 
 impl Shell {
     pub(super) fn new(
-        config: WorkerConfig, opener: Box<dyn Opener>, journal: Journal, events: Events, deadlines: Deadlines,
-        commands: Receiver<Command>, heard_ms: Arc<AtomicU64>,
+        config: WorkerConfig,
+        opener: Box<dyn Opener>,
+        journal: Journal,
+        events: Events,
+        deadlines: Deadlines,
+        commands: Receiver<Command>,
+        heard_ms: Arc<AtomicU64>,
     ) -> Shell {
         Shell { config, opener, journal, events, deadlines, commands, heard_ms, disk: None, leaving: None, disconnected: false }
     }
@@ -167,13 +172,16 @@ impl Shell {
             return Err(Trouble::Hung);
         }
         self.leaving = None;
-        let error = |class: DeviceClass, text: String| Trouble::Disk(taxdisk_drivers::disk::DiskError { class, code: None, text, tries_left: None });
+        let error = |class: DeviceClass, text: String| {
+            Trouble::Disk(taxdisk_drivers::disk::DiskError { class, code: None, text, tries_left: None })
+        };
         // Without a password set, nothing was tried: a durable stop is for a password that a disk refused.
         let disk = self.opener.open().map_err(|why| match why.class {
             DeviceClass::BadPassword => Trouble::Gone(why.text),
             class => error(class, why.text),
         })?;
-        let handle = DiskActor::spawn(&self.config.port, disk, self.deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
+        let handle =
+            DiskActor::spawn(&self.config.port, disk, self.deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
         let identity = flat(handle.identity());
         let identity = match identity {
             Ok(identity) => identity,

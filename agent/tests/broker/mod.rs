@@ -192,8 +192,10 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut stream: S
     } else {
         (200, "ok".to_owned())
     };
-    let date = jiff::fmt::rfc2822::to_string(&jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC)).unwrap().replace("+0000", "GMT");
-    let reply = format!("HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{reply}", reply.len());
+    let date =
+        jiff::fmt::rfc2822::to_string(&jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC)).unwrap().replace("+0000", "GMT");
+    let reply =
+        format!("HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{reply}", reply.len());
     stream.write_all(reply.as_bytes()).await.ok();
     stream.shutdown().await.ok();
 }
@@ -250,7 +252,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replayed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Replayed<S> {
-    fn poll_write(mut self: std::pin::Pin<&mut Self>, c: &mut std::task::Context<'_>, b: &[u8]) -> std::task::Poll<std::io::Result<usize>> {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        c: &mut std::task::Context<'_>,
+        b: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
         std::pin::Pin::new(&mut self.stream).poll_write(c, b)
     }
     fn poll_flush(mut self: std::pin::Pin<&mut Self>, c: &mut std::task::Context<'_>) -> std::task::Poll<std::io::Result<()>> {

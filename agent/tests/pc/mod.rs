@@ -20,7 +20,11 @@ impl Pc {
 
     pub fn configure(&self, broker: &str, disks: &str) {
         let state = self.state().display().to_string();
-        std::fs::write(self.path("agent.toml"), format!("{broker}\n[state]\ndir = \"{state}\"\n[log]\nlevel = \"trace\"\n{disks}")).unwrap();
+        std::fs::write(
+            self.path("agent.toml"),
+            format!("{broker}\n[state]\ndir = \"{state}\"\n[log]\nlevel = \"trace\"\n{disks}"),
+        )
+        .unwrap();
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -33,7 +37,7 @@ impl Pc {
 
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_taxdisk-agent"));
-        command.arg("--config").arg(self.path("agent.toml")).args(args).current_dir(self.dir.path());
+        command.env("TAXDISK_AGENT_CONFIG", self.path("agent.toml")).args(args).current_dir(self.dir.path());
         for key in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY"] {
             command.env_remove(key);
         }

@@ -36,7 +36,9 @@ impl DiskCore {
             (State::Limits(kind), Answer::Limits(answer)) => match answer {
                 Ok(limits) => drop(self.limits.insert(kind, (limits, context.now_ms))),
                 // Limits are for people: a disk that does not tell them issues all the same.
-                Err(Trouble::Disk(error)) if !matches!(error.class, DeviceClass::Link | DeviceClass::BadPassword | DeviceClass::NotPresent) => {
+                Err(Trouble::Disk(error))
+                    if !matches!(error.class, DeviceClass::Link | DeviceClass::BadPassword | DeviceClass::NotPresent) =>
+                {
                     drop(self.limits.insert(kind, (Default::default(), context.now_ms)));
                 }
                 Err(trouble) => self.trouble(trouble, context),
@@ -71,7 +73,9 @@ impl DiskCore {
                 self.reopen = false;
                 self.resync = false;
             }
-            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword => self.stop_password(&error.text, error.tries_left, context),
+            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword => {
+                self.stop_password(&error.text, error.tries_left, context)
+            }
             Err(trouble) => self.away(trouble.class(), &trouble.text(), context),
         }
     }
@@ -93,7 +97,9 @@ impl DiskCore {
     /// A reading failed. Nothing is concluded from it.
     fn trouble(&mut self, trouble: Trouble, context: &Context<'_>) {
         match trouble {
-            Trouble::Disk(error) if error.class == DeviceClass::BadPassword => self.stop_password(&error.text, error.tries_left, context),
+            Trouble::Disk(error) if error.class == DeviceClass::BadPassword => {
+                self.stop_password(&error.text, error.tries_left, context)
+            }
             Trouble::Gone(text) => self.away(DeviceClass::NotPresent, &text, context),
             trouble => {
                 self.breaker.failed(trouble.class(), trouble.text(), context.now_ms);
@@ -160,11 +166,8 @@ impl DiskCore {
         self.breaker.answered();
         self.resync = false;
         let Some(opened) = &self.opened else { return };
-        let rules = Rules {
-            fence: opened.fence,
-            mark_readable: opened.capabilities.remark_readable,
-            exclusive: self.config.exclusive,
-        };
+        let rules =
+            Rules { fence: opened.fence, mark_readable: opened.capabilities.remark_readable, exclusive: self.config.exclusive };
         let before = context.view.accounting(disk, kind).and_then(|accounting| accounting.remaining);
         let decision = settle::decide(survey, &opens, rules, before, disk, context.view);
         let level = survey.current.map(|current| Stock { current, remaining: survey.remaining });
@@ -225,7 +228,8 @@ impl DiskCore {
             AttemptStep::Issued(signed, stock) => self.on_issued(&attempt, signed, stock, &disk, context),
             AttemptStep::Clean(result, expected) => self.on_clean(&attempt, result, expected, &disk, context),
             AttemptStep::Doubtful(open) => {
-                let stop = open.doubt.as_ref().filter(|doubt| doubt.class == DeviceClass::BadPassword).map(|doubt| doubt.text.clone());
+                let stop =
+                    open.doubt.as_ref().filter(|doubt| doubt.class == DeviceClass::BadPassword).map(|doubt| doubt.text.clone());
                 self.opens.insert(0, *open);
                 // Reads would carry the password too: the attempt stays open until a person sets it.
                 if let Some(text) = stop {
@@ -262,7 +266,14 @@ impl DiskCore {
         self.end(attempt, result, Some(stock.current), vec![accounted], disk, context);
     }
 
-    fn on_clean(&mut self, attempt: &Attempt, result: AttemptResult, expected: Option<NumberPair>, disk: &DiskNumber, context: &Context<'_>) {
+    fn on_clean(
+        &mut self,
+        attempt: &Attempt,
+        result: AttemptResult,
+        expected: Option<NumberPair>,
+        disk: &DiskNumber,
+        context: &Context<'_>,
+    ) {
         let kind = attempt.request.assignment.kind;
         if let AttemptResult::NotIssued { class, text, .. } = &result {
             match class {
@@ -270,7 +281,12 @@ impl DiskCore {
                 DeviceClass::BadPassword => self.stop_password(text, None, context),
                 // The line failed before the command was out: it must be brought back before the next one.
                 DeviceClass::Link => self.trouble(
-                    Trouble::Disk(taxdisk_drivers::disk::DiskError { class: *class, code: None, text: text.clone(), tries_left: None }),
+                    Trouble::Disk(taxdisk_drivers::disk::DiskError {
+                        class: *class,
+                        code: None,
+                        text: text.clone(),
+                        tries_left: None,
+                    }),
                     context,
                 ),
                 _ => {}
@@ -283,13 +299,23 @@ impl DiskCore {
     /// What a proven refusal says about the disk itself.
     fn learn(&mut self, result: &AttemptResult, context: &Context<'_>) {
         match result {
-            AttemptResult::NotIssued { class, text, .. } if is_held(*class) => self.breaker.hold(*class, text.clone(), context.now_ms),
+            AttemptResult::NotIssued { class, text, .. } if is_held(*class) => {
+                self.breaker.hold(*class, text.clone(), context.now_ms)
+            }
             AttemptResult::Issued { .. } => self.breaker.issued(),
             _ => {}
         }
     }
 
-    fn end(&mut self, attempt: &Attempt, result: AttemptResult, expected: Option<NumberPair>, mut records: Vec<Record>, disk: &DiskNumber, context: &Context<'_>) {
+    fn end(
+        &mut self,
+        attempt: &Attempt,
+        result: AttemptResult,
+        expected: Option<NumberPair>,
+        mut records: Vec<Record>,
+        disk: &DiskNumber,
+        context: &Context<'_>,
+    ) {
         let assignment = &attempt.request.assignment;
         let report = matches!(result, AttemptResult::NotIssued { .. });
         let open = Open {
@@ -360,4 +386,3 @@ impl DiskCore {
         }
     }
 }
-

@@ -69,8 +69,12 @@ impl DiskCore {
     /// Takes a command.
     pub fn command(&mut self, command: Command, context: &Context<'_>) {
         match command {
-            Command::Grant { disk, epoch, accounted, open } if self.disk() == Some(&disk) => self.on_grant(&disk, epoch, accounted, open, context),
-            Command::Assign { disk, epoch, assignment } if self.disk() == Some(&disk) => self.on_assign(&disk, epoch, assignment, context),
+            Command::Grant { disk, epoch, accounted, open } if self.disk() == Some(&disk) => {
+                self.on_grant(&disk, epoch, accounted, open, context)
+            }
+            Command::Assign { disk, epoch, assignment } if self.disk() == Some(&disk) => {
+                self.on_assign(&disk, epoch, assignment, context)
+            }
             Command::Settle { disk, epoch, open } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_settle(&disk, open, context);
             }
@@ -99,7 +103,14 @@ impl DiskCore {
         }
     }
 
-    fn on_grant(&mut self, disk: &DiskNumber, epoch: u64, accounted: Vec<Accounted>, open: Vec<OpenAttempt>, context: &Context<'_>) {
+    fn on_grant(
+        &mut self,
+        disk: &DiskNumber,
+        epoch: u64,
+        accounted: Vec<Accounted>,
+        open: Vec<OpenAttempt>,
+        context: &Context<'_>,
+    ) {
         if self.epoch != Some(epoch) {
             self.give_back_staged("the disk was granted anew", context);
         }
@@ -127,14 +138,17 @@ impl DiskCore {
         let assignment = &open.assignment;
         let attempt = &assignment.attempt;
         self.heard_sequence = self.heard_sequence.max(assignment.sequence);
-        if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == *attempt) || self.is_at_work_on(attempt) {
+        if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == *attempt) || self.is_at_work_on(attempt)
+        {
             return;
         }
         match outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context) {
             // The grant told the outbox already.
             Some(Again::Tell(_)) if !read_again => {}
             Some(Again::Tell(frame)) => self.told.push_back(Told::Frame(frame)),
-            Some(Again::Write(records, frame)) => self.writes.push_back((records, After { frames: vec![frame], ..After::default() })),
+            Some(Again::Write(records, frame)) => {
+                self.writes.push_back((records, After { frames: vec![frame], ..After::default() }))
+            }
             None => self.opens.push(Open::listed(open, context.view, self.config.parse)),
         }
     }

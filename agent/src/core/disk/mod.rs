@@ -160,7 +160,10 @@ impl DiskCore {
 
     /// No attempt is open, staged or running here.
     pub fn is_quiet(&self) -> bool {
-        self.opens.is_empty() && self.staged.is_none() && self.writes.is_empty() && matches!(self.state, State::Idle | State::Waiting)
+        self.opens.is_empty()
+            && self.staged.is_none()
+            && self.writes.is_empty()
+            && matches!(self.state, State::Idle | State::Waiting)
     }
 
     /// What the shell must do now. Call it only when nothing is in flight.
@@ -258,7 +261,9 @@ impl DiskCore {
         if self.stopping {
             return self.next_quiet(context);
         }
-        if self.epoch.is_some() && let Some(kind) = self.to_account.first().copied() {
+        if self.epoch.is_some()
+            && let Some(kind) = self.to_account.first().copied()
+        {
             return self.account(kind, context);
         }
         if let Some(effect) = self.begin(context) {
@@ -291,7 +296,11 @@ impl DiskCore {
 
     fn idle(&mut self, kinds: &[InvoiceKind], context: &Context<'_>) -> Effect {
         let now = context.now_ms;
-        if let Some(kind) = kinds.iter().copied().find(|kind| self.limits.get(kind).is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS)) {
+        if let Some(kind) = kinds
+            .iter()
+            .copied()
+            .find(|kind| self.limits.get(kind).is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS))
+        {
             self.state = State::Limits(kind);
             return Effect::Limits(kind);
         }
@@ -302,7 +311,8 @@ impl DiskCore {
             return Effect::Stock(kind);
         }
         let poll = oldest.map(|kind| read_at(&kind) + IDLE_POLL_MS);
-        let wake = [poll, self.breaker.held_until_ms(now), self.reporter.due_ms()].into_iter().flatten().filter(|at| *at > now).min();
+        let wake =
+            [poll, self.breaker.held_until_ms(now), self.reporter.due_ms()].into_iter().flatten().filter(|at| *at > now).min();
         self.wait(wake)
     }
 
@@ -366,7 +376,9 @@ impl DiskCore {
         let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| open.attempt == *attempt));
         let about = |record: &Record| matches!(record, Record::Outcome(outcome) if outcome.attempt == *attempt);
         let in_writes = self.writes.iter().any(|(records, _)| records.iter().any(about));
-        let writing = |after: &After| after.frames.iter().any(|frame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt));
+        let writing = |after: &After| {
+            after.frames.iter().any(|frame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt))
+        };
         self.running() == Some(attempt)
             || in_survey
             || in_writes
@@ -385,7 +397,13 @@ impl DiskCore {
         self.end_unbegun(&request.assignment, epoch, result, context);
     }
 
-    fn end_unbegun(&mut self, assignment: &taxdisk_protocol::link::Assignment, epoch: u64, result: AttemptResult, context: &Context<'_>) {
+    fn end_unbegun(
+        &mut self,
+        assignment: &taxdisk_protocol::link::Assignment,
+        epoch: u64,
+        result: AttemptResult,
+        context: &Context<'_>,
+    ) {
         let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
         let ending = Ending {
             attempt: assignment.attempt.clone(),
@@ -409,7 +427,10 @@ impl DiskCore {
             (None, Some(trouble)) => report::unready(trouble.class, &trouble.text),
             (None, None) => report::ready(),
         };
-        let stock = self.levels.iter().map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
+        let stock = self
+            .levels
+            .iter()
+            .map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
         let report = report::whole(opened, &self.config.port, health, stock.collect());
         if let Some(report) = self.reporter.offer(report, context.now_ms, force) {
             self.told.push_back(Told::Report(Box::new(report)));

@@ -31,7 +31,9 @@ impl Reporter {
             Some(told) => {
                 let but_stock = DiskReport { stock: told.stock.clone(), ..report.clone() };
                 let low = |stock: &StockView| stock.remaining <= STOCK_LOW;
-                but_stock != *told || report.stock.len() != told.stock.len() || (report.stock != told.stock && report.stock.iter().any(low))
+                but_stock != *told
+                    || report.stock.len() != told.stock.len()
+                    || (report.stock != told.stock && report.stock.iter().any(low))
             }
         };
         let changed = self.told.as_ref() != Some(&report);
