@@ -3,11 +3,15 @@
 use serde::Serialize;
 use taxdisk_drivers::sim::config::Segment;
 use taxdisk_drivers::sim::{ControlClient, ControlRequest, SimConfig, SimOptions, serve};
+use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::SimArgs;
 use crate::failure::Failure;
+
+/// Whose the disk is if nobody says otherwise: a made-up number with a right check character.
+const EXAMPLE_TAXPAYER: &str = "91110000MA0000001L";
 
 /// What a program needs to go on.
 #[derive(Serialize)]
@@ -65,9 +69,9 @@ fn first_config(args: &SimArgs) -> Result<SimConfig, Failure> {
     let mut config = SimConfig::default();
     config.kinds =
         args.kinds.iter().map(|kind| kind.parse::<InvoiceKind>().map_err(|_| wrong("--kind", kind))).collect::<Result<_, _>>()?;
-    if let Some(taxpayer) = &args.taxpayer {
-        config.taxpayer_number.clone_from(taxpayer);
-    }
+    let taxpayer = args.taxpayer.as_deref().unwrap_or(EXAMPLE_TAXPAYER);
+    config.taxpayer_number =
+        taxpayer.parse::<TaxpayerNumber>().map_err(|error| Failure::usage(format!("--taxpayer: {error}.")))?.to_string();
     if let Some(name) = &args.taxpayer_name {
         config.taxpayer_name.clone_from(name);
     }
