@@ -133,12 +133,13 @@ pub(super) fn run(shared: &Arc<Shared>, link: Option<&Path>, mut wake: UnixStrea
         if settle_line(shared, link, &mut pty, &mut pending) {
             return;
         }
+        // Read even without a client: he may have written and gone. And read before looking for him: whoever's bytes are
+        // obeyed here must count as present when they are answered.
+        let input = pty.as_ref().and_then(Pty::read).unwrap_or_default();
         let client = pty.as_ref().is_some_and(Pty::has_client);
         if !client {
             pending.clear();
         }
-        // Read even without a client: he may have written and gone.
-        let input = pty.as_ref().and_then(Pty::read).unwrap_or_default();
         let (said, wake_at) = {
             let mut rig = shared.lock();
             let now = shared.now();

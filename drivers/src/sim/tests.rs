@@ -387,3 +387,13 @@ fn the_terminal_is_raw_before_anybody_opens_it() {
         sim.replug().unwrap();
     }
 }
+
+#[test]
+fn the_first_command_after_opening_is_always_answered() {
+    let folder = tempfile::tempdir().unwrap();
+    let _sim = serve(options(folder.path())).unwrap();
+    // The opening falls anywhere into the device's own look for a client.
+    for _ in 0..300 {
+        exchange(&mut client(folder.path()), "1.1", "1.2");
+    }
+}
