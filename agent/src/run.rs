@@ -122,7 +122,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let secrets = Secrets::of(&state);
     let workers = config.disk.iter().enumerate().map(|(index, disk)| {
         let happenings = happenings.clone();
-        let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, event))));
+        let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, Box::new(event)))));
         let port = Port { config: disk.clone(), secrets: secrets.clone() };
         let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive };
         (disk.name(), Worker::spawn(worker, Box::new(port), journal.clone(), events))
@@ -183,7 +183,9 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
 /// All workers at once, so that one hung disk does not use up the time of the others.
 fn stop_all(workers: Vec<Worker>) -> bool {
     let waits: Vec<_> = workers.into_iter().map(|worker| std::thread::spawn(move || worker.stop(STOP_LIMIT))).collect();
-    waits.into_iter().fold(true, |all, wait| wait.join().unwrap_or(false) && all)
+    // Each is waited for, also after one that did not come back.
+    let ends: Vec<bool> = waits.into_iter().map(|wait| wait.join().unwrap_or(false)).collect();
+    ends.into_iter().all(|ended| ended)
 }
 
 async fn alive(watchdog: &mut Option<tokio::time::Interval>) {

@@ -66,9 +66,9 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
 fn first_config(args: &SimArgs) -> Result<SimConfig, Failure> {
     let wrong =
         |what: &str, text: &str| Failure::usage(format!("{what} {text:?} cannot be read: see `taxdisk-agent sim --help`."));
-    let mut config = SimConfig::default();
-    config.kinds =
-        args.kinds.iter().map(|kind| kind.parse::<InvoiceKind>().map_err(|_| wrong("--kind", kind))).collect::<Result<_, _>>()?;
+    let kinds: Vec<InvoiceKind> =
+        args.kinds.iter().map(|kind| kind.parse().map_err(|_| wrong("--kind", kind))).collect::<Result<_, _>>()?;
+    let mut config = SimConfig { kinds, ..SimConfig::default() };
     let taxpayer = args.taxpayer.as_deref().unwrap_or(EXAMPLE_TAXPAYER);
     config.taxpayer_number =
         taxpayer.parse::<TaxpayerNumber>().map_err(|error| Failure::usage(format!("--taxpayer: {error}.")))?.to_string();

@@ -21,7 +21,7 @@ use crate::worker::{Command, Worker, WorkerEvent};
 #[derive(Debug)]
 pub(super) enum Happening {
     Link(LinkEvent),
-    Worker(usize, WorkerEvent),
+    Worker(usize, Box<WorkerEvent>),
     Asked(Question, oneshot::Sender<Answer>),
 }
 
@@ -50,7 +50,7 @@ impl Board {
     pub(super) fn take(&mut self, happening: Happening) {
         match happening {
             Happening::Link(event) => self.link(event),
-            Happening::Worker(index, event) => self.worker(index, event),
+            Happening::Worker(index, event) => self.worker(index, *event),
             Happening::Asked(question, answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.answer(question));
