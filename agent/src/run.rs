@@ -59,9 +59,9 @@ pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let state = StateDir::open(&config.state.dir)?;
     let identity = Identity::require(&state)?;
     let (url, ca_file) = identity.broker(&config)?;
-    let tls = crate::tls::client(ca_file.as_deref())?;
+    let dial = Dial::new(url, ca_file.as_deref())?;
     drop(daemon::Lock::take(&state.lock_file())?);
-    Ok(Prepared { config, state, identity, dial: Dial { url, tls } })
+    Ok(Prepared { config, state, identity, dial })
 }
 
 /// Runs until SIGTERM or SIGINT.

@@ -70,16 +70,15 @@ async fn way(
     let Some(tcp) = report.take("broker.tcp", tcp, |_| format!("{} takes connections", url.authority())) else {
         return report.not_made(&CODES[3..], "the connection comes first");
     };
-    let tls = match crate::tls::client(ca_file) {
-        Ok(tls) => tls,
+    let dial = match Dial::new(url.clone(), ca_file) {
+        Ok(dial) => dial,
         Err(failure) => {
             report.failed("broker.tls", failure.text);
             return report.not_made(&CODES[4..], "TLS comes first");
         }
     };
-    let dial = Dial { url: url.clone(), tls };
-    if url.tls {
-        let Some(()) = handshake(report, &dial, tcp).await else {
+    if let Some(tls) = &dial.tls {
+        let Some(()) = handshake(report, url, tls.clone(), tcp).await else {
             return report.not_made(&CODES[4..], "TLS comes first");
         };
     } else {
@@ -115,15 +114,12 @@ async fn limited<T>(url: &BrokerUrl, step: impl Future<Output = Result<T, String
     tokio::time::timeout(STEP_LIMIT, step).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn handshake(report: &mut Report, dial: &Dial, tcp: TcpStream) -> Option<()> {
-    let url = &dial.url;
+async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::ClientConfig>, tcp: TcpStream) -> Option<()> {
     let shaken = limited(url, async {
         let name = rustls_pki_types::ServerName::try_from(url.host.clone())
             .map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
-        let stream = tokio_rustls::TlsConnector::from(dial.tls.clone())
-            .connect(name, tcp)
-            .await
-            .map_err(|error| io(url, Stage::Tls, &error))?;
+        let stream =
+            tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
         let (_, session) = stream.get_ref();
         Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
     })
