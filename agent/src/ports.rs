@@ -56,10 +56,7 @@ impl Port {
             disk_password: secret.disk_password,
             certificate_password: secret.certificate_password,
             max_lines: self.config.max_lines,
-            timings: Timings {
-                first_byte: Duration::from_millis(self.config.answer_timeout_ms.into()),
-                ..Timings::default()
-            },
+            timings: Timings { first_byte: Duration::from_millis(self.config.answer_timeout_ms.into()), ..Timings::default() },
             ..ZcConfig::default()
         }
     }

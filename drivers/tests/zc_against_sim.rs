@@ -90,9 +90,8 @@ fn line(name: &str, quantity: &str, price: &str, net: &str, rate: &str, tax: &st
 }
 
 fn invoice(lines: Vec<Line>) -> Invoice {
-    let sum = |amount: fn(&Line) -> Amount| {
-        lines.iter().try_fold(Amount::ZERO, |sum, line| sum.checked_add(amount(line))).unwrap()
-    };
+    let sum =
+        |amount: fn(&Line) -> Amount| lines.iter().try_fold(Amount::ZERO, |sum, line| sum.checked_add(amount(line))).unwrap();
     let (net, tax) = (sum(|line| line.net), sum(|line| line.tax));
     Invoice {
         buyer: Buyer {
@@ -120,8 +119,7 @@ fn two_lines() -> Invoice {
 #[test]
 fn identity_stock_limits_and_offline_totals_read_alike() {
     let mut desk = Desk::new(|config| {
-        config.limits =
-            LimitConfig { deadline: Some("20991231".to_owned()), offline_hours: Some(72), ..LimitConfig::default() };
+        config.limits = LimitConfig { deadline: Some("20991231".to_owned()), offline_hours: Some(72), ..LimitConfig::default() };
     });
     assert_eq!(desk.identity.disk.as_str(), "499000123456");
     assert_eq!(desk.identity.taxpayer.as_str(), "91110000MA00000019");
@@ -158,7 +156,9 @@ fn an_issued_invoice_reads_back_equal_and_can_be_voided() {
     assert!(matches!(desk.disk.void(InvoiceKind::Roll, expected, "张三"), VoidAnswer::Voided(_)));
     let found = desk.disk.query(InvoiceKind::Roll, expected).unwrap().unwrap();
     assert_eq!(found.status, NumberStatus::PositiveVoid);
-    assert!(matches!(desk.disk.void(InvoiceKind::Roll, expected, "张三"), VoidAnswer::InDoubt(error) if error.class == DeviceClass::Duplicate));
+    assert!(
+        matches!(desk.disk.void(InvoiceKind::Roll, expected, "张三"), VoidAnswer::InDoubt(error) if error.class == DeviceClass::Duplicate)
+    );
 }
 
 #[test]

@@ -52,11 +52,19 @@ pub fn check_entries(jobs: &[JobView], entries: &[LedgerEntry]) {
     for job in jobs {
         let key = JobKey { seller: job.seller.parse().unwrap(), serial: job.serial.parse().unwrap() };
         let ours = by_mark.remove(&mark(&key)).unwrap_or_default();
-        assert!(ours.len() <= 1, "I1: {key} has {} invoices: {:?}", ours.len(), ours.iter().map(|e| e.pair()).collect::<Vec<_>>());
+        assert!(
+            ours.len() <= 1,
+            "I1: {key} has {} invoices: {:?}",
+            ours.len(),
+            ours.iter().map(|e| e.pair()).collect::<Vec<_>>()
+        );
         match (job.state, &job.issued) {
             (JobState::Issued, Some(issued)) => {
                 let entry = ours.first().unwrap_or_else(|| panic!("{key} is called issued, the disk has nothing"));
-                assert_eq!((issued.code.as_str(), issued.number.as_str()), (entry.code.as_str(), entry.number.to_string().as_str()));
+                assert_eq!(
+                    (issued.code.as_str(), issued.number.as_str()),
+                    (entry.code.as_str(), entry.number.to_string().as_str())
+                );
                 assert!(owned.insert(entry.pair()), "I10: {} has two owners", entry.pair());
                 let totals = &job.invoice.as_ref().expect("content").totals;
                 let sums = [entry.net.to_string(), entry.tax.to_string(), entry.gross.to_string()];

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use taxdisk_drivers::sim::config::{Segment, SimConfig};
+use taxdisk_drivers::sim::control::ControlRequest;
 use taxdisk_drivers::sim::faults::Fault;
 use taxdisk_drivers::sim::ledger::{Ledger, LedgerEntry};
-use taxdisk_drivers::sim::control::ControlRequest;
 use taxdisk_drivers::sim::rig::WireRecord;
 use taxdisk_drivers::sim::serve::WIRE_FILE;
 use taxdisk_drivers::sim::zc::WireDirection;
@@ -199,12 +199,8 @@ impl SimRig {
     }
 
     fn serve(state_dir: PathBuf, port: PathBuf, number: String) -> SimRig {
-        let options = SimOptions {
-            state_dir: state_dir.clone(),
-            link: Some(port.clone()),
-            record_wire: true,
-            ..SimOptions::default()
-        };
+        let options =
+            SimOptions { state_dir: state_dir.clone(), link: Some(port.clone()), record_wire: true, ..SimOptions::default() };
         let handle = serve(options).expect("the simulated disk starts");
         SimRig { handle, port, state_dir, number }
     }

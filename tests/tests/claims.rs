@@ -114,7 +114,9 @@ fn a_late_outcome_makes_the_present_owner_read_the_number() {
     a.start(None);
     wait_for("A's late outcome as evidence", PATIENCE, || {
         let job = rig.api.try_job(SELLER, "L2")?;
-        if job.state == JobState::Issued { panic!("a late outcome alone never changes the state") }
+        if job.state == JobState::Issued {
+            panic!("a late outcome alone never changes the state")
+        }
         if job.evidence.iter().any(|row| row.what == "late_outcome") { Ok(()) } else { Err(format!("{:?}", job.evidence)) }
     });
     disk.clear_faults();

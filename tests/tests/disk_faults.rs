@@ -58,7 +58,11 @@ fn faults() -> Vec<(&'static str, FaultKind, Expect)> {
         ("3001_after", refuse(3001, When::After), IssuedByFirst),
         ("120_before", refuse(120, When::Before), Issued),
         ("clock", FaultKind::ClockFault, Issued),
-        ("foreign_takes_the_number", FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::default() }, Issued),
+        (
+            "foreign_takes_the_number",
+            FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::default() },
+            Issued,
+        ),
         (
             "foreign_equal_takes_the_number",
             FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::SameAsNext(Some(String::new())) },
@@ -116,14 +120,19 @@ impl Bench {
     fn wait(&self, serial: &str, condition: impl Fn(&JobView) -> bool) -> JobView {
         wait_for(&format!("{serial} as expected"), BOUND, || {
             let job = self.rig.api.try_job(SELLER, serial)?;
-            if condition(&job) { Ok(job) } else { Err(format!("{}\n{}", oracle::summary(&job), serde_json::to_string(&job).unwrap())) }
+            if condition(&job) {
+                Ok(job)
+            } else {
+                Err(format!("{}\n{}", oracle::summary(&job), serde_json::to_string(&job).unwrap()))
+            }
         })
     }
 
     /// Issuing commands that reached the disk complete, by their last packet: never more than attempts that began.
     fn assert_no_blind_resend(&self) {
         let jobs = self.rig.api.try_jobs(SELLER).unwrap();
-        let began: usize = jobs.iter().map(|job| job.attempts.iter().filter(|attempt| attempt.started_at.is_some()).count()).sum();
+        let began: usize =
+            jobs.iter().map(|job| job.attempts.iter().filter(|attempt| attempt.started_at.is_some()).count()).sum();
         let complete = self.disk.complete_commands(ISSUE);
         assert!(complete <= began, "{complete} complete issuing commands reached the disk for {began} attempts");
     }
@@ -167,7 +176,11 @@ fn the_line_dies_in_mid_frame_and_comes_back() {
         let number = bench.disk.number.clone();
         wait_for("the disk shown as away or the attempt still open", BOUND, || {
             let job = bench.rig.api.try_job(SELLER, &serial)?;
-            if job.state == JobState::Assigned || job.state == JobState::Unsettled { Ok(()) } else { Err(format!("{:?}", job.state)) }
+            if job.state == JobState::Assigned || job.state == JobState::Unsettled {
+                Ok(())
+            } else {
+                Err(format!("{:?}", job.state))
+            }
         });
         wait_for("the command to reach the disk", BOUND, || {
             if bench.disk.ledger().len() > turn + 1 { Ok(()) } else { Err("not signed yet".to_owned()) }

@@ -62,9 +62,7 @@ fn all_orders_become_invoices_once_and_the_longest_is_refused_by_a_ten_line_disk
     // Again, by eight callers at once, each in another order: every answer is `repeated`, the disk hears nothing.
     let submissions: Vec<Value> = done
         .iter()
-        .map(|job| {
-            serde_json::json!({"seller": job.seller, "serial": job.serial, "kind": job.kind, "invoice": job.invoice})
-        })
+        .map(|job| serde_json::json!({"seller": job.seller, "serial": job.serial, "kind": job.kind, "invoice": job.invoice}))
         .collect();
     std::thread::scope(|scope| {
         for client in 0..8_usize {
@@ -124,7 +122,10 @@ fn without_transliteration_names_that_gbk_cannot_hold_are_refused_and_named() {
     for row in refused {
         let text = row.to_string();
         assert!(text.contains("/invoice/buyer/name"), "the field is named: {text}");
-        assert!(text.contains('ä') || text.contains('ö') || text.contains('ç') || text.contains('ã'), "the character is named: {text}");
+        assert!(
+            text.contains('ä') || text.contains('ö') || text.contains('ç') || text.contains('ã'),
+            "the character is named: {text}"
+        );
     }
     let accepted = 20 - refused.len();
     let done = oracle::wait_done(&rig.api, accepted, BOUND);

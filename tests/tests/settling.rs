@@ -215,8 +215,7 @@ fn a_cloned_agent_is_noticed_and_does_not_issue_beside_the_other() {
 fn the_pair_jumps_to_a_new_roll_while_answers_are_lost() {
     let rig = Rig::new();
     let disk = rig.disk("till", |config| {
-        config.segments =
-            vec![segment("011002000107", 1, 3), segment("011002000207", 11, 12), segment("011002000307", 21, 40)];
+        config.segments = vec![segment("011002000107", 1, 3), segment("011002000207", 11, 12), segment("011002000307", 21, 40)];
     });
     let mut agent = AgentRig::enroll(&rig, "shop", &[&disk.port], QUICK);
     agent.start(None);
@@ -247,7 +246,11 @@ fn out_of_stock_waits_and_goes_on_when_stock_is_there() {
         let jobs = rig.api.try_jobs(SELLER)?;
         let issued = jobs.iter().filter(|job| job.state == JobState::Issued).count();
         let waiting = jobs.iter().filter(|job| job.waiting == Some(taxdisk_protocol::api::Waiting::NoStock)).count();
-        if (issued, waiting) == (2, 2) { Ok(()) } else { Err(format!("{:?}", jobs.iter().map(oracle::summary).collect::<Vec<_>>())) }
+        if (issued, waiting) == (2, 2) {
+            Ok(())
+        } else {
+            Err(format!("{:?}", jobs.iter().map(oracle::summary).collect::<Vec<_>>()))
+        }
     });
     disk.add_stock(segment("011002000207", 1, 50));
     let done = oracle::wait_done(&rig.api, 4, PATIENCE * 2);

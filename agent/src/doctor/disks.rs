@@ -46,7 +46,10 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
 /// What the running agent says.
 fn reported(report: &mut Report, disk: &DiskStatus) {
     let Some(found) = &disk.report else {
-        report.failed("disk.present", disk.trouble.clone().unwrap_or_else(|| "It is being opened: try again in a moment.".to_owned()));
+        report.failed(
+            "disk.present",
+            disk.trouble.clone().unwrap_or_else(|| "It is being opened: try again in a moment.".to_owned()),
+        );
         return report.not_made(&CODES[1..], "the disk comes first");
     };
     report.good("disk.identity", format!("disk {} of {} {}", found.disk, found.taxpayer, found.taxpayer_name));
@@ -66,7 +69,8 @@ fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     let name = port.config.name();
     // The number is read by a command that carries no password, so it is safe whatever the passwords are.
     let mut disk = ZcDisk::new(line, taxdisk_drivers::dialects::zc::ZcConfig::default());
-    let number = disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
+    let number =
+        disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
     if report.take("disk.answers", number, |number| format!("disk {number} answers")).is_none() {
         return report.not_made(&CODES[3..], "an answer comes first");
     }

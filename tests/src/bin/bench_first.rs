@@ -107,7 +107,10 @@ fn main() {
     std::thread::sleep(Duration::from_secs(60));
     let woken = switches(pid) - before;
     let rss = resident_kb(pid);
-    println!("agent idle      {:6.1} MiB resident (aim: at most 20), {woken} wake-ups of all threads in 60 s", rss as f64 / 1024.0);
+    println!(
+        "agent idle      {:6.1} MiB resident (aim: at most 20), {woken} wake-ups of all threads in 60 s",
+        rss as f64 / 1024.0
+    );
     report.insert("agent_rss_mib".into(), json!(rss as f64 / 1024.0));
     report.insert("agent_wakeups_60s".into(), json!(woken));
 
