@@ -125,7 +125,6 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         rate_decimals: 2,
         single_person: true,
         remark_readable: true,
-        single_person: false,
         carries_pair: true,
         void: true,
         red: true,
