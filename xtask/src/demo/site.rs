@@ -151,7 +151,7 @@ impl Site {
             self.url,
             self.path("agent").display(),
             self.path("disk.tty").display(),
-            self.args.max_lines,
+            self.max_lines()?,
         );
         write(&self.path("agent.toml"), &config)?;
         let enrolled = self.path("enrolled");
@@ -166,6 +166,14 @@ impl Site {
         let (port, passwords) = (self.path("disk.tty"), self.path("passwords.toml"));
         workspace::output(self.agent(&["disks", "secret", "set", &text(&port), "--from-file", &text(&passwords)]))?;
         write(&enrolled, "")
+    }
+
+    /// The most lines of one invoice, as the disk was made: a disk of an earlier run keeps what it had.
+    fn max_lines(&self) -> Result<u64, String> {
+        let path = self.path("disk").join("disk.json");
+        let disk: serde_json::Value =
+            serde_json::from_str(&read(&path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+        disk["max_lines"].as_u64().ok_or_else(|| format!("{}: no max_lines", path.display()))
     }
 
     /// Starts the agent.
