@@ -164,6 +164,7 @@ pub enum Issue {
 
 /// What the core tells the outside. Frames that carry an id are durable before they are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "told one at a time and never kept in numbers")]
 pub enum Told {
     /// For the broker.
     Frame(AgentFrame),

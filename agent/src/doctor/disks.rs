@@ -74,7 +74,8 @@ fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     // The number is read by a command that carries no password, so it is safe whatever the passwords are.
     let settings = secret.as_ref().map_or_else(|_| ZcConfig::default(), |secret| port.settings(secret.clone()));
     let mut disk = ZcDisk::new(line, settings);
-    let number = disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
+    let number =
+        disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
     if report.take("disk.answers", number, |number| format!("disk {number} answers")).is_none() {
         return report.not_made(&CODES[3..], "an answer comes first");
     }

@@ -12,6 +12,8 @@ mod fold;
 pub mod memory;
 mod reads;
 mod show;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::fs::File;

@@ -46,6 +46,7 @@ pub trait Opener: Send {
 
 /// What a worker says.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "passed on one at a time and never kept in numbers")]
 pub enum WorkerEvent {
     /// For the broker. May be dropped while the link is down: durable ones are told again after the next grant.
     Frame(AgentFrame),

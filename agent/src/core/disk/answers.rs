@@ -239,10 +239,10 @@ impl DiskCore {
         }
     }
 
-    /// Nothing was written for it yet: back to the slot, unless another one took it meanwhile.
+    /// Nothing was written for it yet: back to its place.
     fn restage(&mut self, attempt: Attempt, context: &Context<'_>) {
-        if self.staged.is_none() && self.epoch == Some(attempt.epoch) {
-            self.staged = Some(super::Staged { request: attempt.request, epoch: attempt.epoch });
+        if self.epoch == Some(attempt.epoch) {
+            self.staged.push_front(super::Staged { request: attempt.request, epoch: attempt.epoch });
         } else {
             self.give_back(&attempt.request, attempt.epoch, "the disk must be read first", context);
         }

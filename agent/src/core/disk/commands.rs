@@ -6,7 +6,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::link::{Accounted, Assignment, AttemptRef, AttemptResult, OpenAttempt};
 
-use super::{After, DiskCore, Staged, State};
+use super::{After, DiskCore, JOBS_MAX, Staged, State};
 use crate::core::Context;
 use crate::core::compare::Open;
 use crate::core::effect::{Request, Told};
@@ -86,8 +86,10 @@ impl DiskCore {
             }
             Command::Deny { .. } => {}
             Command::Recall { attempt } => {
-                if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == attempt) {
-                    self.give_back_staged("it was recalled before it began", context);
+                if let Some(at) = self.staged.iter().position(|staged| staged.request.assignment.attempt == attempt)
+                    && let Some(staged) = self.staged.remove(at)
+                {
+                    self.give_back(&staged.request, staged.epoch, "it was recalled before it began", context);
                 }
             }
             Command::LinkDown => {
@@ -138,8 +140,7 @@ impl DiskCore {
         let assignment = &open.assignment;
         let attempt = &assignment.attempt;
         self.heard_sequence = self.heard_sequence.max(assignment.sequence);
-        if self.staged.as_ref().is_some_and(|staged| staged.request.assignment.attempt == *attempt) || self.is_at_work_on(attempt)
-        {
+        if self.is_staged(attempt) || self.is_at_work_on(attempt) {
             return;
         }
         match outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context) {
@@ -159,8 +160,7 @@ impl DiskCore {
 
     fn on_assign(&mut self, disk: &DiskNumber, epoch: u64, assignment: Assignment, context: &Context<'_>) {
         let attempt = &assignment.attempt;
-        let staged = |staged: &Staged| staged.request.assignment.attempt == *attempt;
-        if self.staged.as_ref().is_some_and(staged) || self.is_at_work_on(attempt) {
+        if self.is_staged(attempt) || self.is_at_work_on(attempt) {
             return;
         }
         match outbox::again(attempt, epoch, assignment.sequence, assignment.kind, disk, context) {
@@ -181,7 +181,8 @@ impl DiskCore {
         } else if self.stopping {
             Some("the agent is being stopped".to_owned())
         } else {
-            self.staged.is_some().then(|| "one job is staged already".to_owned())
+            let jobs = self.staged.len() + usize::from(self.running().is_some());
+            (jobs >= JOBS_MAX).then(|| "the disk has a running and a staged job already".to_owned())
         };
         if let Some(text) = refuse {
             return self.end_unbegun(&assignment, epoch, AttemptResult::GivenBack { text }, context);
@@ -192,7 +193,7 @@ impl DiskCore {
             return self.end_unbegun(&assignment, epoch, result, context);
         }
         match Request::parse(&assignment, self.config.parse) {
-            Ok(request) => self.staged = Some(Staged { request: Arc::new(request), epoch }),
+            Ok(request) => self.staged.push_back(Staged { request: Arc::new(request), epoch }),
             Err(text) => {
                 let result = AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, code: None, text };
                 self.end_unbegun(&assignment, epoch, result, context);

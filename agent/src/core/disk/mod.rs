@@ -35,6 +35,8 @@ const IDLE_POLL_MS: u64 = 20_000;
 const LIMITS_AGE_MS: u64 = 600_000;
 /// Between two tries to open a port that has no disk, milliseconds: hot-plug is noticed within a second.
 const OPEN_RETRY_MS: u64 = 1_000;
+/// Jobs at a disk: one running, one staged, so that the disk never waits for the network.
+const JOBS_MAX: usize = 2;
 /// Between two looks at the lease while a staged job waits for it, milliseconds.
 const LEASE_LOOK_MS: u64 = 1_000;
 
@@ -98,7 +100,8 @@ pub struct DiskCore {
     opened: Option<Opened>,
     epoch: Option<u64>,
     broker_accounted: Vec<Accounted>,
-    staged: Option<Staged>,
+    /// Assigned and not begun, in the order of their assignment.
+    staged: VecDeque<Staged>,
     opens: Vec<Open>,
     to_account: BTreeSet<InvoiceKind>,
     writes: VecDeque<(Vec<Record>, After)>,
@@ -130,7 +133,7 @@ impl DiskCore {
             opened: None,
             epoch: None,
             broker_accounted: Vec::new(),
-            staged: None,
+            staged: VecDeque::new(),
             opens: Vec::new(),
             to_account: BTreeSet::new(),
             writes: VecDeque::new(),
@@ -161,7 +164,7 @@ impl DiskCore {
     /// No attempt is open, staged or running here.
     pub fn is_quiet(&self) -> bool {
         self.opens.is_empty()
-            && self.staged.is_none()
+            && self.staged.is_empty()
             && self.writes.is_empty()
             && matches!(self.state, State::Idle | State::Waiting)
     }
@@ -273,7 +276,7 @@ impl DiskCore {
     }
 
     fn begin(&mut self, context: &Context<'_>) -> Option<Effect> {
-        let staged = self.staged.as_ref()?;
+        let staged = self.staged.front()?;
         let epoch = staged.epoch;
         if !self.is_ready(context) {
             let text = self.breaker.unready(context.now_ms).map_or_else(String::new, |trouble| trouble.text.clone());
@@ -288,7 +291,7 @@ impl DiskCore {
         if !self.may_begin(epoch, context) {
             return Some(self.wait(Some(context.now_ms + LEASE_LOOK_MS)));
         }
-        let staged = self.staged.take()?;
+        let staged = self.staged.pop_front()?;
         let (attempt, effect) = Attempt::start(staged.request, staged.epoch);
         self.state = State::Attempting(attempt);
         Some(effect)
@@ -364,6 +367,10 @@ impl DiskCore {
         self.opened.is_some() && self.password_stop.is_none() && self.breaker.unready(context.now_ms).is_none()
     }
 
+    fn is_staged(&self, attempt: &AttemptRef) -> bool {
+        self.staged.iter().any(|staged| staged.request.assignment.attempt == *attempt)
+    }
+
     fn running(&self) -> Option<&AttemptRef> {
         match &self.state {
             State::Attempting(attempt) => Some(&attempt.request.assignment.attempt),
@@ -388,8 +395,9 @@ impl DiskCore {
 
     /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
     fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
-        let Some(staged) = self.staged.take() else { return };
-        self.give_back(&staged.request, staged.epoch, text, context);
+        for staged in std::mem::take(&mut self.staged) {
+            self.give_back(&staged.request, staged.epoch, text, context);
+        }
     }
 
     fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
@@ -419,12 +427,23 @@ impl DiskCore {
         self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
     }
 
+    fn is_first_contact(&self, context: &Context<'_>) -> bool {
+        let Some(opened) = &self.opened else { return true };
+        // A kind without stock has nothing to account from, and nothing that could be issued.
+        let empty = |kind: &InvoiceKind| self.levels.get(kind).is_some_and(|level| level.stock.is_none());
+        let known = |kind: &InvoiceKind| context.view.accounting(&opened.identity.disk, *kind).is_some();
+        !opened.identity.kinds.iter().all(|kind| empty(kind) || known(kind))
+    }
+
     fn report(&mut self, context: &Context<'_>, force: bool) {
         let Some(opened) = &self.opened else { return };
         let trouble = self.breaker.unready(context.now_ms);
         let health = match (&self.password_stop, trouble) {
             (Some(text), _) => report::unready(DeviceClass::BadPassword, text),
             (None, Some(trouble)) => report::unready(trouble.class, &trouble.text),
+            // Work may come only when journal and broker know a number to account from: an attempt whose process died before
+            // that could not be settled.
+            (None, None) if self.is_first_contact(context) => report::first_contact(),
             (None, None) => report::ready(),
         };
         let stock = self

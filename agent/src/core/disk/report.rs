@@ -69,6 +69,11 @@ pub(super) fn ready() -> DiskHealth {
     DiskHealth { ready: true, class: None, text: String::new() }
 }
 
+/// No number is accounted for yet: that comes right after the grant.
+pub(super) fn first_contact() -> DiskHealth {
+    DiskHealth { ready: false, class: None, text: "first contact: its numbers are read once it is granted".into() }
+}
+
 pub(super) fn unready(class: DeviceClass, text: &str) -> DiskHealth {
     DiskHealth { ready: false, class: Some(class), text: text.to_owned() }
 }

@@ -1,0 +1,8 @@
+//! The core against a disk in memory that is not the simulator, and a broker of a few lines. The disk's ledger is the oracle.
+
+#![allow(clippy::unwrap_used)]
+
+mod crash;
+mod fake;
+mod scenarios;
+mod world;
