@@ -73,9 +73,9 @@ fn coffee(serial: &str, sequence: u64) -> Assignment {
     }
 }
 
-/// Waits for the report of a ready disk and grants it.
+/// Waits for the report of a disk and grants it. At first contact it is not ready before its grant: its numbers are read then.
 fn granted(link: &Link, epoch: u64) -> DiskNumber {
-    let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.iter().any(|disk| disk.health.ready)));
+    let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if !disks.is_empty()));
     let AgentFrame::Disks { disks } = report else { panic!() };
     let disk: DiskNumber = disks[0].disk.parse().unwrap();
     link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch, accounted: Vec::new(), open: Vec::new() });
