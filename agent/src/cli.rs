@@ -27,7 +27,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Configuration file [default: /etc/taxdisk/agent.toml if it is there]
-    #[arg(long, global = true, value_name = "FILE", env = "TAXDISK_AGENT_CONFIG")]
+    #[arg(long, global = true, value_name = "FILE", env = "TAXDISK_AGENT_CONFIG", hide_env_values = true)]
     pub config: Option<PathBuf>,
     /// State folder, in place of the configured one
     #[arg(long, global = true, value_name = "DIR")]

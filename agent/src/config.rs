@@ -143,7 +143,10 @@ impl Config {
         match path {
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::config(format!("The configuration {} cannot be read ({error}): correct --config or the file's modes.", path.display()))
+                    Failure::config(format!(
+                        "The configuration {} cannot be read ({error}): correct --config or the file's modes.",
+                        path.display()
+                    ))
                 })?;
                 figment = figment.merge(Toml::string(&text));
             }
@@ -167,23 +170,33 @@ impl Config {
         }
         if !self.state.dir.is_absolute() {
             let dir = self.state.dir.display();
-            return Err(Failure::config(format!("[state] dir = {dir} must be an absolute path, so that it does not move with the caller.")));
+            return Err(Failure::config(format!(
+                "[state] dir = {dir} must be an absolute path, so that it does not move with the caller."
+            )));
         }
         if self.disk.len() > MAX_DISKS {
-            return Err(Failure::config(format!("There are {} [[disk]] sections; at most {MAX_DISKS} are allowed.", self.disk.len())));
+            return Err(Failure::config(format!(
+                "There are {} [[disk]] sections; at most {MAX_DISKS} are allowed.",
+                self.disk.len()
+            )));
         }
         let mut ports = BTreeSet::new();
         for disk in &self.disk {
             let name = disk.name();
             if !disk.port.is_absolute() {
-                return Err(Failure::config(format!("[[disk]] port = {name:?} must be the full path of a device file such as /dev/ttyUSB0.")));
+                return Err(Failure::config(format!(
+                    "[[disk]] port = {name:?} must be the full path of a device file such as /dev/ttyUSB0."
+                )));
             }
             if !ports.insert(&disk.port) {
                 return Err(Failure::config(format!("Two [[disk]] sections name the port {name}: remove one.")));
             }
             if !DIALECTS.contains(&disk.dialect.as_str()) {
                 let known = DIALECTS.join(", ");
-                return Err(Failure::config(format!("[[disk]] {name}: dialect {:?} is unknown; this release knows: {known}.", disk.dialect)));
+                return Err(Failure::config(format!(
+                    "[[disk]] {name}: dialect {:?} is unknown; this release knows: {known}.",
+                    disk.dialect
+                )));
             }
             if !SPEEDS.contains(&disk.speed) {
                 return Err(Failure::config(format!("[[disk]] {name}: speed {} is none of {SPEEDS:?}.", disk.speed)));
@@ -242,7 +255,9 @@ impl BrokerUrl {
         }
         let url = BrokerUrl { tls, host: host.to_owned(), port: port.unwrap_or(if tls { 443 } else { 80 }) };
         if !tls && !url.is_loopback() {
-            return Err(format!("{text:?} is not encrypted: plain http is allowed on this PC itself (127.0.0.1, ::1, localhost) only; use https://."));
+            return Err(format!(
+                "{text:?} is not encrypted: plain http is allowed on this PC itself (127.0.0.1, ::1, localhost) only; use https://."
+            ));
         }
         Ok(url)
     }
@@ -308,7 +323,10 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.broker.url.as_deref(), Some("https://broker.example"));
-        assert_eq!(config.disk[0], DiskConfig { port: "/dev/ttyUSB0".into(), dialect: "zc".into(), speed: 9600, max_lines: 10, exclusive: false });
+        assert_eq!(
+            config.disk[0],
+            DiskConfig { port: "/dev/ttyUSB0".into(), dialect: "zc".into(), speed: 9600, max_lines: 10, exclusive: false }
+        );
         assert!(config.disk[1].exclusive);
         assert_eq!((config.disk[1].speed, config.disk[1].max_lines), (57600, 100));
     }
@@ -340,7 +358,17 @@ mod tests {
         assert_eq!(good.websocket("/v1/agents/link"), "wss://broker.example:8443/v1/agents/link");
         assert_eq!(BrokerUrl::parse("http://[::1]:80").unwrap().http("/x"), "http://[::1]:80/x");
         assert_eq!(BrokerUrl::parse("https://a").unwrap().port, 443);
-        for bad in ["broker.example", "https://", "https://a/b", "https://u@a", "http://10.0.0.1", "https://a:0", "https://a:x", "https://::1", "ftp://a"] {
+        for bad in [
+            "broker.example",
+            "https://",
+            "https://a/b",
+            "https://u@a",
+            "http://10.0.0.1",
+            "https://a:0",
+            "https://a:x",
+            "https://::1",
+            "ftp://a",
+        ] {
             assert!(BrokerUrl::parse(bad).is_err(), "{bad}");
         }
     }

@@ -26,10 +26,15 @@ impl Lock {
     pub fn take(path: &Path) -> Result<Lock, Failure> {
         let folder = path.parent().unwrap_or(path).display();
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(|error| {
-            Failure::config(format!("The lock {} cannot be opened ({error}): correct the owner of the state folder.", path.display()))
+            Failure::config(format!(
+                "The lock {} cannot be opened ({error}): correct the owner of the state folder.",
+                path.display()
+            ))
         })?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-            Failure::failed(format!("An agent is running on {folder} already: stop it first, or give this one a state folder of its own."))
+            Failure::failed(format!(
+                "An agent is running on {folder} already: stop it first, or give this one a state folder of its own."
+            ))
         })?;
         Ok(Lock { _file: file })
     }
@@ -60,10 +65,22 @@ pub enum Side {
 pub fn to_background(background: &Background) -> Result<Side, Failure> {
     let pid_file = absolute(&background.pid_file)?;
     let log_file = absolute(&background.log_file)?;
-    let wrong = |what: &str, path: &Path, error: &dyn std::fmt::Display| Failure::config(format!("The {what} {} cannot be used ({error}).", path.display()));
-    let log = OpenOptions::new().append(true).create(true).mode(0o640).open(&log_file).map_err(|error| wrong("log file", &log_file, &error))?;
+    let wrong = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
+        Failure::config(format!("The {what} {} cannot be used ({error}).", path.display()))
+    };
+    let log = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o640)
+        .open(&log_file)
+        .map_err(|error| wrong("log file", &log_file, &error))?;
     let second = log.try_clone().map_err(|error| wrong("log file", &log_file, &error))?;
-    let probe = OpenOptions::new().write(true).create(true).truncate(false).open(&pid_file).map_err(|error| wrong("pid file", &pid_file, &error))?;
+    let probe = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&pid_file)
+        .map_err(|error| wrong("pid file", &pid_file, &error))?;
     flock(&probe, FlockOperation::NonBlockingLockExclusive)
         .map_err(|_| Failure::failed(format!("Another agent holds the pid file {}: stop that one first.", pid_file.display())))?;
     drop(probe);

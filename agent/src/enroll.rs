@@ -55,7 +55,8 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
     if code.is_empty() || code.len() > CODE_MAX || !code.bytes().all(|b| b.is_ascii_graphic()) {
         return Err(Failure::usage("The code is empty or not one: copy it exactly as the broker's administrator got it."));
     }
-    if enrolment.name.is_some_and(|name| name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control)) {
+    if enrolment.name.is_some_and(|name| name.is_empty() || name.chars().count() > NAME_MAX || name.chars().any(char::is_control))
+    {
         return Err(Failure::usage(format!("--name must have 1 to {NAME_MAX} characters.")));
     }
     // A key without an identity is what an enrolment leaves that was cut off: it is of no use and may be replaced.
@@ -111,7 +112,9 @@ fn refused(url: &BrokerUrl, status: u16, text: &str) -> Failure {
     let what = match status {
         429 => "wait a minute and try again",
         500.. => "the broker has trouble: ask its administrator, the same code can be tried again",
-        _ => "ask the broker's administrator for a new code (`taxdisk enrollment create`): a code works once and for a limited time",
+        _ => {
+            "ask the broker's administrator for a new code (`taxdisk enrollment create`): a code works once and for a limited time"
+        }
     };
     Failure::failed(format!("The broker refused the enrolment ({}: {}): {what}.", problem.code, detail.trim_end_matches('.')))
 }

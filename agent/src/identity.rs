@@ -36,14 +36,22 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<StateDir, Failure> {
         let shown = path.display();
         match std::fs::metadata(path) {
-            Ok(found) if !found.is_dir() => return Err(Failure::config(format!("The state folder {shown} is not a folder: correct [state] dir."))),
+            Ok(found) if !found.is_dir() => {
+                return Err(Failure::config(format!("The state folder {shown} is not a folder: correct [state] dir.")));
+            }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
-                    Failure::config(format!("The state folder {shown} cannot be made ({error}): make it for this user, or correct [state] dir."))
+                    Failure::config(format!(
+                        "The state folder {shown} cannot be made ({error}): make it for this user, or correct [state] dir."
+                    ))
                 })?;
             }
-            Err(error) => return Err(Failure::config(format!("The state folder {shown} cannot be opened ({error}): correct its owner or [state] dir."))),
+            Err(error) => {
+                return Err(Failure::config(format!(
+                    "The state folder {shown} cannot be opened ({error}): correct its owner or [state] dir."
+                )));
+            }
         }
         refuse_wide(path, 0o700)?;
         Ok(StateDir(path.to_owned()))
@@ -100,7 +108,10 @@ pub fn refuse_wide(path: &Path, allowed: u32) -> Result<(), Failure> {
     }
     let user = rustix::process::geteuid().as_raw();
     if found.uid() != user && found.uid() != 0 && user != 0 {
-        return Err(Failure::config(format!("{shown} belongs to user {}, the agent runs as user {user}: run `chown` on it.", found.uid())));
+        return Err(Failure::config(format!(
+            "{shown} belongs to user {}, the agent runs as user {user}: run `chown` on it.",
+            found.uid()
+        )));
     }
     Ok(())
 }
@@ -110,7 +121,9 @@ pub fn refuse_wide(path: &Path, allowed: u32) -> Result<(), Failure> {
 /// # Errors
 /// Modes too wide, unreadable, too long.
 pub fn read_private(path: &Path) -> Result<Option<String>, Failure> {
-    let wrong = |error: std::io::Error| Failure::config(format!("{} cannot be read ({error}): correct its owner and modes.", path.display()));
+    let wrong = |error: std::io::Error| {
+        Failure::config(format!("{} cannot be read ({error}): correct its owner and modes.", path.display()))
+    };
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -198,7 +211,8 @@ fn load_key(state: &StateDir) -> Result<Option<SigningKey>, Failure> {
 /// # Errors
 /// The file cannot be written.
 pub fn store_key(state: &StateDir, key: &SigningKey) -> Result<(), Failure> {
-    let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Failure::failed("The new key could not be encoded: please report this."))?;
+    let pem =
+        key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Failure::failed("The new key could not be encoded: please report this."))?;
     let file = state.key_file();
     write_atomic(&file, pem.as_bytes(), 0o600)
         .map_err(|error| Failure::config(format!("The key {} cannot be written ({error}).", file.display())))

@@ -14,8 +14,9 @@ use crate::failure::Failure;
 /// # Errors
 /// The filter is not understood.
 pub fn start(config: &LogConfig) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&config.level)
-        .map_err(|error| Failure::config(format!("[log] level = {:?} is not a filter such as info or debug ({error}).", config.level)))?;
+    let filter = EnvFilter::try_new(&config.level).map_err(|error| {
+        Failure::config(format!("[log] level = {:?} is not a filter such as info or debug ({error}).", config.level))
+    })?;
     let terminal = std::io::stderr().is_terminal();
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // The second start in one process (tests) keeps the first one's settings.

@@ -59,9 +59,9 @@ pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let state = StateDir::open(&config.state.dir)?;
     let identity = Identity::require(&state)?;
     let (url, ca_file) = identity.broker(&config)?;
-    let tls = crate::tls::client(ca_file.as_deref())?;
+    let dial = Dial::new(url, ca_file.as_deref())?;
     drop(daemon::Lock::take(&state.lock_file())?);
-    Ok(Prepared { config, state, identity, dial: Dial { url, tls } })
+    Ok(Prepared { config, state, identity, dial })
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -122,7 +122,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let secrets = Secrets::of(&state);
     let workers = config.disk.iter().enumerate().map(|(index, disk)| {
         let happenings = happenings.clone();
-        let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, event))));
+        let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, Box::new(event)))));
         let port = Port { config: disk.clone(), secrets: secrets.clone() };
         let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive };
         (disk.name(), Worker::spawn(worker, Box::new(port), journal.clone(), events))
@@ -131,7 +131,8 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let control = tokio::spawn(control::serve(listener, happenings));
 
     if let Some(file) = &options.ready_file {
-        crate::ready::announce(file).map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
+        crate::ready::announce(file)
+            .map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
     }
     daemon::tell_ready();
     let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);
@@ -182,7 +183,9 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
 /// All workers at once, so that one hung disk does not use up the time of the others.
 fn stop_all(workers: Vec<Worker>) -> bool {
     let waits: Vec<_> = workers.into_iter().map(|worker| std::thread::spawn(move || worker.stop(STOP_LIMIT))).collect();
-    waits.into_iter().fold(true, |all, wait| wait.join().unwrap_or(false) && all)
+    // Each is waited for, also after one that did not come back.
+    let ends: Vec<bool> = waits.into_iter().map(|wait| wait.join().unwrap_or(false)).collect();
+    ends.into_iter().all(|ended| ended)
 }
 
 async fn alive(watchdog: &mut Option<tokio::time::Interval>) {

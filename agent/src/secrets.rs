@@ -32,7 +32,9 @@ impl DiskSecret {
     /// # Errors
     /// One is empty, too long, or holds other than printable ASCII. The text does not repeat it.
     pub fn new(disk_password: &str, certificate_password: &str) -> Result<DiskSecret, String> {
-        for (text, name) in [(disk_password, "disk password (税控盘口令)"), (certificate_password, "certificate password (证书口令)")] {
+        for (text, name) in
+            [(disk_password, "disk password (税控盘口令)"), (certificate_password, "certificate password (证书口令)")]
+        {
             if text.is_empty() || text.len() > PASSWORD_MAX_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
                 return Err(format!("The {name} must have 1 to {PASSWORD_MAX_BYTES} printable ASCII characters."));
             }
@@ -91,10 +93,14 @@ impl Secrets {
             match std::fs::read_to_string(&file) {
                 Ok(text) => {
                     let shown = file.display();
-                    return DiskSecret::parse(&text).map(Some).map_err(|text| Failure::config(format!("The credential {shown}: {text}")));
+                    return DiskSecret::parse(&text)
+                        .map(Some)
+                        .map_err(|text| Failure::config(format!("The credential {shown}: {text}")));
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Failure::config(format!("The credential {} cannot be read ({error}).", file.display()))),
+                Err(error) => {
+                    return Err(Failure::config(format!("The credential {} cannot be read ({error}).", file.display())));
+                }
             }
         }
         let Some(stored) = self.content()?.disks.remove(name) else { return Ok(None) };
@@ -108,7 +114,8 @@ impl Secrets {
     pub fn set(&self, name: &str, secret: &DiskSecret) -> Result<(), Failure> {
         let mut content = self.content()?;
         let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-        let stored = Stored { disk_password: text(&secret.disk_password), certificate_password: text(&secret.certificate_password) };
+        let stored =
+            Stored { disk_password: text(&secret.disk_password), certificate_password: text(&secret.certificate_password) };
         content.disks.insert(name.to_owned(), stored);
         let json = serde_json::to_string_pretty(&content).expect("plain data with text keys");
         write_atomic(&self.file, json.as_bytes(), 0o600)

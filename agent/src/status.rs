@@ -115,10 +115,18 @@ pub struct DiskStatus {
 pub fn ask(socket: &Path, question: &Question) -> Result<Option<Answer>, Failure> {
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => return Ok(None),
-        Err(error) => return Err(Failure::failed(format!("The agent's socket {} cannot be opened ({error}): run this as the agent's user.", socket.display()))),
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
+            return Ok(None);
+        }
+        Err(error) => {
+            return Err(Failure::failed(format!(
+                "The agent's socket {} cannot be opened ({error}): run this as the agent's user.",
+                socket.display()
+            )));
+        }
     };
-    let silent = |error: std::io::Error| Failure::failed(format!("The running agent does not answer ({error}): look into its log."));
+    let silent =
+        |error: std::io::Error| Failure::failed(format!("The running agent does not answer ({error}): look into its log."));
     stream.set_read_timeout(Some(LIMIT)).and_then(|()| stream.set_write_timeout(Some(LIMIT))).map_err(silent)?;
     let mut line = serde_json::to_vec(question).expect("plain data with text keys");
     line.push(b'\n');

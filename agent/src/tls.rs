@@ -35,7 +35,9 @@ pub fn authorities(file: &Path) -> Result<Vec<CertificateDer<'static>>, Failure>
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).and_then(Iterator::collect);
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(Failure::config(format!("ca_file {shown} holds no certificate: give the authority's certificate in PEM form."))),
+        Ok(_) => {
+            Err(Failure::config(format!("ca_file {shown} holds no certificate: give the authority's certificate in PEM form.")))
+        }
         Err(error) => Err(Failure::config(format!("ca_file {shown} cannot be read ({error}): correct the path or give PEM."))),
     }
 }
@@ -60,7 +62,11 @@ pub fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
         }
         None => builder
             .with_platform_verifier()
-            .map_err(|error| Failure::config(format!("The system's certificates cannot be read ({error}): install ca-certificates, or set [broker] ca_file.")))?
+            .map_err(|error| {
+                Failure::config(format!(
+                    "The system's certificates cannot be read ({error}): install ca-certificates, or set [broker] ca_file."
+                ))
+            })?
             .with_no_client_auth(),
     };
     Ok(Arc::new(config))

@@ -220,7 +220,7 @@ mod tests {
         }
         for letter in ["I", "O", "Z", "S", "V"] {
             assert!(format!("9135010{letter}M000100Y43").parse::<TaxpayerNumber>().unwrap_err().0.contains("letters"));
-            assert!(format!("91350100M000100Y4{letter}").parse::<TaxpayerNumber>().is_err());
+            assert!(format!("91350100M000100Y4{letter}").parse::<TaxpayerNumber>().unwrap_err().0.contains("letters"));
         }
     }
 

@@ -53,10 +53,20 @@ pub(super) fn list(config: &Config, json: bool) -> Result<(), Failure> {
             return "No disk is configured: add [[disk]] port = \"/dev/ttyUSB0\" to the configuration.".to_owned();
         }
         let rows = shown.iter().map(|disk| {
-            let taxpayer = [disk.taxpayer.clone(), disk.taxpayer_name.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ");
+            let taxpayer =
+                [disk.taxpayer.clone(), disk.taxpayer_name.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ");
             let stock = disk.stock.iter().map(|(kind, count)| format!("{kind}: {count}")).collect::<Vec<_>>().join(", ");
-            let health = disk.trouble.clone().unwrap_or_else(|| if disk.ready { "ready".to_owned() } else { "not ready".to_owned() });
-            vec![disk.port.clone(), disk.dialect.clone(), disk.disk.clone().unwrap_or_default(), taxpayer, disk.kinds.join(","), stock, health]
+            let health =
+                disk.trouble.clone().unwrap_or_else(|| if disk.ready { "ready".to_owned() } else { "not ready".to_owned() });
+            vec![
+                disk.port.clone(),
+                disk.dialect.clone(),
+                disk.disk.clone().unwrap_or_default(),
+                taxpayer,
+                disk.kinds.join(","),
+                stock,
+                health,
+            ]
         });
         table(&["port", "dialect", "disk", "taxpayer", "kinds", "stock", "health"], rows)
     });
@@ -68,7 +78,12 @@ fn reported(config: &Config, disk: &crate::status::DiskStatus) -> Shown {
     let dialect = config.disk.iter().find(|one| one.name() == disk.port).map(|one| one.dialect.clone()).unwrap_or_default();
     let trouble = disk.trouble.clone();
     match &disk.report {
-        None => Shown { port: disk.port.clone(), dialect, trouble: trouble.or_else(|| Some("is being opened".into())), ..Shown::default() },
+        None => Shown {
+            port: disk.port.clone(),
+            dialect,
+            trouble: trouble.or_else(|| Some("is being opened".into())),
+            ..Shown::default()
+        },
         Some(report) => Shown {
             port: disk.port.clone(),
             dialect: report.dialect.clone(),
@@ -129,7 +144,9 @@ fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
 
 /// What to tell of a port whose passwords were refused.
 pub(crate) fn password_stop(port: &str, text: &str) -> String {
-    format!("The disk refused its password ({text}); nothing is sent to it until a person runs `taxdisk-agent disks secret set {port}`.")
+    format!(
+        "The disk refused its password ({text}); nothing is sent to it until a person runs `taxdisk-agent disks secret set {port}`."
+    )
 }
 
 /// The journal of a stopped agent.
@@ -152,7 +169,10 @@ pub(super) fn set_secret(config: &Config, disk: &str, from_file: Option<&Path>, 
         None => {
             let _lock = Lock::take(&state.lock_file())?;
             let record = Record::PasswordSet { port: port.clone() };
-            open_journal(&state)?.append(vec![record]).wait().map_err(|error| Failure::failed(format!("The passwords are stored, but {error}.")))?;
+            open_journal(&state)?
+                .append(vec![record])
+                .wait()
+                .map_err(|error| Failure::failed(format!("The passwords are stored, but {error}.")))?;
             false
         }
     };
@@ -175,7 +195,9 @@ fn port_of(config: &Config, state: &StateDir, disk: &str) -> Result<String, Fail
     }
     let known = config.disk.iter().map(crate::config::DiskConfig::name).collect::<Vec<_>>().join(", ");
     let known = if known.is_empty() { "none is configured".to_owned() } else { format!("configured are: {known}") };
-    Err(Failure::usage(format!("{disk} is neither a configured port nor the number of a disk that a running agent sees; {known}.")))
+    Err(Failure::usage(format!(
+        "{disk} is neither a configured port nor the number of a disk that a running agent sees; {known}."
+    )))
 }
 
 fn from_text(file: &Path) -> Result<DiskSecret, Failure> {
@@ -191,7 +213,9 @@ fn from_text(file: &Path) -> Result<DiskSecret, Failure> {
 
 fn ask_twice(port: &str) -> Result<DiskSecret, Failure> {
     if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("There is no terminal to ask at: give the passwords by --from-file FILE, or --from-file - for standard input."));
+        return Err(Failure::usage(
+            "There is no terminal to ask at: give the passwords by --from-file FILE, or --from-file - for standard input.",
+        ));
     }
     let disk_password = ask_hidden(&format!("Disk password (税控盘口令) of {port}: "))?;
     let certificate_password = ask_hidden(&format!("Certificate password (证书口令) of {port}: "))?;
@@ -207,7 +231,8 @@ fn ask_hidden(prompt: &str) -> Result<String, Failure> {
             eprintln!();
         }
     }
-    let wrong = |error: &dyn std::fmt::Display| Failure::failed(format!("The terminal cannot be read ({error}): use --from-file."));
+    let wrong =
+        |error: &dyn std::fmt::Display| Failure::failed(format!("The terminal cannot be read ({error}): use --from-file."));
     let before = tcgetattr(std::io::stdin()).map_err(|error| wrong(&error))?;
     let mut hidden = before.clone();
     hidden.local_modes -= LocalModes::ECHO;

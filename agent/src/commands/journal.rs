@@ -30,10 +30,14 @@ struct Document {
 pub(super) fn show(config: &Config, limit: usize, json: bool) -> Result<(), Failure> {
     let state = StateDir::open(&config.state.dir)?;
     if !state.journal_dir().exists() {
-        return Err(Failure::failed(format!("There is no journal in {}: the agent has not run here yet.", state.path().display())));
+        return Err(Failure::failed(format!(
+            "There is no journal in {}: the agent has not run here yet.",
+            state.path().display()
+        )));
     }
-    let _lock = crate::daemon::Lock::take(&state.lock_file())
-        .map_err(|_| Failure::failed("The agent is running and holds the journal: ask `taxdisk-agent status`, or stop the agent first."))?;
+    let _lock = crate::daemon::Lock::take(&state.lock_file()).map_err(|_| {
+        Failure::failed("The agent is running and holds the journal: ask `taxdisk-agent status`, or stop the agent first.")
+    })?;
     let journal = Journal::open(&state.journal_dir()).map_err(|error| Failure::failed(format!("{error}.")))?;
     let mut entries = VecDeque::new();
     for line in journal.lines() {
@@ -49,7 +53,11 @@ pub(super) fn show(config: &Config, limit: usize, json: bool) -> Result<(), Fail
     let document = Document { journal: head.id, sequence: head.sequence, entries };
     super::show(json, &document, || {
         let rows = document.entries.iter().map(|line| {
-            let body = line.entry.as_ref().map(ToString::to_string).or_else(|| line.damage.clone().map(|damage| format!("DAMAGED: {damage}")));
+            let body = line
+                .entry
+                .as_ref()
+                .map(ToString::to_string)
+                .or_else(|| line.damage.clone().map(|damage| format!("DAMAGED: {damage}")));
             vec![line.kind.to_owned(), line.key.clone(), body.unwrap_or_default()]
         });
         format!("journal {}, sequence {}\n{}", document.journal, document.sequence, table(&["entry", "key", "content"], rows))

@@ -8,7 +8,9 @@ use crate::run::{Options, prepare};
 
 pub(super) fn run(config: Config, args: &RunArgs) -> Result<(), Failure> {
     // Paths of the command line are meant from here, and the background's folder is /.
-    let absolute = |path: &std::path::PathBuf| std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())));
+    let absolute = |path: &std::path::PathBuf| {
+        std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())))
+    };
     let ready_file = args.ready_file.as_ref().map(absolute).transpose()?;
     let pid_file = args.pid_file.as_ref().map(absolute).transpose()?;
     let log = config.log.clone();

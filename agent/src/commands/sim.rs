@@ -1,8 +1,156 @@
-//! `sim`: a simulated tax disk behind a pseudo-terminal.
+//! `sim`: a simulated tax disk behind a pseudo-terminal, in the foreground until SIGTERM.
+
+use serde::Serialize;
+use taxdisk_drivers::sim::config::Segment;
+use taxdisk_drivers::sim::{ControlClient, ControlRequest, SimConfig, SimOptions, serve};
+use taxdisk_protocol::ids::TaxpayerNumber;
+use taxdisk_protocol::kind::InvoiceKind;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::SimArgs;
 use crate::failure::Failure;
 
-pub(super) fn sim(_args: &SimArgs, _json: bool) -> Result<(), Failure> {
-    Err(Failure::failed("The simulated disk is not part of this build."))
+/// Whose the disk is if nobody says otherwise: a made-up number with a right check character.
+const EXAMPLE_TAXPAYER: &str = "91110000MA0000001L";
+
+/// What a program needs to go on.
+#[derive(Serialize)]
+struct Started {
+    port: String,
+    control: String,
+    disk: String,
+    taxpayer: String,
+    disk_password: String,
+    certificate_password: String,
+}
+
+pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
+    let absolute = |path: &std::path::PathBuf| {
+        std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())))
+    };
+    let state_dir = absolute(&args.state)?;
+    let link = absolute(&args.pty)?;
+    let control = args.control.as_ref().map_or_else(|| Ok(state_dir.join("control.sock")), absolute)?;
+    std::fs::create_dir_all(&state_dir)
+        .map_err(|error| Failure::failed(format!("--state {} cannot be made ({error}).", state_dir.display())))?;
+    let options = SimOptions {
+        link: Some(link.clone()),
+        control: Some(control.clone()),
+        config: first_config(args)?,
+        issue_time_ms: args.issue_time_ms,
+        state_dir,
+        ..SimOptions::default()
+    };
+    let handle = serve(options).map_err(|error| Failure::failed(format!("The simulated disk does not start: {error}.")))?;
+    // Of a disk that was there before, the file counts and not the command line.
+    let started = handle.with(|rig| {
+        let config = rig.disk.config();
+        Started {
+            port: link.display().to_string(),
+            control: control.display().to_string(),
+            disk: config.disk_number.clone(),
+            taxpayer: config.taxpayer_number.clone(),
+            disk_password: config.disk_password.clone(),
+            certificate_password: config.certificate_password.clone(),
+        }
+    });
+    if json {
+        super::print(&serde_json::to_string(&started).expect("plain data with text keys"));
+    } else {
+        super::print(&next_steps(&started));
+    }
+    until_stopped(handle, &control)
+}
+
+/// What the disk is at its first start.
+fn first_config(args: &SimArgs) -> Result<SimConfig, Failure> {
+    let wrong =
+        |what: &str, text: &str| Failure::usage(format!("{what} {text:?} cannot be read: see `taxdisk-agent sim --help`."));
+    let kinds: Vec<InvoiceKind> =
+        args.kinds.iter().map(|kind| kind.parse().map_err(|_| wrong("--kind", kind))).collect::<Result<_, _>>()?;
+    let mut config = SimConfig { kinds, ..SimConfig::default() };
+    let taxpayer = args.taxpayer.as_deref().unwrap_or(EXAMPLE_TAXPAYER);
+    config.taxpayer_number =
+        taxpayer.parse::<TaxpayerNumber>().map_err(|error| Failure::usage(format!("--taxpayer: {error}.")))?.to_string();
+    if let Some(name) = &args.taxpayer_name {
+        config.taxpayer_name.clone_from(name);
+    }
+    if let Some(disk) = &args.disk {
+        config.disk_number.clone_from(disk);
+    }
+    let kind = *config.kinds.first().ok_or_else(|| Failure::usage("At least one --kind is needed."))?;
+    if !args.stock.is_empty() {
+        config.segments =
+            args.stock.iter().map(|text| segment(kind, text).ok_or_else(|| wrong("--stock", text))).collect::<Result<_, _>>()?;
+    } else {
+        config.segments.iter_mut().for_each(|segment| segment.kind = kind);
+    }
+    Ok(config)
+}
+
+/// `CODE:FIRST-LAST` of the first kind, or `KIND:CODE:FIRST-LAST`.
+fn segment(kind: InvoiceKind, text: &str) -> Option<Segment> {
+    let (kind, text) = match text.split_once(':') {
+        Some((first, rest)) if rest.contains(':') => (first.parse().ok()?, rest),
+        _ => (kind, text),
+    };
+    let (code, numbers) = text.split_once(':')?;
+    let (first, last) = numbers.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some(Segment { kind, code: code.parse().ok()?, first, last, bought_at: None, closed: false })
+}
+
+fn next_steps(started: &Started) -> String {
+    let Started { port, control, disk, taxpayer, disk_password, certificate_password } = started;
+    format!(
+        "Simulated disk {disk} of {taxpayer} is at {port}. It signs nothing that any tax office knows.
+
+Next:
+  1. In the agent's configuration:  [[disk]]
+                                    port = \"{port}\"
+  2. Its passwords: taxdisk-agent disks secret set {port}
+     (disk password {disk_password}, certificate password {certificate_password}; made up, this disk guards nothing)
+  3. taxdisk-agent doctor
+
+Faults are switched on over {control}. Ctrl-C stops it; its ledger stays."
+    )
+}
+
+fn until_stopped(handle: taxdisk_drivers::sim::SimHandle, control: &std::path::Path) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::failed(format!("Signals cannot be heard ({error})."));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(wrong)?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate()).map_err(wrong)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(wrong)?;
+        let mut ended = tokio::task::spawn_blocking(move || handle.wait());
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = &mut ended => return Ok(()),
+        }
+        let asked = ControlClient::connect(control).and_then(|mut client| client.ask(&ControlRequest::Stop));
+        if let Err(error) = asked {
+            // Its ledger is whole at any moment, so ending hard costs nothing but the link in the file system.
+            tracing::warn!(%error, "the simulated disk could not be asked to stop");
+            std::process::exit(0);
+        }
+        let _ = ended.await;
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn stock_is_read_strictly() {
+        let found = segment(InvoiceKind::Roll, "011002000107:00000088-00000100").unwrap();
+        assert_eq!((found.kind, found.last.value()), (InvoiceKind::Roll, 100));
+        assert_eq!(segment(InvoiceKind::Roll, "007:1100200010:00000001-00000002").unwrap().kind, InvoiceKind::PaperOrdinary);
+        for bad in ["", "011002000107", "011002000107:1-2", "011002000107:00000002-00000001", "x:00000001-00000002"] {
+            assert!(segment(InvoiceKind::Roll, bad).is_none(), "{bad}");
+        }
+    }
 }

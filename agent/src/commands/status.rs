@@ -13,7 +13,10 @@ pub(super) fn status(config: &Config, args: &StatusArgs, json: bool) -> Result<(
     let state = StateDir::at(&config.state.dir);
     loop {
         let status = running(&state)?.ok_or_else(|| {
-            Failure::failed(format!("No agent runs on {}: start it with `taxdisk-agent run` or `systemctl start taxdisk-agent`.", state.path().display()))
+            Failure::failed(format!(
+                "No agent runs on {}: start it with `taxdisk-agent run` or `systemctl start taxdisk-agent`.",
+                state.path().display()
+            ))
         })?;
         if args.watch && !json {
             // Clear the screen and go home, as `watch` does.
@@ -65,7 +68,14 @@ fn text(status: &Status) -> String {
     });
     format!(
         "agent    {}{name}, version {}, process {}, since {}\nbroker   {}\nlink     {link}\noutbox   {} without acknowledgement\njournal  {}, sequence {}\n\n{}",
-        status.agent, status.version, status.pid, status.started_at, status.broker, status.outbox, status.journal, status.journal_sequence,
+        status.agent,
+        status.version,
+        status.pid,
+        status.started_at,
+        status.broker,
+        status.outbox,
+        status.journal,
+        status.journal_sequence,
         table(&["port", "disk", "stock", "state"], disks)
     )
 }

@@ -55,9 +55,14 @@ async fn way(
     running: Option<&Status>,
 ) {
     let found = limited(url, async {
-        tokio::net::lookup_host((url.host.as_str(), url.port)).await.map(Iterator::collect::<Vec<_>>).map_err(|error| io(url, Stage::Names, &error))
+        tokio::net::lookup_host((url.host.as_str(), url.port))
+            .await
+            .map(Iterator::collect::<Vec<_>>)
+            .map_err(|error| io(url, Stage::Names, &error))
     });
-    let found = found.await.and_then(|list| if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) });
+    let found = found.await.and_then(|list| {
+        if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) }
+    });
     let Some(addresses) = report.take("broker.names", found, |list| format!("{} is {}", url.host, list[0].ip())) else {
         return report.not_made(&CODES[2..], "the broker's name comes first");
     };
@@ -65,16 +70,15 @@ async fn way(
     let Some(tcp) = report.take("broker.tcp", tcp, |_| format!("{} takes connections", url.authority())) else {
         return report.not_made(&CODES[3..], "the connection comes first");
     };
-    let tls = match crate::tls::client(ca_file) {
-        Ok(tls) => tls,
+    let dial = match Dial::new(url.clone(), ca_file) {
+        Ok(dial) => dial,
         Err(failure) => {
             report.failed("broker.tls", failure.text);
             return report.not_made(&CODES[4..], "TLS comes first");
         }
     };
-    let dial = Dial { url: url.clone(), tls };
-    if url.tls {
-        let Some(()) = handshake(report, &dial, tcp).await else {
+    if let Some(tls) = &dial.tls {
+        let Some(()) = handshake(report, url, tls.clone(), tcp).await else {
             return report.not_made(&CODES[4..], "TLS comes first");
         };
     } else {
@@ -88,7 +92,10 @@ async fn way(
     match (identity, running) {
         (None, _) => report.not_made(&CODES[6..], "this PC is not enrolled"),
         (Some(_), Some(status)) if status.link.up => report.good("enrolment.accepted", "the running agent's link is up"),
-        (Some(_), Some(status)) => report.failed("enrolment.accepted", status.link.trouble.clone().unwrap_or_else(|| "The running agent has no link yet: try again in a minute.".to_owned())),
+        (Some(_), Some(status)) => report.failed(
+            "enrolment.accepted",
+            status.link.trouble.clone().unwrap_or_else(|| "The running agent has no link yet: try again in a minute.".to_owned()),
+        ),
         (Some(identity), None) => {
             let joined = join_once(dial, identity, state).await;
             report.take("enrolment.accepted", joined, |()| "the broker accepts this agent".to_owned());
@@ -97,15 +104,22 @@ async fn way(
 }
 
 async fn limited<T>(url: &BrokerUrl, step: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let late = || format!("{} did not answer within {} s: a firewall blocks it, or the broker's machine is off.", url.authority(), STEP_LIMIT.as_secs());
+    let late = || {
+        format!(
+            "{} did not answer within {} s: a firewall blocks it, or the broker's machine is off.",
+            url.authority(),
+            STEP_LIMIT.as_secs()
+        )
+    };
     tokio::time::timeout(STEP_LIMIT, step).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn handshake(report: &mut Report, dial: &Dial, tcp: TcpStream) -> Option<()> {
-    let url = &dial.url;
+async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::ClientConfig>, tcp: TcpStream) -> Option<()> {
     let shaken = limited(url, async {
-        let name = rustls_pki_types::ServerName::try_from(url.host.clone()).map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
-        let stream = tokio_rustls::TlsConnector::from(dial.tls.clone()).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
+        let name = rustls_pki_types::ServerName::try_from(url.host.clone())
+            .map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
+        let stream =
+            tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
         let (_, session) = stream.get_ref();
         Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
     })

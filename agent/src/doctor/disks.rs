@@ -1,6 +1,6 @@
 //! Checks of each disk: present, free, passwords, answers, identity, stock, lock. A running agent holds the ports, so then it is asked.
 
-use taxdisk_drivers::dialects::zc::ZcDisk;
+use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Identity, TaxDisk};
 use taxdisk_drivers::transport::LineError;
 use taxdisk_drivers::transport::serial::SerialLine;
@@ -46,7 +46,10 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
 /// What the running agent says.
 fn reported(report: &mut Report, disk: &DiskStatus) {
     let Some(found) = &disk.report else {
-        report.failed("disk.present", disk.trouble.clone().unwrap_or_else(|| "It is being opened: try again in a moment.".to_owned()));
+        report.failed(
+            "disk.present",
+            disk.trouble.clone().unwrap_or_else(|| "It is being opened: try again in a moment.".to_owned()),
+        );
         return report.not_made(&CODES[1..], "the disk comes first");
     };
     report.good("disk.identity", format!("disk {} of {} {}", found.disk, found.taxpayer, found.taxpayer_name));
@@ -64,28 +67,21 @@ fn reported(report: &mut Report, disk: &DiskStatus) {
 fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     let Some(line) = line(report, port) else { return };
     let name = port.config.name();
-    // The number is read by a command that carries no password, so it is safe whatever the passwords are.
-    let mut disk = ZcDisk::new(line, taxdisk_drivers::dialects::zc::ZcConfig::default());
-    let number = disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
-    if report.take("disk.answers", number, |number| format!("disk {number} answers")).is_none() {
-        return report.not_made(&CODES[3..], "an answer comes first");
-    }
-    drop(disk);
     let secret = match journal.password_stop(&name) {
         Some(text) => Err(crate::commands::password_stop(&name, &text)),
         None => port.secret().map_err(|why| why.text),
     };
-    let Some(secret) = report.take("disk.passwords", secret, |_| "passwords are set and not known to be wrong".to_owned()) else {
+    // The number is read by a command that carries no password, so it is safe whatever the passwords are.
+    let settings = secret.as_ref().map_or_else(|_| ZcConfig::default(), |secret| port.settings(secret.clone()));
+    let mut disk = ZcDisk::new(line, settings);
+    let number =
+        disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
+    if report.take("disk.answers", number, |number| format!("disk {number} answers")).is_none() {
+        return report.not_made(&CODES[3..], "an answer comes first");
+    }
+    if report.take("disk.passwords", secret, |_| "passwords are set and not known to be wrong".to_owned()).is_none() {
         return report.not_made(&CODES[4..], "the passwords come first");
-    };
-    let line = match port.line() {
-        Ok(line) => line,
-        Err(error) => {
-            report.failed("disk.identity", error.to_string());
-            return report.not_made(&CODES[5..], "the identity comes first");
-        }
-    };
-    let mut disk = ZcDisk::new(line, port.settings(secret));
+    }
     let identity = disk.identity().map_err(|error| format!("The disk does not say whose it is ({error})."));
     let Some(identity) = report.take("disk.identity", identity, |found| {
         let kinds = found.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");

@@ -154,8 +154,13 @@ pub fn examine(config: Result<Config, Failure>) -> Report {
     };
     let running: Option<&Status> = running.as_ref();
     match running {
-        Some(status) => report.good("agent.running", format!("the agent runs (process {}); it is asked for what only it can know", status.pid)),
-        None => report.warning("agent.running", "no agent runs on this state folder; everything is tried from here", "start it when all is good: `systemctl start taxdisk-agent` or `taxdisk-agent run`"),
+        Some(status) => report
+            .good("agent.running", format!("the agent runs (process {}); it is asked for what only it can know", status.pid)),
+        None => report.warning(
+            "agent.running",
+            "no agent runs on this state folder; everything is tried from here",
+            "start it when all is good: `systemctl start taxdisk-agent` or `taxdisk-agent run`",
+        ),
     }
     broker::check(&mut report, &config, &state, running);
     disks::check(&mut report, &config, &state, running);

@@ -3,6 +3,7 @@
 //! Everything is bounded: the try to connect by the session, each write by [`WRITE_LIMIT`], what waits to be written by
 //! [`WRITES_MAX`], a frame by [`MAX_FRAME_BYTES`]. Buffers are small: the agent is idle nearly all the time.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ use super::session::{Effect, Input, Session, Standing};
 use super::trouble::{self, Stage};
 use crate::clock::since_boot;
 use crate::config::BrokerUrl;
+use crate::failure::Failure;
 
 /// One frame is written within this time, or the link is given up: a broker that reads nothing for so long is as good as gone.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(20);
@@ -42,8 +44,19 @@ const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 pub struct Dial {
     /// The broker.
     pub url: BrokerUrl,
-    /// TLS, where the address asks for it.
-    pub tls: Arc<ClientConfig>,
+    /// TLS, where the address asks for it. Trust is not even read for a broker on this PC itself.
+    pub tls: Option<Arc<ClientConfig>>,
+}
+
+impl Dial {
+    /// The broker at this address, trusted as this file or else the system says.
+    ///
+    /// # Errors
+    /// The file, or the system's own trust, cannot be used.
+    pub fn new(url: BrokerUrl, ca_file: Option<&Path>) -> Result<Dial, Failure> {
+        let tls = url.tls.then(|| crate::tls::client(ca_file)).transpose()?;
+        Ok(Dial { url, tls })
+    }
 }
 
 /// Source of join counters. Blocks until the counter is durable.
@@ -89,10 +102,10 @@ async fn open(dial: &Dial) -> Result<Socket, String> {
         .collect();
     let tcp = TcpStream::connect(&*addresses).await.map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
     tcp.set_nodelay(true).map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
-    let stream: Box<dyn Stream> = if url.tls {
+    let stream: Box<dyn Stream> = if let Some(tls) = &dial.tls {
         let name = rustls_pki_types::ServerName::try_from(url.host.clone())
             .map_err(|_| format!("{:?} is no name that a certificate can hold: correct [broker] url.", url.host))?;
-        let connector = tokio_rustls::TlsConnector::from(dial.tls.clone());
+        let connector = tokio_rustls::TlsConnector::from(tls.clone());
         Box::new(connector.connect(name, tcp).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?)
     } else {
         Box::new(tcp)
@@ -276,7 +289,9 @@ fn read(message: Option<Result<Message, WsError>>) -> Input {
         }
         Some(Ok(Message::Ping(_) | Message::Frame(_))) => Input::Heard,
         Some(Ok(Message::Binary(_))) => Input::Lost("The broker sent a binary frame; the link knows text only.".to_owned()),
-        Some(Err(WsError::Capacity(error))) => Input::Lost(format!("The broker sent a frame above {MAX_FRAME_BYTES} bytes ({error}).")),
+        Some(Err(WsError::Capacity(error))) => {
+            Input::Lost(format!("The broker sent a frame above {MAX_FRAME_BYTES} bytes ({error})."))
+        }
         Some(Err(error)) => Input::Lost(format!("The link broke ({error}).")),
         None => Input::Lost("The broker hung up.".to_owned()),
     }

@@ -86,7 +86,8 @@ impl Outbox {
             if room == 0 {
                 break;
             }
-            if !*sent && !(patient && !self.answered.contains(&entry.disk)) {
+            let may_go = !patient || self.answered.contains(&entry.disk);
+            if !*sent && may_go {
                 *sent = true;
                 room -= 1;
                 due.push(entry.text.clone());

@@ -67,7 +67,10 @@ mod tests {
             assert!(schedule.after_refusal(&mut rng) >= MAX_DELAY / 2);
             assert!(schedule.after_link(GOOD_AFTER, &mut rng) <= Duration::from_millis(500), "a good link starts anew");
             for _ in 0..10 {
-                assert!(schedule.after_link(Duration::ZERO, &mut rng) <= Duration::from_secs(2), "a link that flaps is tried again soon");
+                assert!(
+                    schedule.after_link(Duration::ZERO, &mut rng) <= Duration::from_secs(2),
+                    "a link that flaps is tried again soon"
+                );
             }
         }
     }

@@ -109,11 +109,21 @@ pub struct Speaker {
 
 #[derive(Debug)]
 enum Phase {
-    Waiting { until: Duration },
-    Connecting { since: Duration },
+    Waiting {
+        until: Duration,
+    },
+    Connecting {
+        since: Duration,
+    },
     /// `hello` is sent (`proof_at`: none), then `proof`.
-    Greeting { since: Duration, join: u64, proof_at: Option<Duration> },
-    Joined { since: Duration },
+    Greeting {
+        since: Duration,
+        join: u64,
+        proof_at: Option<Duration>,
+    },
+    Joined {
+        since: Duration,
+    },
     Left,
 }
 
@@ -285,12 +295,15 @@ impl Session {
             }
         };
         match (frame, &mut self.phase) {
-            (BrokerFrame::Refused { code, reason }, Phase::Greeting { .. } | Phase::Joined { .. }) => self.refused(&code, &reason, now, out),
+            (BrokerFrame::Refused { code, reason }, Phase::Greeting { .. } | Phase::Joined { .. }) => {
+                self.refused(&code, &reason, now, out)
+            }
             (BrokerFrame::Challenge { nonce, ledger }, Phase::Greeting { join, proof_at: proof_at @ None, .. }) => {
                 if ledger != self.speaker.ledger {
                     let text = format!(
                         "This broker keeps ledger {}, this agent enrolled at ledger {}: correct [broker] url, or enrol here with --force.",
-                        short(&ledger), self.speaker.ledger
+                        short(&ledger),
+                        self.speaker.ledger
                     );
                     self.refusal(text, now, out);
                     return;
@@ -301,7 +314,13 @@ impl Session {
             }
             (BrokerFrame::Welcome { protocol, journal_known }, Phase::Greeting { proof_at: Some(proof_at), .. }) => {
                 if protocol != PROTOCOL {
-                    self.refusal(format!("The broker chose link version {protocol}; this agent speaks {PROTOCOL}: update the older of the two."), now, out);
+                    self.refusal(
+                        format!(
+                            "The broker chose link version {protocol}; this agent speaks {PROTOCOL}: update the older of the two."
+                        ),
+                        now,
+                        out,
+                    );
                     return;
                 }
                 let proof_at = *proof_at;
@@ -321,7 +340,11 @@ impl Session {
                 tracing::warn!(of = short(&of), "the broker does not understand a frame of this agent: update the broker");
             }
             (BrokerFrame::Challenge { .. } | BrokerFrame::Welcome { .. }, _) | (_, Phase::Greeting { .. }) => {
-                self.drop_link("The broker broke the order of the greeting: is another program listening there?".to_owned(), now, out);
+                self.drop_link(
+                    "The broker broke the order of the greeting: is another program listening there?".to_owned(),
+                    now,
+                    out,
+                );
             }
             (frame, Phase::Joined { .. }) => {
                 if let BrokerFrame::Grant { disk, .. } | BrokerFrame::Deny { disk, .. } = &frame {
@@ -335,7 +358,11 @@ impl Session {
     }
 
     fn refused(&mut self, code: &str, reason: &str, now: Duration, out: &mut Vec<Effect>) {
-        self.refusal(format!("The broker refused this agent: {} ({}).", short(reason).trim_end_matches('.'), short(code)), now, out);
+        self.refusal(
+            format!("The broker refused this agent: {} ({}).", short(reason).trim_end_matches('.'), short(code)),
+            now,
+            out,
+        );
     }
 
     /// Ends the link for a reason that only a person can change.
@@ -389,7 +416,9 @@ impl Session {
     fn report_due(&self) -> Option<Duration> {
         let Phase::Joined { since } = self.phase else { return None };
         let Some((at, reported)) = &self.reported else { return Some(since) };
-        let same = |one: &DiskReport, other: &DiskReport| DiskReport { clock: None, ..one.clone() } == DiskReport { clock: None, ..other.clone() };
+        let same = |one: &DiskReport, other: &DiskReport| {
+            DiskReport { clock: None, ..one.clone() } == DiskReport { clock: None, ..other.clone() }
+        };
         if self.disks.len() == reported.len() && self.disks.iter().zip(reported).all(|(one, other)| same(one, other)) {
             return None;
         }

@@ -21,8 +21,12 @@ fn s(seconds: u64) -> Duration {
 impl Bench {
     fn new() -> Bench {
         let key = SigningKey::from_bytes(&[7; 32]);
-        let speaker =
-            Speaker { agent: "ag_0123456789abcdef".parse().unwrap(), key: key.clone(), ledger: LEDGER.into(), version: "0.1.0".into() };
+        let speaker = Speaker {
+            agent: "ag_0123456789abcdef".parse().unwrap(),
+            key: key.clone(),
+            ledger: LEDGER.into(),
+            version: "0.1.0".into(),
+        };
         Bench { session: Session::new(speaker, 1), now: s(1000), key }
     }
 
@@ -119,8 +123,8 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         goods_codes: false,
         price_decimals: 2,
         rate_decimals: 2,
-        single_person: true,
         remark_readable: true,
+        single_person: false,
         carries_pair: true,
         void: true,
         red: true,
@@ -144,7 +148,9 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
 fn a_join_proves_the_key_and_begins_with_the_disks() {
     let mut bench = Bench::new();
     let hello = sent(&bench.open());
-    assert!(matches!(&hello[..], [AgentFrame::Hello { join: 9, journal, protocol, .. }] if journal.sequence == 5 && *protocol == [1]));
+    assert!(
+        matches!(&hello[..], [AgentFrame::Hello { join: 9, journal, protocol, .. }] if journal.sequence == 5 && *protocol == [1])
+    );
     let proof = sent(&bench.say(&challenge()));
     let [AgentFrame::Proof { signature }] = &proof[..] else { panic!("{proof:?}") };
     let signature = Signature::from_slice(&BASE64.decode(signature).unwrap()).unwrap();
@@ -247,7 +253,10 @@ fn silence_is_death_and_pings_are_the_only_wake_ups() {
         assert_eq!(bench.session.standing().round_trip, Some(Duration::from_millis(40)));
         bench.now = asked;
     }
-    let asked = { bench.tick(); bench.now };
+    let asked = {
+        bench.tick();
+        bench.now
+    };
     // The broker's own pings come in, but ours is never answered: what comes in may be old.
     for _ in 0..3 {
         bench.now += s(19);

@@ -27,7 +27,9 @@ pub fn io(url: &BrokerUrl, stage: Stage, error: &io::Error) -> String {
         return tls_text(url, tls);
     }
     match (stage, error.kind()) {
-        (Stage::Names, _) => format!("The name {} has no address ({error}): correct [broker] url, or repair this PC's DNS.", url.host),
+        (Stage::Names, _) => {
+            format!("The name {} has no address ({error}): correct [broker] url, or repair this PC's DNS.", url.host)
+        }
         (Stage::Tcp, io::ErrorKind::ConnectionRefused) => {
             format!("Nothing listens at {}: the broker is down, or the port is wrong.", url.authority())
         }
@@ -40,7 +42,9 @@ pub fn io(url: &BrokerUrl, stage: Stage, error: &io::Error) -> String {
         (Stage::Tls, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => {
             format!("{} hung up during the TLS handshake: is it a broker with TLS 1.3?", url.authority())
         }
-        (Stage::Tcp | Stage::Tls | Stage::Upgrade, _) => format!("The connection to {} failed ({error}): check network and firewall.", url.authority()),
+        (Stage::Tcp | Stage::Tls | Stage::Upgrade, _) => {
+            format!("The connection to {} failed ({error}): check network and firewall.", url.authority())
+        }
     }
 }
 
@@ -59,12 +63,16 @@ pub fn tls_text(url: &BrokerUrl, error: &rustls::Error) -> String {
             format!("The certificate of {host} is not valid yet: set this PC's clock.")
         }
         rustls::Error::InvalidCertificate(Bad::NotValidForName | Bad::NotValidForNameContext { .. }) => {
-            format!("The certificate at {host} is for another name: correct [broker] url, or have the broker's certificate name {host}.")
+            format!(
+                "The certificate at {host} is for another name: correct [broker] url, or have the broker's certificate name {host}."
+            )
         }
         rustls::Error::AlertReceived(rustls::AlertDescription::ProtocolVersion) => {
             format!("{host} does not speak TLS 1.3: update whatever ends TLS in front of the broker.")
         }
-        rustls::Error::InvalidMessage(_) => format!("{host} does not speak TLS at port {}: correct [broker] url (http:// or https://, port).", url.port),
+        rustls::Error::InvalidMessage(_) => {
+            format!("{host} does not speak TLS at port {}: correct [broker] url (http:// or https://, port).", url.port)
+        }
         other => format!("TLS with {host} failed ({other}): ask the broker's administrator."),
     }
 }
@@ -75,9 +83,15 @@ pub fn upgrade(url: &BrokerUrl, error: &WsError) -> String {
         WsError::Http(answer) => {
             let status = answer.status().as_u16();
             match status {
-                401 | 403 => format!("The broker at {url} refuses this agent (status {status}): ask its administrator whether it was revoked."),
-                429 | 503 => format!("The broker at {url} is busy or starting (status {status}); this agent tries again by itself."),
-                _ => format!("What answers at {url} is not a taxdisk broker, or a proxy in between does not pass WebSocket (status {status})."),
+                401 | 403 => format!(
+                    "The broker at {url} refuses this agent (status {status}): ask its administrator whether it was revoked."
+                ),
+                429 | 503 => {
+                    format!("The broker at {url} is busy or starting (status {status}); this agent tries again by itself.")
+                }
+                _ => format!(
+                    "What answers at {url} is not a taxdisk broker, or a proxy in between does not pass WebSocket (status {status})."
+                ),
             }
         }
         WsError::Io(error) => io(url, Stage::Upgrade, error),
@@ -93,9 +107,15 @@ pub fn http(url: &BrokerUrl, error: &ureq::Error) -> String {
             let stage = if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) { Stage::Tls } else { Stage::Tcp };
             io(url, stage, error)
         }
-        ureq::Error::HostNotFound => format!("The name {} has no address: correct the broker's address, or repair this PC's DNS.", url.host),
-        ureq::Error::ConnectionFailed => format!("Nothing answers at {}: the broker is down, the port is wrong, or a firewall blocks it.", url.authority()),
-        ureq::Error::Timeout(_) => format!("{} does not answer in time: a firewall blocks it, or the broker has trouble.", url.authority()),
+        ureq::Error::HostNotFound => {
+            format!("The name {} has no address: correct the broker's address, or repair this PC's DNS.", url.host)
+        }
+        ureq::Error::ConnectionFailed => {
+            format!("Nothing answers at {}: the broker is down, the port is wrong, or a firewall blocks it.", url.authority())
+        }
+        ureq::Error::Timeout(_) => {
+            format!("{} does not answer in time: a firewall blocks it, or the broker has trouble.", url.authority())
+        }
         ureq::Error::Rustls(error) => tls_text(url, error),
         other => format!("What answers at {url} is not a taxdisk broker ({other}): correct the address."),
     }

@@ -21,7 +21,7 @@ use crate::worker::{Command, Worker, WorkerEvent};
 #[derive(Debug)]
 pub(super) enum Happening {
     Link(LinkEvent),
-    Worker(usize, WorkerEvent),
+    Worker(usize, Box<WorkerEvent>),
     Asked(Question, oneshot::Sender<Answer>),
 }
 
@@ -50,7 +50,7 @@ impl Board {
     pub(super) fn take(&mut self, happening: Happening) {
         match happening {
             Happening::Link(event) => self.link(event),
-            Happening::Worker(index, event) => self.worker(index, event),
+            Happening::Worker(index, event) => self.worker(index, *event),
             Happening::Asked(question, answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.answer(question));
@@ -85,7 +85,9 @@ impl Board {
                 let head = self.journal.head();
                 if journal_known.is_some_and(|known| known > head.sequence) {
                     tracing::error!(
-                        journal = head.id, known = journal_known, own = head.sequence,
+                        journal = head.id,
+                        known = journal_known,
+                        own = head.sequence,
                         "the broker knows more of this journal than this PC: the folder was rolled back or copied; open attempts are settled by reading the disk"
                     );
                 }
@@ -97,7 +99,7 @@ impl Board {
             }
             LinkEvent::Heard(at) => self.workers.iter().for_each(|worker| worker.heard(at)),
             LinkEvent::Confirm(ids) => {
-                ids.iter().for_each(|id| drop(self.under_way.remove(id)));
+                self.under_way.retain(|id| !ids.contains(id));
                 // Nobody waits for it: an ack that is lost in a crash only means that the entry is sent once more.
                 drop(self.journal.append(vec![Record::Acked { ids }]));
             }
@@ -107,7 +109,9 @@ impl Board {
 
     fn frame(&mut self, frame: BrokerFrame) {
         let (disk, command) = match frame {
-            BrokerFrame::Grant { disk, epoch, accounted, open } => (disk.clone(), Command::Grant { disk, epoch, accounted, open }),
+            BrokerFrame::Grant { disk, epoch, accounted, open } => {
+                (disk.clone(), Command::Grant { disk, epoch, accounted, open })
+            }
             BrokerFrame::Deny { disk, reason } => (disk.clone(), Command::Deny { disk, reason }),
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
@@ -173,13 +177,16 @@ impl Board {
             WorkerEvent::Frame(frame) => {
                 match &frame {
                     AgentFrame::Started { attempt, .. } => status.running = Some(attempt.to_string()),
-                    AgentFrame::Outcome { attempt, .. } if status.running.as_ref() == Some(&attempt.to_string()) => status.running = None,
+                    AgentFrame::Outcome { attempt, .. } if status.running.as_ref() == Some(&attempt.to_string()) => {
+                        status.running = None
+                    }
                     _ => {}
                 }
                 let input = match &frame {
                     AgentFrame::Outcome { id, disk, .. } | AgentFrame::Accounted { id, disk, .. } => {
                         self.under_way.insert(id.clone());
-                        let text = serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");
+                        let text =
+                            serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");
                         Input::Outbox(Entry { id: id.clone(), disk: disk.clone(), text })
                     }
                     _ => Input::Send(frame),
@@ -201,7 +208,9 @@ impl Board {
                     self.command(index, Command::SecretChanged);
                     Answer::Done
                 }
-                None => Answer::Refused { text: format!("The running agent has no disk at {port}: add it to the configuration and restart the agent.") },
+                None => Answer::Refused {
+                    text: format!("The running agent has no disk at {port}: add it to the configuration and restart the agent."),
+                },
             },
         }
     }

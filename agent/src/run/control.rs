@@ -13,7 +13,12 @@ use crate::status::{LIMIT, LINE_MAX_BYTES, Question};
 
 /// The state folder is locked by this process, so a socket that is there is a dead one's.
 pub(super) fn listen(path: &Path) -> Result<UnixListener, Failure> {
-    let wrong = |error: std::io::Error| Failure::config(format!("The socket {} cannot be made ({error}): correct the state folder's owner, or give it a shorter path.", path.display()));
+    let wrong = |error: std::io::Error| {
+        Failure::config(format!(
+            "The socket {} cannot be made ({error}): correct the state folder's owner, or give it a shorter path.",
+            path.display()
+        ))
+    };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
         _ => {}

@@ -436,9 +436,16 @@ mod tests {
         }
         // Zeros in place of the last record, as some file systems leave them.
         let mut zeros = bytes[..first].to_vec();
-        zeros.extend([0; 100]);
+        zeros.extend([0; 5_000]);
         std::fs::write(&path, zeros).unwrap();
-        assert_eq!(Ledger::open(folder.path()).unwrap().entries().len(), 1);
+        let mut ledger = Ledger::open(folder.path()).unwrap();
+        assert_eq!(ledger.entries().len(), 1);
+        // Nothing of the torn bytes may stand behind what is written next.
+        ledger.append(entry(2)).unwrap();
+        drop(ledger);
+        assert_eq!(Ledger::open(folder.path()).unwrap().entries().len(), 2);
+        assert_eq!(Ledger::read(folder.path()).unwrap().len(), 2);
+        assert_eq!(std::fs::metadata(folder.path().join(TORN_FILE)).unwrap().len(), 5_000);
     }
 
     #[test]
@@ -452,9 +459,8 @@ mod tests {
         let good = std::fs::read(&path).unwrap();
         std::fs::write(&path, [good.clone(), good.clone()].concat()).unwrap();
         assert!(Ledger::open(folder.path()).unwrap_err().to_string().contains("line 2"));
-        let mut bad = good;
-        let middle = bad.len() / 2;
-        bad[middle] ^= 1;
+        // Still good JSON, but not what was signed.
+        let bad = String::from_utf8(good).unwrap().replace("10.00", "90.00");
         std::fs::write(&path, bad).unwrap();
         assert!(Ledger::open(folder.path()).unwrap_err().to_string().contains("line 1"));
     }

@@ -27,6 +27,8 @@ const READ_BYTES: usize = 4096;
 /// Answers that a client does not read. A real line has no memory at all; beyond this they are dropped.
 const MAX_UNREAD_BYTES: usize = 1 << 20;
 
+const SLAVE_FLAGS: OFlags = OFlags::RDWR.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
 /// A pseudo-terminal and the link that points to it.
 struct Pty {
     master: OwnedFd,
@@ -41,7 +43,7 @@ impl Pty {
         unlockpt(&master)?;
         let slave_path = PathBuf::from(std::ffi::OsString::from_vec(ptsname(&master, Vec::new())?.into_bytes()));
         // Raw before anybody can open it. The setting stays when this slave is closed, as long as the master is open.
-        let slave = open(&slave_path, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty())?;
+        let slave = open(&slave_path, SLAVE_FLAGS, Mode::empty())?;
         let mut settings = tcgetattr(&slave)?;
         settings.make_raw();
         tcsetattr(&slave, OptionalActions::Now, &settings)?;
@@ -97,6 +99,14 @@ impl Pty {
         }
     }
 
+    /// Drops what the last client did not read, so that the next one finds nothing stale. Only the slave's own side can
+    /// do that: the kernel keeps those bytes beyond the close. A client who came meanwhile has not asked anything yet.
+    fn forget_unread(&self) {
+        if let Ok(slave) = open(&self.slave_path, SLAVE_FLAGS, Mode::empty()) {
+            let _ = tcflush(&slave, QueueSelector::IFlush);
+        }
+    }
+
     fn has_client(&self) -> bool {
         let mut fds = [PollFd::new(&self.master, PollFlags::IN)];
         let asked = poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
@@ -123,12 +133,13 @@ pub(super) fn run(shared: &Arc<Shared>, link: Option<&Path>, mut wake: UnixStrea
         if settle_line(shared, link, &mut pty, &mut pending) {
             return;
         }
+        // Read even without a client: he may have written and gone. And read before looking for him: whoever's bytes are
+        // obeyed here must count as present when they are answered.
+        let input = pty.as_ref().and_then(Pty::read).unwrap_or_default();
         let client = pty.as_ref().is_some_and(Pty::has_client);
         if !client {
             pending.clear();
         }
-        // Read even without a client: he may have written and gone.
-        let input = pty.as_ref().and_then(Pty::read).unwrap_or_default();
         let (said, wake_at) = {
             let mut rig = shared.lock();
             let now = shared.now();
@@ -142,11 +153,11 @@ pub(super) fn run(shared: &Arc<Shared>, link: Option<&Path>, mut wake: UnixStrea
                 }
                 pty.write(&mut pending);
             }
-            Some(pty) if had_client => {
-                // Nothing stale for the next client: neither here nor in the kernel.
-                let _ = tcflush(&pty.master, QueueSelector::IOFlush);
-            }
+            Some(pty) if had_client => pty.forget_unread(),
             _ => {}
+        }
+        if had_client != client {
+            shared.lock().line.client = client;
         }
         had_client = client;
         wait(shared, pty.as_ref().filter(|_| client), pty.is_some(), !pending.is_empty(), wake_at, &wake);
@@ -162,11 +173,11 @@ fn settle_line(shared: &Shared, link: Option<&Path>, pty: &mut Option<Pty>, pend
     if pty.is_some() && (stop || !rig.line.want_plugged) {
         pending.clear();
         *pty = None;
+        rig.device.line_lost();
         if rig.line.cut_power {
             rig.device.power_cut(shared.now());
-        } else {
-            rig.device.line_lost();
         }
+        rig.line.client = false;
         rig.line.plugged = false;
         rig.line.port = None;
         shared.announce();

@@ -111,6 +111,8 @@ pub(super) struct Line {
     /// The power goes with the line.
     pub(super) cut_power: bool,
     pub(super) plugged: bool,
+    /// Somebody has the port open.
+    pub(super) client: bool,
     pub(super) stopped: bool,
     pub(super) port: Option<PathBuf>,
     /// Why the last plugging in failed.
@@ -162,6 +164,11 @@ impl Rig {
             self.wire.pop_front();
         }
         self.wire.push_back(record);
+    }
+
+    /// Whether somebody has the port open, as far as the line's thread has seen.
+    pub fn has_client(&self) -> bool {
+        self.line.client
     }
 
     /// Recorded frames after a sequence number, oldest first.

@@ -119,18 +119,17 @@ impl Check<'_> {
         self.text(&line.name, &at(index, "name"), widths.item_name);
         self.field(&line.specification, &at(index, "specification"), widths.specification);
         self.field(&line.unit, &at(index, "unit"), widths.unit);
-        self.amount(line.net, &at(index, "net"));
-        self.amount(line.tax, &at(index, "tax"));
-        if self.capabilities.discount_lines || line.kind == LineKind::Normal {
-            self.with_tax(index, line);
-        }
         self.decimals(line.rate.decimal(), &at(index, "rate"), self.capabilities.rate_decimals);
         let price_decimals = self.capabilities.price_decimals;
-        // The price of a discounted line is worked out anew where the pair is merged.
-        let price_is_sent = self.capabilities.discount_lines || line.kind != LineKind::Discounted;
-        if let Some(price) = line.price.filter(|_| price_is_sent) {
-            self.decimals(price.decimal(), &at(index, "price"), price_decimals);
-            self.number(price.decimal(), &at(index, "price"));
+        // Amounts and price of a pair are worked out anew where it is merged: see `merged`.
+        if self.capabilities.discount_lines || line.kind == LineKind::Normal {
+            self.amount(line.net, &at(index, "net"));
+            self.amount(line.tax, &at(index, "tax"));
+            self.with_tax(index, line);
+            if let Some(price) = line.price {
+                self.decimals(price.decimal(), &at(index, "price"), price_decimals);
+                self.number(price.decimal(), &at(index, "price"));
+            }
         }
         if let Some(quantity) = line.quantity {
             self.decimals(quantity.decimal(), &at(index, "quantity"), price_decimals);
@@ -177,6 +176,7 @@ impl Check<'_> {
             self.amount(merged.tax, &at(index, "tax"));
             self.with_tax(index, merged);
             if let (Some(price), Some(quantity)) = (merged.price, merged.quantity) {
+                self.decimals(price.decimal(), &at(index, "price"), self.capabilities.price_decimals);
                 self.number(price.decimal(), &at(index, "price"));
                 let product = price.decimal().checked_mul(quantity.decimal());
                 let near = product.is_some_and(|product| (product - merged.net.decimal()).abs() <= Decimal::new(1, 2));

@@ -141,6 +141,8 @@ fn signs_of_blue_and_red_are_opposite() {
     assert_eq!(breaches(&minus_times_minus), ["quantity /invoice/lines/0/quantity", "price /invoice/lines/0/price"]);
     let nothing = issue("025", vec![line("a", None, "0.00", "0.13", "0.00")], ("0.00", "0.00", "0.00"));
     assert_eq!(breaches(&nothing), ["line_sign /invoice/lines/0/net", "total_sign /invoice/totals/gross"]);
+    let no_red = red("025", vec![line("a", None, "0.00", "0.13", "0.00")], ("0.00", "0.00", "0.00"));
+    assert_eq!(breaches(&no_red), ["line_sign /invoice/lines/0/net", "total_sign /invoice/totals/gross"]);
     let zero_quantity = on_line(|line| line.quantity = Some("0".into()));
     assert_eq!(breaches(&zero_quantity), ["quantity /invoice/lines/0/quantity", "product /invoice/lines/0/net"]);
 }
@@ -210,6 +212,9 @@ fn bounds_hold_for_what_is_too_much() {
     let found = rules::parse(&many).unwrap_err();
     assert!(found.len() <= 1 + 2 * rules::LINES_MAX, "{}", found.len());
     assert_eq!(found[0].code, "too_many_lines");
+    // The lines beyond the bound are not looked at, so nothing is said of the sums.
+    let one_more = issue("026", vec![line("a", None, "1.00", "0.13", "0.13"); 101], ("101.00", "13.13", "114.13"));
+    assert_eq!(breaches(&one_more), ["too_many_lines /invoice/lines"]);
     let none = issue("026", vec![], ("0.00", "0.00", "0.00"));
     assert_eq!(breaches(&none), ["no_lines /invoice/lines", "total_sign /invoice/totals/gross"]);
     // Sums beyond the range of an amount are still sums.
@@ -276,4 +281,20 @@ fn the_key_is_read_whatever_the_rest_is() {
 fn rule_codes_are_unique() {
     let codes: BTreeSet<_> = Rule::ALL.iter().map(|rule| rule.code()).collect();
     assert_eq!(codes.len(), Rule::ALL.len());
+}
+
+#[test]
+fn every_text_is_looked_at() {
+    let base = serde_json::to_value(with(first(), |invoice| invoice.buyer.taxpayer_number = Some(BUYER.into()))).unwrap();
+    let texts = ["buyer/name", "buyer/address_phone", "buyer/bank_account", "remark", "clerk", "payee", "reviewer"];
+    let of_line = ["name", "specification", "unit"];
+    let pointers =
+        texts.iter().map(|text| format!("/invoice/{text}")).chain(of_line.iter().map(|text| format!("/invoice/lines/0/{text}")));
+    for pointer in pointers {
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        let mut value = base.clone();
+        value.pointer_mut(parent).unwrap()[field] = "a\tb".into();
+        let submission: JobSubmission = serde_json::from_value(value).unwrap();
+        assert_eq!(breaches(&submission), [format!("control_character {pointer}")]);
+    }
 }

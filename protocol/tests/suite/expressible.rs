@@ -5,7 +5,7 @@ use taxdisk_protocol::capabilities::{Capabilities, CharacterSet};
 use taxdisk_protocol::mark::{MARK_BYTES, mark};
 use taxdisk_protocol::rules;
 
-use crate::making::{BUYER, discount_pair, first, issue, line, red, serial_converter, with, xml_disk};
+use crate::making::{BUYER, discount_pair, first, issue, line, of_kind, red, serial_converter, with, xml_disk};
 
 fn misfits(submission: &JobSubmission, capabilities: &Capabilities) -> Vec<String> {
     let job = rules::parse(submission).unwrap();
@@ -181,4 +181,24 @@ fn what_a_line_is_with_tax_is_measured_too() {
     let dear = crate::making::line("a", Some(("1", "90000000")), "90000000.00", "0.13", "11700000.00");
     let found = misfits(&issue("025", vec![dear], ("90000000.00", "11700000.00", "101700000.00")), &serial_converter());
     assert_eq!(found, ["too_wide /invoice/lines/0/price"]);
+}
+
+#[test]
+fn a_pair_is_measured_as_the_line_that_it_becomes() {
+    let pair = |net: &str, tax: &str, less: &str, less_tax: &str| {
+        vec![
+            of_kind("discounted", line("a", None, net, "0.13", tax)),
+            of_kind("discount", line("a", None, less, "0.13", less_tax)),
+        ]
+    };
+    // 1000000000.00 alone has thirteen characters; it is not sent.
+    let lines = pair("1000000000.00", "130000000.00", "-999999000.00", "-129999870.00");
+    let submission = issue("025", lines.clone(), ("1000.00", "130.00", "1130.00"));
+    assert_eq!(misfits(&submission, &serial_converter()), Vec::<String>::new());
+    let narrow = Capabilities { discount_lines: true, ..serial_converter() };
+    assert!(misfits(&submission, &narrow).contains(&"too_wide /invoice/lines/0/net".to_owned()));
+    // 999999999.00 is sent and fits, 1129999998.87 beside it does not.
+    let lines = pair("1000000000.00", "130000000.00", "-1.00", "-0.13");
+    let submission = issue("025", lines, ("999999999.00", "129999999.87", "1129999998.87"));
+    assert_eq!(misfits(&submission, &serial_converter()), ["too_wide /invoice/totals/gross", "too_wide /invoice/lines/0/net"]);
 }

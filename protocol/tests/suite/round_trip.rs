@@ -1,14 +1,15 @@
 //! Whatever invoice the calculation makes, the rules take it, and text and domain form are two sides of one thing.
 
 use proptest::prelude::*;
+use taxdisk_protocol::api::LineBody;
 use taxdisk_protocol::calc;
 use taxdisk_protocol::hash::content;
 use taxdisk_protocol::invoice::{Buyer, Invoice, Line, LineKind};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::{Amount, Price, Quantity, TaxRate};
-use taxdisk_protocol::rules;
+use taxdisk_protocol::rules::{self, Rule};
 
-use crate::making::{breaches, first, xml_disk};
+use crate::making::{breaches, first, issue, red, serial_converter, xml_disk};
 
 fn made_line(fen: i64, quantity: Option<u32>, rate: &str, inclusive: bool, name: String, discount_fen: i64) -> Vec<Line> {
     let amount = Amount::from_fen(fen).unwrap();
@@ -103,5 +104,47 @@ proptest! {
             _ => add(&mut invoice.totals.gross),
         }
         prop_assert!(rules::parse_invoice(&invoice.to_body(), InvoiceKind::Roll).is_err());
+    }
+}
+
+fn edge() -> impl Strategy<Value = String> {
+    let edges =
+        ["99999999999.99", "-99999999999.99", "999999999999.99999999", "0.00000001", "-0.00000001", "0", "1", "0.0001", "x", ""];
+    prop_oneof![prop::sample::select(edges.to_vec()).prop_map(str::to_owned), "\\PC{0,12}"]
+}
+
+prop_compose! {
+    fn edge_line()(
+        kind in prop::sample::select(vec!["normal", "discounted", "discount", "?"]),
+        quantity in proptest::option::of(edge()), price in proptest::option::of(edge()), deduction in proptest::option::of(edge()),
+        net in edge(), rate in edge(), tax in edge(), name in "\\PC{0,12}",
+    ) -> LineBody {
+        LineBody { kind: Some(kind.into()), name, quantity, price, deduction, net, rate, tax, ..LineBody::default() }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// Whatever is sent, there is an answer: a job or at least one breach, and every breach points to what was sent.
+    #[test]
+    fn nothing_that_is_sent_stops_the_rules(
+        lines in proptest::collection::vec(edge_line(), 0..5),
+        net in edge(), tax in edge(), gross in edge(), is_red in any::<bool>(),
+    ) {
+        let sent = if is_red { red("025", lines, (&net, &tax, &gross)) } else { issue("025", lines, (&net, &tax, &gross)) };
+        match rules::parse(&sent) {
+            Ok(job) => {
+                rules::fits(&job, &xml_disk(), None);
+                rules::fits(&job, &serial_converter(), Some("#0123ABCDE"));
+            }
+            Err(breaches) => {
+                prop_assert!(!breaches.is_empty());
+                for breach in breaches {
+                    prop_assert!(Rule::ALL.iter().any(|rule| rule.code() == breach.code));
+                    prop_assert!(breach.pointer.starts_with("/invoice/"), "{}", breach.pointer);
+                }
+            }
+        }
     }
 }

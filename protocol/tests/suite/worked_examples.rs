@@ -207,6 +207,8 @@ fn price_times_quantity_may_miss_by_one_fen_and_no_more() {
     let of = |price: &str| issue("025", vec![line("a", Some(("3", price)), "10.00", "0.13", "1.30")], ("10.00", "1.30", "11.30"));
     accepted(&of("3.33"));
     assert_eq!(breaches(&of("3.32")), ["product /invoice/lines/0/net"]);
+    let two_fen = issue("025", vec![line("a", Some(("2", "4.99")), "10.00", "0.13", "1.30")], ("10.00", "1.30", "11.30"));
+    assert_eq!(breaches(&two_fen), ["product /invoice/lines/0/net"]);
     // Far off in the product, yet the price is net ÷ quantity at eight decimals.
     let many = line("a", Some(("30000000", "0.00000033")), "10.00", "0.13", "1.30");
     accepted(&issue("025", vec![many], ("10.00", "1.30", "11.30")));

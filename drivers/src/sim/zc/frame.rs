@@ -161,8 +161,8 @@ pub(super) fn answer(frame_type: FrameType, letters: [u8; 2], number: u8, data: 
 
 /// Builds an ER frame with a text. In the wide types the firmware counts one byte too few (section 2.4); the checksum
 /// stands where the text really ends and covers all of it.
-pub(super) fn text_error(frame_type: FrameType, text: &[u8]) -> Vec<u8> {
-    let room = frame_type.answer_room(false);
+pub(super) fn text_error(frame_type: FrameType, text: &[u8], small_packets: bool) -> Vec<u8> {
+    let room = frame_type.answer_room(small_packets);
     let text = &text[..text.len().min(room)];
     build(frame_type, *b"ER", 0, 4 + text.len(), text)
 }

@@ -12,9 +12,11 @@
 //! - A wrong or damaged acknowledgement ends a long answer at once and silently; the input is dropped.
 //! - ER 20 is said only after the whole command has arrived, ER 11 after two bytes.
 //! - A request of a wrong length is refused with JSK3003, a field that is no number with JSK4006.
-//! - The line can be cut without the power: then what was being executed is still executed, and its answer is lost.
+//! - The line can be cut without the power: then what was being executed is still executed. Its answer is lost, or comes
+//!   unasked to whoever plugged in again before it was done.
 //! - The types 0x30 and 0x40 know command 01 only.
 
+mod answering;
 mod commands;
 mod fields;
 mod frame;
@@ -24,6 +26,8 @@ mod xml;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use self::tests::{host_next, vector};
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -32,7 +36,7 @@ use serde::{Deserialize, Serialize};
 
 use self::commands::Reply;
 use self::fields::gbk;
-use self::frame::{Ack, FrameType, Packet, Parsed, link_error};
+use self::frame::{FrameType, Packet, Parsed, link_error};
 use self::script::{Script, Transmission};
 use super::disk::SimDisk;
 use super::faults::{FaultKind, Faults};
@@ -47,6 +51,8 @@ const MAX_COMMAND_BYTES: usize = 1 << 20;
 pub const MAX_INPUT_BYTES: usize = 2 * 65_535;
 /// Recorded frames that nobody has fetched; older ones are forgotten.
 const MAX_RECORDED: usize = 4096;
+/// Start bit, eight data bits, stop bit.
+const BITS_PER_BYTE: u64 = 10;
 /// The number field of a packet is one byte and 0 means "last".
 const MAX_ANSWER_PACKETS: usize = 255;
 
@@ -62,11 +68,13 @@ pub struct ZcOptions {
     pub wide_statistics: bool,
     /// Speed of the line, as command 18 sets it. Used for pacing only.
     pub speed_baud: u32,
+    /// Frames take the time that they take on a line of that speed, both ways. Off: as fast as the terminal.
+    pub paced: bool,
 }
 
 impl Default for ZcOptions {
     fn default() -> Self {
-        ZcOptions { small_packets: false, wide_limits: false, wide_statistics: false, speed_baud: 9600 }
+        ZcOptions { small_packets: false, wide_limits: false, wide_statistics: false, speed_baud: 9600, paced: false }
     }
 }
 
@@ -138,6 +146,7 @@ pub struct ZcDevice {
     output: VecDeque<(Duration, Vec<u8>)>,
     sent_until: Duration,
     advanced_to: Duration,
+    line_up: bool,
     counters: ZcCounters,
     wire: VecDeque<WireFrame>,
 }
@@ -154,6 +163,7 @@ impl ZcDevice {
             output: VecDeque::new(),
             sent_until: Duration::ZERO,
             advanced_to: Duration::ZERO,
+            line_up: true,
             counters: ZcCounters::default(),
             wire: VecDeque::new(),
         }
@@ -210,19 +220,19 @@ impl ZcDevice {
         matches!(self.state, State::Working { .. })
     }
 
-    /// The cable was pulled: everything on its way is lost. What is being executed goes on.
+    /// The cable was pulled: everything on its way is lost, and the device forgets the exchange. What is being executed
+    /// goes on; its answer is lost, unless the cable is back by then: then it reaches whoever listens.
     pub fn line_lost(&mut self) {
-        self.drop_input();
-        self.collected = None;
-        self.output.clear();
-        self.sent_until = Duration::ZERO;
+        self.line_up = false;
+        self.reset_line();
         if !self.is_working() {
-            self.state = State::Dead;
+            self.state = State::Idle;
         }
     }
 
     /// The cable is in again.
     pub fn line_back(&mut self) {
+        self.line_up = true;
         if self.is_dead() {
             self.state = State::Idle;
         }
@@ -230,8 +240,15 @@ impl ZcDevice {
 
     /// The power went: nothing that was not signed will be. Deaf until the given time.
     pub fn power_cut(&mut self, until: Duration) {
-        self.line_lost();
+        self.reset_line();
         self.state = State::Deaf { until };
+    }
+
+    fn reset_line(&mut self) {
+        self.drop_input();
+        self.collected = None;
+        self.output.clear();
+        self.sent_until = Duration::ZERO;
     }
 
     /// What it has counted.
@@ -295,7 +312,8 @@ impl ZcDevice {
             Parsed::Frame(packet, used) => {
                 let bytes: Vec<u8> = self.input.drain(..used).collect();
                 self.record(now, WireDirection::ToDevice, Some(packet.cmd), bytes.clone(), None);
-                self.take_packet(packet, &bytes, disk, faults, now);
+                let arrived = now + self.line_time(used);
+                self.take_packet(packet, &bytes, disk, faults, arrived);
                 true
             }
             Parsed::Bad(error, frame_type) => {
@@ -372,13 +390,16 @@ impl ZcDevice {
         if let Some(off) = script.power_cut() {
             return self.power_cut(now + off);
         }
+        if !self.line_up {
+            return;
+        }
         let at = self.delay(&script.after(), frame_type, cmd, now);
         let sending = script.transmission();
         match reply {
             Reply::Data(data) => self.answer(&data, cmd, frame_type, at, sending),
             Reply::Refused(refusal) => {
                 let text = gbk(&refusal.to_string());
-                self.send(at, &sending, cmd, frame::text_error(frame_type, &text));
+                self.send(at, &sending, cmd, frame::text_error(frame_type, &text, self.options.small_packets));
                 self.after_send(&sending);
             }
             Reply::Unknown => {
@@ -389,90 +410,20 @@ impl ZcDevice {
         }
     }
 
-    /// Begins an answer of one or more packets.
-    fn answer(&mut self, data: &[u8], cmd: u8, frame_type: FrameType, at: Duration, sending: Transmission) {
-        let room = frame_type.answer_room(self.options.small_packets);
-        let mut packets: VecDeque<Vec<u8>> = data.chunks(room).map(<[u8]>::to_vec).collect();
-        if packets.len() > MAX_ANSWER_PACKETS {
-            let text = gbk(&super::refusal::Refusal::jsk(562).to_string());
-            return self.send(at, &sending, cmd, frame::text_error(frame_type, &text));
-        }
-        let first = packets.pop_front().unwrap_or_default();
-        let number = u8::from(!packets.is_empty());
-        self.send(at, &sending, cmd, frame::answer(frame_type, *b"OK", number, &first));
-        if number != 0 {
-            self.wait_for_ack(packets, number, cmd, frame_type, sending);
-        } else {
-            self.after_send(&sending);
-        }
-    }
-
-    fn wait_for_ack(&mut self, rest: VecDeque<Vec<u8>>, number: u8, cmd: u8, frame_type: FrameType, sending: Transmission) {
-        let until = self.sent_until + ACK_WAIT;
-        self.state = if sending.breaks_after == Some(number) {
-            State::Deaf { until }
-        } else {
-            State::Answering { rest, number, cmd, frame_type, until, sending: sending.following() }
-        };
-        self.after_send(&sending);
-    }
-
-    fn step_answer(&mut self, now: Duration) -> bool {
-        let State::Answering { frame_type, until, number, cmd, .. } = &self.state else { return false };
-        let (frame_type, number, cmd) = (*frame_type, *number, *cmd);
-        if now >= *until {
-            // The host did not ask for the rest; the device forgets it. The command stays executed.
-            self.drop_input();
-            self.state = State::Idle;
-            return true;
-        }
-        if self.input.is_empty() {
-            return false;
-        }
-        let (acknowledged, used) = match frame::parse_ack(self.input.make_contiguous(), frame_type) {
-            Parsed::Incomplete => return false,
-            Parsed::Frame(ack, used) => (ack == Ack::Next(number), used),
-            Parsed::Bad(..) => (false, 0),
-        };
-        let bytes: Vec<u8> = self.input.drain(..used).collect();
-        if used > 0 {
-            let note = (number != 0 && !acknowledged).then_some("dropped");
-            self.record(now, WireDirection::ToDevice, Some(cmd), bytes, note);
-        }
-        let State::Answering { mut rest, sending, .. } = std::mem::replace(&mut self.state, State::Idle) else { return false };
-        if number == 0 || !acknowledged {
-            if used == 0 || number != 0 {
-                self.drop_input();
-            }
-            return true;
-        }
-        let packet = rest.pop_front().unwrap_or_default();
-        let next = if rest.is_empty() { 0 } else { number + 1 };
-        self.send(now, &sending, cmd, frame::answer(frame_type, *b"OK", next, &packet));
-        self.wait_for_ack(rest, next, cmd, frame_type, sending);
-        true
-    }
-
-    /// Sends the WTs of a delay and gives the time at which it ends.
-    fn delay(&mut self, delays: &[script::Delay], frame_type: FrameType, cmd: u8, mut at: Duration) -> Duration {
-        for delay in delays {
-            for _ in 0..delay.count {
-                at += delay.each;
-                if delay.with_wt {
-                    self.counters.wt_sent += 1;
-                    self.send(at, &Transmission::default(), cmd, frame::answer(frame_type, *b"WT", 0, &[]));
-                }
-            }
-        }
-        at
-    }
-
     /// A receive error: the input and what was collected are dropped, and the host is told.
     fn refuse_link(&mut self, error: u8, frame_type: FrameType, now: Duration) {
         self.drop_input();
         self.collected = None;
         self.counters.link_errors_sent += 1;
         self.schedule_recorded(now, None, frame::answer(frame_type, *b"ER", 0, &[error]), None);
+    }
+
+    /// How long so many bytes take on the line.
+    fn line_time(&self, bytes: usize) -> Duration {
+        if !self.options.paced {
+            return Duration::ZERO;
+        }
+        Duration::from_micros(bytes as u64 * BITS_PER_BYTE * 1_000_000 / u64::from(self.options.speed_baud.max(1)))
     }
 
     fn drop_input(&mut self) {
@@ -482,58 +433,5 @@ impl ZcDevice {
         let bytes: Vec<u8> = self.input.drain(..).collect();
         self.counters.bytes_dropped += bytes.len() as u64;
         self.record(self.last_byte_at, WireDirection::ToDevice, None, bytes, Some("dropped"));
-    }
-
-    fn after_send(&mut self, sending: &Transmission) {
-        if sending.cut_after.is_some() {
-            self.state = State::Dead;
-        }
-    }
-
-    /// Puts one frame on the line, as the faults want it.
-    fn send(&mut self, at: Duration, sending: &Transmission, cmd: u8, mut frame: Vec<u8>) {
-        let mut note = None;
-        if sending.lost {
-            return self.record(at, WireDirection::ToHost, Some(cmd), frame, Some("lost"));
-        }
-        if sending.crc_error
-            && let Some(last) = frame.last_mut()
-        {
-            *last ^= 0xFF;
-            note = Some("crc");
-        }
-        if let Some(bytes) = sending.cut_after {
-            frame.truncate(bytes);
-            note = Some("cut");
-        }
-        if !sending.garbage.is_empty() {
-            self.schedule(at, sending.garbage.clone());
-        }
-        if sending.split.is_zero() {
-            return self.schedule_recorded(at, Some(cmd), frame, note);
-        }
-        self.record(at, WireDirection::ToHost, Some(cmd), frame.clone(), note.or(Some("split")));
-        let start = at.max(self.sent_until);
-        for (index, byte) in (0_u32..).zip(frame) {
-            self.schedule(start + sending.split * index, vec![byte]);
-        }
-    }
-
-    fn schedule_recorded(&mut self, at: Duration, cmd: Option<u8>, frame: Vec<u8>, note: Option<&'static str>) {
-        self.record(at, WireDirection::ToHost, cmd, frame.clone(), note);
-        self.schedule(at, frame);
-    }
-
-    fn schedule(&mut self, at: Duration, bytes: Vec<u8>) {
-        let at = at.max(self.sent_until);
-        self.sent_until = at;
-        self.output.push_back((at, bytes));
-    }
-
-    fn record(&mut self, at: Duration, direction: WireDirection, cmd: Option<u8>, bytes: Vec<u8>, note: Option<&'static str>) {
-        if self.wire.len() == MAX_RECORDED {
-            self.wire.pop_front();
-        }
-        self.wire.push_back(WireFrame { at, direction, cmd, bytes, note });
     }
 }

@@ -265,15 +265,22 @@ fn pulling_the_cable_does_not_stop_a_signature_but_the_power_does() {
         bench.disk.configure(|config| config.issue_time_ms = 500).unwrap();
         assert_eq!(bench.command(&issue()), b"");
         assert!(bench.wait(499).is_empty() && bench.device.is_working() && bench.entries().is_empty());
+        bench.device.line_lost();
         if power_too {
             bench.device.power_cut(bench.now);
-        } else {
-            bench.device.line_lost();
         }
-        bench.wait(100);
+        assert_eq!(bench.wait(100), b"");
         bench.device.line_back();
+        bench.assert_alive();
         recovered(&mut bench, issued);
     }
+    // Plugged in again while it still works: the old answer comes to the new client.
+    let mut bench = Bench::new();
+    bench.disk.configure(|config| config.issue_time_ms = 500).unwrap();
+    bench.command(&issue());
+    bench.device.line_lost();
+    bench.device.line_back();
+    assert_eq!(bench.wait(500), vector("5.1"));
 }
 
 #[test]
@@ -292,4 +299,16 @@ fn a_command_repeated_into_a_busy_device_runs_twice() {
     bench.send(&again[510..]);
     bench.wait(500);
     assert_eq!(bench.entries().len(), 2, "the device knows no repeats");
+}
+
+#[test]
+fn while_it_sends_it_obeys_nothing() {
+    let mut bench = Bench::new();
+    bench.fault(Fault::once(FaultKind::Split { delay_ms: 10 }));
+    let mut heard = bench.send(&vector("1.1"));
+    bench.send(&vector("1.1"));
+    assert_eq!(bench.device.counters().commands["01"], 1);
+    heard.extend(bench.wait(50));
+    assert_eq!(heard, [vector("1.2"), vector("1.2")].concat());
+    assert_eq!(bench.device.counters().commands["01"], 2);
 }

@@ -199,6 +199,9 @@ fn a_bluetooth_converter_sends_90_bytes_at_most() {
     let heard = bench.command(&issue());
     assert_eq!(heard.len(), 90);
     assert_eq!(bench.whole_answer(heard).len(), 569);
+    let text = FaultKind::Refuse { jsk: None, text: Some("错".repeat(60)), when: When::Before };
+    bench.fault(Fault::once(text));
+    assert_eq!(bench.send(&vector("1.1")).len(), 90, "an error text is cut");
     let heard = bench.send(&vector("7.1"));
     assert_eq!(bench.whole_answer(heard).len(), 1086);
 }
@@ -351,4 +354,25 @@ fn a_red_needs_its_whole_original_once() {
     let mut of_red = red.clone();
     of_red[tail + 19] = b'9';
     assert_eq!(bench.command(&packets(0x0A, &of_red)), error_text("原发票非正数发票,不能开具负票!"));
+}
+
+#[test]
+fn a_paced_line_takes_its_time() {
+    let options = ZcOptions { paced: true, ..ZcOptions::default() };
+    let mut bench = Bench::with(SimConfig::of_the_vectors(), options);
+    // 7 bytes there and 6 back at 9600: 13 × 10 bits = 13.5 ms.
+    assert_eq!(bench.send(&vector("1.1")), b"");
+    assert_eq!(bench.wait(13), b"");
+    assert_eq!(bench.wait(1), vector("1.2"));
+    // The first packet of 0A takes 266 ms; its NP 7 ms more.
+    assert_eq!(bench.send(&issue()[0]), b"");
+    assert_eq!(bench.wait(272), b"");
+    assert_eq!(bench.wait(2), vector("14.1"));
+    for (packet, answer) in [(1, "14.2"), (2, "5.1")] {
+        bench.send(&issue()[packet]);
+        assert_eq!(bench.wait(600), vector(answer));
+    }
+    assert_eq!(bench.send(&vector("14.1")), b"");
+    assert_eq!(bench.wait(300), vector("5.2"));
+    assert_eq!(bench.entries().len(), 1);
 }

@@ -101,7 +101,7 @@ impl Bench {
 }
 
 /// A frame of section 10, by item and place.
-pub(super) fn vector(name: &str) -> Vec<u8> {
+pub(in crate::sim) fn vector(name: &str) -> Vec<u8> {
     let line = include_str!("vectors.txt").lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).unwrap();
     let mut text = String::new();
     for part in line.split('{') {
@@ -158,4 +158,9 @@ pub(super) fn host_answer(letters: &[u8; 2], data: &[u8]) -> Vec<u8> {
 
 pub(super) fn error_text(text: &str) -> Vec<u8> {
     host_answer(b"ER", &super::fields::gbk(text))
+}
+
+/// The host's NP for a packet.
+pub(in crate::sim) fn host_next(number: u8) -> Vec<u8> {
+    host_answer(b"NP", &[number])
 }

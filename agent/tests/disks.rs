@@ -1,0 +1,236 @@
+//! The shipped binary between a broker of tests and a simulated disk behind a real pseudo-terminal.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod broker;
+mod pc;
+
+use std::path::{Path, PathBuf};
+
+use broker::{Broker, Link};
+use pc::Pc;
+use taxdisk_drivers::sim::{SimConfig, SimHandle, SimOptions, serve};
+use taxdisk_protocol::api::{BuyerBody, InvoiceBody, LineBody, Operation, TotalsBody};
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame};
+
+const DISK_PASSWORD: &str = "Zq7xW3kP";
+const TAXPAYER: &str = "91110000MA0000001L";
+const CERTIFICATE_PASSWORD: &str = "Vb9mT2hR";
+
+fn secrets_text() -> String {
+    format!("disk_password = \"{DISK_PASSWORD}\"\ncertificate_password = \"{CERTIFICATE_PASSWORD}\"\n")
+}
+
+/// A PC with a simulated disk at `disk`, enrolled at this broker.
+fn with_disk(broker: &Broker) -> (Pc, SimHandle, String, String) {
+    let pc = Pc::new("");
+    let port = pc.path("disk").display().to_string();
+    pc.configure("", &format!("[[disk]]\nport = \"{port}\"\n"));
+    let config = SimConfig {
+        taxpayer_number: TAXPAYER.into(),
+        disk_password: DISK_PASSWORD.into(),
+        certificate_password: CERTIFICATE_PASSWORD.into(),
+        ..SimConfig::default()
+    };
+    let options = SimOptions { state_dir: pc.path("sim"), link: Some(pc.path("disk")), config, ..SimOptions::default() };
+    let sim = serve(options).unwrap();
+    let key = pc.enrol(broker);
+    (pc, sim, port, key)
+}
+
+fn set_secret(pc: &Pc, port: &str) -> String {
+    std::fs::write(pc.path("passwords.toml"), secrets_text()).unwrap();
+    let said = pc.ends(0, &["disks", "secret", "set", port, "--from-file", "passwords.toml"]);
+    std::fs::remove_file(pc.path("passwords.toml")).unwrap();
+    said
+}
+
+fn coffee(serial: &str, sequence: u64) -> Assignment {
+    let invoice = InvoiceBody {
+        buyer: BuyerBody { name: "个人".into(), ..BuyerBody::default() },
+        lines: vec![LineBody {
+            name: "咖啡".into(),
+            quantity: Some("1".into()),
+            price: Some("10.00".into()),
+            net: "10.00".into(),
+            rate: "0.13".into(),
+            tax: "1.30".into(),
+            ..LineBody::default()
+        }],
+        totals: TotalsBody { net: "10.00".into(), tax: "1.30".into(), gross: "11.30".into() },
+        clerk: "张三".into(),
+        ..InvoiceBody::default()
+    };
+    let key = JobKey { seller: TAXPAYER.parse().unwrap(), serial: serial.parse().unwrap() };
+    Assignment {
+        attempt: AttemptRef { key, attempt: 1 },
+        sequence,
+        operation: Operation::Issue,
+        kind: "025".parse().unwrap(),
+        invoice,
+        content_hash: "00".repeat(32),
+        mark: None,
+    }
+}
+
+/// Waits for the report of a ready disk and grants it.
+fn granted(link: &Link, epoch: u64) -> DiskNumber {
+    let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.iter().any(|disk| disk.health.ready)));
+    let AgentFrame::Disks { disks } = report else { panic!() };
+    let disk: DiskNumber = disks[0].disk.parse().unwrap();
+    link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch, accounted: Vec::new(), open: Vec::new() });
+    disk
+}
+
+fn outcome_of(link: &Link, serial: &str) -> (String, AttemptResult) {
+    let frame = link.until(|frame| match frame {
+        AgentFrame::Outcome { attempt, .. } => attempt.key.serial.as_str() == serial,
+        AgentFrame::Accounted { .. } | AgentFrame::Started { .. } | AgentFrame::Disks { .. } => false,
+        other => panic!("{other:?}"),
+    });
+    match frame {
+        AgentFrame::Outcome { id, outcome, .. } => (id, outcome),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+fn holds(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+#[test]
+fn one_invoice_is_issued_kept_until_acknowledged_and_no_password_shows_anywhere() {
+    let broker = Broker::start();
+    let (pc, sim, port, key) = with_disk(&broker);
+    let mut said = vec![set_secret(&pc, &port)];
+    said.push(pc.ends(0, &["disks"]));
+    said.push(pc.ends(0, &["disks", "--json"]));
+    assert!(said[1].contains("499000123456") && said[1].contains("025: 913") && said[1].contains("ready"), "{}", said[1]);
+
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    let disk = granted(&link, 1);
+    link.say(&BrokerFrame::Assign { disk: disk.clone(), epoch: 1, assignment: coffee("A1", 1) });
+    let (id, outcome) = outcome_of(&link, "A1");
+    assert!(matches!(&outcome, AttemptResult::Issued { pair, .. } if pair.to_string() == "011002000107 00000088"), "{outcome:?}");
+    said.push(pc.ends(0, &["status"]));
+    assert!(said[3].contains("499000123456"), "{}", said[3]);
+
+    // No ack: the outcome comes again after the next welcome, with the same id, and the disk is not touched again.
+    drop(link);
+    let link = broker.link();
+    link.welcome(&key);
+    granted(&link, 2);
+    let (again, same) = outcome_of(&link, "A1");
+    assert_eq!((&again, &same), (&id, &outcome));
+    link.say(&BrokerFrame::Ack { ids: vec![id] });
+    // An assignment that comes twice is answered from the index.
+    link.say(&BrokerFrame::Assign { disk, epoch: 2, assignment: coffee("A1", 1) });
+    assert_eq!(outcome_of(&link, "A1").1, outcome);
+    assert_eq!(sim.with(|rig| rig.disk.ledger().entries().len()), 1);
+
+    said.push(pc.ends(0, &["doctor", "--json"]));
+    assert_eq!(agent.stop(), Some(0));
+    said.push(pc.ends(0, &["journal", "show", "--json"]));
+    assert!(said[5].contains("00000088"), "{}", said[5]);
+    said.push(pc.log());
+    for text in &said {
+        assert!(!holds(text.as_bytes(), DISK_PASSWORD) && !holds(text.as_bytes(), CERTIFICATE_PASSWORD), "{text}");
+    }
+    let state = files(&pc.state());
+    assert!(state.len() >= 5, "{state:?}");
+    for file in state {
+        let found = holds(&std::fs::read(&file).unwrap_or_default(), DISK_PASSWORD);
+        assert_eq!(found, file.ends_with("secrets.json"), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_disk_without_passwords_waits_and_goes_to_work_once_they_are_set() {
+    let broker = Broker::start();
+    let (pc, _sim, port, key) = with_disk(&broker);
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    pc::until("status tells what to do", || pc.ends(0, &["status"]).contains("disks secret set"));
+    assert!(set_secret(&pc, &port).contains("running agent uses them"));
+    granted(&link, 1);
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn an_unplugged_disk_leaves_the_report_and_comes_back() {
+    let broker = Broker::start();
+    let (pc, sim, port, key) = with_disk(&broker);
+    set_secret(&pc, &port);
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    granted(&link, 1);
+    sim.unplug();
+    link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.is_empty()));
+    sim.replug().unwrap();
+    granted(&link, 2);
+    assert_eq!(agent.stop(), Some(0));
+}
+
+fn doctor(pc: &Pc) -> serde_json::Value {
+    // The broker of tests answers no join here; only the disks' part is looked at.
+    let output = pc.run(&["doctor", "--json"]);
+    assert_eq!(output.status.code(), Some(1), "{}", pc::text(&output));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn outcome(report: &serde_json::Value, code: &str) -> String {
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["code"] == code);
+    check.unwrap_or_else(|| panic!("no {code}: {report}"))["outcome"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn doctor_tells_an_absent_port_from_a_held_one_and_from_missing_passwords() {
+    let broker = Broker::start();
+    let (pc, sim, port, _) = with_disk(&broker);
+    pc.configure("[broker]\nurl = \"http://127.0.0.1:1\"", &format!("[[disk]]\nport = \"{port}\"\n"));
+    let report = doctor(&pc);
+    let found =
+        ["disk.present", "disk.free", "disk.answers", "disk.passwords", "disk.identity"].map(|code| outcome(&report, code));
+    assert_eq!(found, ["good", "good", "good", "failed", "not_made"], "{report}");
+
+    set_secret(&pc, &port);
+    let report = doctor(&pc);
+    let found = ["disk.passwords", "disk.identity", "disk.stock", "disk.lock"].map(|code| outcome(&report, code));
+    assert_eq!(found, ["good"; 4], "{report}");
+
+    let held = taxdisk_drivers::transport::serial::SerialLine::open(&port, 9600).unwrap();
+    let report = doctor(&pc);
+    assert_eq!((outcome(&report, "disk.present"), outcome(&report, "disk.free")), ("good".into(), "failed".into()));
+    assert!(report.to_string().contains(&format!("process {}", std::process::id())), "it says who holds it: {report}");
+    drop(held);
+
+    sim.unplug();
+    let report = doctor(&pc);
+    assert_eq!((outcome(&report, "disk.present"), outcome(&report, "disk.answers")), ("failed".into(), "not_made".into()));
+}
+
+#[test]
+fn the_simulated_disk_says_what_to_do_next_and_ends_on_sigterm() {
+    let pc = Pc::new("");
+    let link = pc.path("tty").display().to_string();
+    let log = std::fs::File::create(pc.path("sim.log")).unwrap();
+    let mut command = pc.command(&["sim", "--pty", &link, "--state", "simulated", "--stock", "011002000107:00000001-00000005"]);
+    let sim = pc::Running { child: command.stdout(log).spawn().unwrap() };
+    pc::until("it has told", || std::fs::read_to_string(pc.path("sim.log")).unwrap().contains("taxdisk-agent doctor"));
+    std::fs::write(pc.path("p.toml"), "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n").unwrap();
+    pc.configure("", &format!("[[disk]]\nport = \"{link}\"\n"));
+    pc.ends(0, &["disks", "secret", "set", &link, "--from-file", "p.toml"]);
+    let shown = pc.ends(0, &["disks"]);
+    assert!(shown.contains("025: 5"), "{shown}");
+    assert_eq!(sim.stop(), Some(0));
+    assert!(!Path::new(&link).exists(), "the link goes with it");
+}
