@@ -87,6 +87,16 @@ impl Default for Rig {
     }
 }
 
+/// What a failed test leaves is kept for whoever looks into it.
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.dir.disable_cleanup(true);
+            eprintln!("--- kept: {} ---", self.dir.path().display());
+        }
+    }
+}
+
 fn list<T: serde::de::DeserializeOwned>(body: &Value, field: &str) -> Vec<T> {
     let rows = if body.is_array() { body.clone() } else { body[field].clone() };
     serde_json::from_value(rows).unwrap_or_else(|error| panic!("not a list: {error}: {body}"))

@@ -187,7 +187,7 @@ fn two_equal_open_attempts_without_marks_on_an_exclusive_disk_are_not_guessed() 
     world.run();
     for serial in ["A1", "A2"] {
         assert!(
-            matches!(world.result(serial, 1), Some(AttemptResult::Unsettled { .. })),
+            matches!(world.result(serial, 1), Some(AttemptResult::Unsettled { text, .. }) if text.contains("no mark tells")),
             "{serial}: {:?}",
             world.result(serial, 1)
         );
@@ -631,4 +631,36 @@ fn other_disk_behind_the_port_never_uses_the_old_grant() {
         });
     }
     assert_eq!(world.disk.issues_sent(), 0);
+}
+
+#[test]
+fn roll_that_came_and_went_unseen_proves_nothing() {
+    let mut world = World::new(FakeDisk::used(10, 10));
+    world.disk.rolls.push_back((pair_on("011002000108", 500), 501));
+    world.disk.rolls.push_back((pair_on("011002000109", 700), 799));
+    world.disk.faults.push_back(Fault::ForeignThenLost { equal: false });
+    world.submit("A1", true);
+    run_until_issue(&mut world);
+    // Ours is the first of the middle roll; another program took its last.
+    world.disk.foreign("别人", "7.77");
+    world.run();
+    assert!(matches!(world.result("A1", 1), Some(AttemptResult::Unsettled { .. })), "{:?}", world.result("A1", 1));
+}
+
+#[test]
+fn pair_that_moves_under_the_reading_is_read_on() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.disk.faults.push_back(Fault::LostBefore);
+    world.broker.requeue = false;
+    world.submit("A1", true);
+    run_until_issue(&mut world);
+    while world.disk.log.last().is_none_or(|line| line != "query 00000010") {
+        world.step();
+    }
+    world.disk.foreign("别人", "7.77");
+    while world.result("A1", 1).is_none() {
+        world.step();
+    }
+    assert_eq!(world.journal.owner(&world.number(), KIND, pair(10)), Some(Owner::Foreign));
+    assert_eq!(world.journal.accounting(&world.number(), KIND).unwrap().base, Base::Last(pair(10)));
 }

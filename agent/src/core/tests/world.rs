@@ -16,7 +16,7 @@ use crate::core::Context;
 use crate::core::disk::commands::Command;
 use crate::core::disk::{Config, DiskCore};
 use crate::core::effect::{Answer, Effect, Issue, Told};
-use crate::core::records::Record;
+use crate::core::records::{Record, View};
 use crate::journal::memory::Memory;
 
 pub(super) fn key(serial: &str) -> JobKey {
@@ -229,6 +229,7 @@ impl World {
                 id
             }
             AgentFrame::Outcome { id, attempt, outcome, .. } => {
+                assert!(self.journal.outcome(&attempt).is_some(), "I8: {attempt} was told before it was durable");
                 let known = attempt_key(&attempt);
                 let before = self.broker.results.insert(known.clone(), outcome.clone());
                 if let Some(before) = before.filter(|before| !matches!(before, AttemptResult::Unsettled { .. })) {
