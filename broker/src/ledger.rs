@@ -31,6 +31,8 @@ use crate::store::sqlite::SqliteStore;
 use crate::store::{Store, StoreError};
 
 mod secrets;
+#[cfg(test)]
+mod tests;
 mod waits;
 mod writer;
 

@@ -36,7 +36,7 @@ pub mod types;
 mod view;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use change::{AgentRow, Audit, Change, EnrollmentRow, KeyRow, NumberKey};
 use disk::Disk;

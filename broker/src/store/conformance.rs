@@ -1,1 +1,377 @@
-//! x
+//! One suite for every store: what a [`Store`] must do, whatever keeps its rows.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+
+use taxdisk_protocol::api::{JobState, Operation, Priority, Role, SellerBody};
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, EvidenceKind, Job, Next, What};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AttemptRef, Owner};
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
+
+use super::chain::Verified;
+use super::{Store, StoreError};
+use crate::core::change::{AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, NumberKey, NumberRow, SellerRow};
+use crate::core::types::JobFilter;
+
+/// How a suite gets at a store: an empty one, the same one opened again, and a hand that damages a row behind its back.
+pub(crate) trait Bench {
+    type Store: Store;
+    fn open(&self) -> impl Future<Output = Self::Store>;
+    fn reopen(&self, store: Self::Store) -> impl Future<Output = Self::Store>;
+    /// Changes the body of the nth event of a seller's chain.
+    fn damage(&self, seller: &str, sequence: i64) -> impl Future<Output = ()>;
+}
+
+const SELLER: &str = "911101080000000007";
+
+fn key(serial: &str) -> JobKey {
+    JobKey { seller: SELLER.parse().unwrap(), serial: serial.parse().unwrap() }
+}
+
+fn disk() -> DiskNumber {
+    "661234567890".parse().unwrap()
+}
+
+fn agent() -> AgentId {
+    "ag_aaaaaaaaaaaaaaaa".parse().unwrap()
+}
+
+fn pair(number: u32) -> NumberPair {
+    format!("011002000107 {number:08}").parse().unwrap()
+}
+
+pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
+    let event = Event {
+        revision: 0,
+        at: Timestamp(1_700_000_000_000 + place as i64),
+        what: What::Accepted {
+            key: key(serial),
+            operation: Operation::Issue,
+            kind: InvoiceKind::Roll,
+            issue_point: None,
+            priority: Priority::Bulk,
+            original: None,
+            invoice: Some(taxdisk_protocol::api::InvoiceBody {
+                remark: "引号\" 和 \\ 和 \u{0} 与换行\n".to_owned(),
+                ..Default::default()
+            }),
+            hash: format!("hash of {serial}"),
+            fields: BTreeMap::from([("/kind".to_owned(), "00".to_owned())]),
+            mark: Some("#123456789".to_owned()),
+            place,
+        },
+    };
+    let job = Arc::new(Job::accept(&event).unwrap());
+    (job.clone(), Change::Job { job, event })
+}
+
+fn next(job: &Arc<Job>, what: What) -> (Arc<Job>, Change) {
+    let event = Event { revision: job.revision, at: job.changed_at.plus_ms(1), what };
+    let job = Arc::new(job.apply(&event).unwrap());
+    (job.clone(), Change::Job { job, event })
+}
+
+fn assigned(sequence: u64) -> What {
+    What::Assigned { attempt: 1, disk: disk(), agent: agent(), epoch: 1, sequence }
+}
+
+fn number(value: u32, owner: Owner) -> Change {
+    let key = NumberKey { disk: disk(), kind: InvoiceKind::Roll, pair: pair(value) };
+    Change::Number(NumberRow { key, owner, status: "positive".to_owned(), digest: String::new() })
+}
+
+fn ours(serial: &str) -> Owner {
+    Owner::Ours(AttemptRef { key: key(serial), attempt: 1 })
+}
+
+fn fence(epoch: u64, sequence: u64) -> Change {
+    Change::DiskFence(DiskFenceRow { disk: disk(), epoch, sequence, owner: Some(agent()) })
+}
+
+fn stale(result: Result<(), StoreError>) {
+    assert!(matches!(result, Err(StoreError::Stale(_))), "{result:?}");
+}
+
+fn seller() -> TaxpayerNumber {
+    SELLER.parse().unwrap()
+}
+
+async fn entries(store: &impl Store) -> u64 {
+    match store.verify(Some(&seller())).await.unwrap() {
+        Verified::Whole { entries, .. } => entries,
+        broken => panic!("{broken:?}"),
+    }
+}
+
+/// What was committed is there, byte for byte, after the store was opened again.
+pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let ledger = store.ledger().to_owned();
+    let (job, accepted) = accept("A1", 1);
+    let (job, handed) = next(&job, assigned(1));
+    let agent_row = AgentRow {
+        agent: agent(),
+        name: "till".to_owned(),
+        public_key: "k".to_owned(),
+        version: "1".to_owned(),
+        enrolled_at: Timestamp(5),
+        seen_at: None,
+        revoked: false,
+        journal: Some("j".to_owned()),
+        journal_sequence: 9,
+        join: 3,
+        alarms: vec!["x".to_owned()],
+    };
+    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false };
+    let changes = vec![
+        Change::Seller(SellerRow { seller: seller(), body: body.clone() }),
+        accepted,
+        handed,
+        fence(1, 1),
+        number(7, Owner::Foreign),
+        Change::Accounted(disk(), InvoiceKind::Roll, pair(7)),
+        Change::Agent(agent_row.clone()),
+    ];
+    store.commit(&changes).await.unwrap();
+    let (ended, _) = accept("A2", 2);
+    let (ended, cancelled) = next(&ended, What::Cancelled { by: "k".to_owned(), reason: String::new() });
+    let (_, accepted) = accept("A2", 2);
+    store.commit(&[accepted, cancelled]).await.unwrap();
+    let store = bench.reopen(store).await;
+    assert_eq!(store.ledger(), ledger);
+    assert_eq!(store.job(&key("A1")).await.unwrap().unwrap(), job);
+    assert_eq!(store.job(&key("A2")).await.unwrap().unwrap(), ended);
+    assert_eq!(store.events(&key("A1")).await.unwrap().len(), 2);
+    let restored = store.restore().await.unwrap();
+    assert_eq!(restored.jobs, [job.clone()], "only what has not ended");
+    assert_eq!((restored.next_place, restored.sellers[0].body.clone()), (3, body));
+    assert_eq!((restored.fences[0].epoch, restored.fences[0].owner.clone()), (1, Some(agent())));
+    assert_eq!((restored.agents, restored.accounted), (vec![agent_row], vec![(disk(), InvoiceKind::Roll, pair(7))]));
+    // The chain goes on where it ended.
+    let (_, started) = next(&job, What::Started { attempt: 1, epoch: 1, expected: pair(8) });
+    store.commit(&[started]).await.unwrap();
+    assert_eq!(entries(&store).await, 5);
+    let known = store.jobs_by_key(&[key("A1"), key("A2"), key("A3")]).await.unwrap();
+    assert_eq!((known.len(), known[&key("A1")].revision), (2, 3));
+}
+
+/// A guard that does not hold leaves nothing of the whole commit.
+pub(crate) async fn a_stale_commit_leaves_nothing<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (job, accepted) = accept("A1", 1);
+    store.commit(std::slice::from_ref(&accepted)).await.unwrap();
+    let (_, handed) = next(&job, assigned(1));
+    store.commit(std::slice::from_ref(&handed)).await.unwrap();
+    let (_, other) = accept("A2", 2);
+    // The same revision twice; the same key twice; an event of a job that is not there; each beside something good.
+    let (ghost, _) = accept("GHOST", 9);
+    let (_, ghost) = next(&ghost, assigned(9));
+    for bad in [handed, accepted, ghost] {
+        stale(store.commit(&[other.clone(), number(5, Owner::Foreign), bad]).await);
+        assert!(store.job(&key("A2")).await.unwrap().is_none());
+        assert_eq!(store.job(&key("A1")).await.unwrap().unwrap().revision, 2);
+        assert!(store.job(&key("GHOST")).await.unwrap().is_none());
+        let asked = NumberKey { disk: disk(), kind: InvoiceKind::Roll, pair: pair(5) };
+        assert!(store.number_owners(&[asked]).await.unwrap().is_empty());
+        assert_eq!(entries(&store).await, 2);
+    }
+    // The chain was not harmed by what was refused.
+    store.commit(&[other]).await.unwrap();
+    assert_eq!(entries(&store).await, 3);
+}
+
+/// I10 is a guard of the store too.
+pub(crate) async fn a_number_has_one_owner<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    store.commit(&[number(7, ours("A1")), number(8, Owner::Foreign)]).await.unwrap();
+    store.commit(&[number(7, ours("A1"))]).await.unwrap();
+    stale(store.commit(&[number(9, ours("A2")), number(7, ours("A2"))]).await);
+    stale(store.commit(&[number(8, ours("A2"))]).await);
+    let keys: Vec<NumberKey> =
+        [7, 8, 9].into_iter().map(|value| NumberKey { disk: disk(), kind: InvoiceKind::Roll, pair: pair(value) }).collect();
+    let owners = store.number_owners(&keys).await.unwrap();
+    assert_eq!(
+        (owners.get(&keys[0]), owners.get(&keys[1]), owners.get(&keys[2])),
+        (Some(&ours("A1")), Some(&Owner::Foreign), None)
+    );
+    // Another kind, another disk: another number.
+    let other = NumberKey { kind: InvoiceKind::PaperOrdinary, ..keys[0].clone() };
+    assert!(store.number_owners(&[other]).await.unwrap().is_empty());
+}
+
+/// I7 is a guard of the store too.
+pub(crate) async fn epoch_and_sequence_never_fall<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    store.commit(&[fence(2, 5)]).await.unwrap();
+    stale(store.commit(&[fence(1, 6)]).await);
+    stale(store.commit(&[fence(3, 4)]).await);
+    store.commit(&[fence(3, 6), fence(3, 7)]).await.unwrap();
+    assert_eq!(store.restore().await.unwrap().fences[0].sequence, 7);
+}
+
+/// A page that is read while jobs come in neither repeats nor misses one that was there at its begin.
+pub(crate) async fn pages_are_stable_under_inserts<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    for place in 1..=25 {
+        store.commit(&[accept(&format!("A{place}"), place).1]).await.unwrap();
+    }
+    let filter = JobFilter::default();
+    let (mut cursor, mut seen, mut place) = (None, Vec::new(), 100);
+    loop {
+        let page = store.jobs(&filter, cursor.as_deref(), 10).await.unwrap();
+        seen.extend(page.jobs.iter().map(|job| job.place));
+        store.commit(&[accept(&format!("N{place}"), place).1]).await.unwrap();
+        place += 1;
+        cursor = page.cursor;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen, (1..=25).rev().collect::<Vec<u64>>());
+    assert!(matches!(store.jobs(&filter, Some("nonsense"), 10).await, Err(StoreError::Cursor)));
+    let exact = store.jobs(&JobFilter { serial_prefix: Some("A".to_owned()), ..filter.clone() }, None, 25).await.unwrap();
+    assert_eq!((exact.jobs.len(), exact.cursor), (25, None));
+    let (job, _) = accept("A7", 7);
+    let (_, gone) = next(&job, What::Cancelled { by: "k".to_owned(), reason: String::new() });
+    store.commit(&[gone]).await.unwrap();
+    let states = |states: Vec<JobState>| JobFilter { states, ..JobFilter::default() };
+    assert_eq!(store.jobs(&states(vec![JobState::Cancelled]), None, 10).await.unwrap().jobs[0].key, key("A7"));
+    assert_eq!(store.jobs(&states(vec![JobState::Queued]), None, 500).await.unwrap().jobs.len(), 27);
+    let stranger = JobFilter { sellers: vec!["110105123456789".parse().unwrap()], ..filter };
+    assert!(store.jobs(&stranger, None, 10).await.unwrap().jobs.is_empty());
+}
+
+/// A row that was changed behind the store's back is found, and only that one.
+pub(crate) async fn the_chain_notices_a_changed_row<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    for place in 1..=5 {
+        store.commit(&[accept(&format!("A{place}"), place).1]).await.unwrap();
+    }
+    let audit = Audit { seller: None, at: Timestamp(1), what: "note", body: serde_json::json!({ "by": "test" }) };
+    store.commit(&[Change::Audit(audit)]).await.unwrap();
+    assert_eq!(entries(&store).await, 5);
+    bench.damage(SELLER, 3).await;
+    assert_eq!(store.verify(Some(&seller())).await.unwrap(), Verified::Broken { sequence: 3 });
+    assert!(matches!(store.verify(None).await.unwrap(), Verified::Whole { entries: 1, .. }));
+}
+
+/// Two users of one code: one wins, and of the other nothing is kept.
+pub(crate) async fn an_enrolment_code_is_used_once<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let row = EnrollmentRow { hash: "h".to_owned(), name: "till".to_owned(), expires_at: Timestamp(9), used_by: None };
+    store.commit(&[Change::Enrollment(row)]).await.unwrap();
+    assert_eq!(store.restore().await.unwrap().enrollments.len(), 1);
+    let using = |letter: &str| {
+        let agent: AgentId = format!("ag_{}", letter.repeat(16)).parse().unwrap();
+        vec![
+            Change::Seller(SellerRow {
+                seller: seller(),
+                body: SellerBody { name: letter.to_owned(), disk_trouble: Default::default(), mark: true },
+            }),
+            Change::EnrollmentUsed { hash: "h".to_owned(), agent },
+        ]
+    };
+    let (first, second) = (using("a"), using("b"));
+    let (first, second) = tokio::join!(store.commit(&first), store.commit(&second));
+    assert!(first.is_ok() != second.is_ok(), "{first:?} {second:?}");
+    let restored = store.restore().await.unwrap();
+    assert!(restored.enrollments.is_empty());
+    assert_eq!(restored.sellers[0].body.name, if first.is_ok() { "a" } else { "b" });
+    stale(store.commit(&using("c")).await);
+    stale(store.commit(&[Change::EnrollmentUsed { hash: "unknown".to_owned(), agent: agent() }]).await);
+}
+
+/// Keys keep their end and their revocation.
+pub(crate) async fn keys_keep_their_end<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let row = KeyRow {
+        id: "k_1".to_owned(),
+        hash: "h".to_owned(),
+        name: "shop".to_owned(),
+        role: Role::Platform,
+        sellers: vec![seller()],
+        created_at: Timestamp(1),
+        expires_at: Some(Timestamp(50)),
+        revoked_at: None,
+    };
+    store.commit(&[Change::Key(row.clone())]).await.unwrap();
+    let store = bench.reopen(store).await;
+    assert_eq!(store.restore().await.unwrap().keys, std::slice::from_ref(&row));
+    let revoked = KeyRow { revoked_at: Some(Timestamp(40)), ..row };
+    store.commit(&[Change::Key(revoked.clone())]).await.unwrap();
+    assert_eq!(store.restore().await.unwrap().keys, [revoked]);
+}
+
+/// Evidence comes back in its order, and a job that ended but is doubted is restored.
+pub(crate) async fn evidence_and_doubt_outlive_the_end<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (job, accepted) = accept("A1", 1);
+    let (job, handed) = next(&job, assigned(1));
+    let problem = taxdisk_protocol::api::JobProblem {
+        code: "disk_refused".to_owned(),
+        fault: taxdisk_protocol::api::Fault::Request,
+        class: None,
+        text: String::new(),
+    };
+    let failed = What::NotIssued {
+        attempt: 1,
+        epoch: 1,
+        class: DeviceClass::InvalidRequest,
+        text: String::new(),
+        expected: None,
+        disk_ms: 1,
+        next: Next::Fail { problem },
+    };
+    let (job, failed) = next(&job, failed);
+    store.commit(&[accepted, handed, failed]).await.unwrap();
+    assert!(store.restore().await.unwrap().jobs.is_empty());
+    let evidence = |named, body: &str| What::Evidence {
+        attempt: 1,
+        kind: EvidenceKind::LateOutcome,
+        from: "ag_x".to_owned(),
+        named,
+        cleared: false,
+        body: serde_json::json!(body),
+    };
+    let (job, first) = next(&job, evidence(None, "one"));
+    let (_, second) = next(&job, evidence(Some(pair(7)), "two"));
+    store.commit(&[first, second]).await.unwrap();
+    let kept = store.evidence(&key("A1")).await.unwrap();
+    assert_eq!(kept.iter().map(|one| one.body.as_str().unwrap()).collect::<Vec<_>>(), ["one", "two"]);
+    assert_eq!(kept[0].what, "late_outcome");
+    assert_eq!(store.restore().await.unwrap().jobs.len(), 1, "a late outcome must still be read");
+}
+
+/// Makes one test of each case of the suite.
+macro_rules! suite {
+    ($bench:expr; $($case:ident)*) => {
+        $(#[tokio::test]
+        async fn $case() {
+            $crate::store::conformance::$case($bench).await;
+        })*
+    };
+}
+
+macro_rules! suite_of {
+    ($bench:expr) => {
+        $crate::store::conformance::suite! { $bench;
+            what_is_committed_is_there_after_a_reopen
+            a_stale_commit_leaves_nothing
+            a_number_has_one_owner
+            epoch_and_sequence_never_fall
+            pages_are_stable_under_inserts
+            the_chain_notices_a_changed_row
+            an_enrolment_code_is_used_once
+            keys_keep_their_end
+            evidence_and_doubt_outlive_the_end
+        }
+    };
+}
+
+pub(crate) use {suite, suite_of};

@@ -1,1 +1,281 @@
-//! Placeholder.
+//! The table of states and events, and random lives against a tiny model.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::api::{Fault, JobProblem, SettleDecision};
+
+fn pair(number: u32) -> NumberPair {
+    format!("011002000107 {number:08}").parse().unwrap()
+}
+
+fn invoice() -> IssuedInvoice {
+    IssuedInvoice {
+        code: "011002000107".to_owned(),
+        number: "00000007".to_owned(),
+        issued_at: String::new(),
+        fiscal_code: String::new(),
+        signature: String::new(),
+        disk: "661234567890".to_owned(),
+    }
+}
+
+fn problem() -> JobProblem {
+    JobProblem { code: "disk_refused".to_owned(), fault: Fault::Request, class: None, text: String::new() }
+}
+
+fn accepted() -> What {
+    What::Accepted {
+        key: JobKey { seller: "911101080000000007".parse().unwrap(), serial: "A1".parse().unwrap() },
+        operation: Operation::Issue,
+        kind: InvoiceKind::Roll,
+        issue_point: None,
+        priority: Priority::Bulk,
+        original: None,
+        invoice: Some(InvoiceBody::default()),
+        hash: "h1".to_owned(),
+        fields: BTreeMap::new(),
+        mark: None,
+        place: 1,
+    }
+}
+
+fn assigned(attempt: u32) -> What {
+    What::Assigned {
+        attempt,
+        disk: "661234567890".parse().unwrap(),
+        agent: "ag_0123456789abcdef".parse().unwrap(),
+        epoch: u64::from(attempt),
+        sequence: u64::from(attempt),
+    }
+}
+
+fn started(attempt: u32) -> What {
+    What::Started { attempt, epoch: u64::from(attempt), expected: pair(7) }
+}
+
+fn issued(attempt: u32, settled: bool) -> What {
+    What::Issued { attempt, epoch: u64::from(attempt), invoice: invoice(), expected: None, settled, disk_ms: 1 }
+}
+
+fn not_issued(attempt: u32, next: Next) -> What {
+    let (epoch, class) = (u64::from(attempt), DeviceClass::Locked);
+    What::NotIssued { attempt, epoch, class, text: String::new(), expected: None, disk_ms: 1, next }
+}
+
+fn given_back(attempt: u32, next: Next) -> What {
+    What::GivenBack { attempt, epoch: u64::from(attempt), text: String::new(), next }
+}
+
+fn unsettled(attempt: u32) -> What {
+    What::Unsettled { attempt, epoch: u64::from(attempt), class: None, text: String::new(), expected: None }
+}
+
+fn by_hand(attempt: u32, issued: bool) -> What {
+    What::SettledByHand {
+        attempt,
+        by: "k".to_owned(),
+        reason: "r".to_owned(),
+        decision: if issued { SettleDecision::Issued } else { SettleDecision::NotIssued },
+        invoice: issued.then(invoice),
+    }
+}
+
+fn evidence(attempt: u32, named: Option<u32>, cleared: bool) -> What {
+    What::Evidence {
+        attempt,
+        kind: EvidenceKind::LateOutcome,
+        from: "x".to_owned(),
+        named: named.map(pair),
+        cleared,
+        body: serde_json::Value::Null,
+    }
+}
+
+fn queue() -> Next {
+    Next::Queue { waiting: None }
+}
+
+fn fail() -> Next {
+    Next::Fail { problem: problem() }
+}
+
+fn cancelled() -> What {
+    What::Cancelled { by: String::new(), reason: String::new() }
+}
+
+fn cancel_asked() -> What {
+    What::CancelAsked { by: String::new(), reason: String::new() }
+}
+
+fn reissued() -> What {
+    What::Reissued { by: String::new(), reason: String::new(), content: None }
+}
+
+fn event(job: &Job, what: What) -> Event {
+    Event { revision: job.revision, at: job.changed_at.plus_ms(1), what }
+}
+
+fn live(events: Vec<What>) -> Job {
+    let mut job = Job::accept(&Event { revision: 0, at: Timestamp(1), what: accepted() }).unwrap();
+    for what in events {
+        job = job.apply(&event(&job, what)).unwrap();
+    }
+    job
+}
+
+#[test]
+fn every_state_takes_exactly_the_events_of_the_table() {
+    // Columns: the events below, in their order. `+` is taken, `.` is refused.
+    let jobs = [
+        ("queued", live(vec![]), ".+..........++......"),
+        ("assigned", live(vec![assigned(1)]), "..++++++.+....+...+."),
+        ("assigned, withdrawal asked", live(vec![assigned(1), cancel_asked()]), "..++++..+++...+...+."),
+        ("unsettled", live(vec![assigned(1), unsettled(1)]), "..++++++.+....+.+++."),
+        ("issued", live(vec![assigned(1), issued(1, false)]), "..................+."),
+        ("failed", live(vec![assigned(1), not_issued(1, fail())]), "...............+..+."),
+        ("cancelled", live(vec![cancelled()]), "...............+...."),
+        ("failed, doubted", live(vec![assigned(1), not_issued(1, fail()), evidence(1, Some(7), false)]), "....+.............+."),
+        ("queued, doubted", live(vec![assigned(1), given_back(1, queue()), evidence(1, Some(7), false)]), "....+.........+...+."),
+    ];
+    let events: Vec<(&str, What)> = vec![
+        ("accepted", accepted()),
+        ("assigned", assigned(1)),
+        ("started", started(1)),
+        ("issued", issued(1, false)),
+        ("issued, found by reading", issued(1, true)),
+        ("not issued, failed", not_issued(1, fail())),
+        ("not issued, queued", not_issued(1, queue())),
+        ("given back, queued", given_back(1, queue())),
+        ("not issued, cancelled", not_issued(1, Next::Cancel)),
+        ("unsettled", unsettled(1)),
+        ("given back, cancelled", given_back(1, Next::Cancel)),
+        ("assigned, a number ahead", assigned(3)),
+        ("failed", What::Failed { problem: problem() }),
+        ("cancelled", cancelled()),
+        ("withdrawal asked", cancel_asked()),
+        ("reissued", reissued()),
+        ("issued by hand", by_hand(1, true)),
+        ("not issued by hand", by_hand(1, false)),
+        ("evidence", evidence(1, None, false)),
+        ("evidence of no attempt", evidence(9, None, false)),
+    ];
+    let mut wrong = Vec::new();
+    for (name, job, row) in &jobs {
+        assert_eq!(row.len(), events.len());
+        for ((label, what), wanted) in events.iter().zip(row.chars()) {
+            let taken = job.apply(&event(job, what.clone())).is_ok();
+            if taken != (wanted == '+') {
+                wrong.push(format!("{name}: {label} is {}", if taken { "taken" } else { "refused" }));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn i9_revision_epoch_and_attempt_guard_every_event() {
+    let job = live(vec![assigned(1)]);
+    for revision in [0, 1, 3] {
+        let stale = Event { revision, ..event(&job, issued(1, false)) };
+        assert_eq!(job.apply(&stale), Err(TransitionError::Revision { given: revision, known: 2 }));
+    }
+    let mut other = event(&job, issued(1, false));
+    if let What::Issued { epoch, .. } = &mut other.what {
+        *epoch = 2;
+    }
+    assert_eq!(job.apply(&other), Err(TransitionError::Epoch { given: 2, known: 1 }));
+    assert_eq!(job.apply(&event(&job, issued(2, false))), Err(TransitionError::Attempt { attempt: 2 }));
+    assert!(matches!(Job::accept(&event(&job, accepted())), Err(TransitionError::Revision { .. })));
+    let first = Event { revision: 0, at: Timestamp(1), what: assigned(1) };
+    assert!(Job::accept(&first).is_err());
+}
+
+#[test]
+fn i6_all_versions_are_remembered_and_only_the_newest_body() {
+    let mut job = live(vec![assigned(1), not_issued(1, fail())]);
+    let body = InvoiceBody { remark: "new".to_owned(), ..InvoiceBody::default() };
+    let content = Some(NewContent { invoice: body.clone(), hash: "h2".to_owned(), fields: BTreeMap::new() });
+    job = job.apply(&event(&job, What::Reissued { by: String::new(), reason: String::new(), content })).unwrap();
+    assert!(job.had_content("h1") && job.had_content("h2") && !job.had_content("h3"));
+    assert_eq!((job.invoice.clone(), job.view().version, job.reissues.count), (Some(body), 2, 1));
+    job = job.apply(&event(&job, assigned(2))).unwrap();
+    assert_eq!(job.attempt(2).unwrap().version, 2);
+    assert_eq!((job.attempt(0), job.attempt(3)), (None, None));
+}
+
+#[test]
+fn a_job_is_written_and_read_back() {
+    let job = live(vec![assigned(1), started(1), unsettled(1), evidence(1, Some(9), false), cancel_asked()]);
+    let text = serde_json::to_string(&job).unwrap();
+    assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), job);
+    for what in [accepted(), assigned(1), issued(1, true), not_issued(1, fail()), given_back(1, Next::Cancel), by_hand(1, true)] {
+        let event = event(&job, what);
+        let text = serde_json::to_string(&event).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&text).unwrap(), event, "{text}");
+    }
+}
+
+/// The tiny model: what is known of the attempts, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Proven,
+    Open,
+    Issued,
+}
+
+fn any_event() -> impl Strategy<Value = What> {
+    let next = prop_oneof![Just(queue()), Just(fail()), Just(Next::Cancel)];
+    (1_u32..4, next, 0_u8..14).prop_map(|(attempt, next, which)| match which {
+        0..=2 => assigned(attempt),
+        3 => started(attempt),
+        4 => issued(attempt, true),
+        5 | 6 => not_issued(attempt, next),
+        7 => given_back(attempt, next),
+        8 => unsettled(attempt),
+        9 => cancelled(),
+        10 => cancel_asked(),
+        11 => reissued(),
+        12 => evidence(attempt, None, false),
+        _ => by_hand(attempt, attempt == 1),
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_life_has_two_open_attempts_or_leaves_what_is_not_proven(events in prop::collection::vec(any_event(), 0..60)) {
+        let mut job = live(vec![]);
+        let mut known = Known::Proven;
+        for what in events {
+            let before = job.clone();
+            let Ok(after) = job.apply(&event(&job, what.clone())) else {
+                let mut same = job.clone();
+                prop_assert!(same.advance(&event(&job, what)).is_err());
+                prop_assert_eq!(&same, &before, "a refused event changes nothing");
+                continue;
+            };
+            prop_assert_eq!(after.revision, before.revision + 1);
+            known = match (&what, known) {
+                (What::Assigned { .. }, Known::Proven) => Known::Open,
+                (What::Assigned { .. }, _) => panic!("handed over while {known:?} (I4)"),
+                (What::Issued { .. }, Known::Open) => Known::Issued,
+                (What::Issued { .. }, _) => panic!("issued while {known:?}"),
+                (What::NotIssued { .. } | What::GivenBack { .. }, Known::Open) => Known::Proven,
+                (What::SettledByHand { invoice, .. }, Known::Open) => {
+                    if invoice.is_some() { Known::Issued } else { Known::Proven }
+                }
+                (_, known) => known,
+            };
+            let state = match known {
+                Known::Issued => matches!(after.state, JobState::Issued),
+                Known::Open => matches!(after.state, JobState::Assigned | JobState::Unsettled),
+                Known::Proven => matches!(after.state, JobState::Queued | JobState::Failed | JobState::Cancelled),
+            };
+            prop_assert!(state, "{:?} although {:?}", after.state, known);
+            prop_assert!(after.attempts.iter().filter(|attempt| attempt.state.is_open()).count() <= 1);
+            prop_assert_eq!(after.is_proven_not_issued(), known == Known::Proven);
+            job = after;
+        }
+    }
+}

@@ -31,18 +31,18 @@ mod outcomes;
 mod owners;
 mod random;
 
-pub(super) const DISK: &str = "661234567890";
+pub(crate) const DISK: &str = "661234567890";
 
-pub(super) fn key(serial: &str) -> JobKey {
+pub(crate) fn key(serial: &str) -> JobKey {
     JobKey { seller: seller().parse().unwrap(), serial: serial.parse().unwrap() }
 }
 
-pub(super) fn seller() -> String {
+pub(crate) fn seller() -> String {
     SELLER.to_owned()
 }
 
 /// With a right check character.
-pub(super) const SELLER: &str = "911101080000000007";
+pub(crate) const SELLER: &str = "911101080000000007";
 
 pub(super) fn capabilities() -> Capabilities {
     Capabilities {
@@ -79,7 +79,7 @@ pub(super) fn narrow() -> Capabilities {
     narrow
 }
 
-pub(super) fn submission(serial: &str) -> JobSubmission {
+pub(crate) fn submission(serial: &str) -> JobSubmission {
     JobSubmission {
         seller: seller(),
         serial: serial.to_owned(),
@@ -104,7 +104,7 @@ pub(super) fn submission(serial: &str) -> JobSubmission {
     }
 }
 
-pub(super) fn report(disk: &str) -> DiskReport {
+pub(crate) fn report(disk: &str) -> DiskReport {
     DiskReport {
         disk: disk.to_owned(),
         taxpayer: seller(),
@@ -134,7 +134,7 @@ pub(super) fn pair(number: u32) -> NumberPair {
     format!("011002000107 {number:08}").parse().unwrap()
 }
 
-pub(super) fn issued(number: u32) -> AttemptResult {
+pub(crate) fn issued(number: u32) -> AttemptResult {
     AttemptResult::Issued {
         pair: pair(number),
         issued_at: "20240101120000".to_owned(),

@@ -25,6 +25,8 @@ use crate::core::types::JobFilter;
 
 mod commit;
 mod restore;
+#[cfg(test)]
+mod tests;
 
 /// Readers beside the writer: lists and single jobs are short, and two cores serve no more at once.
 const READERS: u32 = 4;

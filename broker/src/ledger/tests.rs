@@ -1,0 +1,277 @@
+//! The shell: group commit, long polls, sessions, restarts, keys, over a real SQLite file.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::atomic::AtomicI64;
+
+use taxdisk_protocol::api::{JobState, Role};
+use taxdisk_protocol::link::{Assignment, AttemptResult, JournalHead};
+
+use super::*;
+use crate::core::Restored;
+use crate::core::change::{Change, NumberKey};
+use crate::core::tests::{DISK, issued, key, report, seller, submission};
+use crate::store::Page;
+use crate::store::chain::Verified;
+
+struct Place {
+    folder: tempfile::TempDir,
+    now: Arc<AtomicI64>,
+}
+
+impl Place {
+    fn new() -> Place {
+        Place { folder: tempfile::tempdir().unwrap(), now: Arc::new(AtomicI64::new(1_700_000_000_000)) }
+    }
+
+    fn clock(&self) -> Clock {
+        let now = self.now.clone();
+        Arc::new(move || Timestamp(now.load(Ordering::Relaxed)))
+    }
+
+    async fn open(&self, settings: Settings) -> Ledger {
+        let url = format!("sqlite:{}", self.folder.path().join("ledger.db").display());
+        let ledger = Ledger::open(&url, settings, self.clock()).await.unwrap();
+        let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+        ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+        ledger
+    }
+}
+
+async fn agent(ledger: &Ledger) -> AgentId {
+    let request = EnrollmentRequest { name: "till".to_owned(), valid_s: None };
+    let code = ledger.create_enrollment(request, "test").await.unwrap().code;
+    let body = EnrollBody { code: code.clone(), public_key: "cHVibGlj".to_owned(), version: "0".to_owned() };
+    let enrolled = ledger.enroll(body.clone()).await.unwrap();
+    assert_eq!(enrolled.ledger, ledger.id());
+    assert_eq!(ledger.enroll(body).await.unwrap_err().code, "enrollment_used");
+    enrolled.agent.parse().unwrap()
+}
+
+async fn join(ledger: &Ledger, agent: &AgentId, join: u64) -> (SessionId, mpsc::Receiver<BrokerFrame>) {
+    let journal = JournalHead { id: "j".to_owned(), sequence: join };
+    let joining = Join { agent: agent.clone(), version: "0".to_owned(), journal, join };
+    let (joined, mut frames) = ledger.join(joining).await.unwrap();
+    ledger.receive(joined.session, AgentFrame::Disks { disks: vec![report(DISK)] }).await.unwrap();
+    assert!(matches!(frames.recv().await, Some(BrokerFrame::Grant { .. })));
+    (joined.session, frames)
+}
+
+fn outcome(epoch: u64, assignment: &Assignment, outcome: AttemptResult) -> AgentFrame {
+    AgentFrame::Outcome {
+        id: format!("m{}", assignment.sequence),
+        disk: DISK.parse().unwrap(),
+        epoch,
+        sequence: assignment.sequence,
+        attempt: assignment.attempt.clone(),
+        expected: None,
+        outcome,
+        readings: Vec::new(),
+        disk_ms: 1,
+    }
+}
+
+#[tokio::test]
+async fn the_whole_way_and_again_after_a_restart() {
+    let place = Place::new();
+    let ledger = place.open(Settings::default()).await;
+    let agent = agent(&ledger).await;
+    let (session, mut frames) = join(&ledger, &agent, 1).await;
+    let Submitted::New(view) = ledger.submit(submission("A1")).await.unwrap() else { panic!("known already") };
+    assert_eq!(view.state, JobState::Assigned);
+    let waiter = tokio::spawn({
+        let ledger = ledger.clone();
+        async move { ledger.job_when(&key("A1"), Until::Ended, Duration::from_secs(30)).await }
+    });
+    let Some(BrokerFrame::Assign { epoch, assignment, .. }) = frames.recv().await else { panic!("nothing assigned") };
+    ledger.receive(session, outcome(epoch, &assignment, issued(7))).await.unwrap();
+    assert_eq!(frames.recv().await, Some(BrokerFrame::Ack { ids: vec!["m1".to_owned()] }));
+    let ended = waiter.await.unwrap().unwrap();
+    assert_eq!((ended.state, ended.issued.unwrap().number.as_str()), (JobState::Issued, "00000007"));
+    assert_eq!(ledger.shared.waits.total(), 0, "a wait leaves nothing behind");
+    let id = ledger.id().to_owned();
+    ledger.stop().await;
+    assert!(!ledger.is_ready());
+    assert_eq!(ledger.submit(submission("A2")).await.unwrap_err().code, "not_ready");
+    assert_eq!(frames.recv().await, None, "the session ends with the ledger");
+    drop(ledger);
+    let ledger = place.open(Settings::default()).await;
+    assert_eq!(ledger.id(), id);
+    let Submitted::Repeated(view) = ledger.submit(submission("A1")).await.unwrap() else { panic!("forgotten") };
+    assert_eq!(view.state, JobState::Issued);
+    let chain = ledger.shared.store.verify(Some(&seller().parse().unwrap())).await.unwrap();
+    assert!(matches!(chain, Verified::Whole { .. }), "{chain:?}");
+}
+
+#[tokio::test]
+async fn many_callers_of_one_serial_number_make_one_job() {
+    let place = Place::new();
+    let ledger = place.open(Settings::default()).await;
+    let calls: Vec<_> = (0..200)
+        .map(|n| {
+            let ledger = ledger.clone();
+            tokio::spawn(async move { ledger.submit(submission(&format!("A{}", n % 10))).await.unwrap() })
+        })
+        .collect();
+    let mut new = 0;
+    for call in calls {
+        new += usize::from(matches!(call.await.unwrap(), Submitted::New(_)));
+    }
+    assert_eq!(new, 10);
+    let page = ledger.jobs(&JobFilter::default(), None, 500).await.unwrap();
+    assert_eq!((page.jobs.len(), page.cursor), (10, None));
+    assert_eq!(page.jobs[0].waiting, Some(taxdisk_protocol::api::Waiting::NoDisk));
+}
+
+#[tokio::test]
+async fn a_slow_agent_is_cut_off_and_told_again_at_its_next_join() {
+    let place = Place::new();
+    let ledger = place.open(Settings { session_frames: 2, ..Settings::default() }).await;
+    let agent = agent(&ledger).await;
+    let (_, mut frames) = join(&ledger, &agent, 1).await;
+    // Nobody takes what comes; the third frame finds the queue full.
+    ledger.submit(submission("A1")).await.unwrap();
+    ledger.submit(submission("A2")).await.unwrap();
+    for _ in 0..3 {
+        ledger.cancel(&key("A1"), CancelRequest::default(), "test").await.unwrap();
+    }
+    assert!(matches!(frames.recv().await, Some(BrokerFrame::Assign { .. })));
+    assert!(matches!(frames.recv().await, Some(BrokerFrame::Assign { .. })));
+    assert_eq!(frames.recv().await, None);
+    let view = ledger.job(&key("A2")).await.unwrap();
+    assert!(view.agent_away);
+    let joining = Join { agent, version: "0".to_owned(), journal: JournalHead { id: "j".to_owned(), sequence: 2 }, join: 2 };
+    let (joined, mut frames) = ledger.join(joining).await.unwrap();
+    ledger.receive(joined.session, AgentFrame::Disks { disks: vec![report(DISK)] }).await.unwrap();
+    let Some(BrokerFrame::Grant { open, epoch, .. }) = frames.recv().await else { panic!("no grant") };
+    assert_eq!((open.len(), epoch), (2, 2));
+}
+
+#[tokio::test]
+async fn long_polls_end_in_time_and_are_bounded() {
+    let place = Place::new();
+    let ledger = place.open(Settings { max_waits: 1, ..Settings::default() }).await;
+    let wait = |until, wait| {
+        let ledger = ledger.clone();
+        async move { ledger.job_when(&key("A1"), until, wait).await }
+    };
+    assert_eq!(wait(Until::Ended, Duration::ZERO).await.unwrap_err().code, "not_found");
+    ledger.submit(submission("A1")).await.unwrap();
+    assert_eq!(wait(Until::After(0), Duration::from_secs(30)).await.unwrap().revision, 1);
+    assert_eq!(wait(Until::Ended, Duration::from_millis(1)).await.unwrap().state, JobState::Queued);
+    let first = tokio::spawn(wait(Until::After(1), Duration::from_secs(30)));
+    while ledger.shared.waits.total() == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(wait(Until::After(1), Duration::from_secs(30)).await.unwrap_err().code, "rate_limited");
+    ledger.cancel(&key("A1"), CancelRequest::default(), "test").await.unwrap();
+    assert_eq!(first.await.unwrap().unwrap().state, JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn keys_are_known_by_their_hash_until_they_end() {
+    let place = Place::new();
+    let ledger = place.open(Settings::default()).await;
+    assert!(!ledger.has_admin_key());
+    let request = |role, valid_s| KeyRequest { name: "n".to_owned(), role, sellers: vec![seller()], valid_s };
+    let admin = ledger.create_key(request(Role::Admin, None), "test").await.unwrap();
+    let short = ledger.create_key(request(Role::Platform, Some(60)), "test").await.unwrap();
+    assert!(ledger.has_admin_key());
+    let caller = ledger.authenticate(&short.key).unwrap();
+    assert_eq!((caller.role, caller.id.as_str()), (Role::Platform, short.id.as_str()));
+    assert!(caller.may_use(&seller().parse().unwrap()) && !caller.may_use(&"110105123456789".parse().unwrap()));
+    assert_eq!(ledger.authenticate("tdk_0_0").unwrap_err().code, "unauthorized");
+    place.now.fetch_add(60_000, Ordering::Relaxed);
+    assert_eq!(ledger.authenticate(&short.key).unwrap_err().code, "key_expired");
+    ledger.revoke_key(&admin.id, "test").await.unwrap();
+    assert_eq!(ledger.authenticate(&admin.key).unwrap_err().code, "unauthorized");
+    assert!(!ledger.has_admin_key());
+    ledger.stop().await;
+    drop(ledger);
+    // The file and its write-ahead log.
+    let files = std::fs::read_dir(place.folder.path()).unwrap();
+    let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
+    let held = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+    assert!(held(&admin.id) && !held(&admin.key), "the key itself is kept nowhere");
+}
+
+/// A store whose commits fail from some moment on.
+struct Failing {
+    inner: SqliteStore,
+    fails: AtomicBool,
+}
+
+#[async_trait::async_trait]
+impl Store for Failing {
+    async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        if self.fails.load(Ordering::Relaxed) {
+            return Err(StoreError::Damaged("the disk is full".to_owned()));
+        }
+        self.inner.commit(changes).await
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        self.inner.restore().await
+    }
+
+    fn ledger(&self) -> &str {
+        self.inner.ledger()
+    }
+
+    async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
+        self.inner.jobs_by_key(keys).await
+    }
+
+    async fn number_owners(
+        &self,
+        numbers: &[NumberKey],
+    ) -> Result<HashMap<NumberKey, taxdisk_protocol::link::Owner>, StoreError> {
+        self.inner.number_owners(numbers).await
+    }
+
+    async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
+        self.inner.job(key).await
+    }
+
+    async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
+        self.inner.jobs(filter, cursor, limit).await
+    }
+
+    async fn events(&self, key: &JobKey) -> Result<Vec<taxdisk_protocol::job::Event>, StoreError> {
+        self.inner.events(key).await
+    }
+
+    async fn evidence(&self, key: &JobKey) -> Result<Vec<taxdisk_protocol::api::EvidenceView>, StoreError> {
+        self.inner.evidence(key).await
+    }
+
+    async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
+        self.inner.verify(seller).await
+    }
+}
+
+#[tokio::test]
+async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
+    let place = Place::new();
+    let url = format!("sqlite:{}", place.folder.path().join("ledger.db").display());
+    let inner = SqliteStore::open(&url).await.unwrap();
+    let store = Arc::new(Failing { inner, fails: AtomicBool::new(false) });
+    let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
+    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    let agent = agent(&ledger).await;
+    let (_, mut frames) = join(&ledger, &agent, 1).await;
+    store.fails.store(true, Ordering::Relaxed);
+    assert_eq!(ledger.submit(submission("A1")).await.unwrap_err().code, "not_ready");
+    assert_eq!(frames.recv().await, None, "no assignment left before it was durable");
+    ledger.ended().await;
+    assert!(!ledger.is_ready());
+    assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
+}
+
+#[test]
+fn a_serial_number_twice_in_a_batch_is_refused() {
+    let mut batch = Batch::default();
+    batch.enter(&submission("A1")).unwrap();
+    batch.enter(&submission("A2")).unwrap();
+    assert_eq!(batch.enter(&submission("A1")).unwrap_err().code, "duplicate_in_batch");
+}
