@@ -103,6 +103,9 @@ pub struct Attempt {
     pub named: Option<NumberPair>,
     /// How it stands.
     pub state: AttemptState,
+    /// That it issued was found by reading the disk, not by a clean answer.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
     /// Class of the trouble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub class: Option<DeviceClass>,

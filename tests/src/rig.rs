@@ -8,13 +8,15 @@ use serde_json::{Value, json};
 use taxdisk_drivers::sim::config::{Segment, SimConfig};
 use taxdisk_drivers::sim::control::ControlRequest;
 use taxdisk_drivers::sim::faults::Fault;
-use taxdisk_drivers::sim::ledger::{Ledger, LedgerEntry};
+use taxdisk_drivers::sim::issue::IssueOrder;
+use taxdisk_drivers::sim::ledger::{EntryLine, Ledger, LedgerEntry};
 use taxdisk_drivers::sim::rig::WireRecord;
 use taxdisk_drivers::sim::serve::WIRE_FILE;
 use taxdisk_drivers::sim::zc::WireDirection;
 use taxdisk_drivers::sim::{SimHandle, SimOptions, serve};
 use taxdisk_protocol::api::{AgentView, DiskView};
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::money::Amount;
 
 use crate::api::Api;
 use crate::jobs::SELLER;
@@ -240,6 +242,38 @@ impl SimRig {
     /// Reads more stock in.
     pub fn add_stock(&self, segment: Segment) {
         let answer = self.handle.ask(ControlRequest::Set { patch: serde_json::Map::new(), stock_add: vec![segment] });
+        assert!(answer.ok, "{answer:?}");
+    }
+
+    /// Another program issues what `job` asks for, with this remark.
+    pub fn foreign_issue(&self, job: &Value, remark: &str) {
+        let amount = |value: &Value| value.as_str().expect("text").parse::<Amount>().expect("an amount");
+        let three =
+            |value: &Value| format!("{:.3}", value.as_str().expect("text").parse::<rust_decimal::Decimal>().expect("decimal"));
+        let content = &job["invoice"];
+        let line = &content["lines"][0];
+        let totals = &content["totals"];
+        let gross = amount(&totals["gross"]);
+        let invoice = IssueOrder {
+            buyer_name: content["buyer"]["name"].as_str().expect("a name").to_owned(),
+            lines: vec![EntryLine {
+                name: line["name"].as_str().expect("a name").to_owned(),
+                price: three(&line["price"]),
+                quantity: three(&line["quantity"]),
+                net: amount(&line["net"]),
+                rate: line["rate"].as_str().expect("a rate").to_owned(),
+                tax: amount(&line["tax"]),
+                gross_price: format!("{:.3}", gross.decimal()),
+                gross,
+            }],
+            net: amount(&totals["net"]),
+            tax: amount(&totals["tax"]),
+            gross,
+            remark: remark.to_owned(),
+            clerk: content["clerk"].as_str().expect("a clerk").to_owned(),
+            ..IssueOrder::default()
+        };
+        let answer = self.handle.ask(ControlRequest::ForeignIssue { invoice });
         assert!(answer.ok, "{answer:?}");
     }
 

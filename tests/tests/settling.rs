@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use taxdisk_drivers::sim::faults::{Fault, FaultKind, ForeignContent, ForeignTime};
+use taxdisk_drivers::sim::faults::{Fault, FaultKind};
 use taxdisk_drivers::sim::ledger::Origin;
 use taxdisk_protocol::api::{JobState, JobView};
 use taxdisk_tests::jobs::SELLER;
 use taxdisk_tests::process::{PATIENCE, wait_for};
-use taxdisk_tests::rig::{AgentRig, Rig, segment};
+use taxdisk_tests::rig::{AgentRig, Rig, SimRig, segment};
 use taxdisk_tests::{jobs, oracle};
 
 const ISSUE: u8 = 0x0A;
@@ -24,9 +24,22 @@ fn wait_state(rig: &Rig, serial: &str, state: JobState) -> JobView {
     })
 }
 
+/// A coffee whose command is swallowed by the disk; while the agent waits for the answer, another program issues the same.
+fn lost_while_another_issues(rig: &Rig, disk: &SimRig, serial: &str) {
+    let heard = disk.complete_commands(ISSUE);
+    disk.fault(Fault::once(FaultKind::LoseAnswerBeforeSigning).on(ISSUE));
+    let job = jobs::coffee(serial);
+    assert_eq!(rig.api.submit(&job).status, 201);
+    wait_for("the command at the disk", PATIENCE, || {
+        if disk.complete_commands(ISSUE) > heard { Ok(()) } else { Err("not there yet".to_owned()) }
+    });
+    disk.foreign_issue(&job, "");
+}
+
 /// Copies a stopped agent's state folder.
 fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
@@ -64,11 +77,8 @@ fn an_equal_foreign_invoice_in_between_is_not_adopted() {
     let mut agent = AgentRig::enroll(&rig, "shop", &[&disk.port], QUICK);
     agent.start(None);
     rig.wait_online(&disk.number);
-    // Another program takes the expected number with an equal invoice, and our command never gets through.
-    let equal = ForeignContent::SameAsNext(Some(String::new()));
-    disk.fault(Fault::once(FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: equal }).on(ISSUE));
-    disk.fault(Fault::once(FaultKind::LoseAnswerBeforeSigning).on(ISSUE));
-    assert_eq!(rig.api.submit(&jobs::coffee("OURS")).status, 201);
+    // Our command never gets through, and another program takes the expected number with an equal invoice.
+    lost_while_another_issues(&rig, &disk, "OURS");
     let done = oracle::wait_done(&rig.api, 1, PATIENCE * 2);
     oracle::check(&done, &[&disk]);
     let ledger = disk.ledger();
@@ -88,10 +98,7 @@ fn without_a_mark_equality_is_evidence_and_a_person_decides() {
     rig.wait_online(&disk.number);
     assert_eq!(rig.api.submit(&jobs::distinct("BEFORE")).status, 201);
     wait_state(&rig, "BEFORE", JobState::Issued);
-    let equal = ForeignContent::SameAsNext(None);
-    disk.fault(Fault::once(FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: equal }).on(ISSUE));
-    disk.fault(Fault::once(FaultKind::LoseAnswerBeforeSigning).on(ISSUE));
-    assert_eq!(rig.api.submit(&jobs::coffee("DOUBT")).status, 201);
+    lost_while_another_issues(&rig, &disk, "DOUBT");
     let job = wait_state(&rig, "DOUBT", JobState::Unsettled);
     assert_eq!(disk.ledger().len(), 2, "nothing was sent again");
     assert!(!job.evidence.is_empty(), "the readings are kept");

@@ -123,6 +123,7 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         goods_codes: false,
         price_decimals: 2,
         rate_decimals: 2,
+        single_person: true,
         remark_readable: true,
         carries_pair: true,
         void: true,

@@ -21,6 +21,10 @@ pub(crate) const UNSETTLED_ATTEMPTS: usize = 8;
 const REST_MS: i64 = 1000;
 /// The longest rest.
 const REST_MAX_MS: i64 = 60_000;
+/// A disk in trouble that reports nothing new is tried again after so long; doubled each time.
+const PROBE_MS: i64 = 2_000;
+/// The longest time between two such tries.
+const PROBE_MAX_MS: i64 = 300_000;
 
 /// The live owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,15 @@ pub(crate) struct Hold {
     pub(crate) class: DeviceClass,
     pub(crate) reported_ready: bool,
     pub(crate) rest_until: Timestamp,
+    /// A trouble of one attempt may leave the disk as ready as it was, so that no new report comes: then this time ends the hold.
+    pub(crate) probe_at: Timestamp,
+}
+
+impl Hold {
+    /// Nothing is handed to the disk yet. Time only ever delays here; it proves nothing (I4).
+    pub(crate) fn holds(&self, now: Timestamp) -> bool {
+        now < self.rest_until || (!self.reported_ready && now < self.probe_at)
+    }
 }
 
 /// A disk.
@@ -155,7 +168,7 @@ impl Disk {
             return Some(Waiting::Settling);
         }
         if let Some(hold) = &self.hold
-            && (!hold.reported_ready || now < hold.rest_until)
+            && hold.holds(now)
         {
             return Some(waiting_for(hold.class));
         }
@@ -184,7 +197,8 @@ impl Disk {
             self.stocked.remove(&kind);
             return;
         }
-        self.hold = Some(Hold { class, reported_ready: false, rest_until: now.plus_ms(rest) });
+        let probe = PROBE_MS.saturating_mul(1 << self.troubles.min(10)).min(PROBE_MAX_MS);
+        self.hold = Some(Hold { class, reported_ready: false, rest_until: now.plus_ms(rest), probe_at: now.plus_ms(probe) });
     }
 
     /// The row that fences it.

@@ -41,6 +41,13 @@ fn repeats(job: &Job, report: &Report) -> bool {
     }
 }
 
+/// The attempt's own agent had a clean answer and was overtaken by an owner who found the number by reading. Both say the same;
+/// that the first one says it too is worth keeping.
+fn is_first_word_of_its_agent(job: &Job, report: &Report, from: &str) -> bool {
+    let clean = matches!(report.outcome, AttemptResult::Issued { settled: false, .. });
+    clean && job.attempt(report.attempt.attempt).is_some_and(|found| found.settled && found.agent.as_str() == from)
+}
+
 fn is_pair(issued: Option<&IssuedInvoice>, pair: NumberPair) -> bool {
     issued.is_some_and(|issued| PairBody { code: issued.code.clone(), number: issued.number.clone() } == PairBody::from(pair))
 }
@@ -49,6 +56,12 @@ impl Core {
     /// From somebody who does not own the disk: evidence, and the owner reads the number that it names.
     pub(super) fn late_outcome(&mut self, job: &Arc<Job>, report: Report, from: &str) -> Result<(), Refusal> {
         if repeats(job, &report) {
+            if is_first_word_of_its_agent(job, &report, from) {
+                // The owner has read this very number already.
+                self.revive(job.clone());
+                let attempt = report.attempt.attempt;
+                self.evidence(&job.key, attempt, EvidenceKind::LateOutcome, from, None, false, report.body())?;
+            }
             return Ok(());
         }
         self.revive(job.clone());

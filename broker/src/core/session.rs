@@ -1,10 +1,10 @@
 //! Joins, links that end, the frames of an agent, and what only time brings.
 //!
-//! A join counter that is not above the known one is a copy of an agent, or its state from a backup: it is refused and an alarm is
-//! shown. Whoever holds the higher counter stays; the broker cannot tell which of the two is the original, and it need not: the
-//! disk's number says who can reach the disk, and a takeover settles by accounting first. A journal whose sequence went back (or
-//! that is a new one) is alarmed and may join, because the agent proves every open attempt by reading the disk, not by what its
-//! journal lacks; but it counts as a new agent when a disk changes hands, so that a copy waits for the original's silence.
+//! A join counter that is not above the known one is a copy of an agent, or its state from a backup. While the agent is linked it
+//! is refused, with an alarm: the link that stands stays. Otherwise it may join, with an alarm: the broker cannot tell a copy from
+//! a restored PC, and it need not. The disk's number says who can reach the disk, every open attempt is proven by reading the disk
+//! and not by what a journal lacks, and who joined so counts as a new agent when a disk changes hands, so that a copy waits for the
+//! original's silence. A journal that went back or is a new one is treated alike.
 
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::job::What;
@@ -22,14 +22,16 @@ impl Core {
         if agent.row.revoked {
             return Err(Refusal::new("agent_revoked", format!("agent {} is revoked", join.agent)));
         }
-        if join.join <= agent.row.join {
+        let counter_back = join.join <= agent.row.join;
+        if counter_back && agent.session.is_some() {
             let text = format!(
-                "a join with counter {} came after {}: there are two copies of this agent, or its state is from a backup",
+                "a join with counter {} came after {} while the agent is linked: there are two copies of this agent",
                 join.join, agent.row.join
             );
             self.alarm(&join.agent, text.clone());
             return Err(Refusal::new("agent_clone", text));
         }
+        let counter_known = agent.row.join;
         let same_journal = agent.row.journal.as_ref() == Some(&join.journal.id);
         let journal_known = same_journal.then_some(agent.row.journal_sequence);
         let went_back = journal_known.is_some_and(|known| join.journal.sequence < known);
@@ -40,7 +42,7 @@ impl Core {
             self.turn.effects.push(Effect::Close(old));
         }
         let now = self.turn.now;
-        let suspicious = went_back || replaced;
+        let suspicious = went_back || replaced || counter_back;
         if let Some(agent) = self.agents.get_mut(&join.agent) {
             agent.session = Some(session);
             let row = &mut agent.row;
@@ -60,6 +62,10 @@ impl Core {
         }
         if replaced {
             self.alarm(&join.agent, "it has another journal than before".to_owned());
+        } else if counter_back {
+            let text =
+                format!("its join counter went back from {counter_known} to {}: a copy, or a state from a backup", join.join);
+            self.alarm(&join.agent, text);
         }
         Ok(Reply::Joined(Joined { session, journal_known }))
     }
@@ -166,7 +172,7 @@ impl Core {
                 self.lapse(&number)?;
             }
             let Some(disk) = self.disks.get_mut(&number) else { continue };
-            if disk.hold.as_ref().is_some_and(|hold| hold.reported_ready && now >= hold.rest_until) {
+            if disk.hold.as_ref().is_some_and(|hold| !hold.holds(now)) {
                 disk.hold = None;
                 if let Some(seller) = disk.seller.clone() {
                     self.touch(&seller);

@@ -221,6 +221,7 @@ impl Job {
                     expected: None,
                     named: None,
                     state: AttemptState::Open,
+                    settled: false,
                     class: None,
                     text: String::new(),
                     disk_ms: None,
@@ -233,8 +234,9 @@ impl Job {
                 found.started_at.get_or_insert(event.at);
                 found.expected = Some(*expected);
             }
-            What::Issued { attempt, invoice, expected, disk_ms, .. } => {
+            What::Issued { attempt, invoice, expected, disk_ms, settled, .. } => {
                 let found = self.attempt_mut(*attempt);
+                found.settled = *settled;
                 found.end(AttemptState::Issued, event, expected.or(found.expected));
                 found.disk_ms = Some(*disk_ms);
                 found.class = None;
