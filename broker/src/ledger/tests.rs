@@ -262,8 +262,9 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     let (_, mut frames) = join(&ledger, &agent, 1).await;
     store.fails.store(true, Ordering::Relaxed);
     assert_eq!(ledger.submit(submission("A1")).await.unwrap_err().code, "not_ready");
-    assert_eq!(frames.recv().await, None, "no assignment left before it was durable");
-    ledger.ended().await;
+    let next = tokio::time::timeout(Duration::from_secs(10), frames.recv()).await;
+    assert_eq!(next.expect("the session ends"), None, "no assignment left before it was durable");
+    tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("a failed commit ends the ledger");
     assert!(!ledger.is_ready());
     assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
 }
