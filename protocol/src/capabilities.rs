@@ -63,9 +63,9 @@ pub struct Capabilities {
     pub max_lines: u16,
     /// Discount lines exist. If not, a pair is merged into one line.
     pub discount_lines: bool,
-    /// Goods codes exist.
+    /// Goods codes exist, and with them the fields that came at the same time: why a rate is zero, and the deduction.
     pub goods_codes: bool,
-    /// Decimals of price and quantity.
+    /// Decimals of price and quantity; the dialect writes all of them.
     pub price_decimals: u8,
     /// Decimals of a tax rate as a fraction (2: 0.13 but not 0.015).
     pub rate_decimals: u8,

@@ -201,3 +201,83 @@ fn issue_point(text: &str) -> Result<String, IdError> {
     }
     Ok(text.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn credit_codes_and_identity_cards_are_checked_by_their_last_character() {
+        // The first two are published codes; the last ones are the made-up examples of the identity card standard.
+        for good in ["91350100M000100Y43", "91110000MA0000001L", "91310000MA00000025", "11010519491231002X", "440524188001010014"]
+        {
+            assert_eq!(good.parse::<TaxpayerNumber>().unwrap().as_str(), good);
+        }
+        for bad in ["91350100M000100Y44", "91110000MA00000019", "91310000MA00000027", "110105194912310021", "X10105194912310021"]
+        {
+            assert!(bad.parse::<TaxpayerNumber>().unwrap_err().0.contains("check character"), "{bad} was taken");
+        }
+        for letter in ["I", "O", "Z", "S", "V"] {
+            assert!(format!("9135010{letter}M000100Y43").parse::<TaxpayerNumber>().unwrap_err().0.contains("letters"));
+            assert!(format!("91350100M000100Y4{letter}").parse::<TaxpayerNumber>().unwrap_err().0.contains("letters"));
+        }
+    }
+
+    #[test]
+    fn every_single_mistyped_character_of_a_credit_code_is_noticed() {
+        let good = "91350100M000100Y43";
+        for place in 0..18 {
+            for c in "0123456789ABCDEFGHJKLMNPQRTUWXY".chars().filter(|c| !good[place..].starts_with(*c)) {
+                let bad = format!("{}{c}{}", &good[..place], &good[place + 1..]);
+                assert!(bad.parse::<TaxpayerNumber>().is_err(), "{bad} was taken");
+            }
+        }
+    }
+
+    #[test]
+    fn older_forms_are_judged_by_their_form_alone() {
+        for good in ["110105123456789", "11010512345678X", "11010519491231002", "11010519491231002X01", "1101051234567890123"] {
+            assert!(good.parse::<TaxpayerNumber>().is_ok(), "{good} was refused");
+        }
+        for bad in
+            ["", "11010512345678", "110105194912310021234", "110105 12345678", "11010512345678x", "１１０１０５１９４９１２３"]
+        {
+            assert!(bad.parse::<TaxpayerNumber>().is_err(), "{bad:?} was taken");
+            assert!(TaxpayerNumber::from_device(bad).is_err(), "{bad:?} was taken from a device");
+        }
+    }
+
+    #[test]
+    fn what_a_device_says_and_what_was_stored_is_not_judged_again() {
+        let number = TaxpayerNumber::from_device("91110000MA00000019").unwrap();
+        let text = serde_json::to_string(&number).unwrap();
+        assert_eq!(serde_json::from_str::<TaxpayerNumber>(&text).unwrap(), number);
+        assert!(serde_json::from_str::<TaxpayerNumber>("\"9111\"").is_err());
+    }
+
+    #[test]
+    fn the_other_identifiers_hold_what_they_promise() {
+        for good in ["1", "NW10248", "abcDEF12345678901234"] {
+            assert_eq!(good.parse::<SerialNumber>().unwrap().to_string(), good);
+        }
+        for bad in ["", "abcDEF123456789012345", "NW-1", "NW 1", "NW_1", "ＮＷ１", "a/b", "a\0"] {
+            assert!(bad.parse::<SerialNumber>().is_err(), "{bad:?} was taken");
+            assert!(bad.parse::<DiskNumber>().is_err(), "{bad:?} was taken");
+        }
+        assert!("ag_0123456789abcdef".parse::<AgentId>().is_ok());
+        for bad in ["", "ag_", "ag_0123456789abcde", "ag_0123456789ABCDEF", "ag-0123456789abcdef", "ag_0123456789abcdef0"] {
+            assert!(bad.parse::<AgentId>().is_err(), "{bad:?} was taken");
+        }
+        assert!("shop-1_till".parse::<IssuePoint>().is_ok());
+        for bad in ["", "shop 1", "a/b", "门店", &"x".repeat(41)] {
+            assert!(bad.parse::<IssuePoint>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn an_error_never_repeats_a_long_text() {
+        let error = "9".repeat(1_000_000).parse::<SerialNumber>().unwrap_err();
+        assert!(error.0.len() < 200);
+    }
+}

@@ -370,6 +370,97 @@ pub enum BrokerFrame {
     },
 }
 
+impl AgentFrame {
+    /// Every `type` of this version.
+    pub const TYPES: &[&str] = &["hello", "proof", "disks", "started", "outcome", "accounted", "unsupported", "goodbye"];
+
+    /// The `type` of this frame, for logs.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            AgentFrame::Hello { .. } => "hello",
+            AgentFrame::Proof { .. } => "proof",
+            AgentFrame::Disks { .. } => "disks",
+            AgentFrame::Started { .. } => "started",
+            AgentFrame::Outcome { .. } => "outcome",
+            AgentFrame::Accounted { .. } => "accounted",
+            AgentFrame::Unsupported { .. } => "unsupported",
+            AgentFrame::Goodbye => "goodbye",
+        }
+    }
+}
+
+impl BrokerFrame {
+    /// Every `type` of this version.
+    pub const TYPES: &[&str] =
+        &["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "ack", "unsupported", "refused"];
+
+    /// The `type` of this frame, for logs.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            BrokerFrame::Challenge { .. } => "challenge",
+            BrokerFrame::Welcome { .. } => "welcome",
+            BrokerFrame::Grant { .. } => "grant",
+            BrokerFrame::Deny { .. } => "deny",
+            BrokerFrame::Assign { .. } => "assign",
+            BrokerFrame::Recall { .. } => "recall",
+            BrokerFrame::Settle { .. } => "settle",
+            BrokerFrame::Ack { .. } => "ack",
+            BrokerFrame::Unsupported { .. } => "unsupported",
+            BrokerFrame::Refused { .. } => "refused",
+        }
+    }
+}
+
+/// Why a text is no frame.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Decode {
+    /// A frame of a newer version: answer `unsupported` with this type and go on.
+    #[error("frames of the type {0:?} are not known here")]
+    UnknownType(String),
+    /// Not a frame at all: refuse the link.
+    #[error("not a frame of the link: {0}")]
+    Malformed(String),
+}
+
+/// Reads what an agent said.
+///
+/// # Errors
+/// The type is not known, or the text is no frame, or it is longer than [`MAX_FRAME_BYTES`].
+pub fn decode_agent(text: &str) -> Result<AgentFrame, Decode> {
+    decode(text, AgentFrame::TYPES)
+}
+
+/// Reads what a broker said.
+///
+/// # Errors
+/// The type is not known, or the text is no frame, or it is longer than [`MAX_FRAME_BYTES`].
+pub fn decode_broker(text: &str) -> Result<BrokerFrame, Decode> {
+    decode(text, BrokerFrame::TYPES)
+}
+
+/// The longest type that is repeated back to its sender, bytes.
+const UNKNOWN_TYPE_BYTES: usize = 64;
+
+fn decode<T: serde::de::DeserializeOwned>(text: &str, types: &[&str]) -> Result<T, Decode> {
+    #[derive(Deserialize)]
+    struct Tag {
+        r#type: String,
+    }
+
+    if text.len() > MAX_FRAME_BYTES {
+        return Err(Decode::Malformed(format!("{} bytes, at most {MAX_FRAME_BYTES} are taken", text.len())));
+    }
+    let malformed = |error: serde_json::Error| Decode::Malformed(error.to_string());
+    let Tag { r#type } = serde_json::from_str(text).map_err(malformed)?;
+    if types.contains(&r#type.as_str()) {
+        return serde_json::from_str(text).map_err(malformed);
+    }
+    if r#type.len() > UNKNOWN_TYPE_BYTES {
+        return Err(Decode::Malformed(format!("a type of {} bytes", r#type.len())));
+    }
+    Err(Decode::UnknownType(r#type))
+}
+
 /// An attempt whose outcome the broker does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenAttempt {

@@ -178,6 +178,7 @@ text_serde!(Amount, Price, Quantity, TaxRate);
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn amounts_are_exact_and_round_half_away_from_zero() {
@@ -198,5 +199,64 @@ mod tests {
         assert!("-0.13".parse::<TaxRate>().is_err());
         assert!("0.123456789".parse::<Price>().is_err());
         assert!("1000000000000".parse::<Quantity>().is_err());
+    }
+
+    #[test]
+    fn rounding_goes_away_from_zero_and_stops_at_the_limits() {
+        for (value, rounded) in
+            [("0.004", "0.00"), ("0.005", "0.01"), ("-0.005", "-0.01"), ("0.015", "0.02"), ("0.025", "0.03"), ("-0.0049", "0.00")]
+        {
+            assert_eq!(Amount::round(Decimal::from_str_exact(value).unwrap()).unwrap().to_string(), rounded, "{value}");
+        }
+        assert_eq!("99999999999.99".parse::<Amount>().unwrap().fen(), Amount::MAX_FEN);
+        assert_eq!(Amount::round(Decimal::new(99_999_999_999_995, 3)), None);
+        assert_eq!(Amount::round(Decimal::MAX), None);
+        let most = Amount::from_fen(Amount::MAX_FEN).unwrap();
+        assert_eq!(most.checked_add(Amount::from_fen(1).unwrap()), None);
+        assert_eq!(Amount::ZERO.checked_sub(most).unwrap().abs(), most);
+        assert_eq!(Amount::from_fen(i64::MIN), None);
+    }
+
+    #[test]
+    fn zeros_have_no_sign_and_no_tail() {
+        assert_eq!("-0.00".parse::<Amount>().unwrap(), Amount::ZERO);
+        assert_eq!("-0".parse::<Quantity>().unwrap().to_string(), "0");
+        assert_eq!("0100.5000".parse::<Price>().unwrap().to_string(), "100.5");
+        assert_eq!("6.63725000".parse::<Price>(), "6.63725".parse());
+        assert_eq!("1.0".parse::<TaxRate>().unwrap().to_string(), "1");
+        assert!("0.00001".parse::<TaxRate>().is_err());
+        assert_eq!("999999999999.99999999".parse::<Price>().unwrap().to_string(), "999999999999.99999999");
+    }
+
+    proptest! {
+        #[test]
+        fn amounts_print_and_parse_alike(fen in -Amount::MAX_FEN..=Amount::MAX_FEN) {
+            let amount = Amount::from_fen(fen).unwrap();
+            prop_assert_eq!(amount.to_string().parse::<Amount>().unwrap(), amount);
+            prop_assert_eq!(Amount::round(amount.decimal()).unwrap(), amount);
+        }
+
+        #[test]
+        fn rounding_takes_the_nearer_and_of_two_the_outer(tenths_of_mille in -99_999_999_999_i64..99_999_999_999) {
+            let rounded = Amount::round(Decimal::new(tenths_of_mille, 4)).unwrap().fen();
+            let away = (tenths_of_mille.abs() + 50) / 100 * tenths_of_mille.signum();
+            prop_assert_eq!(rounded, away);
+        }
+
+        #[test]
+        fn prices_print_and_parse_alike(digits in 0_i64..1_000_000_000_000_000, scale in 0_u32..=8) {
+            if let Some(price) = Price::new(Decimal::new(digits, scale)) {
+                prop_assert_eq!(price.to_string().parse::<Price>().unwrap(), price);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_an_amount_of_what_is_not_one(text in "[-+0-9.eE, ]{0,20}") {
+            if let Ok(amount) = text.parse::<Amount>() {
+                let digits = text.trim_start_matches('-');
+                prop_assert!(digits.bytes().all(|b| b.is_ascii_digit() || b == b'.'));
+                prop_assert_eq!(amount.to_string().trim_start_matches('-').parse::<Amount>().unwrap(), amount.abs());
+            }
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! answers with what became of it; sent under a new number, it may become a second invoice.
 
 use super::{Issued, Retry, Who};
+use crate::rules::Rule;
 
 /// One row of the catalogue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -155,7 +156,7 @@ catalogue! {
         "Use a key with the role and the seller that the detail names.";
     NotFound "not_found" 404 Unknown Never Caller
         "There is no such thing here."
-        "Check address, seller and serial number. A job that is not found was never accepted here: it may be sent.";
+        "Check address, seller and serial number. A job that is not found may be sent under its own serial number at any time.";
     DiskUnknown "disk_unknown" 404 Unknown After Administrator
         "No disk with this number has ever been seen."
         "Connect it to a PC with an enrolled agent; it appears by itself.";
@@ -232,5 +233,89 @@ impl Code {
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// The documentation page of all codes and rules, `docs/errors.md`.
+pub fn catalogue_markdown() -> String {
+    let mut page = String::from(PAGE_HEAD);
+    for Entry { name, status, title, issued, retry, who, help, .. } in CATALOGUE {
+        let (issued, retry, who) = (word(issued), word(retry), word(who));
+        page.push_str(&format!("| `{name}` | {status} | {issued} | {retry} | {who} | {title} {help} |\n"));
+    }
+    page.push_str(RULES_HEAD);
+    for rule in Rule::ALL {
+        page.push_str(&format!("| `{}` | {} |\n", rule.code(), rule.meaning()));
+    }
+    page
+}
+
+/// A word as it stands on the wire.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+const PAGE_HEAD: &str = "# Errors
+
+<!-- Made from the table in protocol/src/error/catalogue.rs; a test compares them. -->
+
+Every error is a problem document (RFC 9457, `application/problem+json`). `code` names the row below; `detail` says what
+happened in this case.
+
+* `issued`: does an invoice exist for what was asked? `unknown` where this answer alone cannot tell: fetch the job.
+* `retry`: `safe` the same request may be sent at any time; `after` something was done about the cause; `never` it will not be taken.
+* `who`: who can do something about it.
+
+**Keep the serial number.** A request that is sent again under its own serial number is answered with what became of it, and
+never issues twice. Only a serial number that stays with its business document gives this protection.
+
+| code | status | issued | retry | who | meaning, and what to do |
+|---|---|---|---|---|---|
+";
+
+const RULES_HEAD: &str = "
+## Rules
+
+With `invalid_invoice` and `not_expressible` come `breaches`: all broken rules at once, each with its code, a JSON pointer into
+the submission and a text.
+
+| code | rule |
+|---|---|
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn codes_are_unique_well_formed_and_found_again() {
+        let names: BTreeSet<_> = CATALOGUE.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), CATALOGUE.len());
+        for entry in CATALOGUE {
+            assert_eq!(entry.code.entry(), entry);
+            assert_eq!(Code::from_name(entry.name), Some(entry.code));
+            assert!(entry.name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{}", entry.name);
+            assert!((400..600).contains(&entry.status), "{}", entry.name);
+            for text in [entry.title, entry.help] {
+                assert!(text.ends_with('.') && !text.contains('|'), "{}: {text}", entry.name);
+            }
+        }
+        assert_eq!(Code::from_name("of_a_newer_version"), None);
+    }
+
+    #[test]
+    fn nobody_is_told_to_take_another_serial_number() {
+        let page = catalogue_markdown().to_lowercase();
+        for advice in ["new serial", "another serial", "other serial", "different serial", "fresh serial", "change the serial"] {
+            assert!(!page.contains(advice), "the catalogue says {advice:?}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_outcome_never_reads_as_no() {
+        for code in [Code::Timeout, Code::Internal, Code::JobUnsettled, Code::OutcomeUnknown, Code::Conflict, Code::NotReady] {
+            assert_eq!(code.entry().issued, Issued::Unknown, "{code}");
+        }
     }
 }

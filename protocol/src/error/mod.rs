@@ -2,7 +2,7 @@
 
 mod catalogue;
 
-pub use catalogue::{CATALOGUE, Code, Entry};
+pub use catalogue::{CATALOGUE, Code, Entry, catalogue_markdown};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

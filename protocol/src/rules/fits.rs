@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use super::parse::at;
 use super::{Breaches, Job, Rule};
@@ -119,15 +119,17 @@ impl Check<'_> {
         self.text(&line.name, &at(index, "name"), widths.item_name);
         self.field(&line.specification, &at(index, "specification"), widths.specification);
         self.field(&line.unit, &at(index, "unit"), widths.unit);
-        self.amount(line.net, &at(index, "net"));
-        self.amount(line.tax, &at(index, "tax"));
         self.decimals(line.rate.decimal(), &at(index, "rate"), self.capabilities.rate_decimals);
         let price_decimals = self.capabilities.price_decimals;
-        // The price of a discounted line is worked out anew where the pair is merged.
-        let price_is_sent = self.capabilities.discount_lines || line.kind != LineKind::Discounted;
-        if let Some(price) = line.price.filter(|_| price_is_sent) {
-            self.decimals(price.decimal(), &at(index, "price"), price_decimals);
-            self.number(price.decimal(), &at(index, "price"));
+        // Amounts and price of a pair are worked out anew where it is merged: see `merged`.
+        if self.capabilities.discount_lines || line.kind == LineKind::Normal {
+            self.amount(line.net, &at(index, "net"));
+            self.amount(line.tax, &at(index, "tax"));
+            self.with_tax(index, line);
+            if let Some(price) = line.price {
+                self.decimals(price.decimal(), &at(index, "price"), price_decimals);
+                self.number(price.decimal(), &at(index, "price"));
+            }
         }
         if let Some(quantity) = line.quantity {
             self.decimals(quantity.decimal(), &at(index, "quantity"), price_decimals);
@@ -135,6 +137,19 @@ impl Check<'_> {
         }
         if !self.capabilities.goods_codes {
             self.without_goods_codes(index, line);
+        }
+    }
+
+    /// Dialects that write amount and price without tax write them with tax beside it, in fields of the same width.
+    fn with_tax(&mut self, index: usize, line: &Line) {
+        let widths = &self.capabilities.widths;
+        let (amount_width, price_width) = (widths.amount, widths.price);
+        let gross = line.net.decimal() + line.tax.decimal();
+        self.digits(format!("{gross:.2}").len(), &at(index, "net"), amount_width);
+        if let Some(price) = line.quantity.and_then(|quantity| gross.checked_div(quantity.decimal())) {
+            let decimals = usize::from(self.capabilities.price_decimals);
+            let price = price.round_dp_with_strategy(decimals as u32, RoundingStrategy::MidpointAwayFromZero);
+            self.digits(format!("{price:.decimals$}").len(), &at(index, "price"), price_width);
         }
     }
 
@@ -159,7 +174,9 @@ impl Check<'_> {
             }
             self.amount(merged.net, &at(index, "net"));
             self.amount(merged.tax, &at(index, "tax"));
+            self.with_tax(index, merged);
             if let (Some(price), Some(quantity)) = (merged.price, merged.quantity) {
+                self.decimals(price.decimal(), &at(index, "price"), self.capabilities.price_decimals);
                 self.number(price.decimal(), &at(index, "price"));
                 let product = price.decimal().checked_mul(quantity.decimal());
                 let near = product.is_some_and(|product| (product - merged.net.decimal()).abs() <= Decimal::new(1, 2));
@@ -225,7 +242,8 @@ impl Check<'_> {
     }
 
     fn digits(&mut self, width: usize, pointer: &str, limit: u16) {
-        if width > usize::from(limit) {
+        let said = |breach: &Breach| breach.code == Rule::TooWide.code() && breach.pointer == pointer;
+        if width > usize::from(limit) && !self.found.0.iter().any(said) {
             self.found.add(Rule::TooWide, pointer, format!("{width} characters; this disk takes {limit}"));
         }
     }

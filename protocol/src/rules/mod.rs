@@ -150,6 +150,7 @@ rules! {
     Serial "serial_number" "A serial number has 1 to 20 ASCII letters and digits.";
     Kind "kind" "The invoice kind is one of the known codes.";
     IssuePoint "issue_point" "An issue point has 1 to 40 ASCII letters, digits, - and _.";
+    IssuePointUnknown "issue_point_unknown" "The issue point is set up for the seller.";
     Original "original" "An original is a code of 10 or 12 digits and a number of 8; void and red jobs need one, issue jobs have none.";
     VoidKind "void_kind" "Electronic invoices are never voided, only reversed.";
     Content "content" "Issue and red jobs need content, void jobs have none.";
@@ -186,6 +187,8 @@ rules! {
     Decimals "decimals" "Prices, quantities and rates have no more decimals than the disk can carry.";
     NotExpressible "not_expressible" "The disk has a field for everything that is said.";
     Operation "operation" "The disk can do what is asked.";
+    WrongType "wrong_type" "A field holds the JSON type that it is described with.";
+    PublicKey "public_key" "A public key is 32 bytes of Ed25519 in base64.";
 }
 
 impl std::fmt::Display for Rule {

@@ -1,0 +1,274 @@
+//! One committed sample of every frame: what other versions of broker and agent see on the link.
+
+use std::path::Path;
+
+use taxdisk_protocol::api::{DiskHealth, DiskReport, Operation, PairBody, StockView};
+use taxdisk_protocol::capabilities::Fence;
+use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::error::{Code, Difference, Problem};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{
+    Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, MAX_FRAME_BYTES, NumberEntry,
+    OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
+};
+use taxdisk_protocol::number::NumberPair;
+
+use crate::documents::compare;
+use crate::making::{first, serial_converter};
+
+fn attempt() -> AttemptRef {
+    let key = taxdisk_protocol::rules::parse_key(&first()).unwrap();
+    AttemptRef { key, attempt: 1 }
+}
+
+fn pair(number: u32) -> NumberPair {
+    format!("011002000107 {number:08}").parse().unwrap()
+}
+
+fn assignment() -> Assignment {
+    Assignment {
+        attempt: attempt(),
+        sequence: 7,
+        operation: Operation::Issue,
+        kind: InvoiceKind::Roll,
+        invoice: first().invoice.unwrap(),
+        content_hash: taxdisk_protocol::hash::content(&first()).hash,
+        mark: Some(taxdisk_protocol::mark::mark(&attempt().key)),
+    }
+}
+
+fn open() -> OpenAttempt {
+    OpenAttempt {
+        assignment: assignment(),
+        epoch: 3,
+        agent: "ag_0123456789abcdef".parse().unwrap(),
+        expected: Some(pair(88)),
+        named: None,
+    }
+}
+
+fn outcome(outcome: AttemptResult, readings: Vec<Reading>) -> AgentFrame {
+    AgentFrame::Outcome {
+        id: "o-1".into(),
+        disk: "499000123456".parse().unwrap(),
+        epoch: 3,
+        sequence: 7,
+        attempt: attempt(),
+        expected: Some(pair(88)),
+        outcome,
+        readings,
+        disk_ms: 412,
+    }
+}
+
+fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
+    let disk = "499000123456".parse().unwrap();
+    let at = "2026-02-03T01:53:00Z".to_owned();
+    let readings = vec![
+        Reading::Current { kind: InvoiceKind::Roll, pair: Some(pair(89)), remaining: Some(912), at: at.clone() },
+        Reading::Query {
+            pair: pair(88),
+            found: QueryResult::Present {
+                different: vec!["buyer.name".into()],
+                mark: Some("#0123ABCDE".into()),
+                status: "positive".into(),
+                gross: "226.00".into(),
+                buyer: "测试买方有限公司".into(),
+            },
+            at: at.clone(),
+        },
+        Reading::Query { pair: pair(89), found: QueryResult::Absent, at: at.clone() },
+        Reading::Query { pair: pair(90), found: QueryResult::Failed { class: DeviceClass::Link, text: "silence".into() }, at },
+    ];
+    let issued = AttemptResult::Issued {
+        pair: pair(88),
+        issued_at: "20260203015300".into(),
+        fiscal_code: "12345678901234567890".into(),
+        signature: "TUVDSVEt".into(),
+        settled: false,
+    };
+    let not_issued =
+        AttemptResult::NotIssued { class: DeviceClass::NoStock, code: Some("JSK011".into()), text: "no blank invoice".into() };
+    let unsettled = AttemptResult::Unsettled { class: DeviceClass::Link, text: "the disk does not answer".into() };
+    let report = DiskReport {
+        disk: "499000123456".into(),
+        taxpayer: "91110000MA00000019".into(),
+        taxpayer_name: "示例商贸有限公司".into(),
+        kinds: vec!["025".into()],
+        capabilities: serial_converter(),
+        fence: Fence::Ordered,
+        dialect: "zc".into(),
+        port: "/dev/ttyUSB0".into(),
+        health: DiskHealth { ready: false, class: Some(DeviceClass::NoStock), text: "no blank invoice".into() },
+        stock: vec![StockView {
+            kind: "025".into(),
+            current: Some(PairBody::from(pair(88))),
+            remaining: 913,
+            invoice_limit: Some("10000.00".into()),
+            issue_deadline: None,
+        }],
+        clock: Some("20260203015300".into()),
+    };
+    vec![
+        (
+            "hello",
+            AgentFrame::Hello {
+                agent: "ag_0123456789abcdef".parse().unwrap(),
+                version: "0.1.0".into(),
+                protocol: vec![1],
+                journal: JournalHead { id: "6f1d".into(), sequence: 42 },
+                join: 5,
+            },
+        ),
+        ("proof", AgentFrame::Proof { signature: "c2lnbmF0dXJl".into() }),
+        ("disks", AgentFrame::Disks { disks: vec![report] }),
+        ("started", AgentFrame::Started { disk, epoch: 3, attempt: attempt(), expected: pair(88) }),
+        ("outcome", outcome(issued, readings)),
+        ("outcome_not_issued", outcome(not_issued, vec![])),
+        ("outcome_given_back", outcome(AttemptResult::GivenBack { text: "restart".into() }, vec![])),
+        ("outcome_unsettled", outcome(unsettled, vec![])),
+        (
+            "accounted",
+            AgentFrame::Accounted {
+                id: "a-1".into(),
+                disk: "499000123456".parse().unwrap(),
+                epoch: 3,
+                kind: InvoiceKind::Roll,
+                entries: vec![
+                    NumberEntry {
+                        pair: pair(88),
+                        owner: Owner::Ours(attempt()),
+                        status: "positive".into(),
+                        digest: "00ff".into(),
+                    },
+                    NumberEntry { pair: pair(89), owner: Owner::Foreign, status: "blank_void".into(), digest: "11ee".into() },
+                ],
+                last: pair(89),
+                note: None,
+            },
+        ),
+        ("unsupported", AgentFrame::Unsupported { of: "dance".into() }),
+        ("goodbye", AgentFrame::Goodbye),
+    ]
+}
+
+fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
+    let disk = || "499000123456".parse().unwrap();
+    let accounted = vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
+    vec![
+        ("challenge", BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: "01JH".into() }),
+        ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42) }),
+        ("grant", BrokerFrame::Grant { disk: disk(), epoch: 4, accounted, open: vec![open()] }),
+        ("deny", BrokerFrame::Deny { disk: disk(), reason: "two agents claim it".into() }),
+        ("assign", BrokerFrame::Assign { disk: disk(), epoch: 3, assignment: assignment() }),
+        ("recall", BrokerFrame::Recall { disk: disk(), attempt: attempt() }),
+        ("settle", BrokerFrame::Settle { disk: disk(), epoch: 4, open: OpenAttempt { named: Some(pair(91)), ..open() } }),
+        ("ack", BrokerFrame::Ack { ids: vec!["o-1".into()] }),
+        ("unsupported", BrokerFrame::Unsupported { of: "dance".into() }),
+        ("refused", BrokerFrame::Refused { code: Code::AgentRevoked.as_str().into(), reason: "revoked".into() }),
+    ]
+}
+
+fn golden(name: &str, value: &impl serde::Serialize) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
+    compare(&file, &(serde_json::to_string_pretty(value).unwrap() + "\n"));
+}
+
+/// The frame with a field that a newer version might add, on every object in it.
+fn from_the_future(frame: &impl serde::Serialize) -> String {
+    fn add(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Object(fields) => {
+                fields.values_mut().for_each(add);
+                // An object that stands for one of several cases has its case as only field.
+                if !fields.keys().any(|key| ["ours", "present", "failed"].contains(&key.as_str())) {
+                    fields.insert("of_the_future".into(), serde_json::json!({"a": [1, null]}));
+                }
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(add),
+            _ => {}
+        }
+    }
+    let mut value = serde_json::to_value(frame).unwrap();
+    add(&mut value);
+    value.to_string()
+}
+
+#[test]
+fn frames_of_agents_are_as_committed_and_ignore_what_is_new() {
+    for (name, frame) in agent_samples() {
+        golden(&format!("agent_{name}"), &frame);
+        assert!(name.starts_with(frame.type_name()));
+        assert_eq!(decode_agent(&serde_json::to_string(&frame).unwrap()).unwrap(), frame);
+        assert_eq!(decode_agent(&from_the_future(&frame)).unwrap(), frame, "{name}");
+    }
+    let seen: Vec<_> = agent_samples().iter().map(|(_, frame)| frame.type_name()).collect();
+    assert!(AgentFrame::TYPES.iter().all(|name| seen.contains(name)), "a frame has no sample");
+}
+
+#[test]
+fn frames_of_brokers_are_as_committed_and_ignore_what_is_new() {
+    for (name, frame) in broker_samples() {
+        golden(&format!("broker_{name}"), &frame);
+        assert_eq!(frame.type_name(), name);
+        assert_eq!(decode_broker(&serde_json::to_string(&frame).unwrap()).unwrap(), frame);
+        assert_eq!(decode_broker(&from_the_future(&frame)).unwrap(), frame, "{name}");
+    }
+    let seen: Vec<_> = broker_samples().iter().map(|(_, frame)| frame.type_name()).collect();
+    assert!(BrokerFrame::TYPES.iter().all(|name| seen.contains(name)), "a frame has no sample");
+}
+
+#[test]
+fn submissions_and_problems_are_as_committed() {
+    golden("api_submission", &first());
+    let differences = vec![Difference { pointer: "/invoice/totals/gross".into() }];
+    let breaches = taxdisk_protocol::rules::parse(&Default::default()).unwrap_err();
+    let problem = Problem::new(Code::Conflict, "NW10248 is known").with_differences(differences).with_breaches(breaches);
+    golden("api_problem", &problem);
+}
+
+#[test]
+fn what_is_unknown_and_what_is_broken_are_told_apart() {
+    assert_eq!(decode_agent(r#"{"type":"dance","step":1}"#), Err(Decode::UnknownType("dance".into())));
+    assert_eq!(decode_broker(r#"{"type":"hello"}"#), Err(Decode::UnknownType("hello".into())));
+    for broken in [
+        "",
+        "null",
+        "[]",
+        "{}",
+        r#"{"type":7}"#,
+        r#"{"type":"proof"}"#,
+        r#"{"type":"proof","signature":1}"#,
+        r#"{"type":"goodbye"} x"#,
+        r#"{"type":"ack","type":"ack","ids":[]}"#,
+    ] {
+        assert!(matches!(decode_agent(broken), Err(Decode::Malformed(_))), "{broken}");
+    }
+    let long_type = format!(r#"{{"type":"{}"}}"#, "x".repeat(1000));
+    assert!(matches!(decode_agent(&long_type), Err(Decode::Malformed(_))));
+    let too_long = format!(r#"{{"type":"goodbye","pad":"{}"}}"#, "x".repeat(MAX_FRAME_BYTES));
+    assert!(matches!(decode_agent(&too_long), Err(Decode::Malformed(_))));
+    let bad_pair = r#"{"type":"started","disk":"1","epoch":1,"seller":"x"}"#;
+    assert!(matches!(decode_agent(bad_pair), Err(Decode::Malformed(_))));
+    let deep = "[".repeat(100_000);
+    assert!(matches!(decode_agent(&deep), Err(Decode::Malformed(_))));
+}
+
+#[test]
+fn the_largest_invoice_fits_a_frame() {
+    let mut assignment = assignment();
+    let mut line = assignment.invoice.lines[0].clone();
+    line.name = "字".repeat(45);
+    line.specification = "字".repeat(20);
+    assignment.invoice.lines = vec![line; taxdisk_protocol::rules::LINES_MAX];
+    let frame = BrokerFrame::Assign { disk: "1".parse().unwrap(), epoch: u64::MAX, assignment };
+    let text = serde_json::to_string(&frame).unwrap();
+    assert!(text.len() < 64 * 1024, "{}", text.len());
+    assert_eq!(decode_broker(&text).unwrap(), frame);
+}
+
+#[test]
+fn a_proof_is_bound_to_ledger_agent_join_and_nonce() {
+    let message = proof_message("01JH", &"ag_0123456789abcdef".parse().unwrap(), 5, "bm9uY2U=");
+    assert_eq!(message, b"taxdisk link v1\n01JH\nag_0123456789abcdef\n5\nbm9uY2U=");
+}

@@ -1,0 +1,11 @@
+//! Tests of the crate from outside, in one binary.
+#![allow(clippy::unwrap_used)]
+
+mod breaches;
+mod documents;
+mod expressible;
+mod frames;
+mod hashes;
+mod making;
+mod round_trip;
+mod worked_examples;
