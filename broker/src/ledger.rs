@@ -9,7 +9,6 @@
 //!
 //! Read first: [`Ledger`], [`Refusal`], [`Joined`].
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -20,23 +19,24 @@ use taxdisk_protocol::api::{
     SettleRequest,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
-use taxdisk_protocol::job::Job;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use taxdisk_protocol::time::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use crate::core::change::{EnrollmentRow, KeyRow};
-use crate::core::{Core, Input, Overlay, Reply};
+use crate::core::{Core, Input, Reply};
+use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
-use crate::store::{Store, StoreError};
 
 mod secrets;
+mod shared;
 #[cfg(test)]
 mod tests;
 mod waits;
 mod writer;
 
 use secrets::Keys;
+use shared::{Shared, unexpected, unreadable};
 use waits::Waits;
 use writer::{Command, WriterTask};
 
@@ -63,29 +63,7 @@ pub struct Ledger {
     queue: mpsc::Sender<Command>,
 }
 
-/// What writer and readers share.
-struct Shared {
-    store: Arc<dyn Store>,
-    settings: Settings,
-    clock: Clock,
-    ready: AtomicBool,
-    ended: watch::Sender<bool>,
-    waits: Waits,
-    keys: RwLock<Keys>,
-    overlays: RwLock<HashMap<TaxpayerNumber, Arc<Overlay>>>,
-    next_session: AtomicU64,
-}
-
 type Answer<T> = Result<T, Refusal>;
-
-fn not_ready() -> Refusal {
-    Refusal::new("not_ready", "the ledger takes nothing now; send the same again, under the same serial number")
-}
-
-/// A reply of another kind than the input asks for cannot be: one arm of the core makes each.
-fn unexpected() -> Refusal {
-    Refusal::new("internal", "the ledger answered something else")
-}
 
 /// Why the ledger could not start.
 #[derive(Debug, thiserror::Error)]
@@ -503,77 +481,5 @@ impl Ledger {
     pub async fn leave(&self, session: SessionId, how: Left) {
         // Without a writer there is no session to end.
         let _ = self.tell(Input::Leave(session, how)).await;
-    }
-
-    /// Hands in an input and waits until it is durable.
-    async fn ask(&self, input: Input) -> Answer<Reply> {
-        self.put(input, None).await
-    }
-
-    async fn put(&self, input: Input, frames: Option<mpsc::Sender<BrokerFrame>>) -> Answer<Reply> {
-        let (reply, answer) = oneshot::channel();
-        let bytes = bytes_of(&input);
-        self.queue.send(Command::Do { input, bytes, reply: Some(reply), frames }).await.map_err(|_| not_ready())?;
-        // The writer has ended under way: whether this is durable, the next start says.
-        answer.await.map_err(|_| not_ready())?
-    }
-
-    async fn done(&self, input: Input) -> Answer<()> {
-        self.ask(input).await.map(|_| ())
-    }
-
-    /// Hands in an input without waiting for what becomes of it.
-    async fn tell(&self, input: Input) -> Answer<()> {
-        let bytes = bytes_of(&input);
-        self.queue.send(Command::Do { input, bytes, reply: None, frames: None }).await.map_err(|_| not_ready())
-    }
-
-    /// Looks at the core after everything that was handed in before.
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Answer<T> {
-        let (reply, answer) = oneshot::channel();
-        let look = Box::new(move |core: &Core| {
-            let _ = reply.send(look(core));
-        });
-        self.queue.send(Command::Look(look)).await.map_err(|_| not_ready())?;
-        answer.await.map_err(|_| not_ready())
-    }
-}
-
-impl Shared {
-    fn view(&self, job: &Job) -> JobView {
-        let overlays = self.overlays.read().unwrap_or_else(PoisonError::into_inner);
-        match overlays.get(&job.key.seller) {
-            Some(overlay) => overlay.view(job),
-            None => Overlay::default().view(job),
-        }
-    }
-}
-
-/// About how much memory an input takes: enough to bound a batch.
-fn bytes_of(input: &Input) -> usize {
-    /// Text of a line with its fields.
-    const LINE: usize = 400;
-    /// Everything else of an input.
-    const REST: usize = 600;
-    match input {
-        Input::Submit(submission) => REST + LINE * submission.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
-        Input::Reissue(_, request, _) => REST + LINE * request.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
-        Input::Frame(_, frame) => match frame.as_ref() {
-            AgentFrame::Accounted { entries, .. } => REST + LINE * entries.len(),
-            AgentFrame::Outcome { readings, .. } => REST + LINE * readings.len(),
-            AgentFrame::Disks { disks } => REST + LINE * disks.len(),
-            _ => REST,
-        },
-        _ => REST,
-    }
-}
-
-fn unreadable(error: StoreError) -> Refusal {
-    match error {
-        StoreError::Cursor => Refusal::new("invalid_parameter", "this cursor was not made here"),
-        error => {
-            tracing::error!(%error, "the ledger cannot be read");
-            Refusal::new("internal", "the ledger cannot be read")
-        }
     }
 }

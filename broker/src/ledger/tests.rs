@@ -6,12 +6,16 @@ use std::sync::atomic::AtomicI64;
 use taxdisk_protocol::api::{JobState, Role};
 use taxdisk_protocol::link::{Assignment, AttemptResult, JournalHead};
 
+use std::collections::HashMap;
+
+use taxdisk_protocol::job::Job;
+
 use super::*;
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
 use crate::core::tests::{DISK, issued, key, report, seller, submission};
-use crate::store::Page;
 use crate::store::chain::Verified;
+use crate::store::{Page, StoreError};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -186,12 +190,12 @@ async fn keys_are_known_by_their_hash_until_they_end() {
     assert_eq!(ledger.authenticate(&admin.key).unwrap_err().code, "unauthorized");
     assert!(!ledger.has_admin_key());
     ledger.stop().await;
-    drop(ledger);
-    // The file and its write-ahead log.
+    // The file and its write-ahead log, before closing writes the one into the other.
     let files = std::fs::read_dir(place.folder.path()).unwrap();
     let bytes: Vec<u8> = files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap()).collect();
     let held = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
     assert!(held(&admin.id) && !held(&admin.key), "the key itself is kept nowhere");
+    drop(ledger);
 }
 
 /// A store whose commits fail from some moment on.
@@ -262,8 +266,9 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     let (_, mut frames) = join(&ledger, &agent, 1).await;
     store.fails.store(true, Ordering::Relaxed);
     assert_eq!(ledger.submit(submission("A1")).await.unwrap_err().code, "not_ready");
-    assert_eq!(frames.recv().await, None, "no assignment left before it was durable");
-    ledger.ended().await;
+    let next = tokio::time::timeout(Duration::from_secs(10), frames.recv()).await;
+    assert_eq!(next.expect("the session ends"), None, "no assignment left before it was durable");
+    tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("a failed commit ends the ledger");
     assert!(!ledger.is_ready());
     assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
 }

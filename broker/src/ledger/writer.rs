@@ -20,6 +20,8 @@ use crate::store::StoreError;
 type Look = Box<dyn FnOnce(&Core) + Send>;
 
 /// What waits for the writer.
+// Nearly all commands are inputs; a box each would only cost an allocation.
+#[allow(clippy::large_enum_variant)]
 pub(super) enum Command {
     /// Decide on an input.
     Do {

@@ -193,6 +193,15 @@ fn i9_revision_epoch_and_attempt_guard_every_event() {
 }
 
 #[test]
+fn i4_a_job_that_a_late_outcome_names_is_not_handed_over() {
+    let job = live(vec![assigned(1), given_back(1, queue()), evidence(1, Some(7), false)]);
+    assert_eq!(job.apply(&event(&job, assigned(2))), Err(TransitionError::NotProven));
+    assert_eq!(job.apply(&event(&job, cancelled())), Err(TransitionError::NotProven));
+    let read = job.apply(&event(&job, evidence(1, None, true))).unwrap();
+    assert!(read.apply(&event(&read, assigned(2))).is_ok());
+}
+
+#[test]
 fn i6_all_versions_are_remembered_and_only_the_newest_body() {
     let mut job = live(vec![assigned(1), not_issued(1, fail())]);
     let body = InvoiceBody { remark: "new".to_owned(), ..InvoiceBody::default() };

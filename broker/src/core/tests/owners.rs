@@ -187,6 +187,9 @@ fn i4_an_agent_that_is_away_too_long_makes_the_job_unsettled_never_queued() {
     let view = world.submit("A1");
     assert!(!view.agent_away);
     let work = world.assigned(a).remove(0);
+    // A slow disk with a live owner is nobody's absence.
+    world.pass_ms(3_600_000);
+    assert_eq!(world.state("A1"), JobState::Assigned);
     world.leave(a, Left::Lost);
     assert!(world.submit("A1").agent_away);
     world.pass_ms(15 * 60_000 - 1);

@@ -254,7 +254,7 @@ impl Play {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn whatever_happens_no_job_is_issued_twice_and_every_job_ends(steps in prop::collection::vec(step(), 1..80)) {
         let mut play = Play {
