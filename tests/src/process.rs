@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// The longest that any single condition of a test may take. Generous: the machines of a test run are shared and noisy.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Waits until `condition` gives something; panics with `what` and the last word of `seen` after `bound`.
 pub fn wait_for<T>(what: &str, bound: Duration, mut condition: impl FnMut() -> Result<T, String>) -> T {

@@ -96,12 +96,12 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
         let names: Vec<&str> = LONG.iter().map(|long| long.name).collect();
         return Err(format!("There is no such long run; there are: {}.", names.join(", ")));
     }
-    workspace::run(workspace::cargo(&[&["build", "--workspace", "--bins"], FAULT_POINTS.as_slice()].concat()))?;
+    workspace::run(workspace::cargo(&[&["build", "--workspace", "--all-targets"], FAULT_POINTS.as_slice()].concat()))?;
     let mut failed = Vec::new();
     for long in chosen {
         let started = Instant::now();
-        let mut command = workspace::cargo(&["test", "--package", "taxdisk-tests", "--test", long.test]);
-        command.args(["--", "--nocapture"]).env("TAXDISK_LONG", long.size);
+        let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.test], FAULT_POINTS.as_slice()].concat());
+        command.args(["--", "--nocapture"]).envs(long.env.iter().copied());
         let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s));
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
@@ -118,16 +118,21 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
 struct Long {
     name: &'static str,
     test: &'static str,
-    /// Given to the test as `TAXDISK_LONG`.
+    /// For the table.
     size: &'static str,
+    /// What makes the test long.
+    env: &'static [(&'static str, &'static str)],
     budget_s: u64,
 }
 
 /// The long runs. Each is the long form of a test that `cargo xtask test` runs too.
-const LONG: [Long; 2] = [
-    Long { name: "kill-at-random", test: "kill", size: "300", budget_s: 4 * 3600 },
-    Long { name: "all-orders", test: "northwind", size: "830", budget_s: 3600 },
-];
+const LONG: [Long; 1] = [Long {
+    name: "kill-at-random",
+    test: "kill",
+    size: "200 kills of the agent, 100 of the broker",
+    env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
+    budget_s: 4 * 3600,
+}];
 
 /// Heading of the section of docs/proof.md that long runs are entered in.
 const LONG_HEADING: &str = "## Long runs";
@@ -165,43 +170,43 @@ fn rungs() -> Result<Vec<Rung>, String> {
     let with_points = |arguments: &[&str]| workspace::cargo(&[arguments, &FAULT_POINTS].concat());
     let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
-    let mut ends = vec!["test", "--package", "taxdisk-tests", "--no-fail-fast"];
+    // The same packages and features as in the build, so that nothing is built twice.
+    let mut ends = vec!["test", "--workspace", "--no-fail-fast"];
     let names = end_to_end_tests()?;
     for name in &names {
         ends.extend(["--test", name]);
     }
+    let mut ends = with_points(&ends);
+    // They wait for devices most of the time.
+    ends.env("RUST_TEST_THREADS", "4");
     Ok(vec![
         Rung { name: "fmt", budget_s: 30, work: check(&["fmt", "--all", "--check"]) },
         Rung { name: "tidy", budget_s: 30, work: Work::Tidy },
         Rung {
             name: "clippy",
             budget_s: 480,
-            work: Work::Check(vec![workspace::cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--quiet",
-                "--",
-                "-D",
-                "warnings",
-            ])]),
+            work: Work::Check(vec![{
+                let mut clippy = with_points(&["clippy", "--workspace", "--all-targets", "--quiet"]);
+                clippy.args(["--", "-D", "warnings"]);
+                clippy
+            }]),
         },
         // With the fault points, for the tests that follow: they start these binaries.
         Rung {
             name: "build",
             budget_s: 480,
-            work: Work::Check(vec![with_points(&["build", "--workspace", "--bins", "--quiet"])]),
+            work: Work::Check(vec![with_points(&["build", "--workspace", "--all-targets", "--quiet"])]),
         },
         Rung {
             name: "unit",
             budget_s: 480,
             work: Work::Tests(vec![with_points(&["test", "--workspace", "--exclude", "taxdisk-tests", "--no-fail-fast"])]),
         },
-        Rung { name: "end-to-end", budget_s: 540, work: Work::Tests(vec![workspace::cargo(&ends)]) },
+        Rung { name: "end-to-end", budget_s: 900, work: Work::Tests(vec![ends]) },
         Rung {
             name: "systemd",
             budget_s: 60,
-            work: Work::Tests(vec![workspace::cargo(&["test", "--package", "taxdisk-tests", "--test", "systemd"])]),
+            work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])]),
         },
         Rung { name: "docs", budget_s: 180, work: Work::Check(vec![docs]) },
     ])

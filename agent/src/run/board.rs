@@ -102,6 +102,7 @@ impl Board {
                 self.under_way.retain(|id| !ids.contains(id));
                 // Nobody waits for it: an ack that is lost in a crash only means that the entry is sent once more.
                 drop(self.journal.append(vec![Record::Acked { ids }]));
+                crate::fault::point("after_confirm");
             }
             LinkEvent::Frame(frame) => self.frame(*frame),
         }

@@ -90,6 +90,8 @@ pub(crate) struct Disk {
     /// By assign sequence.
     pub(crate) open: BTreeMap<u64, OpenRef>,
     pub(crate) hold: Option<Hold>,
+    /// Kinds whose last number was refused.
+    pub(crate) sold_out: BTreeMap<InvoiceKind, Hold>,
     pub(crate) troubles: u32,
     pub(crate) accounted: BTreeMap<InvoiceKind, NumberPair>,
     pub(crate) waiting_run: u8,
@@ -115,6 +117,7 @@ impl Disk {
             ownerless_since: now,
             open: BTreeMap::new(),
             hold: None,
+            sold_out: BTreeMap::new(),
             troubles: 0,
             accounted: BTreeMap::new(),
             waiting_run: 0,
@@ -126,6 +129,9 @@ impl Disk {
         self.kinds = report.kinds.iter().filter_map(|kind| kind.parse().ok()).collect();
         self.stocked =
             report.stock.iter().filter(|stock| stock.remaining > 0).filter_map(|stock| stock.kind.parse().ok()).collect();
+        for (kind, hold) in &mut self.sold_out {
+            hold.reported_ready |= self.stocked.contains(kind);
+        }
         self.seen_at = now;
         if report.health.ready
             && let Some(hold) = &mut self.hold
@@ -177,7 +183,8 @@ impl Disk {
             Some(report) => return Some(report.health.class.map_or(Waiting::DiskFault, waiting_for)),
             None => return Some(Waiting::DiskOffline),
         }
-        if self.stocked.contains(&kind) { None } else { Some(Waiting::NoStock) }
+        let sold_out = self.sold_out.get(&kind).is_some_and(|hold| hold.holds(now));
+        if self.stocked.contains(&kind) && !sold_out { None } else { Some(Waiting::NoStock) }
     }
 
     /// A place is free for one more attempt.
@@ -191,14 +198,15 @@ impl Disk {
             0 => 0,
             n => REST_MS.saturating_mul(1 << (n - 1).min(10)).min(REST_MAX_MS),
         };
+        let probe = PROBE_MS.saturating_mul(1 << self.troubles.min(10)).min(PROBE_MAX_MS);
         self.troubles = self.troubles.saturating_add(1);
+        let hold = Hold { class, reported_ready: false, rest_until: now.plus_ms(rest), probe_at: now.plus_ms(probe) };
         if class == DeviceClass::NoStock {
             // Only this kind is gone; the others go on.
-            self.stocked.remove(&kind);
+            self.sold_out.insert(kind, hold);
             return;
         }
-        let probe = PROBE_MS.saturating_mul(1 << self.troubles.min(10)).min(PROBE_MAX_MS);
-        self.hold = Some(Hold { class, reported_ready: false, rest_until: now.plus_ms(rest), probe_at: now.plus_ms(probe) });
+        self.hold = Some(hold);
     }
 
     /// The row that fences it.

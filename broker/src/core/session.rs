@@ -172,8 +172,10 @@ impl Core {
                 self.lapse(&number)?;
             }
             let Some(disk) = self.disks.get_mut(&number) else { continue };
-            if disk.hold.as_ref().is_some_and(|hold| !hold.holds(now)) {
-                disk.hold = None;
+            let held = (disk.hold.is_some(), disk.sold_out.len());
+            disk.hold.take_if(|hold| !hold.holds(now));
+            disk.sold_out.retain(|_, hold| hold.holds(now));
+            if held != (disk.hold.is_some(), disk.sold_out.len()) {
                 if let Some(seller) = disk.seller.clone() {
                     self.touch(&seller);
                 }
