@@ -1,6 +1,7 @@
 //! From a port in the configuration to a driver: the one place that knows which dialect needs what.
 //!
-//! It refuses to open a port without passwords: a converter answers nothing useful without them, and a command with an empty password
+//! It refuses to open a port without passwords: a converter answers nothing useful without them, and a command with an empty
+//! password
 //! may cost one of the few tries.
 
 use std::time::Duration;

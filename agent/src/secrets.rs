@@ -1,6 +1,7 @@
 //! Passwords of the disks (税控盘口令, 证书口令): kept in one file, mode 0600, on this PC only.
 //!
-//! A systemd credential `disk-NAME` (the last part of the port's path) comes before the file. What this module refuses to do: read a
+//! A systemd credential `disk-NAME` (the last part of the port's path) comes before the file. What this module refuses to do:
+//! read a
 //! file that others can read, or show a password: the type that leaves it ([`Secret`]) prints without its value, and what
 //! is serialised here goes into that one file and nowhere else.
 

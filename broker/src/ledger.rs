@@ -164,7 +164,8 @@ impl Ledger {
         self.shared.ready.load(Ordering::Acquire)
     }
 
-    /// Ends when the writer has ended: after [`Ledger::stop`], or because a commit failed. In the second case the process must end.
+    /// Ends when the writer has ended: after [`Ledger::stop`], or because a commit failed. In the second case the process must
+    /// end.
     pub async fn ended(&self) {
         let mut ended = self.shared.ended.subscribe();
         // An error would mean that the sender is gone; we hold it.
@@ -270,7 +271,8 @@ impl Ledger {
     /// An administrator's decision on an unsettled job.
     ///
     /// # Errors
-    /// `not_found`, `settle_not_unsettled`, `settle_revision`, `settle_needs_readings`, `settle_contradiction` (all with the job), `not_ready`.
+    /// `not_found`, `settle_not_unsettled`, `settle_revision`, `settle_needs_readings`, `settle_contradiction` (all with the
+    /// job), `not_ready`.
     pub async fn settle(&self, key: &JobKey, request: SettleRequest, by: &str) -> Answer<JobView> {
         match self.ask(Input::Settle(key.clone(), request, by.to_owned())).await? {
             Reply::Job(view) => Ok(*view),

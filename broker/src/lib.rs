@@ -1,7 +1,8 @@
 //! The broker: the durable queue and ledger of issuing jobs.
 //!
 //! Three layers, each refusing what the others do. [`core`] decides and knows no socket, file, clock or task. [`store`] keeps and
-//! decides nothing. [`ledger`] is the shell between them: one writer that commits many callers' requests together and answers only
+//! decides nothing. [`ledger`] is the shell between them: one writer that commits many callers' requests together and answers
+//! only
 //! afterwards. The edge (HTTP, agent link, TLS) talks to [`ledger::Ledger`] alone.
 //!
 //! Read first: [`ledger::Ledger`].

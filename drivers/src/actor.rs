@@ -339,7 +339,10 @@ impl Handle {
 
 /// One method per call of [`TaxDisk`], with the deadlines that the actor was given.
 macro_rules! calls {
-    ($($(#[$doc:meta])* $name:ident($($argument:ident: $type:ty),*) -> $reply:ident($result:ty), $deadline:ident, $command:expr;)*) => {
+    ($(
+        $(#[$doc:meta])*
+        $name:ident($($argument:ident: $type:ty),*) -> $reply:ident($result:ty), $deadline:ident, $command:expr;
+    )*) => {
         impl Handle {
             $(
                 $(#[$doc])*
@@ -374,7 +377,8 @@ calls! {
     /// See [`TaxDisk::issue`].
     issue(order: IssueOrder) -> Issue(IssueAnswer), change, Command::Issue(Box::new(order));
     /// See [`TaxDisk::query`].
-    query(kind: InvoiceKind, pair: NumberPair) -> Query(Result<Option<FoundInvoice>, DiskError>), read, Command::Query(kind, pair);
+    query(kind: InvoiceKind, pair: NumberPair)
+        -> Query(Result<Option<FoundInvoice>, DiskError>), read, Command::Query(kind, pair);
     /// See [`TaxDisk::void`].
     void(kind: InvoiceKind, pair: NumberPair, operator: String) -> Void(VoidAnswer), change, Command::Void(kind, pair, operator);
     /// See [`TaxDisk::compare`].

@@ -207,7 +207,7 @@ fn what_the_driver_calls_not_sent_is_never_in_the_ledger_and_what_it_calls_signe
 fn meet(faults: &[(FaultKind, usize)]) {
     let mut desk = Desk::new(|_| ());
     let content = two_lines();
-    for (kind, signed) in faults.iter().cloned() {
+    for &(ref kind, signed) in faults {
         let (before, expected) = (desk.ledger_count(), desk.current());
         assert!(desk.sim.fault(Fault::once(kind.clone()).on(ISSUE)));
         let answer = desk.issue(expected, &content, "");

@@ -329,13 +329,18 @@ impl AgentRig {
         let answer = rig.api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
         agent.tool(&["enroll", &rig.broker.url, &code]);
-        let secret = agent.dir.join("secret.toml");
-        std::fs::write(&secret, "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n").expect("secret");
-        restrict(&secret);
         for port in ports {
-            agent.tool(&["disks", "secret", "set", &port.display().to_string(), "--from-file", &secret.display().to_string()]);
+            agent.set_secret(port);
         }
         agent
+    }
+
+    /// Sets the passwords of the disk at `port`, as a person would.
+    pub fn set_secret(&self, port: &Path) {
+        let secret = self.dir.join("secret.toml");
+        std::fs::write(&secret, "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n").expect("secret");
+        restrict(&secret);
+        self.tool(&["disks", "secret", "set", &port.display().to_string(), "--from-file", &secret.display().to_string()]);
     }
 
     /// A command of the agent's program with this agent's configuration.

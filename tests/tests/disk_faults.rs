@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use taxdisk_drivers::sim::faults::{Direction, Fault, FaultKind, ForeignContent, ForeignTime, When};
 use taxdisk_drivers::sim::ledger::Origin;
-use taxdisk_protocol::api::{JobState, JobView, Waiting};
+use taxdisk_protocol::api::{JobState, JobView};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_tests::jobs::SELLER;
 use taxdisk_tests::process::wait_for;
@@ -24,8 +24,8 @@ enum Expect {
     Issued,
     /// Issued by its first attempt: the disk had signed, and reading found it.
     IssuedByFirst,
-    /// Not issued, waits for this reason; the class is named in its attempt.
-    Waits(Waiting, DeviceClass),
+    /// Open until a person sets the password: nothing that carries it is sent, not even to read.
+    NeedsPassword,
 }
 
 fn refuse(jsk: u32, when: When) -> FaultKind {
@@ -34,7 +34,7 @@ fn refuse(jsk: u32, when: When) -> FaultKind {
 
 /// Each fault of the simulator on the issuing command, and what must come of it.
 fn faults() -> Vec<(&'static str, FaultKind, Expect)> {
-    use Expect::{Issued, IssuedByFirst, Waits};
+    use Expect::{Issued, IssuedByFirst, NeedsPassword};
     vec![
         ("lose_answer_after_signing", FaultKind::LoseAnswerAfterSigning, IssuedByFirst),
         ("lose_answer_before_signing", FaultKind::LoseAnswerBeforeSigning, Issued),
@@ -71,14 +71,14 @@ fn faults() -> Vec<(&'static str, FaultKind, Expect)> {
         ("roll_jump", FaultKind::RollJump { kind: None }, Issued),
         ("out_of_stock", refuse(176, When::Before), Issued),
         ("locked", FaultKind::Locked { jsk: 702 }, Issued),
-        ("password", FaultKind::WrongPassword, Waits(Waiting::Password, DeviceClass::BadPassword)),
+        ("password", FaultKind::WrongPassword, NeedsPassword),
     ]
 }
 
 struct Bench {
     rig: Rig,
     disk: SimRig,
-    _agent: AgentRig,
+    agent: AgentRig,
     submitted: usize,
 }
 
@@ -97,7 +97,7 @@ impl Bench {
         let mut agent = AgentRig::enroll(&rig, "shop", &[&disk.port], "answer_timeout_ms = 1500");
         agent.start(None);
         rig.wait_online(&disk.number);
-        let mut bench = Bench { rig, disk, _agent: agent, submitted: 0 };
+        let mut bench = Bench { rig, disk, agent, submitted: 0 };
         // A first invoice, so that there is a number which must be found.
         bench.submit("FIRST", &[]);
         bench.wait_issued("FIRST");
@@ -168,9 +168,17 @@ fn one_after_the_other(faults: &[(&'static str, FaultKind, Expect)]) {
                 let job = bench.wait_issued(&serial);
                 assert_eq!(job.attempts.len(), 1, "{name}: the first attempt had issued: {}", oracle::summary(&job));
             }
-            Expect::Waits(waiting, class) => {
-                let job = bench.wait(&serial, |job| job.state == JobState::Queued && job.waiting == Some(waiting));
-                assert!(job.attempts.iter().any(|attempt| attempt.class == Some(class)), "{name}: {}", oracle::summary(&job));
+            Expect::NeedsPassword => {
+                wait_for("the disk to say that a person must set its password", BOUND, || {
+                    let disks = bench.rig.disks();
+                    let class = disks.iter().find_map(|disk| disk.report.health.class);
+                    if class == Some(DeviceClass::BadPassword) { Ok(()) } else { Err(format!("{disks:?}")) }
+                });
+                let job = bench.rig.api.job(SELLER, &serial);
+                assert!(!job.state.is_terminal(), "no guess: {}", oracle::summary(&job));
+                assert_eq!(bench.disk.handle.state().password_tries, 99, "one try is gone, and no more");
+                bench.agent.set_secret(&bench.disk.port);
+                bench.wait_issued(&serial);
             }
         }
         bench.check();

@@ -120,7 +120,12 @@ pub fn again(
     let view: &dyn View = context.view;
     let known = view.outcome(attempt).filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
     if known.is_some() {
-        let of = |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { attempt: of, outcome, .. } if of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. }));
+        let of = |frame: &AgentFrame| match frame {
+            AgentFrame::Outcome { attempt: of, outcome, .. } => {
+                of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. })
+            }
+            _ => false,
+        };
         if let Some((_, frame)) = view.outbox(disk).into_iter().find(|(_, frame)| of(frame)) {
             return Some(Again::Tell(frame));
         }

@@ -1,4 +1,5 @@
-//! Checks of each disk: present, free, passwords, answers, identity, stock, lock. A running agent holds the ports, so then it is asked.
+//! Checks of each disk: present, free, passwords, answers, identity, stock, lock. A running agent holds the ports, so then it
+//! is asked.
 
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Identity, TaxDisk};

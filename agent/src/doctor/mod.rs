@@ -1,7 +1,9 @@
-//! `taxdisk-agent doctor`: goes the way of a job from this PC to the broker and to the disk, step by step, and says where it ends and
+//! `taxdisk-agent doctor`: goes the way of a job from this PC to the broker and to the disk, step by step, and says where it
+//! ends and
 //! how to mend it.
 //!
-//! It changes nothing: it joins the link once if no agent runs, and sends a disk nothing that could issue. A check that cannot be made
+//! It changes nothing: it joins the link once if no agent runs, and sends a disk nothing that could issue. A check that cannot
+//! be made
 //! because an earlier one failed says so; it never counts as good.
 
 mod broker;

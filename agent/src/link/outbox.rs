@@ -13,7 +13,8 @@ use taxdisk_protocol::ids::DiskNumber;
 /// How long an entry waits after a welcome for the answer about its disk. Then it is sent anyway: the disk may be gone for
 /// ever, and the broker keeps a late outcome as evidence.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-/// The most entries that are sent and not acknowledged. A disk has two open attempts at most, so this is reached only after a long
+/// The most entries that are sent and not acknowledged. A disk has two open attempts at most, so this is reached only after a
+/// long
 /// outage; the rest follows as acks come in.
 pub const WINDOW: usize = 64;
 

@@ -16,7 +16,8 @@ use crate::link::session::{Input, Standing};
 use crate::status::{Answer, DiskStatus, LinkStatus, Question, Status};
 use crate::worker::{Command, Worker, WorkerEvent};
 
-/// Something that the main loop hears of. The queue has no limit of its own: a disk says a few things for each command, commands are
+/// Something that the main loop hears of. The queue has no limit of its own: a disk says a few things for each command,
+/// commands are
 /// few (two open attempts a disk), and the loop never waits for anybody.
 #[derive(Debug)]
 pub(super) enum Happening {
@@ -73,7 +74,8 @@ impl Board {
 
     fn tell_link(&self, input: Input) {
         if self.inputs.try_send(input).is_err() {
-            // The link's task takes inputs at once; a full queue means that it hangs. What is durable is told again after a grant.
+            // The link's task takes inputs at once; a full queue means that it hangs. What is durable is told again after a
+            // grant.
             tracing::error!("the link takes no more messages; one was left out");
         }
     }

@@ -123,7 +123,8 @@ impl Worker {
     }
 
     /// The broker knew of this agent at this time since boot (`CLOCK_BOOTTIME`); it is what the begin lease rests on. Not the
-    /// time at which bytes came in: they may have lain in a buffer while the PC slept, and the broker may have given the disk away.
+    /// time at which bytes came in: they may have lain in a buffer while the PC slept, and the broker may have given the disk
+    /// away.
     pub fn heard(&self, at: Duration) {
         self.heard_ms.fetch_max(millis(at), Ordering::SeqCst);
     }

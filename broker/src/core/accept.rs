@@ -104,7 +104,8 @@ impl Core {
         Refusal { differences, job: Some(Box::new(self.view(job))), ..Refusal::new("conflict", detail) }
     }
 
-    /// Which profiles can express the job, and which cannot. Refused if disks licensed for the kind are known and none of them can.
+    /// Which profiles can express the job, and which cannot. Refused if disks licensed for the kind are known and none of them
+    /// can.
     pub(super) fn check_fit(
         &mut self,
         seller: &taxdisk_protocol::ids::TaxpayerNumber,

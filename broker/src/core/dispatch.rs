@@ -85,7 +85,8 @@ impl Core {
         Some((owner_seller, key, unchecked))
     }
 
-    /// A disk that was not known at acceptance: can it express the job? If no licensed disk of the seller can, the job fails, proven
+    /// A disk that was not known at acceptance: can it express the job? If no licensed disk of the seller can, the job fails,
+    /// proven
     /// not issued.
     fn check_at_dispatch(&mut self, seller: &TaxpayerNumber, key: &JobKey, number: &DiskNumber) -> bool {
         let Some(open) = self.jobs.get(key) else { return false };

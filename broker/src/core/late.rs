@@ -138,7 +138,8 @@ impl Core {
         }
     }
 
-    /// Makes the present owner of the attempt's disk read and answer. Without an owner the next grant asks, as long as it is open.
+    /// Makes the present owner of the attempt's disk read and answer. Without an owner the next grant asks, as long as it is
+    /// open.
     pub(super) fn ask_owner(&mut self, key: &JobKey, attempt: u32) {
         let Some(open) = self.open_attempt(key, attempt) else { return };
         let Some(found) = self.jobs.get(key).and_then(|open| open.job.attempt(attempt)) else { return };

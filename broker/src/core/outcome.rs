@@ -219,7 +219,8 @@ impl Core {
         }
     }
 
-    /// Gives a number to a job (I10). If it has another owner, nothing is adopted: the attempt becomes unsettled and people are told.
+    /// Gives a number to a job (I10). If it has another owner, nothing is adopted: the attempt becomes unsettled and people
+    /// are told.
     pub(super) fn adopt(
         &mut self,
         job: &Arc<Job>,

@@ -1,6 +1,7 @@
 //! Who owns a disk (I7): the disk is its number; one live session owns it, under an epoch that only grows.
 //!
-//! Several claimants: all are denied, an alarm is shown, nobody issues until one is left. A new agent waits until the former owner
+//! Several claimants: all are denied, an alarm is shown, nobody issues until one is left. A new agent waits until the former
+//! owner
 //! cannot begin anything any more, as long as attempts of his are open. Elapsed time decides only who may *ask* the disk, never
 //! that nothing was issued: the new owner is handed every open attempt to settle before it gets any work.
 

@@ -1,6 +1,7 @@
 //! The queue of one seller: lanes in the order of acceptance, those who wait at a till first.
 //!
-//! Jobs that the same disks can take share a lane, so that finding the next job of a disk looks at the lanes and never at the jobs.
+//! Jobs that the same disks can take share a lane, so that finding the next job of a disk looks at the lanes and never at the
+//! jobs.
 
 use std::collections::BTreeMap;
 

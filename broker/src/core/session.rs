@@ -1,9 +1,12 @@
 //! Joins, links that end, the frames of an agent, and what only time brings.
 //!
 //! A join counter that is not above the known one is a copy of an agent, or its state from a backup. While the agent is linked it
-//! is refused, with an alarm: the link that stands stays. Otherwise it may join, with an alarm: the broker cannot tell a copy from
-//! a restored PC, and it need not. The disk's number says who can reach the disk, every open attempt is proven by reading the disk
-//! and not by what a journal lacks, and who joined so counts as a new agent when a disk changes hands, so that a copy waits for the
+//! is refused, with an alarm: the link that stands stays. Otherwise it may join, with an alarm: the broker cannot tell a copy
+//! from
+//! a restored PC, and it need not. The disk's number says who can reach the disk, every open attempt is proven by reading the
+//! disk
+//! and not by what a journal lacks, and who joined so counts as a new agent when a disk changes hands, so that a copy waits
+//! for the
 //! original's silence. A journal that went back or is a new one is treated alike.
 
 use taxdisk_protocol::ids::DiskNumber;

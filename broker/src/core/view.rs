@@ -12,7 +12,8 @@ use super::Core;
 use super::dispatch::point_allows;
 use super::queue::LaneKey;
 
-/// What readers need to know of a seller's disks to say what a job waits for. A value: readers keep it, the writer makes a new one.
+/// What readers need to know of a seller's disks to say what a job waits for. A value: readers keep it, the writer makes a new
+/// one.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Overlay {
     disks: Vec<DiskLine>,

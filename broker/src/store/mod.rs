@@ -3,7 +3,8 @@
 //! The table of events is append-only and chained by hash per seller ([`chain`]); everything else can be rebuilt from it and is
 //! written in the same transaction for now. Two stores behind one trait pass one suite ([`conformance`]).
 //!
-//! It refuses a commit whose guards do not hold ([`StoreError::Stale`]) and then leaves nothing behind. It never repeats a commit.
+//! It refuses a commit whose guards do not hold ([`StoreError::Stale`]) and then leaves nothing behind. It never repeats a
+//! commit.
 //!
 //! Read first: [`Store`].
 

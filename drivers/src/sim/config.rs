@@ -219,7 +219,8 @@ impl Default for SimConfig {
 }
 
 impl SimConfig {
-    /// The disk that made the golden vectors (device-serial-zc.md, section 10): offline, its clock standing at 2026-03-02 10:15:30.
+    /// The disk that made the golden vectors (device-serial-zc.md, section 10): offline, its clock standing at 2026-03-02
+    /// 10:15:30.
     pub fn of_the_vectors() -> SimConfig {
         SimConfig {
             limits: LimitConfig {

@@ -263,7 +263,7 @@ Every error is a problem document (RFC 9457, `application/problem+json`). `code`
 happened in this case.
 
 * `issued`: does an invoice exist for what was asked? `unknown` where this answer alone cannot tell: fetch the job.
-* `retry`: `safe` the same request may be sent at any time; `after` something was done about the cause; `never` it will not be taken.
+* `retry`: `safe` the same request may be sent at any time; `after` something was done about the cause; `never` it is not taken.
 * `who`: who can do something about it.
 
 **Keep the serial number.** A request that is sent again under its own serial number is answered with what became of it, and

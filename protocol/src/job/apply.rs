@@ -132,7 +132,8 @@ impl Job {
             },
             What::Issued { attempt, epoch, settled, .. } => match state {
                 JobState::Assigned | JobState::Unsettled => self.check_open(*attempt, *epoch),
-                // An invoice that a late outcome named and that the disk's owner has now read does exist, whatever was proven before.
+                // An invoice that a late outcome named and that the disk's owner has now read does exist, whatever was proven
+                // before.
                 JobState::Queued | JobState::Failed | JobState::Cancelled => match self.attempt(*attempt) {
                     Some(found) if found.epoch != *epoch => Err(TransitionError::Epoch { given: *epoch, known: found.epoch }),
                     Some(found) if found.named.is_some() && *settled => Ok(()),

@@ -4,7 +4,8 @@ use super::{Attempt, Job};
 use crate::api::{AttemptView, EvidenceView, JobState, JobSubmission, JobView, PairBody};
 
 impl Job {
-    /// The view without evidence, not repeated, with the waiting reason of the last event. The broker adds what only it knows now.
+    /// The view without evidence, not repeated, with the waiting reason of the last event. The broker adds what only it knows
+    /// now.
     pub fn view(&self) -> JobView {
         JobView {
             seller: self.key.seller.to_string(),

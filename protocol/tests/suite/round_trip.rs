@@ -116,7 +116,9 @@ fn edge() -> impl Strategy<Value = String> {
 prop_compose! {
     fn edge_line()(
         kind in prop::sample::select(vec!["normal", "discounted", "discount", "?"]),
-        quantity in proptest::option::of(edge()), price in proptest::option::of(edge()), deduction in proptest::option::of(edge()),
+        quantity in proptest::option::of(edge()),
+        price in proptest::option::of(edge()),
+        deduction in proptest::option::of(edge()),
         net in edge(), rate in edge(), tax in edge(), name in "\\PC{0,12}",
     ) -> LineBody {
         LineBody { kind: Some(kind.into()), name, quantity, price, deduction, net, rate, tax, ..LineBody::default() }

@@ -104,7 +104,10 @@ impl DiskCore {
             trouble => {
                 self.breaker.failed(trouble.class(), trouble.text(), context.now_ms);
                 self.resync = true;
-                let silent = matches!(&trouble, Trouble::Disk(error) if matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent));
+                let silent = match &trouble {
+                    Trouble::Disk(error) => matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent),
+                    _ => false,
+                };
                 // A hung driver still holds the port and may still write: it is not opened a second time.
                 if silent && self.breaker.wants_reopen() {
                     self.reopen = true;

@@ -404,7 +404,10 @@ fn duplicate_assign_after_the_confirmation_is_answered_from_the_index() {
         let told = world.frames.len();
         world.command(Command::Assign { disk: disk.clone(), epoch: 1 + u64::from(restart), assignment });
         world.run();
-        let again = world.frames[told..].iter().any(|frame| matches!(frame, AgentFrame::Outcome { outcome: AttemptResult::Issued { pair: found, .. }, .. } if *found == pair(10)));
+        let again = world.frames[told..].iter().any(|frame| match frame {
+            AgentFrame::Outcome { outcome: AttemptResult::Issued { pair: found, .. }, .. } => *found == pair(10),
+            _ => false,
+        });
         assert!(again, "restart {restart}: no answer");
         assert_eq!(world.disk.issues_sent(), 1, "restart {restart}");
     }

@@ -114,7 +114,11 @@ proptest! {
     }
 
     #[test]
-    fn garbage_behind_a_good_beginning_never_panics(word in 0..4_usize, bytes in prop::collection::vec(any::<u8>(), 0..600), xml: bool) {
+    fn garbage_behind_a_good_beginning_never_panics(
+        word in 0..4_usize,
+        bytes in prop::collection::vec(any::<u8>(), 0..600),
+        xml: bool,
+    ) {
         let mut frame = [*b"OK", *b"ER", *b"WT", *b"NP"][word].to_vec();
         frame.extend(bytes);
         let kind = if xml { FrameType::Xml } else { FrameType::Fixed };
