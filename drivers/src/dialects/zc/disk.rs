@@ -279,8 +279,11 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
     }
 
     fn resync(&mut self) -> Result<(), DiskError> {
-        // Whatever this side believes: the caller is in doubt.
-        self.wire.distrust();
+        // A line that owes nothing was brought to silence since it was opened, and every command since then was answered in
+        // full: the device is back in its command loop, and nothing older can still run. A good handshake says that it still is.
+        if self.wire.line().is_open() && !self.wire.is_in_doubt() {
+            return self.handshake();
+        }
         self.ready()
     }
 

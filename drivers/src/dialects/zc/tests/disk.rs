@@ -99,10 +99,24 @@ fn a_line_that_stays_silent_or_never_falls_silent_stays_in_doubt() {
     assert!(disk.resync().unwrap_err().text.contains("never falls silent"));
     // One that answers wrongly for ever ends, too.
     let (mut disk, line) = ready_disk([]);
-    for _ in 0..3 {
+    for _ in 0..4 {
         line.then(single("1 request", answer(b"OK", 0, b"x")));
     }
+    // The first wrong answer on a line that was trusted brings it into doubt; then three rounds of silence.
     assert!(disk.resync().is_err());
+    let before = line.now();
+    assert!(disk.resync().is_err());
+    assert!(line.now() - before >= SILENCE * 3);
+    assert!(line.is_finished());
+}
+
+#[test]
+fn a_line_that_owes_nothing_needs_a_handshake_and_no_silence() {
+    let (mut disk, line) = ready_disk([]);
+    line.then(single("1 request", answer(b"OK", 0, b"")));
+    let before = line.now();
+    disk.resync().unwrap();
+    assert!(line.now() - before < SILENCE);
     assert!(line.is_finished());
 }
 
