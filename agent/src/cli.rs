@@ -78,7 +78,7 @@ pub struct RunArgs {
 /// Of `enroll`.
 #[derive(Debug, Args)]
 pub struct EnrollArgs {
-    /// Address of the broker: https://host[:port]
+    /// Address of the broker: `https://host[:port]`
     pub url: String,
     /// Code from `taxdisk enrollment create`
     #[arg(required_unless_present = "code_file", conflicts_with = "code_file")]

@@ -1,7 +1,7 @@
 //! What is durable. A store keeps what the core decided, whole commits or nothing, and decides nothing itself.
 //!
 //! The table of events is append-only and chained by hash per seller ([`chain`]); everything else can be rebuilt from it and is
-//! written in the same transaction for now. Two stores behind one trait pass one suite ([`conformance`]).
+//! written in the same transaction for now. Two stores behind one trait pass one suite (`conformance`).
 //!
 //! It refuses a commit whose guards do not hold ([`StoreError::Stale`]) and then leaves nothing behind. It never repeats a
 //! commit.

@@ -101,12 +101,15 @@ fn an_answer_that_has_not_read_the_named_number_leaves_the_doubt() {
 }
 
 #[test]
-fn a_late_outcome_that_only_repeats_what_is_known_is_acknowledged_and_no_more() {
+fn a_late_outcome_that_repeats_what_was_read_is_kept_and_changes_no_state() {
     let (mut world, a, b, work) = moved();
     world.outcome(b, &work, found(7));
     let revision = world.job("A1").revision;
     assert!(world.outcome(a, &work, issued(7)));
-    assert_eq!(world.job("A1").revision, revision);
+    // Evidence raises the revision; the state and the number are what the disk's owner has read, and nobody is asked again.
+    assert_eq!(world.job("A1").revision, revision + 1);
+    assert_eq!(world.state("A1"), JobState::Issued);
+    assert!(!world.job("A1").is_doubted());
     // Another number: kept, shown, and nothing changed.
     assert!(world.outcome(a, &work, issued(9)));
     assert_eq!((world.state("A1"), world.job("A1").issued.as_ref().unwrap().number.as_str()), (JobState::Issued, "00000007"));
