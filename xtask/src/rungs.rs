@@ -169,7 +169,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
     let check = |arguments: &[&str]| Work::Check(vec![workspace::cargo(arguments)]);
     let with_points = |arguments: &[&str]| workspace::cargo(&[arguments, &FAULT_POINTS].concat());
     let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-    docs.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private_intra_doc_links");
+    docs.env("RUSTDOCFLAGS", "-D warnings");
     // The same packages and features as in the build, so that nothing is built twice.
     let mut ends = vec!["test", "--workspace", "--no-fail-fast"];
     let names = end_to_end_tests()?;

@@ -5,7 +5,7 @@
 //! second line is a repetition (200); with other content it is refused (`duplicate_in_batch`, with the differences), since the
 //! caller's file contradicts itself.
 //!
-//! Memory is bounded whatever the caller does: [`WINDOW_LINES`] lines at work, and [`MAX_UNREAD_BYTES`] of answers. Then no more
+//! Memory is bounded whatever the caller does: `WINDOW_LINES` lines at work, and `MAX_UNREAD_BYTES` of answers. Then no more
 //! is read. A caller that sends everything before it reads must stay below about 40,000 lines.
 
 use std::collections::HashMap;

@@ -1,5 +1,5 @@
 //! The disk, its dialect, the faults and the recording, as one value under one lock. Everything that touches a running
-//! simulator from outside (line, control, tests) goes through [`Shared`]; there is no second lock, hence no lock order.
+//! simulator from outside (line, control, tests) goes through `Shared`; there is no second lock, hence no lock order.
 
 use std::collections::VecDeque;
 use std::fs::File;
