@@ -24,5 +24,7 @@ enum Which {
 pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     let Which::First = args.which;
     workspace::run(workspace::cargo(&["build", "--release", "-p", "taxdisk-broker", "-p", "taxdisk-agent", "-p", "taxdisk"]))?;
-    workspace::run(workspace::cargo(&["run", "--release", "-p", "taxdisk-tests", "--bin", "bench-first"]))
+    let mut bench = workspace::cargo(&["run", "--release", "-p", "taxdisk-tests", "--bin", "bench_first"]);
+    bench.env("TAXDISK_TEST_BINARIES", workspace::target().join("release"));
+    workspace::run(bench)
 }

@@ -17,6 +17,7 @@ mod tests;
 mod writer;
 
 use std::fs::File;
+use std::num::NonZeroU64;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,6 +85,9 @@ pub struct Line {
 /// sled's page cache, bytes. The journal reads little and rarely; the agent's whole memory is to stay below 20 MiB.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
+/// How late an idle thread of sled may look for work, nanoseconds.
+const IDLE_SLACK_NS: u64 = 60_000_000_000;
+
 /// The journal. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Journal {
@@ -102,7 +106,7 @@ impl Journal {
     pub fn open(dir: &Path) -> Result<Journal, JournalError> {
         let io = |error: std::io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-        let db = open_db(dir)?;
+        let db = opened_with_patience(dir)?;
         // sled writes these without fsync, once. If we stop before they are through, at the next start the journal is empty
         // or absent, and nothing was confirmed yet.
         for file in ["conf", "db", "blobs"] {
@@ -161,6 +165,21 @@ impl Journal {
             Err(error) => Line { kind: "unknown", key: String::new(), body: Err(error.to_string()) },
         }))
     }
+}
+
+/// Opens the database on a thread with a wide timer slack, which the threads that sled starts for itself inherit.
+///
+/// sled keeps seven I/O threads that look for work once a second, without need: work wakes them anyway. With the slack the
+/// kernel may let them sleep on until the processor is awake for another reason. If it cannot be set, they wake each second.
+fn opened_with_patience(dir: &Path) -> Result<sled::Db, JournalError> {
+    let folder = dir.to_owned();
+    let open = move || {
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(IDLE_SLACK_NS));
+        open_db(&folder)
+    };
+    let opening = std::thread::Builder::new().name("journal-open".into()).spawn(open);
+    let opening = opening.map_err(|error| JournalError::Io(error.to_string()))?;
+    opening.join().unwrap_or_else(|_| Err(JournalError::Corrupt("its file cannot be read".into())))
 }
 
 fn open_db(dir: &Path) -> Result<sled::Db, JournalError> {

@@ -203,3 +203,18 @@ fn killed_process_keeps_what_it_confirmed() {
     }
     assert!(confirmed.len() >= 17 * 36, "{}", confirmed.len());
 }
+
+#[test]
+fn the_threads_of_the_store_do_not_wake_an_idle_computer_each_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&folder.path().join("journal")).unwrap();
+    journal.append(Vec::new()).wait().unwrap();
+    let own = std::fs::read_dir("/proc/self/task").unwrap().flatten().filter_map(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).ok()?;
+        name.starts_with("sled-io").then(|| task.file_name().into_string().unwrap())
+    });
+    let slacks: Vec<u64> =
+        own.filter_map(|id| std::fs::read_to_string(format!("/proc/{id}/timerslack_ns")).ok()?.trim().parse().ok()).collect();
+    assert!(!slacks.is_empty(), "the store has no threads of its own any more: then this test can go");
+    assert!(slacks.iter().all(|slack| *slack == super::IDLE_SLACK_NS), "{slacks:?}");
+}

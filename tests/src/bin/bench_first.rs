@@ -60,15 +60,44 @@ fn switches(pid: u32) -> u64 {
         .sum()
 }
 
-fn one_by_one(rig: &Rig, prefix: &str, count: u32) -> Vec<Duration> {
+/// Where the time of a job went, as the broker's and the agent's clocks have it, whole milliseconds.
+struct Way {
+    to_hand_over: Duration,
+    to_begin: Duration,
+    to_end: Duration,
+    /// Of the time between begin and end: the issuing command itself.
+    command: Duration,
+}
+
+fn way(job: &JobView) -> Way {
+    let stamp = |text: &str| -> jiff::Timestamp { text.parse().unwrap() };
+    let between = |from: &str, to: &str| Duration::from_millis(stamp(to).duration_since(stamp(from)).as_millis().max(0) as u64);
+    let attempt = job.attempts.last().unwrap();
+    let (started, ended) = (attempt.started_at.as_deref().unwrap(), attempt.ended_at.as_deref().unwrap());
+    Way {
+        to_hand_over: between(&job.accepted_at, &attempt.assigned_at),
+        to_begin: between(&attempt.assigned_at, started),
+        to_end: between(started, ended),
+        command: Duration::from_millis(attempt.disk_ms.unwrap()),
+    }
+}
+
+fn mean(ways: &[Way], part: fn(&Way) -> Duration) -> f64 {
+    ms(ways.iter().map(part).sum::<Duration>()) / ways.len() as f64
+}
+
+fn one_by_one(rig: &Rig, prefix: &str, count: u32, ways: &mut Vec<Way>) -> Vec<Duration> {
     (0..count)
         .map(|index| {
             let serial = format!("{prefix}{index}");
             let start = Instant::now();
             assert_eq!(rig.api.submit(&jobs::toll(&serial)).status, 201);
             let answer = rig.api.get(&format!("/v1/jobs/{SELLER}/{serial}?wait=30s"));
-            assert!(answer.job().issued.is_some(), "{answer:?}");
-            start.elapsed()
+            let took = start.elapsed();
+            let job = answer.job();
+            assert!(job.issued.is_some(), "{answer:?}");
+            ways.push(way(&job));
+            took
         })
         .collect()
 }
@@ -87,8 +116,9 @@ fn main() {
     agent.start(None);
     rig.wait_online(&disk.number);
     let sync = fdatasync_median(rig.path());
-    let _ = one_by_one(&rig, "W", 20);
-    let mut times = one_by_one(&rig, "T", 200);
+    let _ = one_by_one(&rig, "W", 20, &mut Vec::new());
+    let mut ways = Vec::new();
+    let mut times = one_by_one(&rig, "T", 200, &mut ways);
     let p50 = median(&mut times);
     let overhead = p50.saturating_sub(sync * SERIAL_WRITES);
     println!(
@@ -96,6 +126,13 @@ fn main() {
         ms(p50),
         ms(sync),
         ms(overhead)
+    );
+    println!(
+        "  means of it: accepted to handed over {:.2} ms, to begun {:.2} ms, to ended {:.2} ms (the command itself {:.2} ms)",
+        mean(&ways, |way| way.to_hand_over),
+        mean(&ways, |way| way.to_begin),
+        mean(&ways, |way| way.to_end),
+        mean(&ways, |way| way.command),
     );
     report.insert("path_p50_ms".into(), json!(ms(p50)));
     report.insert("fdatasync_ms".into(), json!(ms(sync)));
