@@ -104,9 +104,23 @@ impl Journal {
     /// # Errors
     /// See [`JournalError`].
     pub fn open(dir: &Path) -> Result<Journal, JournalError> {
+        let folder = dir.to_owned();
+        let open = move || {
+            // sled keeps seven I/O threads that look for work once a second, without need: work wakes them anyway. They
+            // inherit the slack of the thread that starts them, this one or the writer that it starts. With it the kernel
+            // lets them sleep until the processor is awake for another reason; without it they wake each second.
+            let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(IDLE_SLACK_NS));
+            Journal::open_here(&folder)
+        };
+        let opening = std::thread::Builder::new().name("journal-open".into()).spawn(open);
+        let opening = opening.map_err(|error| JournalError::Io(error.to_string()))?;
+        opening.join().unwrap_or_else(|_| Err(JournalError::Corrupt("its file cannot be read".into())))
+    }
+
+    fn open_here(dir: &Path) -> Result<Journal, JournalError> {
         let io = |error: std::io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
-        let db = opened_with_patience(dir)?;
+        let db = open_db(dir)?;
         // sled writes these without fsync, once. If we stop before they are through, at the next start the journal is empty
         // or absent, and nothing was confirmed yet.
         for file in ["conf", "db", "blobs"] {
@@ -165,21 +179,6 @@ impl Journal {
             Err(error) => Line { kind: "unknown", key: String::new(), body: Err(error.to_string()) },
         }))
     }
-}
-
-/// Opens the database on a thread with a wide timer slack, which the threads that sled starts for itself inherit.
-///
-/// sled keeps seven I/O threads that look for work once a second, without need: work wakes them anyway. With the slack the
-/// kernel may let them sleep on until the processor is awake for another reason. If it cannot be set, they wake each second.
-fn opened_with_patience(dir: &Path) -> Result<sled::Db, JournalError> {
-    let folder = dir.to_owned();
-    let open = move || {
-        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(IDLE_SLACK_NS));
-        open_db(&folder)
-    };
-    let opening = std::thread::Builder::new().name("journal-open".into()).spawn(open);
-    let opening = opening.map_err(|error| JournalError::Io(error.to_string()))?;
-    opening.join().unwrap_or_else(|_| Err(JournalError::Corrupt("its file cannot be read".into())))
 }
 
 fn open_db(dir: &Path) -> Result<sled::Db, JournalError> {
