@@ -231,8 +231,11 @@ fn faults_in_pairs() {
         (0x08, refuse(3001, When::Before)),
     ];
     std::thread::scope(|scope| {
+        // Twelve small benches side by side: each pair costs the silence time of a line in doubt, and nothing else.
         for kind in &first {
-            scope.spawn(|| with_each(kind, &second));
+            for share in second.chunks(3) {
+                scope.spawn(|| with_each(kind, share));
+            }
         }
     });
 }
