@@ -14,11 +14,13 @@ use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber, NumberPair};
 
 use crate::disk::{
-    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Stock, TaxDisk, VoidAnswer,
+    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Red, Search, Segment, Stock,
+    TaxDisk,
 };
+use crate::operation::{Operation, OperationAnswer};
 
 /// Late answers that are kept until somebody takes them. Only one command can hang at a time, so more are never needed at once.
 const MAX_LATE: usize = 4;
@@ -53,6 +55,10 @@ pub struct IssueOrder {
     pub remark: String,
     /// Who issues, as the disk knows him.
     pub seller: Identity,
+    /// What a red invoice reverses.
+    pub red: Option<Red>,
+    /// See [`IssueRequest::request_id`].
+    pub request_id: String,
 }
 
 impl IssueOrder {
@@ -64,6 +70,29 @@ impl IssueOrder {
             invoice: &self.invoice,
             remark: &self.remark,
             seller: &self.seller,
+            red: self.red.as_ref(),
+            request_id: &self.request_id,
+        }
+    }
+}
+
+/// [`Search`], owned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// [`Search::Request`].
+    Request(String),
+    /// [`Search::Last`].
+    Last,
+    /// [`Search::Range`].
+    Range(InvoiceCode, InvoiceNumber, InvoiceNumber),
+}
+
+impl Question {
+    fn search(&self) -> Search<'_> {
+        match self {
+            Question::Request(id) => Search::Request(id),
+            Question::Last => Search::Last,
+            Question::Range(code, first, last) => Search::Range(*code, *first, *last),
         }
     }
 }
@@ -87,8 +116,12 @@ pub enum Command {
     Issue(Box<IssueOrder>),
     /// [`TaxDisk::query`].
     Query(InvoiceKind, NumberPair),
-    /// [`TaxDisk::void`]: kind, pair, operator.
-    Void(InvoiceKind, NumberPair, String),
+    /// [`TaxDisk::find`].
+    Find(InvoiceKind, Question),
+    /// [`TaxDisk::segments`].
+    Segments(InvoiceKind),
+    /// [`TaxDisk::operate`].
+    Operate(Box<Operation>),
     /// [`TaxDisk::compare`].
     Compare(Box<IssueOrder>, Box<FoundInvoice>),
 }
@@ -105,7 +138,9 @@ impl Command {
             Command::OfflineTotals => "offline_totals",
             Command::Issue(_) => "issue",
             Command::Query(..) => "query",
-            Command::Void(..) => "void",
+            Command::Find(..) => "find",
+            Command::Segments(_) => "segments",
+            Command::Operate(operation) => operation.name().as_str(),
             Command::Compare(..) => "compare",
         }
     }
@@ -128,8 +163,12 @@ pub enum Reply {
     Issue(IssueAnswer),
     /// To query.
     Query(Result<Option<FoundInvoice>, DiskError>),
-    /// To void.
-    Void(VoidAnswer),
+    /// To find.
+    Find(Result<Vec<FoundInvoice>, DiskError>),
+    /// To segments.
+    Segments(Result<Vec<Segment>, DiskError>),
+    /// To operate.
+    Operate(OperationAnswer),
     /// To compare.
     Compare(Comparison),
 }
@@ -379,8 +418,13 @@ calls! {
     /// See [`TaxDisk::query`].
     query(kind: InvoiceKind, pair: NumberPair)
         -> Query(Result<Option<FoundInvoice>, DiskError>), read, Command::Query(kind, pair);
-    /// See [`TaxDisk::void`].
-    void(kind: InvoiceKind, pair: NumberPair, operator: String) -> Void(VoidAnswer), change, Command::Void(kind, pair, operator);
+    /// See [`TaxDisk::find`].
+    find(kind: InvoiceKind, question: Question)
+        -> Find(Result<Vec<FoundInvoice>, DiskError>), read, Command::Find(kind, question);
+    /// See [`TaxDisk::segments`].
+    segments(kind: InvoiceKind) -> Segments(Result<Vec<Segment>, DiskError>), read, Command::Segments(kind);
+    /// See [`TaxDisk::operate`].
+    operate(operation: Operation) -> Operate(OperationAnswer), change, Command::Operate(Box::new(operation));
     /// See [`TaxDisk::compare`].
     compare(order: IssueOrder, found: FoundInvoice) -> Compare(Comparison), read,
         Command::Compare(Box::new(order), Box::new(found));
@@ -440,7 +484,9 @@ fn perform(disk: &mut dyn TaxDisk, command: Command) -> Reply {
         Command::OfflineTotals => Reply::OfflineTotals(disk.offline_totals()),
         Command::Issue(order) => Reply::Issue(disk.issue(&order.request())),
         Command::Query(kind, pair) => Reply::Query(disk.query(kind, pair)),
-        Command::Void(kind, pair, operator) => Reply::Void(disk.void(kind, pair, &operator)),
+        Command::Find(kind, question) => Reply::Find(disk.find(kind, question.search())),
+        Command::Segments(kind) => Reply::Segments(disk.segments(kind)),
+        Command::Operate(operation) => Reply::Operate(disk.operate(&operation)),
         Command::Compare(order, found) => Reply::Compare(disk.compare(&order.request(), &found)),
     }
 }

@@ -9,7 +9,9 @@ use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
-use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber, NumberPair};
+
+use crate::operation::{Operation, OperationAnswer};
 
 /// What went wrong, in the device's words and in ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
@@ -23,6 +25,13 @@ pub struct DiskError {
     pub text: String,
     /// Tries left, where a password was refused and the device says so.
     pub tries_left: Option<u8>,
+}
+
+impl DiskError {
+    /// The dialect or the device cannot do this. Nothing was sent.
+    pub fn unsupported(text: impl Into<String>) -> DiskError {
+        DiskError { class: DeviceClass::Unsupported, code: None, text: text.into(), tries_left: None }
+    }
 }
 
 /// Who the disk is and what it is licensed for.
@@ -92,6 +101,20 @@ pub struct IssueRequest<'a> {
     pub remark: &'a str,
     /// Who issues, as the disk knows him.
     pub seller: &'a Identity,
+    /// The invoice that this one reverses; `None` for a blue invoice. A red one's amounts are negative.
+    pub red: Option<&'a Red>,
+    /// The caller's key as components take it: at most 20 letters and digits, made by
+    /// [`taxdisk_protocol::mark::request_id`]; the same for every attempt of a job. Dialects without such a field ignore it.
+    pub request_id: &'a str,
+}
+
+/// What a red invoice (红字发票) says of the invoice that it reverses.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Red {
+    /// The invoice that is reversed.
+    pub original: NumberPair,
+    /// 信息表编号, which a red special invoice needs.
+    pub notice: Option<String>,
 }
 
 /// What the device signed.
@@ -118,17 +141,6 @@ pub enum IssueAnswer {
     InDoubt(DiskError),
 }
 
-/// What a void command came to. Like issuing: only a read proves it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum VoidAnswer {
-    /// OK, with the time of voiding where the device tells.
-    Voided(Option<String>),
-    /// The command's last byte was not written.
-    NotSent(DiskError),
-    /// Anything else: read the target's status.
-    InDoubt(DiskError),
-}
-
 /// Status of a number that was consumed (fpzt).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -146,7 +158,7 @@ pub enum NumberStatus {
 }
 
 /// One line as the disk gives it back.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct FoundLine {
     /// Item name.
     pub name: String,
@@ -160,6 +172,18 @@ pub struct FoundLine {
     pub rate: String,
     /// Tax.
     pub tax: Amount,
+    /// 规格型号; empty where the dialect has no such field.
+    #[serde(default)]
+    pub specification: String,
+    /// 单位; empty where the dialect has no such field.
+    #[serde(default)]
+    pub unit: String,
+    /// 商品编码; empty where the dialect has no such field.
+    #[serde(default)]
+    pub goods_code: String,
+    /// 发票行性质 (fphxz), as text of the device; empty where the dialect has no such field.
+    #[serde(default)]
+    pub nature: String,
 }
 
 /// An invoice read back from the disk.
@@ -193,6 +217,43 @@ pub struct FoundInvoice {
     pub voided_at: Option<String>,
     /// Signature; may be empty.
     pub signature: String,
+    /// The invoice that a red one reverses, where the dialect tells.
+    #[serde(default)]
+    pub original: Option<NumberPair>,
+    /// The request that it was issued for, where the component keeps it ([`IssueRequest::request_id`]).
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// Buyer's address and telephone; empty where the dialect has no such field.
+    #[serde(default)]
+    pub buyer_address_phone: String,
+    /// Buyer's bank and account; empty where the dialect has no such field.
+    #[serde(default)]
+    pub buyer_bank_account: String,
+}
+
+/// One piece of stock: a roll, a box, or a range that was distributed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Segment {
+    /// Code of all its numbers.
+    pub code: InvoiceCode,
+    /// First number of the segment as it was bought.
+    pub first: InvoiceNumber,
+    /// Last number.
+    pub last: InvoiceNumber,
+    /// Blanks left in it.
+    pub remaining: u32,
+}
+
+/// A question for more than one number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Search<'a> {
+    /// What was issued for this request. An empty answer says that the component never issued it: a dialect gives one only
+    /// where its query by request was proven on a known invoice, and an error otherwise.
+    Request(&'a str),
+    /// The invoice that was issued last.
+    Last,
+    /// Every consumed number of a code from the first to the last, both included.
+    Range(InvoiceCode, InvoiceNumber, InvoiceNumber),
 }
 
 /// How a found invoice compares with what was sent, through the dialect's own normalisation (devices rewrite empty numbers,
@@ -266,8 +327,30 @@ pub trait TaxDisk: Send {
     /// As the device or the line says. An error is never "absent".
     fn query(&mut self, kind: InvoiceKind, pair: NumberPair) -> Result<Option<FoundInvoice>, DiskError>;
 
-    /// Voids an issued invoice. Sends the command at most once.
-    fn void(&mut self, kind: InvoiceKind, pair: NumberPair, operator: &str) -> VoidAnswer;
+    /// Finds numbers otherwise than by their pair. Reads only.
+    ///
+    /// # Errors
+    /// As the device or the line says; `Unsupported` where the dialect has no such question. An error is never "absent".
+    fn find(&mut self, kind: InvoiceKind, search: Search<'_>) -> Result<Vec<FoundInvoice>, DiskError> {
+        let _ = (kind, search);
+        Err(DiskError::unsupported("this device cannot be asked for it: ask by code and number"))
+    }
+
+    /// The stock of a kind, segment by segment, the current one first.
+    ///
+    /// # Errors
+    /// As the device or the line says; `Unsupported` where the device tells no more than [`Self::stock`].
+    fn segments(&mut self, kind: InvoiceKind) -> Result<Vec<Segment>, DiskError> {
+        let _ = kind;
+        Err(DiskError::unsupported("this device does not tell its segments"))
+    }
+
+    /// Does one of the other changing things, such as a void or a period report. The caller has journalled it before this
+    /// call. Sends the command at most once; only a read proves what came of it.
+    ///
+    /// [`Capabilities::operations`] says what the dialect can do; the rest is [`OperationAnswer::NotSent`] with
+    /// `Unsupported`.
+    fn operate(&mut self, operation: &Operation) -> OperationAnswer;
 
     /// Compares what was read with what was sent, field by field, as this dialect would have written it.
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison;

@@ -14,6 +14,7 @@ pub mod actor;
 pub mod dialects;
 pub mod discover;
 pub mod disk;
+pub mod operation;
 pub mod secret;
 pub mod sim;
 pub mod transport;

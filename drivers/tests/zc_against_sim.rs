@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
-use taxdisk_drivers::disk::{Comparison, Identity, IssueAnswer, IssueRequest, NumberStatus, TaxDisk, VoidAnswer};
+use taxdisk_drivers::disk::{Comparison, Identity, IssueAnswer, IssueRequest, NumberStatus, TaxDisk};
+use taxdisk_drivers::operation::{Operation, OperationAnswer};
 use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::sim::config::{LimitConfig, SimConfig};
 use taxdisk_drivers::sim::faults::{Direction, Fault, FaultKind, When};
@@ -60,7 +61,15 @@ impl Desk {
 
     fn issue(&mut self, expected: NumberPair, invoice: &Invoice, remark: &str) -> IssueAnswer {
         let seller = self.identity.clone();
-        self.disk.issue(&IssueRequest { kind: InvoiceKind::Roll, expected, invoice, remark, seller: &seller })
+        self.disk.issue(&IssueRequest {
+            kind: InvoiceKind::Roll,
+            expected,
+            invoice,
+            remark,
+            seller: &seller,
+            red: None,
+            request_id: "",
+        })
     }
 
     fn current(&mut self) -> NumberPair {
@@ -146,19 +155,26 @@ fn an_issued_invoice_reads_back_equal_and_can_be_voided() {
     assert_eq!((found.status, found.remark.as_str()), (NumberStatus::Positive, "订单A1001 #ABC"));
     assert_eq!(found.gross, content.totals.gross);
     let seller = desk.identity.clone();
-    let mut request =
-        IssueRequest { kind: InvoiceKind::Roll, expected, invoice: &content, remark: "订单A1001 #ABC", seller: &seller };
+    let mut request = IssueRequest {
+        kind: InvoiceKind::Roll,
+        expected,
+        invoice: &content,
+        remark: "订单A1001 #ABC",
+        seller: &seller,
+        red: None,
+        request_id: "",
+    };
     assert_eq!(desk.disk.compare(&request, &found), Comparison::Equal);
     request.remark = "订单A1001 #ABD";
     assert!(matches!(desk.disk.compare(&request, &found), Comparison::Different(_)));
     assert_eq!(desk.disk.query(InvoiceKind::Roll, expected.successor().unwrap()).unwrap(), None);
 
-    assert!(matches!(desk.disk.void(InvoiceKind::Roll, expected, "张三"), VoidAnswer::Voided(_)));
+    let void =
+        Operation::Void { kind: InvoiceKind::Roll, pair: expected, net: content.totals.net, operator: "张三".to_owned() };
+    assert!(matches!(desk.disk.operate(&void), OperationAnswer::Done { .. }));
     let found = desk.disk.query(InvoiceKind::Roll, expected).unwrap().unwrap();
     assert_eq!(found.status, NumberStatus::PositiveVoid);
-    assert!(
-        matches!(desk.disk.void(InvoiceKind::Roll, expected, "张三"), VoidAnswer::InDoubt(error) if error.class == DeviceClass::Duplicate)
-    );
+    assert!(matches!(desk.disk.operate(&void), OperationAnswer::InDoubt(error) if error.class == DeviceClass::Duplicate));
 }
 
 #[test]

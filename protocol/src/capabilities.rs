@@ -75,8 +75,66 @@ pub struct Capabilities {
     pub remark_readable: bool,
     /// The issuing command carries the expected pair, and the device checks it.
     pub carries_pair: bool,
-    /// Issued invoices can be voided.
-    pub void: bool,
     /// Red invoices can be issued.
     pub red: bool,
+    /// What it can do besides issuing. Names that this program does not know are left out.
+    #[serde(default, deserialize_with = "known")]
+    pub operations: Vec<DiskOperation>,
+    /// The component keeps the request that an invoice was issued for and finds it by that, as was proven on this disk.
+    #[serde(default)]
+    pub finds_request: bool,
+}
+
+impl Capabilities {
+    /// Whether the disk can do it.
+    pub fn can(&self, operation: DiskOperation) -> bool {
+        self.operations.contains(&operation)
+    }
+}
+
+/// What a disk can do besides issuing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskOperation {
+    /// 作废 of an issued invoice.
+    Void,
+    /// 作废 of the next blank.
+    BlankVoid,
+    /// 抄报.
+    Report,
+    /// 清卡.
+    Clear,
+    /// Upload of invoices that were issued off line.
+    Upload,
+    /// 离线权限更新.
+    RefreshOffline,
+    /// 口令更改.
+    ChangePassword,
+}
+
+impl DiskOperation {
+    /// As it is written on the wire and in logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DiskOperation::Void => "void",
+            DiskOperation::BlankVoid => "blank_void",
+            DiskOperation::Report => "report",
+            DiskOperation::Clear => "clear",
+            DiskOperation::Upload => "upload",
+            DiskOperation::RefreshOffline => "refresh_offline",
+            DiskOperation::ChangePassword => "change_password",
+        }
+    }
+}
+
+impl std::fmt::Display for DiskOperation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A newer agent may name operations that this program does not know: it must not lose the whole disk for that.
+fn known<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<DiskOperation>, D::Error> {
+    let names = Vec::<serde_json::Value>::deserialize(deserializer)?;
+    Ok(names.into_iter().filter_map(|name| serde_json::from_value(name).ok()).collect())
 }

@@ -4,7 +4,7 @@
 use super::*;
 use ed25519_dalek::{Signature, Verifier};
 use taxdisk_protocol::api::DiskHealth;
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Fence, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
 
 const LEDGER: &str = "lg_test";
 
@@ -126,8 +126,9 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         single_person: true,
         remark_readable: true,
         carries_pair: true,
-        void: true,
         red: true,
+        operations: vec![DiskOperation::Void],
+        finds_request: false,
     };
     DiskReport {
         disk: "661545600001".into(),

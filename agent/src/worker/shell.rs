@@ -210,6 +210,9 @@ impl Shell {
             invoice: request.invoice.clone(),
             remark: request.remark.clone(),
             seller: seller.clone(),
+            // Red jobs are refused by the broker; it knows no original yet.
+            red: None,
+            request_id: taxdisk_protocol::mark::request_id(&request.assignment.attempt.key),
         })
     }
 

@@ -114,7 +114,7 @@ impl Link {
 fn disks() -> Value {
     let capabilities = json!({
         "characters": "gbk", "max_lines": 10, "discount_lines": true, "goods_codes": true, "price_decimals": 8, "rate_decimals": 3,
-        "single_person": false, "remark_readable": true, "carries_pair": true, "void": true, "red": true,
+        "single_person": false, "remark_readable": true, "carries_pair": true, "red": true, "operations": ["void"],
         "widths": { "party_name": 100, "taxpayer_number": 20, "address_phone": 100, "bank_account": 100, "item_name": 92,
                     "specification": 40, "unit": 22, "remark": 130, "person": 16, "amount": 20, "price": 20 },
     });

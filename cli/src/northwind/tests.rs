@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Widths};
 use taxdisk_protocol::{gbk, mark, rules};
 
 use super::*;
@@ -53,8 +53,9 @@ fn serial_disk(max_lines: u16) -> Capabilities {
         single_person: true,
         remark_readable: true,
         carries_pair: false,
-        void: true,
         red: true,
+        operations: vec![DiskOperation::Void],
+        finds_request: false,
     }
 }
 

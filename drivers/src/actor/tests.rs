@@ -58,7 +58,7 @@ impl TaxDisk for GatedDisk {
     fn query(&mut self, _: InvoiceKind, _: NumberPair) -> Result<Option<FoundInvoice>, DiskError> {
         unreachable!("not called")
     }
-    fn void(&mut self, _: InvoiceKind, _: NumberPair, _: &str) -> VoidAnswer {
+    fn operate(&mut self, _: &Operation) -> OperationAnswer {
         unreachable!("not called")
     }
     fn compare(&self, _: &IssueRequest<'_>, _: &FoundInvoice) -> Comparison {

@@ -9,7 +9,7 @@ use super::parse::at;
 use super::{Breaches, Job, Rule};
 use crate::api::Operation;
 use crate::calc;
-use crate::capabilities::{Capabilities, CharacterSet};
+use crate::capabilities::{Capabilities, CharacterSet, DiskOperation};
 use crate::error::Breach;
 use crate::gbk;
 use crate::invoice::{Invoice, Line, LineKind, ZeroRate};
@@ -26,7 +26,7 @@ pub fn fits(job: &Job, capabilities: &Capabilities, mark: Option<&str>) -> Vec<B
     let mut check = Check { capabilities, found: Breaches::default() };
     let able = match job.operation {
         Operation::Issue => true,
-        Operation::Void => capabilities.void,
+        Operation::Void => capabilities.can(DiskOperation::Void),
         Operation::Red => capabilities.red,
     };
     if !able {

@@ -1,7 +1,7 @@
 //! Short ways to write a submission down.
 
 use taxdisk_protocol::api::{BuyerBody, InvoiceBody, JobSubmission, LineBody, Operation, PairBody, TotalsBody};
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Widths};
 use taxdisk_protocol::rules;
 
 pub(crate) const SELLER: &str = "91110000MA0000001L";
@@ -97,8 +97,9 @@ pub(crate) fn serial_converter() -> Capabilities {
         single_person: true,
         remark_readable: true,
         carries_pair: true,
-        void: true,
         red: false,
+        operations: vec![DiskOperation::Void],
+        finds_request: false,
     }
 }
 

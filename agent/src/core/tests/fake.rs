@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use taxdisk_drivers::disk::{Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, NumberStatus, Signed, Stock};
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Fence, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -132,8 +132,9 @@ impl FakeDisk {
                 single_person: true,
                 remark_readable: self.marks_readable,
                 carries_pair: false,
-                void: true,
                 red: true,
+                operations: vec![DiskOperation::Void],
+                finds_request: false,
             },
             fence: self.fence.unwrap_or(Fence::Ordered),
             dialect: "fake".into(),
@@ -297,6 +298,10 @@ impl FakeDisk {
             clerk: String::new(),
             voided_at: None,
             signature: "S".into(),
+            original: None,
+            request_id: None,
+            buyer_address_phone: String::new(),
+            buyer_bank_account: String::new(),
         };
         Ok(Some(Found { invoice, comparisons }))
     }

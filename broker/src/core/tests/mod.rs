@@ -8,7 +8,7 @@ use taxdisk_protocol::api::{
     BuyerBody, DiskHealth, DiskReport, InvoiceBody, JobState, JobSubmission, JobView, LineBody, SellerBody, StockView,
     TotalsBody, Waiting,
 };
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Fence, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey};
 use taxdisk_protocol::job::{Event, Job};
@@ -68,8 +68,9 @@ pub(super) fn capabilities() -> Capabilities {
         single_person: false,
         remark_readable: true,
         carries_pair: true,
-        void: true,
         red: true,
+        operations: vec![DiskOperation::Void],
+        finds_request: false,
     }
 }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, Fence, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -22,8 +22,9 @@ use super::exchange::{Before, Broken, Fault, Progress, Wire};
 use super::fields::{BadAnswer, FieldError};
 use super::frame::FrameType;
 use crate::disk::{
-    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Stock, TaxDisk, VoidAnswer,
+    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Stock, TaxDisk,
 };
+use crate::operation::{Operation, OperationAnswer};
 use crate::transport::ByteLine;
 
 /// Which password a command carries: a refusal stops all that carry the same one.
@@ -357,12 +358,14 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
         }
     }
 
-    fn void(&mut self, kind: InvoiceKind, pair: NumberPair, operator: &str) -> VoidAnswer {
+    fn operate(&mut self, operation: &Operation) -> OperationAnswer {
+        let Operation::Void { kind, pair, operator, .. } = operation else { return OperationAnswer::unsupported(operation) };
+        let (kind, pair) = (*kind, *pair);
         if let Err(error) = self.prepare_change(None) {
-            return VoidAnswer::NotSent(error);
+            return OperationAnswer::NotSent(error);
         }
         let Some(known) = &self.known else {
-            return VoidAnswer::NotSent(own_error(DeviceClass::NotPresent, "no disk is known yet"));
+            return OperationAnswer::NotSent(own_error(DeviceClass::NotPresent, "no disk is known yet"));
         };
         let subject = Subject {
             taxpayer: &known.taxpayer,
@@ -372,16 +375,16 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
         };
         let data = match void::request(&subject, &self.config.certificate_password, kind, pair, operator) {
             Ok(data) => data,
-            Err(error) => return VoidAnswer::NotSent(refused_field(error)),
+            Err(error) => return OperationAnswer::NotSent(refused_field(error)),
         };
         match self.command(void::CODE, data, Carries::BothPasswords, Before::Nothing) {
             Ok(data) => match void::answer(&data, kind, pair) {
-                Ok(time) => VoidAnswer::Voided(time),
-                Err(bad) => VoidAnswer::InDoubt(self.misplaced(bad)),
+                Ok(at) => OperationAnswer::Done { pair: Some(pair), at },
+                Err(bad) => OperationAnswer::InDoubt(self.misplaced(bad)),
             },
             Err(failure) => match failure.progress {
-                Progress::BeforeLastPacket => VoidAnswer::NotSent(failure.error),
-                Progress::LastPacketBegun => VoidAnswer::InDoubt(failure.error),
+                Progress::BeforeLastPacket => OperationAnswer::NotSent(failure.error),
+                Progress::LastPacketBegun => OperationAnswer::InDoubt(failure.error),
             },
         }
     }
@@ -424,8 +427,8 @@ fn capabilities(config: &ZcConfig) -> Capabilities {
         single_person: true,
         remark_readable: true,
         carries_pair: false,
-        void: true,
-        // The command can do it; the trait has no call for it yet.
         red: false,
+        operations: vec![DiskOperation::Void],
+        finds_request: false,
     }
 }

@@ -76,6 +76,11 @@ pub fn answer(data: &[u8], pair: NumberPair) -> Result<FoundInvoice, BadAnswer> 
         clerk,
         voided_at,
         signature,
+        // Neither field stands in this answer; the rest belongs to other dialects.
+        original: None,
+        request_id: None,
+        buyer_address_phone: String::new(),
+        buyer_bank_account: String::new(),
     })
 }
 
@@ -110,7 +115,7 @@ fn line(reader: &mut FieldReader<'_>) -> Result<FoundLine, BadAnswer> {
     let rate = reader.text(6);
     let tax = reader.value("se", 12)?;
     reader.bytes(12 + 12);
-    Ok(FoundLine { name, price, quantity, net, rate, tax })
+    Ok(FoundLine { name, price, quantity, net, rate, tax, ..FoundLine::default() })
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use super::super::{ZcDisk, samples, vectors};
 use super::script::{
     SILENCE, answer, config, device, er, host, identity, issue_packets, many, ms, online, order, ready_disk, single,
 };
-use crate::disk::{Comparison, IssueAnswer, NumberStatus, TaxDisk, VoidAnswer};
+use crate::disk::{Comparison, IssueAnswer, NumberStatus, TaxDisk};
+use crate::operation::{Operation, OperationAnswer};
 use crate::transport::ByteLine;
 use crate::transport::memory::{ScriptedLine, Step, Traffic};
 
@@ -24,6 +25,10 @@ fn pair() -> NumberPair {
 /// 0C of vector 7.
 fn query(reply: Vec<Step>) -> Vec<Step> {
     [host(vectors::frame("7 request"))].into_iter().chain(reply).collect()
+}
+
+fn void_of(operator: &str) -> Operation {
+    Operation::Void { kind: ROLL, pair: pair(), net: "200.00".parse().unwrap(), operator: operator.to_owned() }
 }
 
 fn void(reply: Vec<Step>) -> Vec<Step> {
@@ -249,22 +254,25 @@ fn an_order_for_another_disk_or_seller_is_not_sent() {
 #[test]
 fn a_void_is_proven_by_nothing_but_its_own_answer() {
     let (mut disk, line) = ready_disk(void(many(&vectors::frames("10 answer"))));
-    assert_eq!(disk.void(ROLL, pair(), "张三"), VoidAnswer::Voided(Some("20260302103000".to_owned())));
+    assert_eq!(
+        disk.operate(&void_of("张三")),
+        OperationAnswer::Done { pair: Some(pair()), at: Some("20260302103000".to_owned()) }
+    );
     let mut wrong = vectors::answer_data("10 answer")[..249].to_vec();
     wrong[15..23].copy_from_slice(b"00000089");
     let mut frames = vectors::frames("10 answer");
     frames[0] = answer(b"OK", 1, &wrong);
     line.then(void(many(&frames)));
-    assert!(matches!(disk.void(ROLL, pair(), "张三"), VoidAnswer::InDoubt(_)));
+    assert!(matches!(disk.operate(&void_of("张三")), OperationAnswer::InDoubt(_)));
     for reply in [er("废票不能再次作废!"), answer(b"ER", 0, &[0x1F]), answer(b"OK", 0, &[]), vec![]] {
         let (mut disk, line) = ready_disk(void(vec![device(reply)]));
-        assert!(matches!(disk.void(ROLL, pair(), "张三"), VoidAnswer::InDoubt(_)));
+        assert!(matches!(disk.operate(&void_of("张三")), OperationAnswer::InDoubt(_)));
         assert!(line.is_finished());
     }
     let (mut disk, _) = ready_disk(online().into_iter().chain([Step::BreakWrite(0)]));
-    assert!(matches!(disk.void(ROLL, pair(), "张三"), VoidAnswer::NotSent(_)));
+    assert!(matches!(disk.operate(&void_of("张三")), OperationAnswer::NotSent(_)));
     let (mut disk, _) = ready_disk(online());
-    assert!(matches!(disk.void(ROLL, pair(), &"张".repeat(11)), VoidAnswer::NotSent(_)));
+    assert!(matches!(disk.operate(&void_of(&"张".repeat(11))), OperationAnswer::NotSent(_)));
 }
 
 #[test]

@@ -118,5 +118,7 @@ pub(super) fn order() -> IssueOrder {
         invoice: samples::invoice(vec![samples::paper()]),
         remark: String::new(),
         seller: samples::identity(),
+        red: None,
+        request_id: String::new(),
     }
 }
