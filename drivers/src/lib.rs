@@ -15,6 +15,7 @@ pub mod dialects;
 pub mod discover;
 pub mod disk;
 pub mod operation;
+pub mod profile;
 pub mod secret;
 pub mod sim;
 pub mod transport;
