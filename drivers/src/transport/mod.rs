@@ -76,6 +76,7 @@ pub enum LineError {
 
 /// The program that holds a port.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Holder {
     /// A process that this user can see.
     Process {
