@@ -100,6 +100,9 @@ pub struct EnrollArgs {
 /// Of `disks`.
 #[derive(Debug, Args)]
 pub struct DisksArgs {
+    /// Show every serial port, USB device and configured disk, and why it cannot be used if it cannot
+    #[arg(long)]
+    pub explain: bool,
     /// What to do; left out: show the disks
     #[command(subcommand)]
     pub command: Option<DisksCommand>,

@@ -3,14 +3,19 @@
 //!
 //! It holds no secret: passwords of disks live in [`crate::secrets`], the agent's key in [`crate::identity`].
 
+mod disk;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use taxdisk_drivers::profile::{DEFAULT_DIR as DEFAULT_PROFILES_DIR, Profiles};
 
 use crate::failure::Failure;
+
+pub use disk::{DIALECTS, DiskConfig, MAX_LINES, SPEEDS, Setup};
 
 /// Where the configuration is looked for when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
@@ -18,15 +23,6 @@ pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/taxdisk-agent";
 /// The most disks of one PC. Each has a thread; a PC has a handful of ports.
 pub const MAX_DISKS: usize = 32;
-/// Dialects that this release drives.
-pub const DIALECTS: [&str; 1] = ["zc"];
-/// Speeds that the serial converters know, bit/s (device-serial-zc.md, command 18).
-pub const SPEEDS: [u32; 8] = [1200, 2400, 4800, 9600, 19200, 38400, 57600, 115_200];
-/// Half a second is longer than any line turns round; above three minutes even network commands have ended.
-const ANSWER_TIMEOUT_MS: std::ops::RangeInclusive<u32> = 500..=180_000;
-/// The most lines that any dialect can print on one invoice.
-pub const MAX_LINES: u16 = 100;
-
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -37,8 +33,27 @@ pub struct Config {
     pub state: StateConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Device profiles.
+    pub profiles: ProfilesConfig,
     /// Disks at this PC.
     pub disk: Vec<DiskConfig>,
+    /// The profiles, read.
+    #[serde(skip)]
+    pub known: Profiles,
+}
+
+/// Device profiles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProfilesConfig {
+    /// Folder of this PC's own profiles (`*.toml`). Only the usual one may be missing.
+    pub dir: PathBuf,
+}
+
+impl Default for ProfilesConfig {
+    fn default() -> ProfilesConfig {
+        ProfilesConfig { dir: PathBuf::from(DEFAULT_PROFILES_DIR) }
+    }
 }
 
 /// The broker. What is left out is taken from the enrolment.
@@ -96,54 +111,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// One disk at this PC.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DiskConfig {
-    /// Device file of the serial port. A name under `/dev/serial/by-id/` survives replugging.
-    pub port: PathBuf,
-    /// Command language.
-    #[serde(default = "zc")]
-    pub dialect: String,
-    /// Speed of the line, bit/s.
-    #[serde(default = "speed")]
-    pub speed: u32,
-    /// The most lines of one invoice, as this converter is set up.
-    #[serde(default = "max_lines")]
-    pub max_lines: u16,
-    /// How long the disk may think before the first byte of an answer, milliseconds. Too short costs a settling, never an
-    /// invoice.
-    #[serde(default = "answer_timeout_ms")]
-    pub answer_timeout_ms: u32,
-    /// No other program uses this disk. Only then is equal content proof without a mark (I10).
-    #[serde(default)]
-    pub exclusive: bool,
-}
-
-fn zc() -> String {
-    "zc".to_owned()
-}
-
-fn speed() -> u32 {
-    9600
-}
-
-fn max_lines() -> u16 {
-    10
-}
-
-/// What the published cash register waits (device-serial-zc, section 4).
-fn answer_timeout_ms() -> u32 {
-    30_000
-}
-
-impl DiskConfig {
-    /// The name under which its passwords are kept: the port as configured.
-    pub fn name(&self) -> String {
-        self.port.to_string_lossy().into_owned()
-    }
-}
-
 impl Config {
     /// Reads file and environment. No `path`: the default one, if it is there.
     ///
@@ -164,7 +131,9 @@ impl Config {
             None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
         }
         let ours = |key: &figment::value::UncasedStr| {
-            ["broker__", "state__", "log__", "disk"].iter().any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
+            ["broker__", "state__", "log__", "profiles__", "disk"]
+                .iter()
+                .any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
         };
         figment = figment.merge(Env::prefixed("TAXDISK__").filter(ours).split("__"));
         let mut config: Config = figment.extract().map_err(|error| explain(&error, path))?;
@@ -172,7 +141,26 @@ impl Config {
             config.state.dir = dir.to_owned();
         }
         config.check()?;
+        config.take_profiles()?;
         Ok(config)
+    }
+
+    /// A disk's usable values.
+    pub fn setup(&self, disk: &DiskConfig) -> Setup {
+        disk.setup(&self.known).expect("loading the configuration checked every disk")
+    }
+
+    fn take_profiles(&mut self) -> Result<(), Failure> {
+        let dir = &self.profiles.dir;
+        if dir != Path::new(DEFAULT_PROFILES_DIR) && !dir.is_dir() {
+            return Err(Failure::config(format!("[profiles] dir = {} is no folder.", dir.display())));
+        }
+        self.known = Profiles::with_dir(dir).map_err(|error| Failure::config(format!("{error}.")))?;
+        for disk in &mut self.disk {
+            let setup = disk.setup(&self.known).map_err(Failure::config)?;
+            disk.fill(&setup);
+        }
+        Ok(())
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -191,33 +179,10 @@ impl Config {
                 self.disk.len()
             )));
         }
-        let mut ports = BTreeSet::new();
-        for disk in &self.disk {
-            let name = disk.name();
-            if !disk.port.is_absolute() {
-                return Err(Failure::config(format!(
-                    "[[disk]] port = {name:?} must be the full path of a device file such as /dev/ttyUSB0."
-                )));
-            }
-            if !ports.insert(&disk.port) {
-                return Err(Failure::config(format!("Two [[disk]] sections name the port {name}: remove one.")));
-            }
-            if !DIALECTS.contains(&disk.dialect.as_str()) {
-                let known = DIALECTS.join(", ");
-                return Err(Failure::config(format!(
-                    "[[disk]] {name}: dialect {:?} is unknown; this release knows: {known}.",
-                    disk.dialect
-                )));
-            }
-            if !SPEEDS.contains(&disk.speed) {
-                return Err(Failure::config(format!("[[disk]] {name}: speed {} is none of {SPEEDS:?}.", disk.speed)));
-            }
-            if !ANSWER_TIMEOUT_MS.contains(&disk.answer_timeout_ms) {
-                let (least, most) = (ANSWER_TIMEOUT_MS.start(), ANSWER_TIMEOUT_MS.end());
-                return Err(Failure::config(format!("[[disk]] {name}: answer_timeout_ms must be from {least} to {most}.")));
-            }
-            if !(1..=MAX_LINES).contains(&disk.max_lines) {
-                return Err(Failure::config(format!("[[disk]] {name}: max_lines must be from 1 to {MAX_LINES}.")));
+        let mut names = BTreeSet::new();
+        for name in self.disk.iter().map(DiskConfig::name) {
+            if !names.insert(name.clone()) {
+                return Err(Failure::config(format!("Two [[disk]] sections name {name}: remove one.")));
             }
         }
         Ok(())
@@ -341,16 +306,18 @@ mod tests {
         assert_eq!(
             config.disk[0],
             DiskConfig {
-                port: "/dev/ttyUSB0".into(),
-                dialect: "zc".into(),
-                speed: 9600,
-                max_lines: 10,
-                answer_timeout_ms: 30_000,
-                exclusive: false
+                port: Some("/dev/ttyUSB0".into()),
+                profile: Some("zc-converter".into()),
+                dialect: Some("zc".into()),
+                speed: Some(9600),
+                max_lines: Some(10),
+                answer_timeout_ms: Some(30_000),
+                ..DiskConfig::default()
             }
         );
         assert!(config.disk[1].exclusive);
-        assert_eq!((config.disk[1].speed, config.disk[1].max_lines), (57600, 100));
+        assert_eq!((config.disk[1].speed, config.disk[1].max_lines), (Some(57600), Some(100)));
+        assert_eq!(config.setup(&config.disk[1]).profile.name, "zc-converter");
     }
 
     #[test]
@@ -366,12 +333,26 @@ mod tests {
             ("[[disk]]\nport = \"/dev/a\"\nmax_lines = 0\n", "max_lines"),
             ("[[disk]]\nspeed = 9600\n", "port"),
             ("[broker\n", "configuration is wrong"),
+            ("[profiles]\ndir = \"/nowhere/profiles.d\"\n", "no folder"),
+            ("[[disk]]\nport = \"/dev/a\"\nprofile = \"none\"\n", "no profile"),
         ] {
             let failure = load(text).unwrap_err();
             assert_eq!(failure.exit, crate::failure::Exit::Config, "{text}");
             assert!(failure.text.contains(part), "{text}: {}", failure.text);
             assert!(!failure.text.contains('\n'), "{}", failure.text);
         }
+    }
+
+    #[test]
+    fn a_folder_of_profiles_is_used_and_a_wrong_one_in_it_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("till.toml");
+        let text = format!("[profiles]\ndir = {:?}\n[[disk]]\nport = \"/dev/a\"\nprofile = \"till\"\n", dir.path());
+        std::fs::write(&file, "name = \"till\"\nextends = \"zc-converter\"\nspeeds_baud = [2400]\n").unwrap();
+        assert_eq!(load(&text).unwrap().disk[0].speed, Some(2400));
+        std::fs::write(&file, "name = \"till\"\nextends = \"zc-converter\"\nspeed = 2400\n").unwrap();
+        let failure = load(&text).unwrap_err();
+        assert!(failure.text.contains("till.toml") && failure.text.contains("`speed`"), "{}", failure.text);
     }
 
     #[test]

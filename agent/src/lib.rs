@@ -23,6 +23,7 @@ pub mod journal;
 pub mod link;
 pub mod logging;
 pub mod ports;
+pub mod probe;
 pub mod ready;
 pub mod run;
 pub mod secrets;

@@ -1,39 +1,119 @@
-//! From a port in the configuration to a driver: the one place that knows which dialect needs what.
+//! From a `[[disk]]` of the configuration to a driver: the one place that knows which dialect needs what.
 //!
-//! It refuses to open a port without passwords: a converter answers nothing useful without them, and a command with an empty
-//! password
-//! may cost one of the few tries.
+//! It refuses to open a disk without passwords: a device answers nothing useful without them, and a command with an empty
+//! password may cost one of the few tries. [`Port::bare`] is for looking only, with commands that carry none.
 
 use std::time::Duration;
 
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
-use taxdisk_drivers::disk::TaxDisk;
+use taxdisk_drivers::discover::{Place, State};
+use taxdisk_drivers::disk::{DiskError, TaxDisk};
+use taxdisk_drivers::profile::{Dialect, Profile};
 use taxdisk_drivers::transport::LineError;
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
 
-use crate::config::DiskConfig;
+use crate::config::{Config, DiskConfig, Setup};
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
 
-/// Opens one configured port.
+/// Opens one configured disk.
 #[derive(Debug)]
 pub struct Port {
-    /// As configured.
-    pub config: DiskConfig,
+    /// As configured: the name under which passwords and password stops are kept.
+    pub name: String,
+    /// Its usable values.
+    pub setup: Setup,
     /// Where its passwords are.
     pub secrets: Secrets,
 }
 
+/// Why a disk does not open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OpenError {
+    /// The line says so.
+    Line(LineError),
+    /// A driver that is not over a line says so, or there is none.
+    Other(Why),
+}
+
+impl OpenError {
+    /// Class and text.
+    pub fn why(&self) -> Why {
+        match self {
+            OpenError::Line(error) => {
+                let class = match error {
+                    LineError::NotFound { .. } | LineError::Gone { .. } => DeviceClass::NotPresent,
+                    _ => DeviceClass::Link,
+                };
+                Why { class, text: error.to_string() }
+            }
+            OpenError::Other(why) => why.clone(),
+        }
+    }
+
+    /// What it means for a discovery.
+    pub fn state(&self, profile: &Profile) -> State {
+        match self {
+            OpenError::Line(error) => State::of_line(error, profile),
+            OpenError::Other(why) if why.class == DeviceClass::NotPresent => State::Absent,
+            OpenError::Other(why) => State::Failed { detail: why.text.clone() },
+        }
+    }
+}
+
+/// An open disk. What can be asked without a password differs by dialect.
+pub enum Driver {
+    /// A converter tells its disk's number without a password.
+    Zc(Box<ZcDisk<SerialLine>>),
+    /// Any other disk tells at least that it is there.
+    Other(Box<dyn TaxDisk>),
+}
+
+impl Driver {
+    /// Asks, without any password, whether somebody answers and, where the dialect can, which disk it is.
+    ///
+    /// # Errors
+    /// As the device or the line says.
+    pub fn greet(&mut self) -> Result<Option<DiskNumber>, DiskError> {
+        match self {
+            Driver::Zc(disk) => disk.number().map(Some),
+            Driver::Other(disk) => disk.handshake().map(|()| None),
+        }
+    }
+
+    /// The disk.
+    pub fn disk(&mut self) -> &mut dyn TaxDisk {
+        match self {
+            Driver::Zc(disk) => &mut **disk,
+            Driver::Other(disk) => &mut **disk,
+        }
+    }
+
+    /// The disk alone.
+    pub fn into_disk(self) -> Box<dyn TaxDisk> {
+        match self {
+            Driver::Zc(disk) => disk,
+            Driver::Other(disk) => disk,
+        }
+    }
+}
+
 impl Port {
-    /// The passwords of this port.
+    /// The port of a configured disk.
+    pub fn new(config: &Config, disk: &DiskConfig, secrets: &Secrets) -> Port {
+        Port { name: disk.name(), setup: config.setup(disk), secrets: secrets.clone() }
+    }
+
+    /// The passwords of this disk.
     ///
     /// # Errors
     /// None were set, or they cannot be read.
     pub fn secret(&self) -> Result<DiskSecret, Why> {
-        let name = self.config.name();
-        match self.secrets.find(&name) {
+        let name = &self.name;
+        match self.secrets.find(name) {
             Ok(Some(secret)) => Ok(secret),
             Ok(None) => Err(Why {
                 class: DeviceClass::BadPassword,
@@ -43,40 +123,75 @@ impl Port {
         }
     }
 
-    /// Opens the line alone, for `doctor`.
+    /// Opens the way to the disk, without passwords yet.
     ///
     /// # Errors
-    /// Not there, held, not permitted, not a serial port.
-    pub fn line(&self) -> Result<SerialLine, LineError> {
-        SerialLine::open(&self.config.name(), self.config.speed)
+    /// Not there, held, not permitted, not what the profile says.
+    pub fn way(&self) -> Result<Way, OpenError> {
+        match &self.setup.place {
+            Place::Serial(path) => SerialLine::open(path, self.setup.speed_baud).map(Way::Line).map_err(OpenError::Line),
+            Place::Usb(_) | Place::Url(_) | Place::Command(_) => Err(self.not_driven()),
+        }
     }
 
-    /// The driver's settings.
-    pub fn settings(&self, secret: DiskSecret) -> ZcConfig {
-        ZcConfig {
-            disk_password: secret.disk_password,
-            certificate_password: secret.certificate_password,
-            max_lines: self.config.max_lines,
-            timings: Timings { first_byte: Duration::from_millis(self.config.answer_timeout_ms.into()), ..Timings::default() },
-            ..ZcConfig::default()
+    /// The driver over an open way. `None`: only commands without passwords may be sent.
+    ///
+    /// # Errors
+    /// The dialect is not driven by this release.
+    pub fn driver(&self, way: Way, secret: Option<DiskSecret>) -> Result<Driver, OpenError> {
+        match (self.setup.dialect, way) {
+            (Dialect::Zc, Way::Line(line)) => Ok(Driver::Zc(Box::new(ZcDisk::new(line, self.zc(secret))))),
+            (Dialect::Card | Dialect::Bot | Dialect::Skserver | Dialect::Nisec, _) => Err(self.not_driven()),
+        }
+    }
+
+    /// Opens the disk for looking, without passwords.
+    ///
+    /// # Errors
+    /// As [`Port::way`] and [`Port::driver`].
+    pub fn bare(&self) -> Result<Driver, OpenError> {
+        self.driver(self.way()?, None)
+    }
+
+    /// The configuration refuses such a dialect, so this is for a release that forgot an arm.
+    fn not_driven(&self) -> OpenError {
+        let text = format!("{} is not driven by this release: update the agent.", self.setup.dialect.name());
+        OpenError::Other(Why { class: DeviceClass::Unsupported, text })
+    }
+
+    fn zc(&self, secret: Option<DiskSecret>) -> ZcConfig {
+        let profile = &self.setup.profile;
+        let network = Duration::from_millis(profile.timeouts.network_ms.into());
+        let timings = Timings {
+            first_byte: Duration::from_millis(self.setup.answer_timeout_ms.into()),
+            answer: network.max(Duration::from_millis(self.setup.answer_timeout_ms.into())),
+            silence: Duration::from_millis(profile.timeouts.silence_ms.into()),
+            ..Timings::default()
+        };
+        let config =
+            ZcConfig { max_lines: self.setup.max_lines, red_sign: profile.quirks.red_sign, timings, ..ZcConfig::default() };
+        match secret {
+            Some(DiskSecret { disk_password, certificate_password, .. }) => {
+                ZcConfig { disk_password, certificate_password, ..config }
+            }
+            None => config,
         }
     }
 }
 
-/// Class and text of a line that does not open.
-pub fn why(error: &LineError) -> Why {
-    let class = match error {
-        LineError::NotFound { .. } | LineError::Gone { .. } => DeviceClass::NotPresent,
-        _ => DeviceClass::Link,
-    };
-    Why { class, text: error.to_string() }
+/// An open way to a disk.
+#[derive(Debug)]
+pub enum Way {
+    /// A serial port.
+    Line(SerialLine),
 }
 
 impl Opener for Port {
     fn open(&mut self) -> Result<Box<dyn TaxDisk>, Why> {
-        // The line first: for a port that is not there, nobody needs to hear of passwords.
-        let line = self.line().map_err(|error| why(&error))?;
+        // The way first: for a port that is not there, nobody needs to hear of passwords.
+        let way = self.way().map_err(|error| error.why())?;
         let secret = self.secret()?;
-        Ok(Box::new(ZcDisk::new(line, self.settings(secret))))
+        let driver = self.driver(way, Some(secret)).map_err(|error| error.why())?;
+        Ok(driver.into_disk())
     }
 }

@@ -123,7 +123,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let workers = config.disk.iter().enumerate().map(|(index, disk)| {
         let happenings = happenings.clone();
         let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, Box::new(event)))));
-        let port = Port { config: disk.clone(), secrets: secrets.clone() };
+        let port = Port::new(&config, disk, &secrets);
         let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive };
         (disk.name(), Worker::spawn(worker, Box::new(port), journal.clone(), events))
     });

@@ -227,6 +227,60 @@ fn doctor_tells_an_absent_port_from_a_held_one_and_from_missing_passwords() {
     assert_eq!((outcome(&report, "disk.present"), outcome(&report, "disk.answers")), ("failed".into(), "not_made".into()));
 }
 
+/// The candidate of a place, as `disks --explain --json` shows it.
+fn explained(pc: &Pc, place: &str) -> serde_json::Value {
+    let shown: serde_json::Value = serde_json::from_str(&pc.ends(0, &["disks", "--explain", "--json"])).unwrap();
+    let all = shown["candidates"].as_array().unwrap();
+    all.iter().find(|one| one["place"] == place).unwrap_or_else(|| panic!("no {place}: {shown}")).clone()
+}
+
+#[test]
+fn explain_tells_why_a_configured_disk_cannot_be_used_and_stops_a_refused_password() {
+    let broker = Broker::start();
+    let (pc, sim, port, _) = with_disk(&broker);
+    let found = explained(&pc, &port);
+    assert_eq!((&found["state"], &found["disk"]), (&"no_password".into(), &"499000123456".into()), "{found}");
+    assert_eq!((&found["profiles"][0], &found["configured"]), (&"zc-converter".into(), &true.into()));
+
+    set_secret(&pc, &port);
+    let found = explained(&pc, &port);
+    assert_eq!((&found["state"], &found["disk"]), (&"usable".into(), &"499000123456".into()), "{found}");
+    assert!(pc.ends(0, &["disks", "--explain"]).contains("disk 499000123456 of 91110000MA0000001L answers"));
+
+    let held = taxdisk_drivers::transport::serial::SerialLine::open(&port, 9600).unwrap();
+    let found = explained(&pc, &port);
+    assert_eq!(found["state"], "held", "{found}");
+    assert_eq!(found["by"]["process"]["pid"], std::process::id(), "{found}");
+    drop(held);
+
+    std::fs::write(pc.path("bad.toml"), "disk_password = \"11112222\"\ncertificate_password = \"33334444\"\n").unwrap();
+    pc.ends(0, &["disks", "secret", "set", &port, "--from-file", "bad.toml"]);
+    let found = explained(&pc, &port);
+    assert_eq!(found["state"], "wrong_password", "{found}");
+    // The refusal is durable: whatever looks next sends that password no more.
+    assert!(pc.ends(0, &["journal", "show", "--json"]).contains("password_stop"));
+    let again = explained(&pc, &port);
+    assert_eq!((&again["state"], &again["tries_left"]), (&"wrong_password".into(), &serde_json::Value::Null), "{again}");
+    assert!(pc.ends(0, &["disks"]).contains("disks secret set"));
+
+    sim.unplug();
+    assert_eq!(explained(&pc, &port)["state"], "absent");
+}
+
+#[test]
+fn a_running_agent_explains_its_own_disks() {
+    let broker = Broker::start();
+    let (pc, _sim, port, key) = with_disk(&broker);
+    set_secret(&pc, &port);
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    granted(&link, 1);
+    pc::until("it is in use", || explained(&pc, &port)["state"] == "in_use");
+    assert_eq!(explained(&pc, &port)["disk"], "499000123456");
+    assert_eq!(agent.stop(), Some(0));
+}
+
 #[test]
 fn the_simulated_disk_says_what_to_do_next_and_ends_on_sigterm() {
     let pc = Pc::new("");

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
-use taxdisk_drivers::dialects::zc::ZcDisk;
-use taxdisk_drivers::disk::TaxDisk;
+use taxdisk_drivers::discover::{Candidate, Inventory, explain};
 
 use super::status::running;
 use super::table::table;
@@ -16,7 +15,8 @@ use crate::daemon::Lock;
 use crate::failure::Failure;
 use crate::identity::StateDir;
 use crate::journal::{Journal, Record};
-use crate::ports::{Port, why};
+use crate::ports::Port;
+use crate::probe::{Ground, PcProber, entries, keep_refusal};
 use crate::secrets::{DiskSecret, Secrets};
 use crate::status::{Answer, Question, ask};
 
@@ -75,7 +75,7 @@ pub(super) fn list(config: &Config, json: bool) -> Result<(), Failure> {
 
 /// As the running agent sees it.
 fn reported(config: &Config, disk: &crate::status::DiskStatus) -> Shown {
-    let dialect = config.disk.iter().find(|one| one.name() == disk.port).map(|one| one.dialect.clone()).unwrap_or_default();
+    let dialect = config.disk.iter().find(|one| one.name() == disk.port).and_then(|one| one.dialect.clone()).unwrap_or_default();
     let trouble = disk.trouble.clone();
     match &disk.report {
         None => Shown {
@@ -104,8 +104,8 @@ fn read_all(config: &Config, state: &StateDir) -> Result<Vec<Shown>, Failure> {
     let journal = open_journal(state)?;
     let secrets = Secrets::of(state);
     let read = |disk: &crate::config::DiskConfig| {
-        let port = Port { config: disk.clone(), secrets: secrets.clone() };
-        let shown = Shown { port: disk.name(), dialect: disk.dialect.clone(), ..Shown::default() };
+        let port = Port::new(config, disk, &secrets);
+        let shown = Shown { port: disk.name(), dialect: port.setup.dialect.name().to_owned(), ..Shown::default() };
         match read_one(&port, &journal) {
             Ok(found) => Shown { port: shown.port, dialect: shown.dialect, ..found },
             Err(text) => Shown { trouble: Some(text), ..shown },
@@ -115,13 +115,17 @@ fn read_all(config: &Config, state: &StateDir) -> Result<Vec<Shown>, Failure> {
 }
 
 fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
-    let line = port.line().map_err(|error| why(&error).text)?;
-    if let Some(text) = journal.password_stop(&port.config.name()) {
-        return Err(password_stop(&port.config.name(), &text));
+    let way = port.way().map_err(|error| error.why().text)?;
+    if let Some(text) = journal.password_stop(&port.name) {
+        return Err(password_stop(&port.name, &text));
     }
     let secret = port.secret().map_err(|why| why.text)?;
-    let mut disk = ZcDisk::new(line, port.settings(secret));
-    let identity = disk.identity().map_err(|error| error.to_string())?;
+    let mut driver = port.driver(way, Some(secret)).map_err(|error| error.why().text)?;
+    let disk = driver.disk();
+    let identity = disk.identity().map_err(|error| {
+        keep_refusal(journal, &port.name, &error);
+        error.to_string()
+    })?;
     let mut stock = Vec::new();
     let mut trouble = None;
     for kind in &identity.kinds {
@@ -140,6 +144,47 @@ fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
         trouble,
         ..Shown::default()
     })
+}
+
+/// `disks --explain`: every place where a disk may be, and why it cannot be used if it cannot.
+pub(super) fn explain_all(config: &Config, json: bool) -> Result<(), Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    let secrets = Secrets::of(&state);
+    let look = |ground: Ground<'_>| {
+        let mut prober = PcProber::new(config, &secrets, ground);
+        explain(&Inventory::of_this_pc(), &entries(config), &config.known, &mut prober)
+    };
+    let found = match running(&state)? {
+        Some(status) => look(Ground::Agent(&status)),
+        None => {
+            let _lock = Lock::take(&state.lock_file())?;
+            look(Ground::Free(&open_journal(&state)?))
+        }
+    };
+    super::show(json, &serde_json::json!({ "candidates": found }), || {
+        if found.is_empty() {
+            return "There is no serial port and no USB device here, and no disk is configured.".to_owned();
+        }
+        found.iter().map(paragraph).collect::<Vec<_>>().join("\n")
+    });
+    Ok(())
+}
+
+fn paragraph(candidate: &Candidate) -> String {
+    let profiles = match (candidate.profiles.join(", "), &candidate.matched_by) {
+        (profiles, _) if profiles.is_empty() => "no profile".to_owned(),
+        (profiles, Some(by)) => format!("{profiles}, by {by}"),
+        (profiles, None) => profiles,
+    };
+    let mark = if candidate.state.is_usable() { "+" } else { "-" };
+    let mut text = format!("{mark} {}  [{profiles}]", candidate.place);
+    if let Some(product) = &candidate.product {
+        text.push_str(&format!("  {product}"));
+    }
+    for name in &candidate.names {
+        text.push_str(&format!("\n    also {name}"));
+    }
+    format!("{text}\n    {}", candidate.text)
 }
 
 /// What to tell of a port whose passwords were refused.

@@ -32,6 +32,7 @@ pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(load()?, args)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
         Command::Disks(args) => match &args.command {
+            None if args.explain => disks::explain_all(&load()?, json)?,
             None => disks::list(&load()?, json)?,
             Some(DisksCommand::Secret(secret)) => match &secret.command {
                 SecretCommand::Set { disk, from_file } => disks::set_secret(&load()?, disk, from_file.as_deref(), json)?,

@@ -1,10 +1,8 @@
 //! Checks of each disk: present, free, passwords, answers, identity, stock, lock. A running agent holds the ports, so then it
 //! is asked.
 
-use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Identity, TaxDisk};
 use taxdisk_drivers::transport::LineError;
-use taxdisk_drivers::transport::serial::SerialLine;
 
 use super::Report;
 use crate::config::Config;
@@ -12,7 +10,8 @@ use crate::core::records::View;
 use crate::daemon::Lock;
 use crate::identity::StateDir;
 use crate::journal::Journal;
-use crate::ports::Port;
+use crate::ports::{OpenError, Port, Way};
+use crate::probe::keep_refusal;
 use crate::secrets::Secrets;
 use crate::status::{DiskStatus, Status};
 
@@ -35,7 +34,7 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     let ground = Lock::take(&state.lock_file()).and_then(|lock| Ok((lock, crate::commands::open_journal(state)?)));
     for disk in &config.disk {
         report.port = Some(disk.name());
-        let port = Port { config: disk.clone(), secrets: Secrets::of(state) };
+        let port = Port::new(config, disk, &Secrets::of(state));
         match &ground {
             Ok((_, journal)) => tried(report, &port, journal),
             Err(failure) => report.not_made(&CODES, &failure.text),
@@ -66,48 +65,61 @@ fn reported(report: &mut Report, disk: &DiskStatus) {
 
 /// Tried from here, step by step.
 fn tried(report: &mut Report, port: &Port, journal: &Journal) {
-    let Some(line) = line(report, port) else { return };
-    let name = port.config.name();
-    let secret = match journal.password_stop(&name) {
-        Some(text) => Err(crate::commands::password_stop(&name, &text)),
+    let Some(way) = way(report, port) else { return };
+    let name = &port.name;
+    let secret = match journal.password_stop(name) {
+        Some(text) => Err(crate::commands::password_stop(name, &text)),
         None => port.secret().map_err(|why| why.text),
     };
-    // The number is read by a command that carries no password, so it is safe whatever the passwords are.
-    let settings = secret.as_ref().map_or_else(|_| ZcConfig::default(), |secret| port.settings(secret.clone()));
-    let mut disk = ZcDisk::new(line, settings);
+    let mut driver = match port.driver(way, secret.clone().ok()) {
+        Ok(driver) => driver,
+        Err(error) => {
+            report.failed("disk.answers", error.why().text);
+            return report.not_made(&CODES[3..], "a driver comes first");
+        }
+    };
+    // It carries no password, so it is safe whatever the passwords are.
     let number =
-        disk.number().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
-    if report.take("disk.answers", number, |number| format!("disk {number} answers")).is_none() {
+        driver.greet().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
+    let answers = |number: &Option<_>| match number {
+        Some(number) => format!("disk {number} answers"),
+        None => "the device answers".to_owned(),
+    };
+    if report.take("disk.answers", number, answers).is_none() {
         return report.not_made(&CODES[3..], "an answer comes first");
     }
     if report.take("disk.passwords", secret, |_| "passwords are set and not known to be wrong".to_owned()).is_none() {
         return report.not_made(&CODES[4..], "the passwords come first");
     }
-    let identity = disk.identity().map_err(|error| format!("The disk does not say whose it is ({error})."));
+    let disk = driver.disk();
+    let identity = disk.identity().map_err(|error| {
+        keep_refusal(journal, name, &error);
+        format!("The disk does not say whose it is ({error}).")
+    });
     let Some(identity) = report.take("disk.identity", identity, |found| {
         let kinds = found.kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         format!("disk {} of {} {}, kinds {kinds}", found.disk, found.taxpayer, found.taxpayer_name)
     }) else {
         return report.not_made(&CODES[5..], "the identity comes first");
     };
-    kinds(report, &mut disk, &identity);
+    kinds(report, disk, &identity);
 }
 
-fn line(report: &mut Report, port: &Port) -> Option<SerialLine> {
-    match port.line() {
-        Ok(line) => {
+fn way(report: &mut Report, port: &Port) -> Option<Way> {
+    match port.way() {
+        Ok(way) => {
             report.good("disk.present", "the port is there");
             report.good("disk.free", "no other program holds it");
-            Some(line)
+            Some(way)
         }
-        Err(error @ LineError::Busy { .. }) => {
+        Err(OpenError::Line(error @ LineError::Busy { .. })) => {
             report.good("disk.present", "the port is there");
             report.failed("disk.free", error.to_string());
             report.not_made(&CODES[2..], "the port must be free first");
             None
         }
         Err(error) => {
-            report.failed("disk.present", error.to_string());
+            report.failed("disk.present", error.why().text);
             report.not_made(&CODES[1..], "the port comes first");
             None
         }

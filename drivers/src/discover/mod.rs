@@ -93,6 +93,12 @@ pub struct Entry {
 
 /// Asks a device who it is. The only part of a discovery that opens anything.
 pub trait Prober {
+    /// What is known of a configured disk without touching it, because the program that has it open says so.
+    fn known(&mut self, entry: usize) -> Option<State> {
+        let _ = entry;
+        None
+    }
+
     /// Opens the place as its profile says, and reads. `entry` is the index of the configured disk; `None`: nobody configured
     /// it, so there are no passwords, and only commands without any may be sent.
     fn probe(&mut self, place: &Place, profile: &Profile, entry: Option<usize>) -> State;
@@ -154,7 +160,7 @@ fn configured(inventory: &Inventory, entry: &Entry, index: usize, profiles: &Pro
         let state = State::Failed { detail: format!("there is no profile {:?}", entry.profile) };
         return candidate(&entry.place, true, Vec::new(), by, state);
     };
-    let state = match &entry.place {
+    let before = || match &entry.place {
         Place::Usb(address) => {
             let seen: Vec<&UsbSeen> = inventory.usb.iter().filter(|seen| address.is(seen)).collect();
             before_usb(&seen, profile)
@@ -162,7 +168,7 @@ fn configured(inventory: &Inventory, entry: &Entry, index: usize, profiles: &Pro
         Place::Serial(path) => before_serial(path, profile),
         Place::Url(_) | Place::Command(_) => before_opening(profile),
     };
-    let state = state.unwrap_or_else(|| prober.probe(&entry.place, profile, Some(index)));
+    let state = prober.known(index).or_else(before).unwrap_or_else(|| prober.probe(&entry.place, profile, Some(index)));
     let mut found = candidate(&entry.place, true, vec![profile.name.clone()], by, state);
     if let Place::Serial(path) = &entry.place
         && let Some(seen) = inventory.serial.iter().find(|seen| seen.is_called(path))
