@@ -9,6 +9,7 @@
 pub mod memory;
 pub mod record;
 pub mod serial;
+pub mod usb;
 
 use std::time::Duration;
 
