@@ -265,6 +265,7 @@ impl SimRig {
                 tax: amount(&line["tax"]),
                 gross_price: format!("{:.3}", gross.decimal()),
                 gross,
+                ..EntryLine::default()
             }],
             net: amount(&totals["net"]),
             tax: amount(&totals["tax"]),

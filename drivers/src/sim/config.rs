@@ -11,6 +11,7 @@ use taxdisk_protocol::money::{Amount, TaxRate};
 use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber};
 
 use super::clock::{ClockSetting, Stamp};
+use super::rules::ComponentRules;
 
 /// Name of the configuration in the disk's folder.
 pub const CONFIG_FILE: &str = "disk.json";
@@ -51,6 +52,8 @@ pub struct LimitConfig {
     pub upload_day: Option<u8>,
     /// 离线时长, hours.
     pub offline_hours: Option<u32>,
+    /// 离线张数 (lxkpzs).
+    pub offline_count: Option<u32>,
     /// 离线累计金额上限 of positive invoices.
     pub offline_amount: Option<Amount>,
     /// 剩余容量, bytes. Shown, not enforced.
@@ -66,6 +69,7 @@ impl Default for LimitConfig {
             period_end: None,
             upload_day: Some(15),
             offline_hours: Some(72),
+            offline_count: None,
             offline_amount: Amount::from_fen(50_000_000),
             free_bytes: Some(8_388_608),
         }
@@ -137,7 +141,9 @@ pub struct SimConfig {
     pub password_tries: u8,
     /// Most lines of one invoice (562).
     pub max_lines: u16,
-    /// Sign of reds.
+    /// Rules of full invoices, for orders that come through a component.
+    pub component: ComponentRules,
+    /// Sign of reds through the converter; a component's are always negative.
     pub red_sign: RedSign,
     /// How signatures look.
     pub signing: Signing,
@@ -208,6 +214,7 @@ impl Default for SimConfig {
             certificate_password: "12345678".to_owned(),
             password_tries: 5,
             max_lines: 10,
+            component: ComponentRules::default(),
             red_sign: RedSign::Positive,
             signing: Signing::Derived,
             issue_time_ms: 0,
@@ -238,6 +245,38 @@ impl SimConfig {
             clock: ClockSetting::Fixed(parsed("20260302101530")),
             state: DiskState { reported_at: Some(parsed("20260215093000")), ..DiskState::default() },
             ..SimConfig::default()
+        }
+    }
+
+    /// A disk as it stands behind a component: paper and electronic kinds, two segments each, codes of 10 and 12 digits, a
+    /// clock that stands at 2026-03-02 10:15:30, offline.
+    pub fn of_a_component() -> SimConfig {
+        let segment = |kind, code, first, last| Segment {
+            kind,
+            code: parsed(code),
+            first: parsed(first),
+            last: parsed(last),
+            bought_at: Some(parsed("20260110090000")),
+            closed: false,
+        };
+        SimConfig {
+            disk_number: "661500000001".to_owned(),
+            kinds: vec![
+                InvoiceKind::PaperSpecial,
+                InvoiceKind::PaperOrdinary,
+                InvoiceKind::Roll,
+                InvoiceKind::ElectronicOrdinary,
+            ],
+            segments: vec![
+                segment(InvoiceKind::PaperSpecial, "1100000140", "00000011", "00000020"),
+                segment(InvoiceKind::PaperSpecial, "1100000141", "00000501", "00000600"),
+                segment(InvoiceKind::PaperOrdinary, "1100000320", "00000088", "00000100"),
+                segment(InvoiceKind::PaperOrdinary, "1100000321", "00002001", "00002100"),
+                segment(InvoiceKind::Roll, "011002000107", "00000088", "00001000"),
+                segment(InvoiceKind::ElectronicOrdinary, "011002000111", "00000001", "00000010"),
+                segment(InvoiceKind::ElectronicOrdinary, "011002100111", "00000301", "00000400"),
+            ],
+            ..SimConfig::of_the_vectors()
         }
     }
 
@@ -287,6 +326,11 @@ mod tests {
         assert_eq!(SimConfig::load(folder.path()).unwrap(), Some(config));
         std::fs::write(folder.path().join(CONFIG_FILE), br#"{"max_lines": 30}"#).unwrap();
         assert_eq!(SimConfig::load(folder.path()).unwrap(), Some(SimConfig { max_lines: 30, ..SimConfig::default() }));
+        // A file from before a disk had components: its limits name every field of then.
+        let older = br#"{"limits": {"invoice": "9.99", "offline_hours": 72}, "red_sign": "negative"}"#;
+        std::fs::write(folder.path().join(CONFIG_FILE), older).unwrap();
+        let older = SimConfig::load(folder.path()).unwrap().unwrap();
+        assert_eq!((older.component, older.limits.offline_count), (ComponentRules::default(), None));
         std::fs::write(folder.path().join(CONFIG_FILE), br#"{"max_line": 30}"#).unwrap();
         assert!(SimConfig::load(folder.path()).unwrap_err().to_string().contains("max_line"));
     }

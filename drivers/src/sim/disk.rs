@@ -269,6 +269,22 @@ impl SimDisk {
         Err(Refusal::jsk(if other && !own { 80 } else { 89 }))
     }
 
+    /// What was issued for a request (fpqqlsh), oldest first; more than one shows that a repeat was obeyed.
+    pub fn issued_for<'a>(&'a self, kind: InvoiceKind, request_id: &'a str) -> impl Iterator<Item = &'a LedgerEntry> {
+        let entries = self.ledger.entries().iter();
+        entries.filter(move |entry| entry.kind == kind && !request_id.is_empty() && entry.details.request_id == request_id)
+    }
+
+    /// The stock of a kind segment by segment, the current one first: the segment, its next number, and what is left.
+    /// Segments with nothing left are not shown.
+    pub fn segments(&self, kind: InvoiceKind) -> impl Iterator<Item = (&Segment, InvoiceNumber, u64)> {
+        let segments = self.config.segments.iter().filter(move |segment| segment.kind == kind);
+        segments.filter_map(|segment| {
+            let next = self.next_in(segment)?;
+            Some((segment, next, u64::from(segment.last.value() - next.value()) + 1))
+        })
+    }
+
     /// Whether an entry was uploaded.
     pub fn is_uploaded(&self, entry: &LedgerEntry) -> bool {
         let waiting = self.ledger.entries().get(self.config.state.uploaded_count..).unwrap_or_default();
@@ -279,7 +295,8 @@ impl SimDisk {
     pub fn offline(&self) -> OfflineData {
         let waiting = self.ledger.entries().get(self.config.state.uploaded_count..).unwrap_or_default();
         let waiting: Vec<_> = waiting.iter().filter(|entry| entry.status != EntryStatus::BlankVoid).collect();
-        let positive = waiting.iter().filter(|entry| entry.original.is_none()).map(|entry| entry.gross);
+        let is_positive = |entry: &LedgerEntry| matches!(entry.status, EntryStatus::Positive | EntryStatus::PositiveVoid);
+        let positive = waiting.iter().filter(|entry| is_positive(entry)).map(|entry| entry.gross);
         let sum = positive.fold(Amount::ZERO, |sum, gross| sum.checked_add(gross).unwrap_or(sum));
         OfflineData { count: waiting.len(), first: waiting.first().map(|entry| entry.time), sum }
     }

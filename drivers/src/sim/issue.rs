@@ -11,11 +11,12 @@ use taxdisk_protocol::number::NumberPair;
 
 use super::clock::Stamp;
 use super::config::{RedSign, Signing};
+use super::details::{Details, Door};
 use super::disk::{Secret, SimDisk};
 use super::ledger::{EntryLine, EntryStatus, LedgerEntry, Origin, VoidMark};
 use super::refusal::{
-    ALREADY_REPORTED, ALREADY_REVERSED, ALREADY_VOID, NOT_SUPPORTED, OFFLINE_AMOUNT, OFFLINE_TIME, ORIGINAL_NOT_POSITIVE,
-    OVER_LIMIT, RED_TOTAL_DIFFERS, Refusal, ZERO_TOTAL,
+    ALREADY_REPORTED, ALREADY_REVERSED, ALREADY_VOID, NOT_SUPPORTED, OFFLINE_AMOUNT, OFFLINE_COUNT, OFFLINE_TIME,
+    ORIGINAL_NOT_POSITIVE, OVER_LIMIT, RED_TOTAL_DIFFERS, Refusal, ZERO_TOTAL,
 };
 
 /// What the disk writes for a buyer without a number.
@@ -49,6 +50,10 @@ pub struct IssueOrder {
     pub original: Option<NumberPair>,
     /// Who asks.
     pub origin: Origin,
+    /// Which interface it came through.
+    pub door: Door,
+    /// What a full invoice says besides.
+    pub details: Details,
 }
 
 /// An invoice that another program could have made: one coffee for a person.
@@ -69,6 +74,7 @@ impl Default for IssueOrder {
                 tax: fen(57),
                 gross_price: "10.000".to_owned(),
                 gross: fen(1000),
+                ..EntryLine::default()
             }],
             net: fen(943),
             tax: fen(57),
@@ -77,7 +83,24 @@ impl Default for IssueOrder {
             clerk: "别的程序".to_owned(),
             original: None,
             origin: Origin::Foreign,
+            door: Door::Converter,
+            details: Details::default(),
         }
+    }
+}
+
+impl IssueOrder {
+    /// Head = sum of the lines, exactly.
+    ///
+    /// # Errors
+    /// 99. Whether every device adds up is unknown; this one does, so that a wrong sum never becomes a legal document.
+    pub(super) fn check_sums(&self) -> Result<(), Refusal> {
+        let sum =
+            |part: fn(&EntryLine) -> Amount| self.lines.iter().try_fold(Amount::ZERO, |sum, line| sum.checked_add(part(line)));
+        let adds_up = sum(|line| line.net) == Some(self.net)
+            && sum(|line| line.tax) == Some(self.tax)
+            && self.net.checked_add(self.tax) == Some(self.gross);
+        if adds_up { Ok(()) } else { Err(Refusal::jsk(99)) }
     }
 }
 
@@ -98,18 +121,24 @@ impl SimDisk {
     /// Every refusal of a disk. A refusal from here means that nothing was signed.
     pub fn issue(&mut self, order: &IssueOrder, password: Option<&str>, saving: Saving) -> Result<LedgerEntry, Refusal> {
         self.upload();
-        self.check_amounts(order)?;
+        match order.door {
+            Door::Converter => self.check_amounts(order)?,
+            Door::Component => self.check_full_amounts(order)?,
+        }
         let now = self.now();
         self.check_clock_and_locks(now)?;
         self.check_offline(order, now)?;
-        if order.red {
-            self.check_red(order)?;
+        match order.door {
+            Door::Converter if order.red => self.check_red(order)?,
+            Door::Component if order.red => self.check_full_red(order, now)?,
+            _ => {}
         }
         let pair = self.stock(order.kind)?.current;
         if let Some(password) = password {
             self.check_secret(Secret::Certificate, password)?;
         }
-        let buyer_number = if order.buyer_number.is_empty() { NO_BUYER_NUMBER.to_owned() } else { order.buyer_number.clone() };
+        let zeros = order.buyer_number.is_empty() && order.door == Door::Converter;
+        let buyer_number = if zeros { NO_BUYER_NUMBER.to_owned() } else { order.buyer_number.clone() };
         let mut entry = LedgerEntry {
             kind: order.kind,
             code: pair.code,
@@ -130,6 +159,7 @@ impl SimDisk {
             original: order.original.filter(|_| order.red),
             saved: saving == Saving::Done,
             voided: None,
+            details: order.details.clone(),
         };
         entry.fiscal_code = self.fiscal_code(&entry);
         entry.signature = self.sign(&entry);
@@ -157,15 +187,7 @@ impl SimDisk {
                 return Err(OVER_LIMIT);
             }
         }
-        // Whether every converter adds up is unknown; this one does, so that a wrong sum never becomes a legal document.
-        let sum =
-            |part: fn(&EntryLine) -> Amount| order.lines.iter().try_fold(Amount::ZERO, |sum, line| sum.checked_add(part(line)));
-        let adds_up = sum(|line| line.net) == Some(order.net)
-            && sum(|line| line.tax) == Some(order.tax)
-            && order.net.checked_add(order.tax) == Some(order.gross);
-        if !adds_up {
-            return Err(Refusal::jsk(99));
-        }
+        order.check_sums()?;
         order.lines.iter().try_for_each(|line| self.check_line(line))
     }
 
@@ -208,6 +230,9 @@ impl SimDisk {
         if limits.offline_hours.is_some_and(|hours| now.hours_since(first) >= i64::from(hours)) {
             return Err(OFFLINE_TIME);
         }
+        if limits.offline_count.is_some_and(|limit| offline.count >= usize::try_from(limit).unwrap_or(usize::MAX)) {
+            return Err(OFFLINE_COUNT);
+        }
         let sum = if order.red { Some(offline.sum) } else { offline.sum.checked_add(order.gross) };
         if limits.offline_amount.is_some_and(|limit| sum.is_none_or(|sum| sum > limit)) {
             return Err(OFFLINE_AMOUNT);
@@ -221,7 +246,7 @@ impl SimDisk {
         if original.status != EntryStatus::Positive {
             return Err(ORIGINAL_NOT_POSITIVE);
         }
-        if self.ledger().red_of(pair).is_some() {
+        if self.ledger().reds_of(pair).next().is_some() {
             return Err(ALREADY_REVERSED);
         }
         let expected = match self.config().red_sign {
@@ -234,19 +259,24 @@ impl SimDisk {
     /// Burns the current number as a blank.
     ///
     /// # Errors
-    /// No stock, locked, the certificate's password.
+    /// No stock, locked, an electronic kind, the certificate's password (`None` skips it).
     pub fn void_blank(
         &mut self,
         kind: InvoiceKind,
         operator: &str,
-        password: &str,
+        password: Option<&str>,
         saving: Saving,
     ) -> Result<LedgerEntry, Refusal> {
         self.upload();
+        if kind.is_electronic() {
+            return Err(NOT_SUPPORTED);
+        }
         let now = self.now();
         self.check_clock_and_locks(now)?;
         let pair = self.stock(kind)?.current;
-        self.check_secret(Secret::Certificate, password)?;
+        if let Some(password) = password {
+            self.check_secret(Secret::Certificate, password)?;
+        }
         let mut entry = LedgerEntry {
             kind,
             code: pair.code,
@@ -267,6 +297,7 @@ impl SimDisk {
             original: None,
             saved: saving == Saving::Done,
             voided: None,
+            details: Details::default(),
         };
         entry.signature = self.sign(&entry);
         entry.voided =

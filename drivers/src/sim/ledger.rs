@@ -15,6 +15,8 @@ use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber, NumberPair};
 
 use super::clock::Stamp;
+use super::details::Details;
+pub use super::details::EntryLine;
 
 /// Name of the ledger in the disk's folder.
 pub const LEDGER_FILE: &str = "ledger.jsonl";
@@ -53,28 +55,6 @@ pub enum Origin {
     Host,
     /// Another program with access to the same disk.
     Foreign,
-}
-
-/// One line, in the device's own writing (three decimals for prices, two for amounts).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
-#[serde(default)]
-pub struct EntryLine {
-    /// Item name.
-    pub name: String,
-    /// Price without tax.
-    pub price: String,
-    /// Quantity.
-    pub quantity: String,
-    /// Amount without tax.
-    pub net: Amount,
-    /// Rate as a fraction.
-    pub rate: String,
-    /// Tax.
-    pub tax: Amount,
-    /// Price with tax.
-    pub gross_price: String,
-    /// Amount with tax.
-    pub gross: Amount,
 }
 
 /// One number that was given away.
@@ -120,6 +100,9 @@ pub struct LedgerEntry {
     /// When and by whom it was voided, and the signature of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub voided: Option<VoidMark>,
+    /// What a full invoice says besides; empty on a till's receipt.
+    #[serde(default, skip_serializing_if = "Details::is_empty")]
+    pub details: Details,
 }
 
 impl LedgerEntry {
@@ -315,9 +298,9 @@ impl Ledger {
         self.by_key.range(key(first)..=key(last)).next_back().map(|((_, pair), _)| pair.number)
     }
 
-    /// The standing red of an original.
-    pub fn red_of(&self, original: NumberPair) -> Option<&LedgerEntry> {
-        self.entries.iter().find(|entry| entry.original == Some(original) && entry.status == EntryStatus::Negative)
+    /// The standing reds of an original: one full, or several partial ones.
+    pub fn reds_of(&self, original: NumberPair) -> impl Iterator<Item = &LedgerEntry> {
+        self.entries.iter().filter(move |entry| entry.original == Some(original) && entry.status == EntryStatus::Negative)
     }
 
     /// How often the disk has signed: issues, blank voids and voids.
@@ -376,6 +359,7 @@ mod tests {
             original: None,
             saved: true,
             voided: None,
+            details: Details::default(),
         }
     }
 
@@ -403,6 +387,20 @@ mod tests {
         assert_eq!(ledger.entries(), before);
         assert_eq!(ledger.entries()[0].status, EntryStatus::PositiveVoid);
         assert_eq!(ledger.signatures(), 3);
+    }
+
+    #[test]
+    fn a_line_written_before_full_invoices_existed_reads_back_and_is_written_the_same() {
+        let record = concat!(
+            r#"{"number":{"kind":"025","code":"011002000107","number":"00000001","status":"positive","buyer_name":"个人","#,
+            r#""buyer_number":"000000000000000","lines":[{"name":"停车费","price":"","quantity":"","net":"0.00","rate":"","#,
+            r#""tax":"0.00","gross_price":"","gross":"0.00"}],"net":"9.43","tax":"0.57","gross":"10.00","remark":"","#,
+            r#""clerk":"张三","time":"20260302101530","fiscal_code":"","signature":"S","origin":"host","saved":true}}"#
+        );
+        let line = format!("{PREFIX}{:08x}{MIDDLE}{record}}}\n", crc32(record.as_bytes()));
+        let (ledger, whole) = Ledger::parse(line.as_bytes()).unwrap();
+        assert_eq!((ledger.entries(), whole), ([entry(1)].as_slice(), line.len()));
+        assert_eq!(String::from_utf8(seal(&Record::Number(Box::new(entry(1)))).unwrap()).unwrap(), line);
     }
 
     #[test]

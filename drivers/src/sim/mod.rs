@@ -10,6 +10,7 @@
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod details;
 pub mod disk;
 pub mod faults;
 pub mod issue;
@@ -18,6 +19,7 @@ pub mod period;
 mod pty;
 pub mod refusal;
 pub mod rig;
+pub mod rules;
 pub mod serve;
 pub mod zc;
 

@@ -119,6 +119,24 @@ pub const NOT_SUPPORTED: Refusal = Refusal::plain("金税盘不支持该操作")
 pub const OFFLINE_TIME: Refusal = Refusal::plain("离线开具限定时长超限!");
 /// The sum of the invoices that wait for upload is above its limit.
 pub const OFFLINE_AMOUNT: Refusal = Refusal::plain("离线累计金额超限!");
+/// A discount line that does not belong to the line above it. This and the next ones: our wording, the facts give none.
+pub const DISCOUNT_ORDER: Refusal = Refusal::plain("折扣行错误!");
+/// A discount above the amount of its line.
+pub const DISCOUNT_TOO_LARGE: Refusal = Refusal::plain("折扣金额大于被折扣行金额!");
+/// A positive line on a red invoice or the reverse, or a line of nothing.
+pub const LINE_SIGN: Refusal = Refusal::plain("发票明细金额正负错误!");
+/// A special invoice without the buyer's number, address or account.
+pub const BUYER_INCOMPLETE: Refusal = Refusal::plain("专用发票购方信息不完整!");
+/// A red special invoice without the number of its information table.
+pub const NO_NOTICE: Refusal = Refusal::plain("红字专用发票信息表编号为空!");
+/// A red that is not negative, or takes back more than is left of its original.
+pub const RED_TOO_LARGE: Refusal = Refusal::plain("负数发票金额错误或超过可红冲金额!");
+/// The original is older than the disk allows.
+pub const ORIGINAL_TOO_OLD: Refusal = Refusal::plain("原发票超过可红冲天数!");
+/// The sum in a void is not the invoice's.
+pub const VOID_SUM_DIFFERS: Refusal = Refusal::plain("作废发票合计金额不一致!");
+/// Too many invoices wait for upload.
+pub const OFFLINE_COUNT: Refusal = Refusal::plain("离线开具张数超限!");
 /// A command that needs the network, without network. Our wording: the facts give none.
 pub const NO_NETWORK: Refusal = Refusal::plain("网络连接失败!");
 

@@ -64,6 +64,7 @@ pub(super) fn parse_issue(data: &[u8], disk: &SimDisk) -> Result<ParsedIssue, Re
             clerk,
             original,
             origin: Origin::Host,
+            ..IssueOrder::default()
         },
         taxpayer,
         disk: number,
@@ -83,6 +84,7 @@ fn line(fields: &mut Fields<'_>) -> Result<EntryLine, Refusal> {
         tax: fields.amount(12)?,
         gross_price: fields.fixed(12, 3)?,
         gross: fields.amount(12)?,
+        ..EntryLine::default()
     })
 }
 
@@ -117,7 +119,7 @@ pub(super) fn void(data: &[u8], disk: &mut SimDisk, saving: Saving) -> Result<Ve
     let kind = disk.licensed(&kind)?;
     let (pair, mark) = match what.as_str() {
         "0" => {
-            let entry = disk.void_blank(kind, &operator, &certificate, saving)?;
+            let entry = disk.void_blank(kind, &operator, Some(&certificate), saving)?;
             (entry.pair(), entry.voided)
         }
         "1" => {
