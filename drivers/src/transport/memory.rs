@@ -33,6 +33,8 @@ pub enum Traffic {
     Read(Duration, Vec<u8>),
     /// The line was opened again.
     Reopened(Duration),
+    /// The line was set to this speed, baud.
+    Speed(u32),
 }
 
 #[derive(Debug, Default)]
@@ -210,6 +212,11 @@ impl ByteLine for ScriptedLine {
         state.incoming.clear();
         state.traffic.push(Traffic::Reopened(now));
         Ok(())
+    }
+
+    fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        self.lock().traffic.push(Traffic::Speed(speed_baud));
+        self.reopen()
     }
 
     fn is_open(&self) -> bool {

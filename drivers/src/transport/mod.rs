@@ -174,6 +174,14 @@ pub trait ByteLine: Send {
     /// Why it cannot be opened.
     fn reopen(&mut self) -> Result<(), LineError>;
 
+    /// Closes the line and opens it at another speed, which it keeps from then on.
+    ///
+    /// # Errors
+    /// The line has no speed of its own, or cannot be opened.
+    fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        Err(LineError::Other { port: self.describe(), detail: format!("it has no speed that could be set to {speed_baud} baud") })
+    }
+
     /// Whether the line is open, as far as it knows without touching it.
     fn is_open(&self) -> bool;
 
@@ -211,6 +219,10 @@ impl<T: ByteLine + ?Sized> ByteLine for Box<T> {
 
     fn reopen(&mut self) -> Result<(), LineError> {
         (**self).reopen()
+    }
+
+    fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        (**self).set_speed(speed_baud)
     }
 
     fn is_open(&self) -> bool {

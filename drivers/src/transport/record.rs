@@ -137,6 +137,12 @@ impl<L: ByteLine, S: FnMut(Entry) + Send> ByteLine for Recorded<L, S> {
         outcome
     }
 
+    fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        let outcome = self.line.set_speed(speed_baud);
+        self.keep(Event::Reopened);
+        outcome
+    }
+
     fn is_open(&self) -> bool {
         self.line.is_open()
     }

@@ -139,6 +139,11 @@ impl ByteLine for SerialLine {
         Ok(())
     }
 
+    fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        self.speed_baud = speed_baud;
+        self.reopen()
+    }
+
     fn is_open(&self) -> bool {
         self.port.is_some()
     }

@@ -2,6 +2,7 @@
 //! missing buyer number, three decimals, discounts merged.
 
 use rust_decimal::Decimal;
+use taxdisk_protocol::money::Amount;
 
 use super::commands::issue::{SentLine, merge_discounts};
 use crate::disk::{Comparison, FoundInvoice, FoundLine, IssueRequest, NumberStatus};
@@ -18,20 +19,30 @@ pub(super) fn compare(request: &IssueRequest<'_>, found: &FoundInvoice) -> Compa
             different.push(field);
         }
     };
-    // A voided invoice is still the one that was issued; a voided blank or a red one never is.
-    check("status", matches!(found.status, NumberStatus::Positive | NumberStatus::PositiveVoid));
+    // A voided invoice is still the one that was issued; a voided blank never is.
+    let (issued, voided) = match request.red {
+        None => (NumberStatus::Positive, NumberStatus::PositiveVoid),
+        Some(_) => (NumberStatus::Negative, NumberStatus::NegativeVoid),
+    };
+    check("status", found.status == issued || found.status == voided);
+    check("original", found.original == request.red.map(|red| red.original));
+    // Converters keep the amounts of a red invoice with either sign; that it is red, the status says.
+    let is_red = request.red.is_some();
+    let amount = |value: Amount| if is_red { value.abs() } else { value };
+    let number = |value: Option<Decimal>| if is_red { value.map(|value| value.abs()) } else { value };
+    let digits = |text: &str| if is_red { text.trim_start_matches('-').to_owned() } else { text.to_owned() };
     check("buyer.name", same_text(&invoice.buyer.name, &found.buyer_name));
-    let number = invoice.buyer.taxpayer_number.as_ref().map_or("", |number| number.as_str());
-    check("buyer.taxpayer_number", buyer_number(number) == buyer_number(&found.buyer_number));
+    let buyer = invoice.buyer.taxpayer_number.as_ref().map_or("", |number| number.as_str());
+    check("buyer.taxpayer_number", buyer_number(buyer) == buyer_number(&found.buyer_number));
     match merge_discounts(&invoice.lines) {
         Ok(lines) if lines.len() == found.lines.len() => {
-            let all = |same: fn(&SentLine<'_>, &FoundLine) -> bool| lines.iter().zip(&found.lines).all(|(l, r)| same(l, r));
-            check("lines.name", all(|sent, found| same_text(sent.name, &found.name)));
-            check("lines.price", all(|sent, found| same_number(sent.price, &found.price)));
-            check("lines.quantity", all(|sent, found| same_number(sent.quantity, &found.quantity)));
-            check("lines.net", all(|sent, found| sent.net == found.net));
-            check("lines.rate", all(|sent, found| found.rate.parse() == Ok(sent.rate)));
-            check("lines.tax", all(|sent, found| sent.tax == found.tax));
+            let all = |same: &dyn Fn(&SentLine<'_>, &FoundLine) -> bool| lines.iter().zip(&found.lines).all(|(l, r)| same(l, r));
+            check("lines.name", all(&|sent, found| same_text(sent.name, &found.name)));
+            check("lines.price", all(&|sent, found| same_number(number(sent.price), &digits(&found.price))));
+            check("lines.quantity", all(&|sent, found| same_number(number(sent.quantity), &digits(&found.quantity))));
+            check("lines.net", all(&|sent, found| amount(sent.net) == amount(found.net)));
+            check("lines.rate", all(&|sent, found| found.rate.parse() == Ok(sent.rate)));
+            check("lines.tax", all(&|sent, found| amount(sent.tax) == amount(found.tax)));
         }
         _ => check("lines", false),
     }
@@ -41,7 +52,7 @@ pub(super) fn compare(request: &IssueRequest<'_>, found: &FoundInvoice) -> Compa
         ("totals.gross", invoice.totals.gross, found.gross),
     ];
     for (field, sent, stored) in totals {
-        check(field, sent == stored);
+        check(field, amount(sent) == amount(stored));
     }
     check("remark", same_text(request.remark, &found.remark));
     check("clerk", same_text(&invoice.clerk, &found.clerk));

@@ -14,6 +14,17 @@ pub enum RedSign {
     Negative,
 }
 
+/// In which form the commands travel. Not every converter takes documents on its line: the fixed form is the safe one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Framing {
+    /// Type 0x10: fields of fixed width.
+    #[default]
+    Fixed,
+    /// Type 0x20: XML documents (device-serial-zc.md, section 7).
+    Xml,
+}
+
 /// What the driver has to know about a disk that the disk does not tell.
 #[derive(Debug, Clone)]
 pub struct ZcConfig {
@@ -27,6 +38,8 @@ pub struct ZcConfig {
     pub issuer_number: String,
     /// The most lines of an invoice. The tax disk itself refuses details over 64 KB; converters have room for 10 to 64.
     pub max_lines: u16,
+    /// The form of the commands.
+    pub framing: Framing,
     /// Sign of red amounts.
     pub red_sign: RedSign,
     /// Time limits.
@@ -41,6 +54,7 @@ impl Default for ZcConfig {
             machine_number: String::new(),
             issuer_number: "0".to_owned(),
             max_lines: 10,
+            framing: Framing::default(),
             red_sign: RedSign::default(),
             timings: Timings::default(),
         }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
+use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -14,26 +14,37 @@ use taxdisk_protocol::money::TaxRate;
 use taxdisk_protocol::number::NumberPair;
 
 use super::commands::statistics::Month;
-use super::commands::{Subject, disk_info, disk_number, issue, limits, offline, online, query, rates, statistics, stock, void};
+use super::commands::{Subject, disk_info, disk_number, issue, limits, offline, online, query, rates, statistics, stock};
 use super::compare::compare;
-use super::config::ZcConfig;
+use super::config::{Framing, ZcConfig};
 use super::errors::{classify, own_error};
 use super::exchange::{Before, Broken, Fault, Progress, Wire};
+use super::expresses::capabilities;
 use super::fields::{BadAnswer, FieldError};
 use super::frame::FrameType;
+use super::xml;
 use crate::disk::{
-    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Stock, TaxDisk,
+    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Search, Stock, TaxDisk,
 };
 use crate::operation::{Operation, OperationAnswer};
 use crate::transport::ByteLine;
 
 /// Which password a command carries: a refusal stops all that carry the same one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Carries {
+pub(super) enum Carries {
     Nothing,
     DiskPassword,
+    CertificatePassword,
     BothPasswords,
+    /// The reporting disk's, which this driver does not keep.
+    AnotherPassword,
 }
+
+/// How a request about a kind is written, in the fixed form and as a document.
+type Asks = [for<'a, 'b> fn(&'a Subject<'b>, InvoiceKind) -> Result<Vec<u8>, FieldError>; 2];
+
+/// How its answer is read, likewise.
+type Reads<T> = [fn(&[u8], InvoiceKind) -> Result<T, BadAnswer>; 2];
 
 /// The disk in use.
 struct Known {
@@ -44,28 +55,41 @@ struct Known {
 }
 
 /// A failed conversation: how far it came, the error for people, and whether the device said "no such invoice".
-struct Failure {
-    progress: Progress,
-    error: DiskError,
+pub(super) struct Failure {
+    pub(super) progress: Progress,
+    pub(super) error: DiskError,
     absent: bool,
 }
 
 /// A tax disk behind a converter that speaks ZC, over any byte line.
 pub struct ZcDisk<L: ByteLine> {
-    wire: Wire<L>,
-    config: ZcConfig,
+    pub(super) wire: Wire<L>,
+    pub(super) config: ZcConfig,
     capabilities: Capabilities,
     known: Option<Known>,
-    disk_password_refused: Option<DiskError>,
-    certificate_password_refused: Option<DiskError>,
+    pub(super) disk_password_refused: Option<DiskError>,
+    pub(super) certificate_password_refused: Option<DiskError>,
+    /// The upload was started, and no look has shown since that nothing waits: the command would stop it.
+    pub(super) uploading: bool,
 }
 
 impl<L: ByteLine> ZcDisk<L> {
     /// A disk on this line. Nothing is sent yet.
     pub fn new(line: L, config: ZcConfig) -> ZcDisk<L> {
-        let wire = Wire::new(line, FrameType::Fixed, config.timings);
-        let capabilities = capabilities(&config);
-        ZcDisk { wire, config, capabilities, known: None, disk_password_refused: None, certificate_password_refused: None }
+        let kind = match config.framing {
+            Framing::Fixed => FrameType::Fixed,
+            Framing::Xml => FrameType::Xml,
+        };
+        let wire = Wire::new(line, kind, config.timings);
+        ZcDisk {
+            wire,
+            capabilities: capabilities(&config),
+            config,
+            known: None,
+            disk_password_refused: None,
+            certificate_password_refused: None,
+            uploading: false,
+        }
     }
 
     /// The number inside the disk, by a command that carries no password.
@@ -82,7 +106,7 @@ impl<L: ByteLine> ZcDisk<L> {
     /// # Errors
     /// As the device or the line says.
     pub fn rates(&mut self, kind: InvoiceKind) -> Result<Vec<TaxRate>, DiskError> {
-        self.read(rates::CODE, |subject| rates::request(subject, kind), |data| rates::answer(data, kind))
+        self.read_of_kind(rates::CODE, kind, [rates::request, xml::rates], [rates::answer, xml::rates_of])
     }
 
     /// Monthly totals of a kind; from and to are days, `yyyyMMdd`.
@@ -90,6 +114,7 @@ impl<L: ByteLine> ZcDisk<L> {
     /// # Errors
     /// As the device or the line says.
     pub fn statistics(&mut self, kind: InvoiceKind, from: &str, to: &str) -> Result<Vec<Month>, DiskError> {
+        self.fixed_only()?;
         let request = |subject: &Subject<'_>| statistics::request(subject, kind, from, to);
         self.read(statistics::CODE, request, |data| statistics::answer(data, kind))
     }
@@ -99,11 +124,23 @@ impl<L: ByteLine> ZcDisk<L> {
         let times = self.config.timings;
         let resync = (times.silence_limit + times.first_byte + times.write) * 3;
         // 02 after reopening, 01, three packets of a command with their NP, the answer.
-        resync + times.answer * 6 + times.write * 6
+        resync + times.answer * 6 + times.network_first_byte + times.write * 6
+    }
+
+    /// A command whose document is not known travels in the fixed form only.
+    pub(super) fn fixed_only(&self) -> Result<(), DiskError> {
+        match self.config.framing {
+            Framing::Fixed => Ok(()),
+            Framing::Xml => Err(DiskError::unsupported("this command has no XML form: set the framing to fixed")),
+        }
+    }
+
+    fn is_xml(&self) -> bool {
+        self.config.framing == Framing::Xml
     }
 
     /// Makes the line usable: open, and nothing owed on it.
-    fn ready(&mut self) -> Result<(), DiskError> {
+    pub(super) fn ready(&mut self) -> Result<(), DiskError> {
         if !self.wire.line().is_open() {
             self.wire.reopen().map_err(|error| DiskError::from(Fault::Line(error)))?;
             if let Some(known) = &mut self.known {
@@ -117,7 +154,7 @@ impl<L: ByteLine> ZcDisk<L> {
     }
 
     /// One command. The only place that sends one.
-    fn command(&mut self, code: u8, mut data: Vec<u8>, carries: Carries, before: Before) -> Result<Vec<u8>, Failure> {
+    pub(super) fn command(&mut self, code: u8, mut data: Vec<u8>, carries: Carries, before: Before) -> Result<Vec<u8>, Failure> {
         let span = tracing::debug_span!(
             "zc",
             command = format_args!("{code:02X}"),
@@ -138,6 +175,14 @@ impl<L: ByteLine> ZcDisk<L> {
         std::hint::black_box(&data);
         span.record("received_bytes", self.wire.received_bytes() - received);
         span.record("ms", (self.wire.line().now() - began).as_millis() as u64);
+        // A document can carry a refusal inside a good answer.
+        let outcome = outcome.and_then(|data| match xml::refusal(&data).filter(|_| self.is_xml()) {
+            Some(text) => {
+                let fault = Fault::Refused { text, definite: self.wire.was_clean() };
+                Err(Broken { progress: Progress::LastPacketBegun, fault })
+            }
+            None => Ok(data),
+        });
         if outcome.is_ok() {
             span.record("class", "ok");
         }
@@ -156,9 +201,12 @@ impl<L: ByteLine> ZcDisk<L> {
             let refusal = classify(text);
             absent = refusal.absent_in_query && *definite;
             if refusal.class == DeviceClass::BadPassword {
-                let certificate = refusal.certificate && carries == Carries::BothPasswords;
-                let refused = if certificate { &mut self.certificate_password_refused } else { &mut self.disk_password_refused };
-                *refused = Some(refusal.into());
+                match carries {
+                    Carries::AnotherPassword => {}
+                    Carries::CertificatePassword => self.certificate_password_refused = Some(refusal.into()),
+                    Carries::BothPasswords if refusal.certificate => self.certificate_password_refused = Some(refusal.into()),
+                    _ => self.disk_password_refused = Some(refusal.into()),
+                }
             }
         }
         Failure { progress, error: fault.into(), absent }
@@ -167,27 +215,30 @@ impl<L: ByteLine> ZcDisk<L> {
     /// Tries are few: what carries a refused password is not sent again by this driver.
     fn refused_password(&self, carries: Carries) -> Option<DiskError> {
         match carries {
-            Carries::Nothing => None,
+            Carries::Nothing | Carries::AnotherPassword => None,
+            Carries::CertificatePassword => self.certificate_password_refused.clone(),
             Carries::DiskPassword => self.disk_password_refused.clone(),
             Carries::BothPasswords => self.disk_password_refused.clone().or_else(|| self.certificate_password_refused.clone()),
         }
     }
 
     fn read_number(&mut self) -> Result<DiskNumber, DiskError> {
-        let data = disk_number::request(&self.config.machine_number).map_err(refused_field)?;
+        let request = if self.is_xml() { xml::disk_number } else { disk_number::request };
+        let data = request(&self.config.machine_number).map_err(refused_field)?;
         let data = self.command(disk_number::CODE, data, Carries::Nothing, Before::Anything).map_err(|failure| failure.error)?;
-        disk_number::answer(&data).map_err(|bad| self.misplaced(bad))
+        let answer = if self.is_xml() { xml::number } else { disk_number::answer };
+        answer(&data).map_err(|bad| self.misplaced(bad))
     }
 
     /// An answer that is not what its command promises belongs to something else, or the line is damaged in a way that the
     /// checksum does not see. Either way the next command must not trust the line.
-    fn misplaced(&mut self, bad: BadAnswer) -> DiskError {
+    pub(super) fn misplaced(&mut self, bad: BadAnswer) -> DiskError {
         self.wire.distrust();
         own_error(DeviceClass::DeviceFault, bad.0)
     }
 
     /// Makes sure which disk is behind the line.
-    fn verify(&mut self) -> Result<(), DiskError> {
+    pub(super) fn verify(&mut self) -> Result<(), DiskError> {
         self.ready()?;
         let Some(known) = &self.known else { return self.identity().map(drop) };
         if known.verified {
@@ -211,18 +262,27 @@ impl<L: ByteLine> ZcDisk<L> {
         request: impl FnOnce(&Subject<'_>) -> Result<Vec<u8>, FieldError>,
     ) -> Result<Result<Vec<u8>, Failure>, DiskError> {
         self.verify()?;
+        let data = request(&self.subject()?).map_err(refused_field)?;
+        Ok(self.command(code, data, Carries::DiskPassword, Before::Anything))
+    }
+
+    /// Whose disk the next command is for.
+    pub(super) fn subject(&self) -> Result<Subject<'_>, DiskError> {
         let Some(known) = &self.known else { return Err(own_error(DeviceClass::NotPresent, "no disk is known yet")) };
-        let data = request(&Subject {
+        Ok(Subject {
             taxpayer: &known.taxpayer,
             disk: &known.disk,
             password: &self.config.disk_password,
             machine: &self.config.machine_number,
         })
-        .map_err(refused_field)?;
-        Ok(self.command(code, data, Carries::DiskPassword, Before::Anything))
     }
 
-    fn read<T>(
+    fn read_of_kind<T>(&mut self, code: u8, kind: InvoiceKind, asks: Asks, reads: Reads<T>) -> Result<T, DiskError> {
+        let form = usize::from(self.is_xml());
+        self.read(code, |subject| asks[form](subject, kind), |data| reads[form](data, kind))
+    }
+
+    pub(super) fn read<T>(
         &mut self,
         code: u8,
         request: impl FnOnce(&Subject<'_>) -> Result<Vec<u8>, FieldError>,
@@ -233,7 +293,7 @@ impl<L: ByteLine> ZcDisk<L> {
     }
 
     /// Everything before the first byte of a changing command: the right disk, and a handshake on a trusted line.
-    fn prepare_change(&mut self, seller: Option<&Identity>) -> Result<(), DiskError> {
+    pub(super) fn prepare_change(&mut self, seller: Option<&Identity>) -> Result<(), DiskError> {
         self.verify()?;
         if let (Some(seller), Some(known)) = (seller, &self.known) {
             if seller.disk != known.disk {
@@ -248,7 +308,12 @@ impl<L: ByteLine> ZcDisk<L> {
     }
 
     fn issue_data(&self, request: &IssueRequest<'_>) -> Result<Vec<u8>, FieldError> {
-        issue::request(&issue::Request {
+        if request.red.is_some_and(|red| red.notice.is_some()) {
+            let problem = "this disk has no field for it: use another disk for red special invoices".to_owned();
+            return Err(FieldError { field: "red.notice".to_owned(), problem });
+        }
+        let write = if self.is_xml() { xml::issue } else { issue::request };
+        write(&issue::Request {
             subject: Subject {
                 taxpayer: &request.seller.taxpayer,
                 disk: &request.seller.disk,
@@ -260,7 +325,7 @@ impl<L: ByteLine> ZcDisk<L> {
             kind: request.kind,
             invoice: request.invoice,
             remark: request.remark,
-            red: None,
+            red: request.red.map(|red| issue::Red { original: red.original, sign: self.config.red_sign }),
             max_lines: self.config.max_lines,
         })
     }
@@ -304,10 +369,12 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
         self.ready()?;
         // The number first: it needs no password, and a disk that is not ours must not cost one of its tries.
         let number = self.read_number()?;
-        let data = disk_info::request(&self.config.disk_password, &self.config.machine_number).map_err(refused_field)?;
+        let request = if self.is_xml() { xml::disk_info } else { disk_info::request };
+        let data = request(&self.config.disk_password, &self.config.machine_number).map_err(refused_field)?;
         let outcome = self.command(disk_info::CODE, data, Carries::DiskPassword, Before::Anything);
         let data = outcome.map_err(|failure| failure.error)?;
-        let identity = disk_info::answer(&data).map_err(|bad| self.misplaced(bad))?;
+        let answer = if self.is_xml() { xml::identity } else { disk_info::answer };
+        let identity = answer(&data).map_err(|bad| self.misplaced(bad))?;
         if identity.disk != number {
             return Err(self.misplaced(BadAnswer(format!("the disk gives two numbers, {number} and {}", identity.disk))));
         }
@@ -316,18 +383,22 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
     }
 
     fn stock(&mut self, kind: InvoiceKind) -> Result<Stock, DiskError> {
-        self.read(stock::CODE, |subject| stock::request(subject, kind), |data| stock::answer(data, kind))
+        self.read_of_kind(stock::CODE, kind, [stock::request, xml::stock], [stock::answer, xml::stock_of])
     }
 
     fn limits(&mut self, kind: InvoiceKind) -> Result<Limits, DiskError> {
-        self.read(limits::CODE, |subject| limits::request(subject, kind), |data| limits::answer(data, kind))
+        self.read_of_kind(limits::CODE, kind, [limits::request, xml::limits], [limits::answer, xml::limits_of])
     }
 
     fn offline_totals(&mut self) -> Result<OfflineTotals, DiskError> {
         self.verify()?;
-        let outcome = self.command(offline::CODE, Vec::new(), Carries::Nothing, Before::Anything);
+        let data = if self.is_xml() { xml::offline().map_err(refused_field)? } else { Vec::new() };
+        let outcome = self.command(offline::CODE, data, Carries::Nothing, Before::Anything);
         let data = outcome.map_err(|failure| failure.error)?;
-        offline::answer(&data).map_err(|bad| self.misplaced(bad))
+        let answer = if self.is_xml() { xml::offline_of } else { offline::answer };
+        let totals = answer(&data).map_err(|bad| self.misplaced(bad))?;
+        self.uploading &= totals.count > 0;
+        Ok(totals)
     }
 
     fn issue(&mut self, request: &IssueRequest<'_>) -> IssueAnswer {
@@ -339,7 +410,7 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
             return IssueAnswer::NotSent(error);
         }
         match self.command(issue::CODE, data, Carries::BothPasswords, Before::Nothing) {
-            Ok(data) => match issue::answer(&data, request.kind) {
+            Ok(data) => match if self.is_xml() { xml::signed } else { issue::answer }(&data, request.kind) {
                 Ok(signed) => IssueAnswer::Signed(signed),
                 Err(bad) => IssueAnswer::InDoubt(self.misplaced(bad)),
             },
@@ -351,42 +422,33 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
     }
 
     fn query(&mut self, kind: InvoiceKind, pair: NumberPair) -> Result<Option<FoundInvoice>, DiskError> {
-        match self.ask(query::CODE, |subject| query::request(subject, kind, pair))? {
-            Ok(data) => query::answer(&data, pair).map(Some).map_err(|bad| self.misplaced(bad)),
+        let (request, answer) = if self.is_xml() { XML_QUERY } else { FIXED_QUERY };
+        match self.ask(query::CODE, |subject| request(subject, kind, pair))? {
+            Ok(data) => answer(&data, pair).map(Some).map_err(|bad| self.misplaced(bad)),
             Err(failure) if failure.absent => Ok(None),
             Err(failure) => Err(failure.error),
         }
     }
 
+    fn find(&mut self, kind: InvoiceKind, search: Search<'_>) -> Result<Vec<FoundInvoice>, DiskError> {
+        let Search::Last = search else {
+            return Err(DiskError::unsupported("this device cannot be asked for it: ask by code and number"));
+        };
+        let current = self.stock(kind)?.current;
+        let found = match current.predecessor() {
+            Some(before) => self.query(kind, before)?,
+            None => None,
+        };
+        // Absent only says that a roll begins here: the last invoice is on another one, whose code nobody told.
+        let text = || format!("nothing was issued before {current} on its roll, and this device does not tell the roll before");
+        Ok(vec![found.ok_or_else(|| DiskError::unsupported(text()))?])
+    }
+
     fn operate(&mut self, operation: &Operation) -> OperationAnswer {
-        let Operation::Void { kind, pair, operator, .. } = operation else { return OperationAnswer::unsupported(operation) };
-        let (kind, pair) = (*kind, *pair);
-        if let Err(error) = self.prepare_change(None) {
-            return OperationAnswer::NotSent(error);
+        if !self.capabilities.can(operation.name()) {
+            return OperationAnswer::unsupported(operation);
         }
-        let Some(known) = &self.known else {
-            return OperationAnswer::NotSent(own_error(DeviceClass::NotPresent, "no disk is known yet"));
-        };
-        let subject = Subject {
-            taxpayer: &known.taxpayer,
-            disk: &known.disk,
-            password: &self.config.disk_password,
-            machine: &self.config.machine_number,
-        };
-        let data = match void::request(&subject, &self.config.certificate_password, kind, pair, operator) {
-            Ok(data) => data,
-            Err(error) => return OperationAnswer::NotSent(refused_field(error)),
-        };
-        match self.command(void::CODE, data, Carries::BothPasswords, Before::Nothing) {
-            Ok(data) => match void::answer(&data, kind, pair) {
-                Ok(at) => OperationAnswer::Done { pair: Some(pair), at },
-                Err(bad) => OperationAnswer::InDoubt(self.misplaced(bad)),
-            },
-            Err(failure) => match failure.progress {
-                Progress::BeforeLastPacket => OperationAnswer::NotSent(failure.error),
-                Progress::LastPacketBegun => OperationAnswer::InDoubt(failure.error),
-            },
-        }
+        self.change(operation)
     }
 
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison {
@@ -394,41 +456,19 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
     }
 }
 
-fn refused_field(error: FieldError) -> DiskError {
+type Query = (
+    for<'a, 'b> fn(&'a Subject<'b>, InvoiceKind, NumberPair) -> Result<Vec<u8>, FieldError>,
+    fn(&[u8], NumberPair) -> Result<FoundInvoice, BadAnswer>,
+);
+
+const FIXED_QUERY: Query = (query::request, query::answer);
+const XML_QUERY: Query = (xml::query, xml::found);
+
+pub(super) fn refused_field(error: FieldError) -> DiskError {
     own_error(DeviceClass::InvalidRequest, error.to_string())
 }
 
 fn another_disk(found: &DiskNumber, expected: &DiskNumber) -> DiskError {
     let text = format!("another disk is plugged in: {found} instead of {expected}; plug the right one in, nothing was sent");
     own_error(DeviceClass::NotPresent, text)
-}
-
-fn capabilities(config: &ZcConfig) -> Capabilities {
-    Capabilities {
-        characters: CharacterSet::Gbk,
-        widths: Widths {
-            party_name: 80,
-            taxpayer_number: 20,
-            address_phone: None,
-            bank_account: None,
-            item_name: issue::ITEM_NAME_BYTES as u16,
-            specification: None,
-            unit: None,
-            remark: issue::REMARK_BYTES as u16,
-            person: issue::PERSON_BYTES as u16,
-            amount: issue::NUMBER_BYTES as u16,
-            price: issue::NUMBER_BYTES as u16,
-        },
-        max_lines: config.max_lines,
-        discount_lines: false,
-        goods_codes: false,
-        price_decimals: issue::PRICE_DECIMALS as u8,
-        rate_decimals: issue::RATE_DECIMALS as u8,
-        single_person: true,
-        remark_readable: true,
-        carries_pair: false,
-        red: false,
-        operations: vec![DiskOperation::Void],
-        finds_request: false,
-    }
 }

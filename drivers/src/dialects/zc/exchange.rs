@@ -14,6 +14,9 @@ use crate::transport::{ByteLine, LineError};
 /// 01: does nothing, answers an empty OK.
 pub const HANDSHAKE: u8 = 0x01;
 
+/// Commands that the device answers after it has talked to the tax office (section 4). 32 is not named there; it does the same.
+const NETWORK: [u8; 4] = [0x11, 0x12, 0x15, 0x32];
+
 /// The device holds 1 MiB of business data; no answer is longer.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
@@ -28,6 +31,8 @@ const RESYNC_ROUNDS: u32 = 3;
 pub struct Timings {
     /// To the first two bytes of an answer; a busy answer starts it again.
     pub first_byte: Duration,
+    /// The same for commands that go over the network (11, 12, 15, 32).
+    pub network_first_byte: Duration,
     /// Between bytes inside a frame.
     pub gap: Duration,
     /// For the whole answer, however often the device says that it is busy.
@@ -44,6 +49,7 @@ impl Default for Timings {
     fn default() -> Timings {
         Timings {
             first_byte: Duration::from_secs(30),
+            network_first_byte: Duration::from_secs(180),
             gap: Duration::from_secs(3),
             answer: Duration::from_secs(180),
             write: Duration::from_secs(12),
@@ -143,6 +149,10 @@ pub struct Wire<L> {
     kind: FrameType,
     timings: Timings,
     unanswered: bool,
+    /// Nothing was waiting on the line when the last command went out.
+    clean: bool,
+    /// The last command goes over the network.
+    network: bool,
     received_bytes: u64,
 }
 
@@ -161,7 +171,7 @@ impl<L: ByteLine> Wire<L> {
     /// A line whose past is unknown: whoever had it before may have been ended in the middle of a command, so it begins in
     /// doubt.
     pub fn new(line: L, kind: FrameType, timings: Timings) -> Wire<L> {
-        Wire { line, kind, timings, unanswered: true, received_bytes: 0 }
+        Wire { line, kind, timings, unanswered: true, clean: false, network: false, received_bytes: 0 }
     }
 
     /// The line under it.
@@ -177,6 +187,20 @@ impl<L: ByteLine> Wire<L> {
     /// Whoever used the answer found that it belongs to something else.
     pub fn distrust(&mut self) {
         self.unanswered = true;
+    }
+
+    /// Nothing was waiting on the line when the last command went out, so its answer is surely its own.
+    pub fn was_clean(&self) -> bool {
+        self.clean
+    }
+
+    /// Opens the line again at another speed. What was sent at the old one is behind it.
+    ///
+    /// # Errors
+    /// The line has no speed, or cannot be opened.
+    pub fn set_speed(&mut self, speed_baud: u32) -> Result<(), LineError> {
+        self.unanswered = true;
+        self.line.set_speed(speed_baud)
     }
 
     /// Bytes of answers read so far, for traces.
@@ -210,6 +234,8 @@ impl<L: ByteLine> Wire<L> {
         })?;
         // From here on an answer may be owed, until it came in full.
         self.unanswered = true;
+        self.clean = stray == 0;
+        self.network = NETWORK.contains(&command);
         if stray > 0 && before == Before::Nothing {
             return Err(not_begun(Fault::Stray(stray)));
         }
@@ -348,7 +374,7 @@ impl<L: ByteLine> Wire<L> {
     /// The next frame that is not a busy answer.
     fn answer(&mut self) -> Result<Answer, Fault> {
         let began = self.line.now();
-        let give_up = began + self.timings.answer;
+        let give_up = began + self.timings.answer + if self.network { self.timings.network_first_byte } else { Duration::ZERO };
         for busy in 0..MAX_BUSY_ANSWERS {
             match self.frame(give_up) {
                 Ok(answer) if answer.word == Word::Wt => {}
@@ -364,7 +390,7 @@ impl<L: ByteLine> Wire<L> {
         let mut reader = AnswerReader::new(self.kind);
         let mut buffer = [0; 512];
         let began = self.line.now();
-        let mut deadline = began + self.timings.first_byte;
+        let mut deadline = began + if self.network { self.timings.network_first_byte } else { self.timings.first_byte };
         loop {
             let want = reader.wants().min(buffer.len());
             let count = self.line.read(&mut buffer[..want], deadline.min(give_up)).map_err(Fault::Line)?;

@@ -8,6 +8,7 @@
 //! What it refuses to do: send a changing command twice, take silence or an unknown text for "not issued", cut or replace
 //! content, print a password anywhere.
 
+mod changes;
 pub mod commands;
 mod compare;
 pub mod config;
@@ -15,9 +16,11 @@ pub mod crc;
 pub mod disk;
 pub mod errors;
 pub mod exchange;
+mod expresses;
 pub mod fields;
 pub mod frame;
 pub mod redact;
+mod xml;
 
 #[cfg(test)]
 mod samples;
@@ -26,6 +29,6 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use config::ZcConfig;
+pub use config::{Framing, ZcConfig};
 pub use disk::ZcDisk;
 pub use redact::redact_frame;

@@ -11,8 +11,11 @@ fn passwords(command: u8) -> Option<&'static [(usize, usize)]> {
         0x01 | 0x02 | 0x03 | 0x18 | 0x30 => &[],
         0x04 | 0x05 => &[(0, 8)],
         0x06 | 0x07 | 0x08 | 0x0C | 0x11 | 0x12 | 0x13 | 0x14 | 0x15 | 0x16 | 0x1D | 0x31 => &[(32, 8)],
+        0x09 => &[(32, 8), (40, 8)],
         0x0A => &[(0, 8), (120, 8)],
         0x0B => &[(32, 8), (43, 8)],
+        0x17 => &[(199, 16)],
+        0x1C => &[(0, 8), (8, 8)],
         0x32 => &[(32, 8), (52, 8)],
         _ => return None,
     })
@@ -54,6 +57,7 @@ pub fn redact_frame(frame: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::super::vectors;
     use super::*;
 
@@ -90,8 +94,17 @@ mod tests {
 
     #[test]
     fn unknown_commands_are_masked_whole_and_harmless_ones_not_at_all() {
-        let frame = vectors::frames_of(0x09, b"91110000MA00000019..old12345new67890").remove(0);
+        let frame = vectors::frames_of(0x0D, b"91110000MA00000019..old12345new67890").remove(0);
         assert!(redact_frame(&frame)[5..frame.len() - 2].iter().all(|byte| *byte == MASK));
         assert_eq!(redact_frame(&vectors::frame("2 request")), vectors::frame("2 request"));
+        let subject = super::super::commands::samples::subject();
+        let (old, new) = (crate::secret::Secret::new("88888888"), crate::secret::Secret::new("newpass"));
+        use super::super::commands::{certificate_password, password};
+        let data = password::request(subject.taxpayer, subject.disk, subject.machine, &old, &new);
+        for (code, data) in [(0x09, data), (0x1C, certificate_password::request(subject.machine, &old, &new))] {
+            let redacted = redact_frame(&vectors::frames_of(code, &data.unwrap()).remove(0));
+            assert!(!contains(&redacted, b"8888") && !contains(&redacted, b"newpass"));
+            assert!(contains(&redacted, subject.machine.as_bytes()));
+        }
     }
 }

@@ -136,8 +136,18 @@ pub fn request(request: &Request<'_>) -> Result<Vec<u8>, FieldError> {
         let problem = format!("{} lines; this disk takes 1 to {} on one invoice", lines.len(), request.max_lines);
         writer.refuse("lines", problem);
     }
-    if invoice.totals.gross <= Amount::ZERO && request.red.is_none() {
-        writer.refuse("totals.gross", "a positive invoice must be above zero");
+    match request.red {
+        None if invoice.totals.gross <= Amount::ZERO => {
+            writer.refuse("totals.gross", "a positive invoice must be above zero");
+        }
+        Some(_) if invoice.totals.gross >= Amount::ZERO => {
+            writer.refuse("totals.gross", "a red invoice must be below zero");
+        }
+        Some(red) if red.original.code.width() != 12 => {
+            let problem = format!("{} has 10 digits; this interface can only reverse codes of 12 digits", red.original.code);
+            writer.refuse("original.code", problem);
+        }
+        _ => {}
     }
     let buyer_number = invoice.buyer.taxpayer_number.as_ref().map_or("", |number| number.as_str());
     writer

@@ -2,17 +2,33 @@
 //!
 //! Each is a pure pair of functions: request → bytes, bytes → answer. Commands that this driver must never send (0x99 erases
 //! the converter's database, FB–FE are for the factory) have no file here, and nothing sends a command by a free number.
+//!
+//! Known by name only, and so not offered: 0D, 0E, 0F, 10, 19, 1A and 1B (rolls and reports by way of a reporting disk, buying
+//! rolls). Their fields are not known, and a changing command is not sent on a guess. 14 does nothing on any known device.
 
+pub mod certificate_password;
+pub mod channel;
+pub mod clear;
 pub mod disk_info;
 pub mod disk_number;
 pub mod issue;
 pub mod limits;
+pub mod network;
 pub mod offline;
 pub mod online;
+pub mod password;
 pub mod query;
 pub mod rates;
+pub mod rebuild;
+pub mod refresh_offline;
+pub mod report;
+pub mod reporting_info;
+pub mod reporting_number;
+pub mod speed;
 pub mod statistics;
 pub mod stock;
+pub mod upload;
+pub mod upload_errors;
 pub mod void;
 
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
@@ -35,14 +51,20 @@ pub struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// nsrsbh 20, skpbh 12, skpkl 8, fplxdm 3: the beginning of nearly every command.
-    fn begin(&self, kind: InvoiceKind) -> FieldWriter {
+    /// nsrsbh 20, skpbh 12, skpkl 8: the beginning of nearly every command.
+    fn without_kind(&self) -> FieldWriter {
         let mut writer = FieldWriter::new();
         writer
             .text("seller.taxpayer_number", self.taxpayer.as_str(), 20)
             .text("disk number", self.disk.as_str(), 12)
-            .password("disk password", self.password)
-            .text("kind", kind.fplxdm(), 3);
+            .password("disk password", self.password);
+        writer
+    }
+
+    /// The above and fplxdm 3.
+    fn begin(&self, kind: InvoiceKind) -> FieldWriter {
+        let mut writer = self.without_kind();
+        writer.text("kind", kind.fplxdm(), 3);
         writer
     }
 
@@ -57,13 +79,24 @@ impl Subject<'_> {
 impl FieldWriter {
     /// A password of 8 bytes. Its text never appears in a refusal.
     fn password(&mut self, field: &str, secret: &Secret) -> &mut FieldWriter {
-        match secret.expose() {
-            [] => self.refuse(field, "it is not set: set it on the computer that has the disk"),
-            bytes if bytes.len() > 8 || !bytes.iter().all(u8::is_ascii_graphic) => {
-                self.refuse(field, "it does not fit: 1 to 8 ASCII characters are expected")
-            }
-            bytes => self.bytes(field, bytes, 8),
+        match checked_password(secret) {
+            Ok(bytes) => self.bytes(field, bytes, PASSWORD_BYTES),
+            Err(problem) => self.refuse(field, problem),
         }
+    }
+}
+
+/// Bytes of a password field.
+const PASSWORD_BYTES: usize = 8;
+
+/// The bytes of a password that fits its field.
+pub(super) fn checked_password(secret: &Secret) -> Result<&[u8], &'static str> {
+    match secret.expose() {
+        [] => Err("it is not set: set it on the computer that has the disk"),
+        bytes if bytes.len() > PASSWORD_BYTES || !bytes.iter().all(u8::is_ascii_graphic) => {
+            Err("it does not fit: 1 to 8 ASCII characters are expected")
+        }
+        bytes => Ok(bytes),
     }
 }
 

@@ -57,7 +57,9 @@ pub fn answer(data: &[u8], pair: NumberPair) -> Result<FoundInvoice, BadAnswer> 
     let (net, tax, gross) = (sum("hjje")?, sum("hjse")?, sum("jshj")?);
     let remark = reader.text(80);
     let clerk = reader.text(20);
-    reader.bytes(12 + 8);
+    // A blue invoice has no code here and eight zeros. What is no pair names no original: the comparison finds it missing.
+    let (code, number) = (reader.text(12), reader.text(8));
+    let original = code.parse().ok().zip(number.parse().ok()).map(|(code, number)| NumberPair { code, number });
     let voided_at = reader.told(14).filter(|time| time.bytes().any(|digit| digit != b'0'));
     reader.bytes(20 + 12);
     let signature = reader.text(512);
@@ -76,8 +78,8 @@ pub fn answer(data: &[u8], pair: NumberPair) -> Result<FoundInvoice, BadAnswer> 
         clerk,
         voided_at,
         signature,
-        // Neither field stands in this answer; the rest belongs to other dialects.
-        original: None,
+        original,
+        // These belong to other dialects.
         request_id: None,
         buyer_address_phone: String::new(),
         buyer_bank_account: String::new(),
@@ -96,7 +98,7 @@ fn line_count(data: &[u8]) -> Result<usize, BadAnswer> {
     Ok(reader.told_value::<u16>("项目数", 4)?.map_or(0, usize::from))
 }
 
-fn status(text: &str) -> Result<NumberStatus, BadAnswer> {
+pub(in super::super) fn status(text: &str) -> Result<NumberStatus, BadAnswer> {
     match parse::<u8>("fpzt", text)? {
         0 => Ok(NumberStatus::Positive),
         1 => Ok(NumberStatus::Negative),
@@ -145,6 +147,13 @@ mod tests {
         assert_eq!((found.net.to_string(), found.gross.to_string()), ("200.00".to_owned(), "226.00".to_owned()));
         assert_eq!((found.clerk.as_str(), found.voided_at), ("张三", None));
         assert_eq!(found.signature, "MEUCIQ-SAMPLE-SIGNATURE-0001");
+        assert_eq!(found.original, None);
+        let mut red = data;
+        let at = red.len() - (512 + 12 + 20 + 14 + 8 + 12);
+        red[at..at + 20].copy_from_slice(b"01100200010700000077");
+        red[21] = b'1';
+        let found = answer(&red, pair()).unwrap();
+        assert_eq!((found.status, found.original), (NumberStatus::Negative, Some("011002000107 00000077".parse().unwrap())));
     }
 
     #[test]

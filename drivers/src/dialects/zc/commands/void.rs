@@ -1,7 +1,7 @@
-//! 0B 发票作废, zflx 1: voids an issued invoice. Changes the disk.
+//! 0B 发票作废: voids an issued invoice (zflx 1), or the next blank (zflx 0). Changes the disk.
 //!
-//! zflx 0 voids the *current* blank whatever number is in the request, so a repeat burns the next one; this driver does not
-//! offer it.
+//! zflx 0 voids the *current* blank whatever number stands in the request, so a repeat burns the next one: the driver reads
+//! the current pair just before, and a person or the accounting reads it afterwards.
 
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
@@ -15,12 +15,31 @@ pub const CODE: u8 = 0x0B;
 
 const ANSWER_BYTES: usize = 549;
 
+/// zflx: what is voided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// 0: the current blank. The pair in the request is what the caller expects; the device does not look at it.
+    Blank,
+    /// 1: an invoice that was issued.
+    Issued,
+}
+
+impl Target {
+    pub(in super::super) fn digit(self) -> &'static str {
+        match self {
+            Target::Blank => "0",
+            Target::Issued => "1",
+        }
+    }
+}
+
 /// # Errors
 /// A code of 10 digits, or a field that does not fit.
 pub fn request(
     subject: &Subject<'_>,
     certificate_password: &Secret,
     kind: InvoiceKind,
+    target: Target,
     pair: NumberPair,
     operator: &str,
 ) -> Result<Vec<u8>, FieldError> {
@@ -29,7 +48,7 @@ pub fn request(
     if pair.code.width() != 12 {
         writer.refuse("code", format!("{} has 10 digits; this interface can only void codes of 12 digits", pair.code));
     }
-    writer.text("", "1", 1).text("code", pair.code.as_str(), 12).text("number", &pair.number.to_string(), 8);
+    writer.text("", target.digit(), 1).text("code", pair.code.as_str(), 12).text("number", &pair.number.to_string(), 8);
     writer.text("operator", operator, 20).text("machine number", subject.machine, 12);
     writer.finish()
 }
@@ -58,8 +77,11 @@ mod tests {
     #[test]
     fn vectors_9_and_10() {
         let pair: NumberPair = "011002000107 00000088".parse().unwrap();
-        let data = request(&subject(), &Secret::new("12345678"), InvoiceKind::Roll, pair, "张三").unwrap();
+        let data = request(&subject(), &Secret::new("12345678"), InvoiceKind::Roll, Target::Issued, pair, "张三").unwrap();
         assert_eq!(vectors::frames_of(CODE, &data), vectors::frames("9 request"));
+        let blank = request(&subject(), &Secret::new("12345678"), InvoiceKind::Roll, Target::Blank, pair, "张三").unwrap();
+        let differ: Vec<usize> = (0..data.len()).filter(|at| data[*at] != blank[*at]).collect();
+        assert_eq!((differ, blank[51]), (vec![51], b'0'));
         let data = vectors::answer_data("10 answer");
         assert_eq!(answer(&data, InvoiceKind::Roll, pair).unwrap().as_deref(), Some("20260302103000"));
         assert!(answer(&data, InvoiceKind::Roll, pair.successor().unwrap()).is_err());
