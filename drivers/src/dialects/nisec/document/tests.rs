@@ -1,0 +1,3 @@
+//! Documents against the samples of the facts, and hostile answers.
+
+#![allow(clippy::unwrap_used)]
