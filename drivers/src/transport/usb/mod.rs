@@ -1,11 +1,17 @@
 //! A USB device with one bulk endpoint each way, as tax disks have them (USB mass storage, bulk-only), and what goes wrong
 //! with it in words.
 //!
-//! [`BulkDevice`] moves bytes and tells the time; `bot` speaks the bulk-only transport over it; `memory` is a scripted
-//! device for tests, `real` one on the USB of this computer; `list` and `hotplug` say what is plugged in.
+//! [`BulkDevice`] moves bytes and tells the time; [`bot`] speaks the bulk-only transport over it; [`memory`] is a scripted
+//! device for tests, [`real`] one on the USB of this computer; [`list`] and [`hotplug`] say what is plugged in.
 //!
 //! What it refuses to do: repeat a transfer, reset or reopen a device unasked, or guess how many bytes left when the
 //! operating system does not say. Time belongs to the device, so that a scripted one runs minutes of waiting in no time.
+
+pub mod bot;
+pub mod hotplug;
+pub mod list;
+pub mod memory;
+pub mod real;
 
 use std::time::Duration;
 
