@@ -18,6 +18,7 @@ pub mod doctor;
 pub mod enroll;
 pub mod failure;
 pub mod fault;
+pub mod hotplug;
 pub mod identity;
 pub mod journal;
 pub mod link;

@@ -16,6 +16,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 
 use crate::config::{Config, DiskConfig, Setup};
+use crate::core::ladder::Rules;
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
 
@@ -151,6 +152,13 @@ impl Port {
     /// As [`Port::way`] and [`Port::driver`].
     pub fn bare(&self) -> Result<Driver, OpenError> {
         self.driver(self.way()?, None)
+    }
+
+    /// What may be tried when the disk stops answering.
+    pub fn recovery(&self) -> Rules {
+        // A command may run as long as the configuration lets the driver wait, whatever the profile says.
+        let longest_ms = self.setup.profile.timeouts.longest_ms.max(self.setup.answer_timeout_ms).into();
+        Rules { longest_ms, can_reset: matches!(self.setup.place, Place::Usb(_)) }
     }
 
     /// The configuration refuses such a dialect, so this is for a release that forgot an arm.

@@ -123,7 +123,13 @@ impl Prober for PcProber<'_> {
 
 /// What the running agent says of a disk.
 fn reported(disk: &DiskStatus) -> State {
+    if !disk.twins.is_empty() {
+        return State::Duplicate { others: disk.twins.clone() };
+    }
     match (&disk.report, &disk.trouble) {
+        (_, Some(trouble)) if disk.class == Some(DeviceClass::BadPassword) => {
+            State::WrongPassword { tries_left: None, detail: trouble.clone() }
+        }
         (Some(report), None) => State::InUse { disk: Some(report.disk.clone()) },
         (_, Some(trouble)) => State::Failed { detail: trouble.clone() },
         (None, None) => State::InUse { disk: None },

@@ -18,6 +18,7 @@ use crate::clock::wall_clock;
 use crate::config::Config;
 use crate::daemon;
 use crate::failure::Failure;
+use crate::hotplug;
 use crate::identity::{Identity, StateDir};
 use crate::journal::{Journal, JournalError};
 use crate::link::client::{Dial, INPUTS_MAX, drive};
@@ -25,7 +26,7 @@ use crate::link::outbox::Entry;
 use crate::link::session::{Input, Session, Speaker, Standing};
 use crate::ports::Port;
 use crate::secrets::Secrets;
-use crate::status::Status;
+use crate::status::{DiskStatus, Status};
 use crate::worker::{Worker, WorkerConfig};
 
 /// A running attempt may take this long to end when the agent stops. A disk's slowest answers take about a minute; what is not
@@ -124,10 +125,17 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         let happenings = happenings.clone();
         let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, Box::new(event)))));
         let port = Port::new(&config, disk, &secrets);
-        let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive };
-        (disk.name(), Worker::spawn(worker, Box::new(port), journal.clone(), events))
+        let (profile, recovery) = (port.setup.profile.name.clone(), port.recovery());
+        let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive, recovery };
+        let status = DiskStatus { port: disk.name(), profile, ..DiskStatus::default() };
+        (status, Worker::spawn(worker, Box::new(port), journal.clone(), events))
     });
     let mut board = Board::new(status, workers.collect(), journal, inputs.clone(), standing);
+    let paths = config.disk.iter().enumerate().filter_map(|(index, disk)| Some((index, disk.port.clone()?)));
+    let _ports = hotplug::Watch::spawn(paths.collect(), {
+        let happenings = happenings.clone();
+        move |index| drop(happenings.send(Happening::Plugged(index)))
+    });
     let control = tokio::spawn(control::serve(listener, happenings));
 
     if let Some(file) = &options.ready_file {

@@ -2,6 +2,7 @@
 //!
 //! Only who may enter the state folder (0700) can ask. The answer holds no secret and no invoice's content.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::DiskReport;
+use taxdisk_protocol::class::DeviceClass;
 
+use crate::core::ladder::{Counts, Rung};
 use crate::failure::Failure;
 
 /// The longest line of either side, bytes: 32 disks with their reports stay far below.
@@ -71,6 +74,9 @@ pub struct Status {
     pub journal_sequence: u64,
     /// Disks, in the order of the configuration.
     pub disks: Vec<DiskStatus>,
+    /// What was done about failing readings since the agent started, by profile.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub recoveries: BTreeMap<String, Counts>,
 }
 
 /// How the link is.
@@ -106,6 +112,18 @@ pub struct DiskStatus {
     /// Why it is not used, if so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// Class of that trouble, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub class: Option<DeviceClass>,
+    /// The device's profile.
+    #[serde(default)]
+    pub profile: String,
+    /// The last step of its recovery; absent while it reads well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recovery: Option<Rung>,
+    /// Other ports that show the same disk number: nothing is issued on any of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub twins: Vec<String>,
 }
 
 /// Asks the agent that runs on this state folder. `None`: none runs.

@@ -21,11 +21,19 @@ fn secrets_text() -> String {
     format!("disk_password = \"{DISK_PASSWORD}\"\ncertificate_password = \"{CERTIFICATE_PASSWORD}\"\n")
 }
 
+/// A folder of profiles by which a converter is waited for less long, as a section of the configuration.
+fn quick(pc: &Pc) -> String {
+    let dir = pc.path("profiles.d");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("quick.toml"), "name = \"zc-converter\"\n[timeouts]\nsilence_ms = 100\n").unwrap();
+    format!("[profiles]\ndir = {dir:?}")
+}
+
 /// A PC with a simulated disk at `disk`, enrolled at this broker.
 fn with_disk(broker: &Broker) -> (Pc, SimHandle, String, String) {
     let pc = Pc::new("");
     let port = pc.path("disk").display().to_string();
-    pc.configure("", &format!("[[disk]]\nport = \"{port}\"\n"));
+    pc.configure(&quick(&pc), &format!("[[disk]]\nport = \"{port}\"\n"));
     let config = SimConfig {
         taxpayer_number: TAXPAYER.into(),
         disk_password: DISK_PASSWORD.into(),
@@ -186,6 +194,64 @@ fn an_unplugged_disk_leaves_the_report_and_comes_back() {
     link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.is_empty()));
     sim.replug().unwrap();
     granted(&link, 2);
+    assert_eq!(agent.stop(), Some(0));
+}
+
+/// The disks of the next report that is like this.
+fn reported(link: &Link, wanted: impl Fn(&[taxdisk_protocol::api::DiskReport]) -> bool) {
+    link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if wanted(disks)));
+}
+
+#[test]
+fn a_disk_that_moves_to_another_port_is_the_same_disk() {
+    let broker = Broker::start();
+    let (pc, sim, port, key) = with_disk(&broker);
+    let path = |name: &str| pc.path(name).display().to_string();
+    pc.configure(&quick(&pc), &format!("[[disk]]\nport = \"{}\"\n[[disk]]\nport = \"{}\"\n", path("left"), path("right")));
+    set_secret(&pc, &path("left"));
+    set_secret(&pc, &path("right"));
+    std::os::unix::fs::symlink(&port, path("left")).unwrap();
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    let disk = granted(&link, 1);
+    sim.unplug();
+    std::fs::remove_file(path("left")).unwrap();
+    reported(&link, <[_]>::is_empty);
+    std::os::unix::fs::symlink(&port, path("right")).unwrap();
+    sim.replug().unwrap();
+    reported(&link, |disks| disks.len() == 1 && disks[0].port == path("right") && disks[0].disk == disk.as_str());
+    assert_eq!(agent.stop(), Some(0));
+}
+
+#[test]
+fn two_ports_that_show_one_disk_number_get_no_work_until_one_is_gone() {
+    let broker = Broker::start();
+    let (pc, sim, port, key) = with_disk(&broker);
+    let copy = pc.path("copy").display().to_string();
+    pc.configure(&quick(&pc), &format!("[[disk]]\nport = \"{port}\"\n[[disk]]\nport = \"{copy}\"\n"));
+    set_secret(&pc, &port);
+    set_secret(&pc, &copy);
+    let config = sim.with(|rig| rig.disk.config().clone());
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(&key);
+    let disk = granted(&link, 1);
+    let options = SimOptions { state_dir: pc.path("sim2"), link: Some(pc.path("copy")), config, ..SimOptions::default() };
+    let second = serve(options).unwrap();
+    reported(&link, <[_]>::is_empty);
+    // A grant that crossed the alarm on its way reaches neither, and so does the work under it.
+    link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch: 2, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Assign { disk: disk.clone(), epoch: 2, assignment: coffee("A1", 1) });
+    pc::until("status tells of both", || pc.ends(0, &["status"]).matches("same disk number").count() == 2);
+    assert_eq!(explained(&pc, &port)["state"], "duplicate");
+    assert_eq!(explained(&pc, &copy)["others"][0], port.as_str());
+    for sim in [&sim, &second] {
+        assert_eq!(sim.with(|rig| rig.disk.ledger().entries().len()), 0);
+    }
+    second.unplug();
+    reported(&link, |disks| disks.len() == 1 && disks[0].port == port);
+    assert_eq!(explained(&pc, &port)["state"], "in_use");
     assert_eq!(agent.stop(), Some(0));
 }
 

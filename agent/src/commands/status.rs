@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::table::table;
 use crate::cli::StatusArgs;
 use crate::config::Config;
+use crate::core::ladder::Counts;
 use crate::failure::Failure;
 use crate::identity::StateDir;
 use crate::status::{Answer, Question, Status, ask};
@@ -66,8 +67,14 @@ fn text(status: &Status) -> String {
         };
         vec![disk.port.clone(), number, stock, state]
     });
+    let recoveries = status.recoveries.iter().map(|(profile, counts)| {
+        let Counts { retries, reopens, resets, asks } = counts;
+        format!("\n{profile}: read again {retries} times, opened anew {reopens}, reset {resets}, a person was asked {asks}")
+    });
+    let recoveries = recoveries.collect::<String>();
+    let recoveries = if recoveries.is_empty() { recoveries } else { format!("\n{recoveries}") };
     format!(
-        "agent    {}{name}, version {}, process {}, since {}\nbroker   {}\nlink     {link}\noutbox   {} without acknowledgement\njournal  {}, sequence {}\n\n{}",
+        "agent    {}{name}, version {}, process {}, since {}\nbroker   {}\nlink     {link}\noutbox   {} without acknowledgement\njournal  {}, sequence {}\n\n{}{recoveries}",
         status.agent,
         status.version,
         status.pid,

@@ -15,8 +15,6 @@ const HOLD_FIRST_MS: u64 = 60_000;
 const HOLD_LONGEST_MS: u64 = 600_000;
 /// Failures in a row after which the disk is no longer called ready. One CRC error is no news.
 const UNREADY_AFTER: u32 = 2;
-/// Failures in a row after which the port is opened anew.
-const REOPEN_AFTER: u32 = 3;
 
 /// Why the disk is not well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,11 +76,6 @@ impl Breaker {
         (self.held.is_some() && self.hold_until_ms > now_ms).then_some(self.hold_until_ms)
     }
 
-    /// Open the port anew before the next reading.
-    pub fn wants_reopen(&self) -> bool {
-        self.failures >= REOPEN_AFTER
-    }
-
     /// Why nothing may begin now.
     pub fn unready(&self, now_ms: u64) -> Option<&Trouble> {
         let failing = self.trouble.as_ref().filter(|_| self.failures >= UNREADY_AFTER);
@@ -127,7 +120,7 @@ mod tests {
         }
         assert_eq!(waits[..6], [1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
         assert_eq!(waits[39], 30_000);
-        assert!(breaker.unready(0).is_some() && breaker.wants_reopen());
+        assert!(breaker.unready(0).is_some());
         breaker.answered();
         assert_eq!((breaker.wait_until_ms(0), breaker.unready(0)), (None, None));
         breaker.hold(DeviceClass::Locked, "locked".into(), 0);

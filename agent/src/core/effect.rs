@@ -11,6 +11,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, Assignment};
 use taxdisk_protocol::number::NumberPair;
 
+use super::ladder::Rung;
 use super::records::Record;
 
 /// An assignment whose content was parsed: what an issuing command and a comparison need.
@@ -86,6 +87,8 @@ pub enum Effect {
     Open,
     /// Let go of the disk.
     Close,
+    /// Reset the device behind the closed port.
+    Reset,
     /// Bring the line back to a known state.
     Resync,
     /// Read the current pair of a kind.
@@ -126,7 +129,7 @@ pub enum Effect {
 pub enum Answer {
     /// Of [`Effect::Open`].
     Opened(Result<Box<Opened>, Trouble>),
-    /// Of [`Effect::Resync`] and [`Effect::Close`].
+    /// Of [`Effect::Resync`], [`Effect::Close`] and [`Effect::Reset`].
     Done(Result<(), Trouble>),
     /// Of [`Effect::Stock`].
     Stock(Result<Stock, Trouble>),
@@ -177,4 +180,6 @@ pub enum Told {
         /// For people.
         text: String,
     },
+    /// A reading failed, and this is done about it.
+    Climbed(Rung),
 }

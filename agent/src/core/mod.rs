@@ -10,9 +10,11 @@ pub mod breaker;
 pub mod compare;
 pub mod disk;
 pub mod effect;
+pub mod ladder;
 pub mod outbox;
 pub mod records;
 pub mod settle;
+pub mod wake;
 pub mod walk;
 
 #[cfg(test)]

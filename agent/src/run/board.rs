@@ -9,6 +9,7 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::since_boot;
+use crate::core::ladder::Rung;
 use crate::journal::{Journal, Record};
 use crate::link::client::LinkEvent;
 use crate::link::outbox::Entry;
@@ -23,6 +24,8 @@ use crate::worker::{Command, Worker, WorkerEvent};
 pub(super) enum Happening {
     Link(LinkEvent),
     Worker(usize, Box<WorkerEvent>),
+    /// Something changed at the port of this worker.
+    Plugged(usize),
     Asked(Question, oneshot::Sender<Answer>),
 }
 
@@ -38,13 +41,13 @@ pub(super) struct Board {
 impl Board {
     pub(super) fn new(
         mut status: Status,
-        workers: Vec<(String, Worker)>,
+        workers: Vec<(DiskStatus, Worker)>,
         journal: Journal,
         inputs: mpsc::Sender<Input>,
         standing: Arc<Mutex<Standing>>,
     ) -> Board {
-        let (ports, workers): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
-        status.disks = ports.into_iter().map(|port| DiskStatus { port, ..DiskStatus::default() }).collect();
+        let (disks, workers): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
+        status.disks = disks;
         Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new() }
     }
 
@@ -52,6 +55,7 @@ impl Board {
         match happening {
             Happening::Link(event) => self.link(event),
             Happening::Worker(index, event) => self.worker(index, *event),
+            Happening::Plugged(index) => self.command(index, Command::Look),
             Happening::Asked(question, answer) => {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.answer(question));
@@ -147,7 +151,9 @@ impl Board {
     }
 
     fn port_of(&self, disk: &DiskNumber) -> Option<usize> {
-        self.status.disks.iter().position(|status| status.report.as_ref().is_some_and(|report| report.disk == disk.as_str()))
+        let is = |status: &DiskStatus| status.report.as_ref().is_some_and(|report| report.disk == disk.as_str());
+        // Of two that claim to be one disk, none is it.
+        self.status.disks.iter().position(|status| is(status) && status.twins.is_empty())
     }
 
     fn command(&self, index: usize, command: Command) {
@@ -164,7 +170,10 @@ impl Board {
         match event {
             WorkerEvent::Report(report) => {
                 status.trouble = (!report.health.ready).then(|| report.health.text.clone());
+                status.class = report.health.class;
+                status.recovery = status.recovery.filter(|_| !report.health.ready);
                 status.report = Some(*report);
+                self.find_twins();
                 self.report();
             }
             WorkerEvent::Away(why) => {
@@ -172,10 +181,25 @@ impl Board {
                     tracing::warn!(port = status.port, class = %why.class, "{}", why.text);
                 }
                 let was_there = status.report.take().is_some();
-                *status = DiskStatus { port: std::mem::take(&mut status.port), trouble: Some(why.text), ..DiskStatus::default() };
+                *status = DiskStatus {
+                    port: std::mem::take(&mut status.port),
+                    profile: std::mem::take(&mut status.profile),
+                    recovery: status.recovery,
+                    trouble: Some(why.text),
+                    class: Some(why.class),
+                    ..DiskStatus::default()
+                };
                 if was_there {
+                    self.find_twins();
                     self.report();
                 }
+            }
+            WorkerEvent::Climbed(rung) => {
+                if rung != Rung::Retry && status.recovery != Some(rung) {
+                    tracing::warn!(port = status.port, profile = status.profile, ?rung, "the disk does not read well");
+                }
+                status.recovery = Some(rung);
+                self.status.recoveries.entry(status.profile.clone()).or_default().count(rung);
             }
             WorkerEvent::Frame(frame) => {
                 match &frame {
@@ -199,8 +223,37 @@ impl Board {
         }
     }
 
+    /// Ports that show the same disk number. One may be a copy; or the disk was moved, and its old port was not read since. As
+    /// long as two claim to be one, neither gets work (I7), and both are read at once.
+    fn find_twins(&mut self) {
+        let numbers: Vec<Option<String>> =
+            self.status.disks.iter().map(|disk| disk.report.as_ref().map(|report| report.disk.clone())).collect();
+        let twins_of = |at: usize| -> Vec<String> {
+            let same = |other: &usize| *other != at && numbers[at].is_some() && numbers[*other] == numbers[at];
+            (0..numbers.len()).filter(same).map(|other| self.status.disks[other].port.clone()).collect()
+        };
+        let found: Vec<Vec<String>> = (0..numbers.len()).map(twins_of).collect();
+        for (index, twins) in found.into_iter().enumerate() {
+            if twins == self.status.disks[index].twins {
+                continue;
+            }
+            let status = &mut self.status.disks[index];
+            status.twins = twins;
+            let Some(disk) = numbers[index].as_ref().and_then(|number| number.parse().ok()).filter(|_| !status.twins.is_empty())
+            else {
+                continue;
+            };
+            let reason = format!("the same disk number shows at {} too", status.twins.join(", "));
+            tracing::error!(port = status.port, %disk, "{reason}; nothing is issued on it");
+            status.epoch = None;
+            self.command(index, Command::Deny { disk, reason });
+            self.command(index, Command::Look);
+        }
+    }
+
     fn report(&self) {
-        self.tell_link(Input::Disks(self.status.disks.iter().filter_map(|disk| disk.report.clone()).collect()));
+        let alone = self.status.disks.iter().filter(|disk| disk.twins.is_empty());
+        self.tell_link(Input::Disks(alone.filter_map(|disk| disk.report.clone()).collect()));
     }
 
     fn answer(&self, question: Question) -> Answer {
@@ -222,7 +275,17 @@ impl Board {
         let standing = self.standing();
         let head = self.journal.head();
         let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        let disks = self.status.disks.iter().map(|disk| {
+            let claim = (!disk.twins.is_empty()).then(|| {
+                format!(
+                    "the same disk number shows at {} too: unplug the copy; nothing is issued meanwhile",
+                    disk.twins.join(", ")
+                )
+            });
+            DiskStatus { trouble: claim.or_else(|| disk.trouble.clone()), ..disk.clone() }
+        });
         Status {
+            disks: disks.collect(),
             link: LinkStatus {
                 up: standing.up_since.is_some(),
                 up_s: standing.up_since.map(|since| since_boot().saturating_sub(since).as_secs()),

@@ -17,6 +17,7 @@ use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::AgentFrame;
 
+use crate::core::ladder::{Rules, Rung};
 use crate::journal::Journal;
 use shell::Shell;
 
@@ -42,6 +43,14 @@ pub trait Opener: Send {
     /// # Errors
     /// Why there is no disk.
     fn open(&mut self) -> Result<Box<dyn TaxDisk>, Why>;
+
+    /// Resets the device behind the closed port, where there is a way to. It may come back under another name.
+    ///
+    /// # Errors
+    /// Why it was not reset.
+    fn reset(&mut self) -> Result<(), Why> {
+        Err(Why { class: DeviceClass::Unsupported, text: "this device has no reset".to_owned() })
+    }
 }
 
 /// What a worker says.
@@ -54,6 +63,8 @@ pub enum WorkerEvent {
     Report(Box<DiskReport>),
     /// No disk answers behind the port.
     Away(Why),
+    /// A reading failed, and this is done about it.
+    Climbed(Rung),
 }
 
 /// Called from the worker's thread; must not block.
@@ -66,6 +77,8 @@ pub struct WorkerConfig {
     pub port: String,
     /// No other program uses this disk: equal content may then prove whose an invoice is (I10).
     pub exclusive: bool,
+    /// What may be tried when the disk stops answering.
+    pub recovery: Rules,
 }
 
 /// The queue to the worker is full, or the worker has ended.

@@ -17,6 +17,7 @@ use crate::clock;
 use crate::core::disk::{Config, DiskCore};
 use crate::core::effect::{Answer, Effect, Found, Issue, Opened, Request, Told, Trouble};
 use crate::core::records::Record;
+use crate::core::wake::Watch;
 use crate::core::{Context, lease_holds};
 use crate::fault;
 use crate::journal::Journal;
@@ -33,6 +34,9 @@ pub(super) struct Shell {
     disk: Option<(Handle, Identity)>,
     /// A driver that was let go while it hung: it still holds the port and may still write.
     leaving: Option<Handle>,
+    sleep: Watch,
+    /// The PC slept for so long, milliseconds, and the core was not told yet.
+    woke: Option<u64>,
     disconnected: bool,
 }
 
@@ -65,7 +69,20 @@ impl Shell {
         commands: Receiver<Command>,
         heard_ms: Arc<AtomicU64>,
     ) -> Shell {
-        Shell { config, opener, journal, events, deadlines, commands, heard_ms, disk: None, leaving: None, disconnected: false }
+        Shell {
+            config,
+            opener,
+            journal,
+            events,
+            deadlines,
+            commands,
+            heard_ms,
+            disk: None,
+            leaving: None,
+            sleep: Watch::default(),
+            woke: None,
+            disconnected: false,
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -78,9 +95,16 @@ impl Shell {
 
     /// Runs until the core says stop.
     pub(super) fn run(mut self) {
-        let config = Config { port: self.config.port.clone(), exclusive: self.config.exclusive, parse };
+        let config =
+            Config { port: self.config.port.clone(), exclusive: self.config.exclusive, parse, recovery: self.config.recovery };
         let mut core = self.with(|context| DiskCore::new(config, context));
         loop {
+            // Before the commands: those that waited through a sleep belong to a grant that is over.
+            self.look_at_clocks();
+            if let Some(slept_ms) = self.woke.take() {
+                tracing::info!(port = self.config.port, seconds = slept_ms / 1000, "the PC slept; the disk is looked at anew");
+                self.with(|context| core.command(Command::Woke(slept_ms), context));
+            }
             self.take_commands(&mut core);
             let effect = self.with(|context| core.next(context));
             self.tell(&mut core);
@@ -96,6 +120,10 @@ impl Shell {
     fn with<T>(&self, decide: impl FnOnce(&Context<'_>) -> T) -> T {
         let at = clock::wall_clock();
         decide(&Context { now_ms: self.now_ms(), heard_ms: self.heard(), at: &at, view: &self.journal })
+    }
+
+    fn look_at_clocks(&mut self) {
+        self.woke = self.sleep.look(clock::all()).or(self.woke);
     }
 
     fn take_commands(&mut self, core: &mut DiskCore) {
@@ -126,6 +154,7 @@ impl Shell {
                 Told::Frame(frame) => WorkerEvent::Frame(frame),
                 Told::Report(report) => WorkerEvent::Report(report),
                 Told::Away { class, text } => WorkerEvent::Away(Why { class, text }),
+                Told::Climbed(rung) => WorkerEvent::Climbed(rung),
             });
             if reported {
                 fault::point("after_report");
@@ -140,6 +169,7 @@ impl Shell {
                 self.close();
                 Answer::Done(Ok(()))
             }
+            Effect::Reset => Answer::Done(self.opener.reset().map_err(|why| Trouble::Gone(why.text))),
             Effect::Resync => Answer::Done(self.handle().and_then(|handle| flat(handle.resync()))),
             Effect::Stock(kind) => Answer::Stock(self.handle().and_then(|handle| flat(handle.stock(kind)))),
             Effect::Limits(kind) => Answer::Limits(self.handle().and_then(|handle| flat(handle.limits(kind)))),
@@ -224,7 +254,8 @@ impl Shell {
         Ok(Some(Found { invoice, comparisons }))
     }
 
-    fn issue(&self, request: &Request, expected: NumberPair) -> Issue {
+    fn issue(&mut self, request: &Request, expected: NumberPair) -> Issue {
+        self.look_at_clocks();
         let (handle, order) = match (self.handle(), self.order(request, expected)) {
             (Ok(handle), Ok(order)) => (handle, order),
             (Err(trouble), _) | (_, Err(trouble)) => return Issue::Withheld(trouble.text()),
@@ -233,6 +264,9 @@ impl Shell {
         // The last look: the write of the intent may have taken long.
         if !lease_holds(self.heard(), self.now_ms()) {
             return Issue::Withheld("the link was silent for too long before the command was written".into());
+        }
+        if self.woke.is_some() {
+            return Issue::Withheld("the PC slept before the command was written".into());
         }
         let begun = Instant::now();
         let answer = handle.issue(order);

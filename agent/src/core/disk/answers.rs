@@ -12,6 +12,7 @@ use crate::core::attempt::{Attempt, Step as AttemptStep};
 use crate::core::breaker::is_held;
 use crate::core::compare::Open;
 use crate::core::effect::{Answer, Opened, Told, Trouble};
+use crate::core::ladder::{ASK, Failure, Rung};
 use crate::core::outbox::{self, Ending};
 use crate::core::records::{Base, Record};
 use crate::core::settle::{self, Rules};
@@ -25,6 +26,11 @@ impl DiskCore {
             (State::Waiting | State::Idle, _) => {}
             (State::Opening, Answer::Opened(answer)) => self.on_opened(answer, context),
             (State::Closing, _) => self.away(DeviceClass::NotPresent, "the port is opened anew", context),
+            (State::Resetting, Answer::Done(answer)) => {
+                if let Err(trouble) = answer {
+                    tracing::warn!(port = self.config.port, "the device was not reset: {}", trouble.text());
+                }
+            }
             (State::Resyncing, Answer::Done(Ok(()))) => {
                 self.resync = false;
                 self.breaker.answered();
@@ -72,16 +78,21 @@ impl DiskCore {
                 self.opened = Some(*opened);
                 self.reopen = false;
                 self.resync = false;
+                self.away = None;
             }
             Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword => {
                 self.stop_password(&error.text, error.tries_left, context)
             }
-            Err(trouble) => self.away(trouble.class(), &trouble.text(), context),
+            Err(trouble) => {
+                self.climb(&trouble, context);
+                self.away(trouble.class(), &self.for_people(&trouble), context);
+            }
         }
     }
 
     fn away(&mut self, class: DeviceClass, text: &str, context: &Context<'_>) {
-        let news = self.opened.take().is_some() || self.open_at_ms == 0;
+        let news = self.opened.take().is_some() || self.away.as_deref() != Some(text);
+        self.away = Some(text.to_owned());
         self.reopen = false;
         self.open_at_ms = context.now_ms + OPEN_RETRY_MS;
         self.levels.clear();
@@ -102,19 +113,36 @@ impl DiskCore {
             }
             Trouble::Gone(text) => self.away(DeviceClass::NotPresent, &text, context),
             trouble => {
-                self.breaker.failed(trouble.class(), trouble.text(), context.now_ms);
+                self.climb(&trouble, context);
+                self.breaker.failed(trouble.class(), self.for_people(&trouble), context.now_ms);
                 self.resync = true;
-                let silent = match &trouble {
-                    Trouble::Disk(error) => matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent),
-                    _ => false,
-                };
-                // A hung driver still holds the port and may still write: it is not opened a second time.
-                if silent && self.breaker.wants_reopen() {
-                    self.reopen = true;
-                }
                 self.report(context, false);
             }
         }
+    }
+
+    /// What is done about a failed reading, beyond waiting and reading again.
+    fn climb(&mut self, trouble: &Trouble, context: &Context<'_>) {
+        let failure = match trouble {
+            // The line's own words carry no code of a device. Before opening, nothing went: there was nothing.
+            Trouble::Disk(error) if error.class == DeviceClass::NotPresent && error.code.is_none() => match self.opened {
+                Some(_) => Failure::Gone,
+                None => return,
+            },
+            Trouble::Disk(error) if matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent) => Failure::Silent,
+            Trouble::Hung => Failure::Hung,
+            // The device answers well and says what is wrong, or nothing was tried.
+            Trouble::Disk(_) | Trouble::Busy | Trouble::Gone(_) => return,
+        };
+        let rung = self.ladder.failed(failure, context.now_ms);
+        self.reopen |= matches!(rung, Rung::Reopen | Rung::Reset) && self.opened.is_some();
+        self.reset |= rung == Rung::Reset;
+        self.told.push_back(Told::Climbed(rung));
+    }
+
+    /// The words of a trouble, and what is left to a person.
+    fn for_people(&self, trouble: &Trouble) -> String {
+        if self.ladder.asks() { format!("{}; {ASK}", trouble.text()) } else { trouble.text() }
     }
 
     fn stop_password(&mut self, text: &str, tries_left: Option<u8>, context: &Context<'_>) {
@@ -136,6 +164,7 @@ impl DiskCore {
             Err(trouble) => return self.trouble(trouble, context),
         };
         self.breaker.answered();
+        self.ladder.answered();
         let bases = self.bases(kind, context);
         if stock.is_some_and(|stock| !account::follows(&bases, stock.current)) {
             self.to_account.insert(kind);
@@ -167,6 +196,7 @@ impl DiskCore {
     fn on_surveyed(&mut self, survey: &Survey, opens: Vec<Open>, disk: &DiskNumber, context: &Context<'_>) {
         let kind = survey.plan.kind;
         self.breaker.answered();
+        self.ladder.answered();
         self.resync = false;
         let Some(opened) = &self.opened else { return };
         let rules =

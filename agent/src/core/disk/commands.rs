@@ -61,6 +61,10 @@ pub enum Command {
     LinkDown,
     /// A person set the passwords of this port.
     SecretChanged,
+    /// Something changed at the ports: look now and not at the next turn.
+    Look,
+    /// The PC slept or was stopped for so long, milliseconds: what is known of port and grant is old.
+    Woke(u64),
     /// Finish what runs, give back what is staged, and end.
     Stop,
 }
@@ -101,8 +105,29 @@ impl DiskCore {
                 // If we stop before this is durable, at the next start the stop still stands and the person sets it again.
                 self.writes.push_back((records, After { password_stop: Some(None), ..After::default() }));
             }
+            Command::Look => {
+                self.open_at_ms = 0;
+                self.levels.values_mut().for_each(|level| level.read_at_ms = 0);
+            }
+            Command::Woke(_) => self.on_woke(context),
             Command::Stop => self.stopping = true,
         }
+    }
+
+    /// Another disk may be behind the port, and another agent may have been given this one: who it is is read anew, and nothing
+    /// begins before the next grant.
+    fn on_woke(&mut self, context: &Context<'_>) {
+        self.epoch = None;
+        self.give_back_staged("the PC slept before it began", context);
+        self.open_at_ms = 0;
+        self.ladder.attempts(self.has_open(), context.now_ms);
+        if self.ladder.may_disturb(context.now_ms) {
+            self.reopen = self.opened.is_some();
+        } else {
+            // An open attempt is young: it is read over the line as it is.
+            self.resync = true;
+        }
+        self.levels.clear();
     }
 
     fn on_grant(

@@ -23,6 +23,7 @@ use super::attempt::Attempt;
 use super::breaker::Breaker;
 use super::compare::{Open, Parse};
 use super::effect::{Effect, Opened, Request, Told};
+use super::ladder::{self, Ladder};
 use super::outbox::{self, Ending};
 use super::records::{Base, Record};
 use super::walk::Walk;
@@ -49,6 +50,8 @@ pub struct Config {
     pub exclusive: bool,
     /// Parses an invoice's wire form.
     pub parse: Parse,
+    /// What may be tried when the disk stops answering.
+    pub recovery: ladder::Rules,
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +73,7 @@ enum State {
     Waiting,
     Opening,
     Closing,
+    Resetting,
     Resyncing,
     Level(InvoiceKind),
     Limits(InvoiceKind),
@@ -112,8 +116,13 @@ pub struct DiskCore {
     resync: bool,
     password_stop: Option<String>,
     stopping: bool,
-    /// The port is to be opened anew: a person changed the passwords, or the line failed for long.
+    /// The port is to be opened anew: a person changed the passwords, the line failed for long, or the PC slept.
     reopen: bool,
+    /// The device is to be reset once the port is closed.
+    reset: bool,
+    ladder: Ladder,
+    /// Why no disk was there at the last try, as it was told.
+    away: Option<String>,
     reporter: report::Reporter,
     told: VecDeque<Told>,
     /// Sequences heard in this process, staged ones included.
@@ -126,6 +135,7 @@ impl DiskCore {
         let password_stop = context.view.password_stop(&config.port);
         let away = |text: &String| Told::Away { class: DeviceClass::BadPassword, text: text.clone() };
         let told = password_stop.iter().map(away).collect();
+        let ladder = Ladder::new(config.recovery);
         DiskCore {
             config,
             state: State::Idle,
@@ -145,6 +155,9 @@ impl DiskCore {
             password_stop,
             stopping: false,
             reopen: false,
+            reset: false,
+            ladder,
+            away: None,
             reporter: report::Reporter::default(),
             told,
             heard_sequence: 0,
@@ -171,6 +184,7 @@ impl DiskCore {
 
     /// What the shell must do now. Call it only when nothing is in flight.
     pub fn next(&mut self, context: &Context<'_>) -> Effect {
+        self.ladder.attempts(self.has_open(), context.now_ms);
         if let Some(effect) = self.pending.take() {
             return self.pending_effect(effect, context);
         }
@@ -207,6 +221,12 @@ impl DiskCore {
         self.next_open(context)
     }
 
+    /// An attempt may have been sent, and its end is not known.
+    fn has_open(&self) -> bool {
+        let surveyed = matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty());
+        surveyed || !self.opens.is_empty() || matches!(self.state, State::Attempting(_))
+    }
+
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
         let Effect::Issue { epoch, request, expected } = &effect else { return effect };
         if self.may_begin(*epoch, context) {
@@ -236,6 +256,10 @@ impl DiskCore {
         }
         if self.stopping {
             return Effect::Stop;
+        }
+        if std::mem::take(&mut self.reset) {
+            self.state = State::Resetting;
+            return Effect::Reset;
         }
         if self.open_at_ms > context.now_ms {
             return self.wait(Some(self.open_at_ms));

@@ -4,5 +4,6 @@
 
 mod crash;
 mod fake;
+mod recovery;
 mod scenarios;
 mod world;

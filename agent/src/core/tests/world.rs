@@ -16,6 +16,7 @@ use crate::core::Context;
 use crate::core::disk::commands::Command;
 use crate::core::disk::{Config, DiskCore};
 use crate::core::effect::{Answer, Effect, Issue, Told};
+use crate::core::ladder::{Rules, Rung};
 use crate::core::records::{Record, View};
 use crate::journal::memory::Memory;
 
@@ -85,6 +86,8 @@ pub(super) struct World {
     pub(super) ready: bool,
     pub(super) last_effect: Option<Effect>,
     pub(super) frames: Vec<AgentFrame>,
+    pub(super) climbed: Vec<Rung>,
+    pub(super) recovery: Rules,
 }
 
 impl World {
@@ -104,6 +107,8 @@ impl World {
             ready: false,
             last_effect: None,
             frames: Vec::new(),
+            climbed: Vec::new(),
+            recovery: Rules::default(),
         }
     }
 
@@ -123,7 +128,7 @@ impl World {
     pub(super) fn context<T>(&mut self, decide: impl FnOnce(&mut DiskCore, &Context<'_>) -> T) -> T {
         let heard_ms = if self.lease_dead { Some(self.now_ms.saturating_sub(46_000)) } else { self.link.then_some(self.now_ms) };
         let context = Context { now_ms: self.now_ms, heard_ms, at: "2026-03-02T10:15:30Z", view: &self.journal };
-        let config = Config { port: "ttyS0".into(), exclusive: self.exclusive, parse };
+        let config = Config { port: "ttyS0".into(), exclusive: self.exclusive, parse, recovery: self.recovery };
         let core = self.core.get_or_insert_with(|| DiskCore::new(config, &context));
         decide(core, &context)
     }
@@ -192,10 +197,16 @@ impl World {
         }
     }
 
+    /// The broker noticed that the agent was away.
+    pub(super) fn broker_grants_anew(&mut self) {
+        self.broker.granted = false;
+    }
+
     fn listen(&mut self) {
         let Some(core) = self.core.as_mut() else { return };
         for told in core.told() {
             match told {
+                Told::Climbed(rung) => self.climbed.push(rung),
                 Told::Away { .. } => {
                     self.present = false;
                     self.ready = false;
@@ -278,7 +289,7 @@ impl World {
         match effect {
             Effect::Open if self.disk.bad_password => Answer::Opened(Err(self.disk.stock().unwrap_err())),
             Effect::Open => Answer::Opened(Ok(Box::new(self.disk.opened()))),
-            Effect::Close => Answer::Done(Ok(())),
+            Effect::Close | Effect::Reset => Answer::Done(Ok(())),
             Effect::Resync => Answer::Done(self.disk.resync()),
             Effect::Stock(_) => Answer::Stock(self.disk.stock()),
             Effect::Limits(_) => Answer::Limits(Ok(Default::default())),

@@ -1,0 +1,126 @@
+//! A disk that stops answering, a PC that slept: what is tried, and what is left alone.
+
+use taxdisk_protocol::link::AttemptResult;
+
+use super::fake::{FakeDisk, Fault, pair};
+use super::world::World;
+use crate::core::disk::commands::Command;
+use crate::core::effect::Effect;
+use crate::core::ladder::{Rules, Rung};
+
+/// Steps until the disk is granted, accounted for and idle.
+fn idle(rules: Rules) -> World {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.recovery = rules;
+    world.run();
+    world
+}
+
+/// Steps, and gives the effects of this kind that were asked for, with their times.
+fn times(world: &mut World, steps: usize, wanted: fn(&Effect) -> bool) -> Vec<u64> {
+    let mut seen = Vec::new();
+    for _ in 0..steps {
+        world.step();
+        if world.last_effect.as_ref().is_some_and(wanted) {
+            seen.push(world.now_ms);
+        }
+    }
+    seen
+}
+
+#[test]
+fn a_silent_disk_is_read_again_opened_anew_reset_and_then_a_person_is_asked() {
+    let mut world = idle(Rules { can_reset: true, ..Rules::default() });
+    world.disk.bad_reads = u32::MAX;
+    let mut effects = Vec::new();
+    for _ in 0..80 {
+        world.step();
+        match &world.last_effect {
+            Some(Effect::Close) => effects.push("close"),
+            Some(Effect::Reset) => effects.push("reset"),
+            Some(Effect::Open) => effects.push("open"),
+            _ => {}
+        }
+    }
+    assert_eq!(effects, ["close", "open", "close", "reset", "open"]);
+    assert_eq!(world.climbed[..9], {
+        use Rung::{AskPerson, Reopen, Reset, Retry};
+        [Retry, Retry, Reopen, Retry, Retry, Reset, Retry, Retry, AskPerson]
+    });
+    // It goes on reading, and is ready at once when the person has mended it.
+    world.disk.bad_reads = 0;
+    world.submit("A1", true);
+    world.run();
+    assert_eq!(world.issued("A1"), Some(pair(10)));
+}
+
+#[test]
+fn a_port_is_not_closed_while_a_young_attempt_is_open() {
+    let mut world = idle(Rules { longest_ms: 600_000, can_reset: true });
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", true);
+    while world.disk.issues_sent() == 0 {
+        world.step();
+    }
+    let sent_ms = world.now_ms;
+    world.disk.bad_reads = u32::MAX;
+    let closed = times(&mut world, 400, |effect| matches!(effect, Effect::Close | Effect::Reset));
+    let first = *closed.first().expect("after the longest time it is opened anew");
+    assert!(first - sent_ms >= 600_000, "closed after {} ms", first - sent_ms);
+    // Reading went on all the time: it settles as soon as the disk answers.
+    world.disk.bad_reads = 0;
+    world.run();
+    assert_eq!(world.issued("A1"), Some(pair(10)));
+    assert_eq!(world.disk.issues_sent(), 1);
+}
+
+#[test]
+fn a_pc_that_slept_opens_anew_and_begins_nothing_before_the_next_grant() {
+    let mut world = idle(Rules::default());
+    world.broker.requeue = false;
+    world.submit("A1", true);
+    // Assigned, and not begun.
+    world.broker_acts();
+    world.command(Command::Woke(3_600_000));
+    let mut effects = Vec::new();
+    for _ in 0..4 {
+        world.step();
+        effects.push(world.last_effect.clone());
+    }
+    assert_eq!(world.disk.issues_sent(), 0);
+    assert!(matches!(world.result("A1", 1), Some(AttemptResult::GivenBack { .. })), "{:?}", world.result("A1", 1));
+    let at = |wanted: Effect| effects.iter().position(|effect| *effect == Some(wanted.clone()));
+    assert!(at(Effect::Close).is_some() && at(Effect::Close) < at(Effect::Open), "{effects:?}");
+    world.run();
+    world.submit("A2", true);
+    world.run();
+    assert_eq!(world.issued("A2"), Some(pair(10)));
+}
+
+#[test]
+fn a_pc_that_slept_over_a_young_attempt_reads_it_over_the_same_line() {
+    let mut world = idle(Rules::default());
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", true);
+    while world.disk.issues_sent() == 0 {
+        world.step();
+    }
+    world.command(Command::Woke(3_600_000));
+    let closed = times(&mut world, 6, |effect| matches!(effect, Effect::Close));
+    assert_eq!(closed, [0; 0]);
+    world.broker_grants_anew();
+    world.run();
+    assert_eq!((world.issued("A1"), world.disk.issues_sent()), (Some(pair(10)), 1));
+}
+
+#[test]
+fn a_look_reads_at_once() {
+    let mut world = idle(Rules::default());
+    let before = world.now_ms;
+    let reads = world.disk.log.len();
+    world.command(Command::Look);
+    world.step();
+    assert_eq!(world.last_effect, Some(Effect::Stock(super::fake::KIND)));
+    assert!(world.disk.log.len() > reads && world.now_ms - before < 1_000);
+}
