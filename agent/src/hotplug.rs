@@ -1,25 +1,32 @@
 //! Notices when a configured device file comes, goes, or is another one, and says so at once: a worker looks at an idle disk only
 //! every few seconds, and a till that waits for it costs a customer's time.
 //!
-//! It polls the configured paths and opens nothing. Missing an event costs time only: workers look by themselves too.
+//! The kernel tells of changes in the folders of the configured paths; nothing wakes as long as nothing changes, and nothing is
+//! opened. Missing an event costs time only: workers look by themselves too.
 
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-/// Between two looks at the paths.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 
-/// What a path leads to: device and file. A device that is plugged in again has another file even under the old name.
-type Print = Option<(u64, u64, u64)>;
+/// Folders that come and go faster than they can be watched are left after so many tries.
+const FOLDER_TRIES: u32 = 16;
 
-fn print(path: &PathBuf) -> Print {
-    std::fs::metadata(path).ok().map(|metadata| (metadata.rdev(), metadata.dev(), metadata.ino()))
+/// What a path leads to: device, file, and who may open it. A device that is plugged in again has another file even under the
+/// old name, and udev gives it its group a moment later.
+type Print = Option<[u64; 6]>;
+
+fn print(path: &Path) -> Print {
+    let found = std::fs::metadata(path).ok()?;
+    Some([found.rdev(), found.dev(), found.ino(), found.mode().into(), found.uid().into(), found.gid().into()])
 }
 
-/// The indices of paths that lead elsewhere than at the last look.
+/// The configured paths, and where they led at the last look.
 #[derive(Debug)]
 struct Prints {
     paths: Vec<(usize, PathBuf)>,
@@ -32,6 +39,7 @@ impl Prints {
         Prints { paths, last }
     }
 
+    /// The indices of paths that lead elsewhere than at the last look.
     fn changed(&mut self) -> Vec<usize> {
         let mut changed = Vec::new();
         for ((index, path), last) in self.paths.iter().zip(&mut self.last) {
@@ -43,31 +51,83 @@ impl Prints {
         }
         changed
     }
+
+    /// Asks to be told of changes in the nearest folder above each path that is there: `by-id` comes and goes with its last link.
+    /// A folder that is watched already is not watched twice.
+    fn watch(&self, events: &OwnedFd) -> io::Result<()> {
+        let flags = WatchFlags::CREATE | WatchFlags::DELETE | WatchFlags::MOVE | WatchFlags::ATTRIB | WatchFlags::ONLYDIR;
+        let flags = flags | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
+        for (_, path) in &self.paths {
+            let mut watched = None;
+            for _ in 0..FOLDER_TRIES {
+                let Some(folder) = path.ancestors().skip(1).find(|folder| folder.is_dir()) else { break };
+                // A nearer one that came before this one was watched is found by the next try.
+                if watched == Some(folder) {
+                    break;
+                }
+                match inotify::add_watch(events, folder, flags) {
+                    Ok(_) | Err(rustix::io::Errno::ACCESS) => watched = Some(folder),
+                    Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of changes until the other end of `stopped` is dropped.
+    fn run(mut self, events: &OwnedFd, stopped: &UnixStream, tell: impl Fn(usize)) -> io::Result<()> {
+        loop {
+            // Folders first, paths second: what comes in between is told of, and looked at once more.
+            self.watch(events)?;
+            self.changed().into_iter().for_each(&tell);
+            let mut ends = [PollFd::new(events, PollFlags::IN), PollFd::new(stopped, PollFlags::IN)];
+            match poll(&mut ends, None) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if !ends[1].revents().is_empty() {
+                return Ok(());
+            }
+            // Which file it was does not matter; all paths are looked at.
+            let mut unread = [0; 4096];
+            while rustix::io::read(events, &mut unread).is_ok_and(|count| count > 0) {}
+        }
+    }
 }
 
 /// A running watch. It ends when it is dropped.
 #[derive(Debug)]
 pub struct Watch {
-    stop: Option<SyncSender<()>>,
+    stop: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Watch {
-    /// Watches these paths and tells the index of each that changed. Without a thread (the system has none left) nothing is told.
+    /// Watches these paths and tells the index of each that changed. Where the system has nothing left to watch with, nothing is
+    /// told, and the log says so.
     pub fn spawn(paths: Vec<(usize, PathBuf)>, tell: impl Fn(usize) + Send + 'static) -> Watch {
         if paths.is_empty() {
             return Watch { stop: None, thread: None };
         }
-        let (stop, stopped) = sync_channel::<()>(1);
-        let mut prints = Prints::new(paths);
-        let run = move || {
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                prints.changed().into_iter().for_each(&tell);
-            }
+        // Looked at here: what changes from now on is told, also before the thread runs.
+        let prints = Prints::new(paths);
+        let warn = |error: &io::Error| tracing::warn!(%error, "the ports are not watched; disks are noticed some seconds later");
+        let start = || -> io::Result<Watch> {
+            let (stop, stopped) = UnixStream::pair()?;
+            let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+            let run = move || {
+                if let Err(error) = prints.run(&events, &stopped, tell) {
+                    warn(&error);
+                }
+            };
+            let thread = std::thread::Builder::new().name("hot-plug".to_owned()).spawn(run)?;
+            Ok(Watch { stop: Some(stop), thread: Some(thread) })
         };
-        let thread = std::thread::Builder::new().name("hot-plug".to_owned()).spawn(run);
-        let thread = thread.inspect_err(|error| tracing::warn!(%error, "no thread watches the ports")).ok();
-        Watch { stop: Some(stop), thread }
+        start().unwrap_or_else(|error| {
+            warn(&error);
+            Watch { stop: None, thread: None }
+        })
     }
 }
 
@@ -84,6 +144,8 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
@@ -104,13 +166,20 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_tells_and_ends() {
+    fn a_watch_tells_of_a_path_whose_folder_comes_later_and_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("port");
+        let folder = dir.path().join("serial/by-id");
+        let path = folder.join("usb-disk");
         let (told, heard) = std::sync::mpsc::channel();
         let watch = Watch::spawn(vec![(4, path.clone())], move |index| told.send(index).unwrap());
-        std::fs::write(&path, "").unwrap();
-        assert_eq!(heard.recv_timeout(Duration::from_secs(60)), Ok(4));
+        let limit = Duration::from_secs(60);
+        for _ in 0..3 {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, "").unwrap();
+            assert_eq!(heard.recv_timeout(limit), Ok(4), "it came");
+            std::fs::remove_dir_all(dir.path().join("serial")).unwrap();
+            assert_eq!(heard.recv_timeout(limit), Ok(4), "it went");
+        }
         drop(watch);
         assert!(heard.recv().is_err(), "its thread has ended");
     }

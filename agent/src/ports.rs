@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use taxdisk_drivers::dialects::zc::config::Framing;
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::discover::{Place, State};
