@@ -8,12 +8,14 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
+use super::component::ComponentFault;
 use super::config::{Segment, SimConfig};
 use super::faults::Fault;
 use super::issue::IssueOrder;
@@ -31,6 +33,14 @@ const MAX_WIRE_ANSWER: usize = 10_000;
 pub enum ControlRequest {
     /// Adds a fault.
     Fault(Fault),
+    /// Adds a fault of the components.
+    ComponentFault(ComponentFault),
+    /// Restarts the components: what waits in them is never executed.
+    RestartComponent {
+        /// How long nobody listens.
+        #[serde(default)]
+        off_ms: u64,
+    },
     /// Forgets all faults that wait.
     ClearFaults,
     /// Pulls the line.
@@ -120,8 +130,21 @@ pub(super) fn obey(shared: &Shared, request: ControlRequest) -> ControlAnswer {
                 ControlAnswer::failed("too many faults wait already: clear_faults first")
             }
         }
+        ControlRequest::ComponentFault(fault) => {
+            if shared.lock().component.faults.add(fault) {
+                ControlAnswer::done()
+            } else {
+                ControlAnswer::failed("too many faults wait already: clear_faults first")
+            }
+        }
+        ControlRequest::RestartComponent { off_ms } => {
+            shared.restart_component(Duration::from_millis(off_ms));
+            ControlAnswer::done()
+        }
         ControlRequest::ClearFaults => {
-            shared.lock().faults.clear();
+            let mut rig = shared.lock();
+            rig.faults.clear();
+            rig.component.faults.clear();
             ControlAnswer::done()
         }
         ControlRequest::Unplug { cut_power } => {

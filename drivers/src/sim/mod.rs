@@ -1,13 +1,17 @@
-//! The device side: a persistent simulated tax disk behind a real pseudo-terminal.
+//! The device side: a persistent simulated tax disk behind a real pseudo-terminal, and behind components (XML over HTTP, or a
+//! local command).
 //!
 //! Start with [`serve()`]. [`SimDisk`] is the disk whatever dialect is spoken to it, [`zc`] the device side of the serial
 //! protocol as a state machine without I/O, [`faults`] what can go wrong on demand, [`control`] how another process steers
-//! a running simulator. `serve`, `pty` and `control` are the only modules that wait or open anything but the disk's folder.
+//! a running simulator. [`nisec`] and [`skserver`] are the device side of components. `serve`, `pty`,
+//! `control`, `component` and `bridge` are the only modules that wait or open anything but the disk's folder.
 //!
 //! It shares no code with the drivers and never looks at them: both are written from the same facts, so that one's mistake
 //! shows in the other's tests. Its signatures and passwords are made up; it must never stand where a legal invoice is wanted.
 
+pub mod bridge;
 pub mod clock;
+pub mod component;
 pub mod config;
 pub mod control;
 pub mod details;
@@ -15,17 +19,21 @@ pub mod disk;
 pub mod faults;
 pub mod issue;
 pub mod ledger;
+pub mod markup;
+pub mod nisec;
 pub mod period;
 mod pty;
 pub mod refusal;
 pub mod rig;
 pub mod rules;
 pub mod serve;
+pub mod skserver;
 pub mod zc;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::component::{ComponentFault, ComponentFaultKind, HttpOptions};
 pub use self::config::SimConfig;
 pub use self::control::{ControlAnswer, ControlClient, ControlRequest};
 pub use self::disk::SimDisk;

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
 use super::clock::Stamp;
+use super::component::{ComponentCounters, ComponentFault, ComponentFaults};
 use super::disk::{Secret, SimDisk};
 use super::faults::{Fault, Faults};
 use super::ledger::{EntryStatus, Origin};
@@ -87,6 +89,29 @@ pub struct SimState {
     pub faults: Vec<Fault>,
     /// Sequence number of the last recorded frame.
     pub wire_seq: u64,
+    /// Where the components listen, if they do.
+    #[serde(default)]
+    pub http: Option<SocketAddr>,
+    /// What the components have seen.
+    #[serde(default)]
+    pub component_counters: ComponentCounters,
+    /// Faults of the components that still wait.
+    #[serde(default)]
+    pub component_faults: Vec<ComponentFault>,
+}
+
+/// The components' side of a rig.
+#[derive(Debug, Default)]
+pub struct Component {
+    /// Faults that wait.
+    pub faults: ComponentFaults,
+    /// What was seen.
+    pub counters: ComponentCounters,
+    /// Counts restarts. A document belongs to the generation in which it arrived.
+    pub(super) generation: u64,
+    /// A restart is wanted; nobody listens for so long.
+    pub(super) restart: Option<Duration>,
+    pub(super) http: Option<SocketAddr>,
 }
 
 /// What lies behind the lock.
@@ -97,6 +122,8 @@ pub struct Rig {
     pub faults: Faults,
     /// The device side of the dialect.
     pub device: ZcDevice,
+    /// The components before the disk.
+    pub component: Component,
     pub(super) line: Line,
     wire: VecDeque<WireRecord>,
     wire_seq: u64,
@@ -125,6 +152,7 @@ impl Rig {
             disk,
             faults: Faults::default(),
             device,
+            component: Component::default(),
             line: Line { want_plugged: true, ..Line::default() },
             wire: VecDeque::new(),
             wire_seq: 0,
@@ -201,6 +229,9 @@ impl Rig {
             counters: self.device.counters().clone(),
             faults: self.faults.waiting().to_vec(),
             wire_seq: self.wire_seq,
+            http: self.component.http,
+            component_counters: self.component.counters.clone(),
+            component_faults: self.component.faults.waiting().to_vec(),
         }
     }
 
@@ -289,9 +320,52 @@ impl Shared {
         }
     }
 
-    /// Asks both threads to end.
+    /// Ends everything that the components wait for and breaks their connections; returns when nobody listens any more. What
+    /// had not been executed by now never will be.
+    pub(super) fn restart_component(&self, off: Duration) {
+        let mut rig = self.lock();
+        rig.component.generation += 1;
+        rig.component.restart = rig.component.http.map(|_| off);
+        self.changed.notify_all();
+        while rig.component.restart.is_some() && !rig.line.want_stop {
+            rig = self.changed.wait(rig).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    pub(super) fn component_restart_wanted(&self) -> Option<Duration> {
+        self.lock().component.restart
+    }
+
+    /// The port is closed and every connection is broken.
+    pub(super) fn component_is_down(&self) {
+        self.lock().component.restart = None;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn component_generation(&self) -> u64 {
+        self.lock().component.generation
+    }
+
+    /// Waits so long; `false` when the component of that generation has ended by then.
+    pub(super) fn pause_component(&self, generation: u64, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut rig = self.lock();
+        loop {
+            if rig.component.generation != generation || rig.line.want_stop {
+                return false;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            rig = self.changed.wait_timeout(rig, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Asks all threads to end.
     pub(super) fn stop(&self) {
         self.lock().line.want_stop = true;
+        self.changed.notify_all();
         self.wake();
         let _ = (&self.wake_control).write(&[1]);
     }

@@ -1,12 +1,17 @@
-//! The entry point: a simulated disk behind a pseudo-terminal, with its control socket, in this process.
+//! The entry point: a simulated disk behind a pseudo-terminal and, where wanted, behind components over HTTP, with its control
+//! socket, in this process.
 
 use std::fs::OpenOptions;
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::clock::{TimeSource, real_time};
+use super::component::door::Door;
+use super::component::{ComponentFault, HttpOptions};
 use super::config::SimConfig;
 use super::control::{ControlAnswer, ControlRequest, ControlSocket, obey};
 use super::disk::SimDisk;
@@ -31,6 +36,8 @@ pub struct SimOptions {
     pub config: SimConfig,
     /// Overrides how long an invoice takes; kept in `disk.json`.
     pub issue_time_ms: Option<u64>,
+    /// Also serve the disk through components over HTTP; `None` = only through the serial line.
+    pub http: Option<HttpOptions>,
     /// How this converter differs from others.
     pub zc: ZcOptions,
     /// Also record every frame in `wire.jsonl`.
@@ -60,8 +67,10 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     } else {
         None
     };
+    let door = options.http.map(Door::bind).transpose()?;
     let control = options.control.as_deref().map(ControlSocket::bind).transpose()?;
-    let rig = Rig::new(disk, ZcDevice::new(options.zc), wire_file);
+    let mut rig = Rig::new(disk, ZcDevice::new(options.zc), wire_file);
+    rig.component.http = door.as_ref().map(Door::address);
     let (shared, wake_line, wake_control) = Shared::new(rig)?;
     let mut handle = SimHandle { shared: Arc::new(shared), threads: Vec::new() };
     let (shared, link) = (Arc::clone(&handle.shared), options.link);
@@ -69,6 +78,10 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     if let Some(control) = control {
         let shared = Arc::clone(&handle.shared);
         handle.spawn("sim-control", move || control.run(&shared, &wake_control))?;
+    }
+    if let Some(door) = door {
+        let shared = Arc::clone(&handle.shared);
+        handle.spawn("sim-component", move || door.run(&shared))?;
     }
     // Waits for the first pseudo-terminal. On an error the handle's drop ends the threads.
     handle.shared.replug()?;
@@ -96,6 +109,21 @@ impl SimHandle {
     /// Adds a fault; `false` when too many wait.
     pub fn fault(&self, fault: Fault) -> bool {
         self.with(|rig| rig.faults.add(fault))
+    }
+
+    /// Where the components listen.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.shared.lock().component.http
+    }
+
+    /// Adds a fault of the components; `false` when too many wait.
+    pub fn component_fault(&self, fault: ComponentFault) -> bool {
+        self.with(|rig| rig.component.faults.add(fault))
+    }
+
+    /// Restarts the components; returns when nobody listens any more. What waited in them is never executed.
+    pub fn restart_component(&self, off: Duration) {
+        self.shared.restart_component(off);
     }
 
     /// Pulls the cable; the device keeps its power and finishes what it does.
