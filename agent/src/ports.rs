@@ -13,6 +13,8 @@ use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::profile::{Dialect, Profile};
 use taxdisk_drivers::transport::LineError;
 use taxdisk_drivers::transport::serial::SerialLine;
+use taxdisk_drivers::transport::usb::real::UsbDevice;
+use taxdisk_drivers::transport::usb::{BulkDevice, UsbError};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 
@@ -37,6 +39,8 @@ pub struct Port {
 pub enum OpenError {
     /// The line says so.
     Line(LineError),
+    /// The USB device says so.
+    Usb(UsbError),
     /// A driver that is not over a line says so, or there is none.
     Other(Why),
 }
@@ -52,14 +56,24 @@ impl OpenError {
                 };
                 Why { class, text: error.to_string() }
             }
+            OpenError::Usb(error) => {
+                let class = if error.is_absence() { DeviceClass::NotPresent } else { DeviceClass::Link };
+                Why { class, text: error.to_string() }
+            }
             OpenError::Other(why) => why.clone(),
         }
+    }
+
+    /// Somebody else has it.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, OpenError::Line(LineError::Busy { .. }) | OpenError::Usb(UsbError::Busy { .. }))
     }
 
     /// What it means for a discovery.
     pub fn state(&self, profile: &Profile) -> State {
         match self {
             OpenError::Line(error) => State::of_line(error, profile),
+            OpenError::Usb(error) => State::of_usb(error, profile),
             OpenError::Other(why) if why.class == DeviceClass::NotPresent => State::Absent,
             OpenError::Other(why) => State::Failed { detail: why.text.clone() },
         }
@@ -132,7 +146,10 @@ impl Port {
     pub fn way(&self) -> Result<Way, OpenError> {
         match &self.setup.place {
             Place::Serial(path) => SerialLine::open(path, self.setup.speed_baud).map(Way::Line).map_err(OpenError::Line),
-            Place::Usb(_) | Place::Url(_) | Place::Command(_) => Err(self.not_driven()),
+            Place::Usb(selector) => {
+                UsbDevice::open(selector.clone()).map(|device| Way::Usb(Box::new(device))).map_err(OpenError::Usb)
+            }
+            Place::Url(_) | Place::Command(_) => Err(self.not_driven()),
         }
     }
 
@@ -143,7 +160,7 @@ impl Port {
     pub fn driver(&self, way: Way, secret: Option<DiskSecret>) -> Result<Driver, OpenError> {
         match (self.setup.dialect, way) {
             (Dialect::Zc, Way::Line(line)) => Ok(Driver::Zc(Box::new(ZcDisk::new(line, self.zc(secret))))),
-            (Dialect::Card | Dialect::Bot | Dialect::Skserver | Dialect::Nisec, _) => Err(self.not_driven()),
+            (_, Way::Line(_) | Way::Usb(_)) => Err(self.not_driven()),
         }
     }
 
@@ -177,8 +194,17 @@ impl Port {
             silence: Duration::from_millis(profile.timeouts.silence_ms.into()),
             ..Timings::default()
         };
-        let config =
-            ZcConfig { max_lines: self.setup.max_lines, red_sign: profile.quirks.red_sign, timings, ..ZcConfig::default() };
+        let framing = match profile.framing {
+            Some(taxdisk_drivers::profile::Framing::ZcXml) => Framing::Xml,
+            _ => Framing::Fixed,
+        };
+        let config = ZcConfig {
+            framing,
+            max_lines: self.setup.max_lines,
+            red_sign: profile.quirks.red_sign,
+            timings,
+            ..ZcConfig::default()
+        };
         match secret {
             Some(DiskSecret { disk_password, certificate_password, .. }) => {
                 ZcConfig { disk_password, certificate_password, ..config }
@@ -193,6 +219,8 @@ impl Port {
 pub enum Way {
     /// A serial port.
     Line(SerialLine),
+    /// A USB device.
+    Usb(Box<UsbDevice>),
 }
 
 impl Opener for Port {
@@ -202,5 +230,17 @@ impl Opener for Port {
         let secret = self.secret()?;
         let driver = self.driver(way, Some(secret)).map_err(|error| error.why())?;
         Ok(driver.into_disk())
+    }
+
+    fn reset(&mut self) -> Result<(), Why> {
+        let Place::Usb(selector) = &self.setup.place else {
+            return Err(Why { class: DeviceClass::Unsupported, text: "only a USB device can be reset".to_owned() });
+        };
+        let reset = UsbDevice::open(selector.clone()).and_then(|mut device| device.usb_reset());
+        match reset {
+            // It comes back as a device that was just plugged in, and is opened as one.
+            Ok(()) | Err(UsbError::Gone { .. }) => Ok(()),
+            Err(error) => Err(OpenError::Usb(error).why()),
+        }
     }
 }

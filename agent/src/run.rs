@@ -131,11 +131,12 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         (status, Worker::spawn(worker, Box::new(port), journal.clone(), events))
     });
     let mut board = Board::new(status, workers.collect(), journal, inputs.clone(), standing);
-    let paths = config.disk.iter().enumerate().filter_map(|(index, disk)| Some((index, disk.port.clone()?)));
-    let _ports = hotplug::Watch::spawn(paths.collect(), {
+    let plugged = {
         let happenings = happenings.clone();
         move |index| drop(happenings.send(Happening::Plugged(index)))
-    });
+    };
+    let places: Vec<_> = config.disk.iter().map(|disk| config.setup(disk).place).collect();
+    let _watches = hotplug::watch_all(&places, plugged);
     let control = tokio::spawn(control::serve(listener, happenings));
 
     if let Some(file) = &options.ready_file {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use taxdisk_drivers::discover::Place;
 use taxdisk_drivers::profile::{Dialect, Profile, Profiles, Transport};
+use taxdisk_drivers::transport::usb::real::BadSelector;
 
 /// Dialects that this release drives.
 pub const DIALECTS: [Dialect; 1] = [Dialect::Zc];
@@ -28,7 +29,7 @@ pub struct DiskConfig {
     /// Device file of the serial port. A name under `/dev/serial/by-id/` survives replugging.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<PathBuf>,
-    /// USB device: `vid:pid`, or `vid:pid/serial number` where several of a kind are plugged in.
+    /// USB device: `vid:pid`; `vid:pid/serial number` or `vid:pid@bus path` where several of a kind are plugged in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usb: Option<String>,
     /// Address of a component.
@@ -158,7 +159,7 @@ impl DiskConfig {
             return Ok(Place::Serial(self.name()));
         }
         if let Some(usb) = &self.usb {
-            return usb.parse().map(Place::Usb).map_err(|text| format!("[[disk]] usb: {text}."));
+            return usb.parse().map(Place::Usb).map_err(|error: BadSelector| format!("[[disk]] usb = {error}."));
         }
         if let Some(url) = &self.url {
             if !url.starts_with("http://") && !url.starts_with("https://") {
@@ -239,7 +240,7 @@ mod tests {
             ("port = \"/dev/a\"\nprofile = \"skserver\"", "url = "),
             ("port = \"/dev/a\"\nprofile = \"zc-converter\"\ndialect = \"card\"", "not that of profile"),
             ("usb = \"101d:0003\"\nprofile = \"aisino-goldtax\"", "maker's component"),
-            ("usb = \"101d-0003\"", "no USB id"),
+            ("usb = \"101d-0003\"", "names no USB device"),
             ("url = \"ftp://a\"", "http://"),
             ("url = \"http://a/SKServer/SKDo\"", "name its profile"),
             ("command = [\"bridge\"]", "full path"),

@@ -2,7 +2,6 @@
 //! is asked.
 
 use taxdisk_drivers::disk::{Identity, TaxDisk};
-use taxdisk_drivers::transport::LineError;
 
 use super::Report;
 use crate::config::Config;
@@ -10,7 +9,7 @@ use crate::core::records::View;
 use crate::daemon::Lock;
 use crate::identity::StateDir;
 use crate::journal::Journal;
-use crate::ports::{OpenError, Port, Way};
+use crate::ports::{Port, Way};
 use crate::probe::keep_refusal;
 use crate::secrets::Secrets;
 use crate::status::{DiskStatus, Status};
@@ -112,9 +111,9 @@ fn way(report: &mut Report, port: &Port) -> Option<Way> {
             report.good("disk.free", "no other program holds it");
             Some(way)
         }
-        Err(OpenError::Line(error @ LineError::Busy { .. })) => {
+        Err(error) if error.is_busy() => {
             report.good("disk.present", "the port is there");
-            report.failed("disk.free", error.to_string());
+            report.failed("disk.free", error.why().text);
             report.not_made(&CODES[2..], "the port must be free first");
             None
         }

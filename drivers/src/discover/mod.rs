@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::profile::{Match, Profile, Profiles, Transport, UsbId};
 use crate::transport::Holder;
 use crate::transport::serial::holder_of;
+use crate::transport::usb::real::{Selector, Which};
 
 pub use inventory::{DEVICES_MAX, Inventory, SerialSeen, UsbInterface, UsbSeen};
 pub use state::State;
@@ -27,7 +28,7 @@ pub enum Place {
     /// Path of a serial port.
     Serial(String),
     /// A USB device.
-    Usb(UsbAddress),
+    Usb(Selector),
     /// Address of a component.
     Url(String),
     /// Program and arguments.
@@ -45,41 +46,24 @@ impl std::fmt::Display for Place {
     }
 }
 
-/// A USB device by its id and, where several of a kind are plugged in, its serial number: `1209:0001` or `1209:0001/4990…`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct UsbAddress {
-    /// Its id.
-    pub id: UsbId,
-    /// Its serial number.
-    pub serial: Option<String>,
+/// Whether the selector means this device.
+fn means(selector: &Selector, seen: &UsbSeen) -> bool {
+    let this = match &selector.which {
+        Which::Only => true,
+        Which::Serial(serial) => seen.serial.as_ref() == Some(serial),
+        Which::BusPath(path) => seen.bus_path == *path,
+    };
+    this && seen.id == UsbId { vendor: selector.vendor, product: selector.product }
 }
 
-impl std::str::FromStr for UsbAddress {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<UsbAddress, String> {
-        let (id, serial) = match text.split_once('/') {
-            Some((_, "")) => return Err(format!("{text:?}: nothing stands behind the slash")),
-            Some((id, serial)) => (id, Some(serial.to_owned())),
-            None => (text, None),
-        };
-        Ok(UsbAddress { id: id.parse()?, serial })
-    }
-}
-
-impl std::fmt::Display for UsbAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.serial {
-            Some(serial) => write!(f, "{}/{serial}", self.id),
-            None => write!(f, "{}", self.id),
-        }
-    }
-}
-
-impl UsbAddress {
-    fn is(&self, seen: &UsbSeen) -> bool {
-        self.id == seen.id && self.serial.as_ref().is_none_or(|serial| seen.serial.as_ref() == Some(serial))
-    }
+/// How the configuration names this device: by its serial number where that tells it apart, else by its port.
+fn selector_of(seen: &UsbSeen, all: &[UsbSeen]) -> Selector {
+    let same = |other: &&UsbSeen| other.id == seen.id && other.serial == seen.serial;
+    let which = match &seen.serial {
+        Some(serial) if all.iter().filter(same).count() == 1 => Which::Serial(serial.clone()),
+        _ => Which::BusPath(seen.bus_path.clone()),
+    };
+    Selector { vendor: seen.id.vendor, product: seen.id.product, which }
 }
 
 /// One disk of the configuration.
@@ -139,7 +123,7 @@ pub fn explain(inventory: &Inventory, entries: &[Entry], profiles: &Profiles, pr
         }
     }
     for seen in &inventory.usb {
-        let named = |entry: &Entry| matches!(&entry.place, Place::Usb(address) if address.is(seen));
+        let named = |entry: &Entry| matches!(&entry.place, Place::Usb(address) if means(address, seen));
         let bridge = |serial: &SerialSeen| serial.usb == Some(seen.id) && serial.usb_serial == seen.serial;
         if !seen.is_hub() && !entries.iter().any(named) && !inventory.serial.iter().any(bridge) {
             found.push(other_usb(inventory, seen, profiles, prober));
@@ -162,7 +146,7 @@ fn configured(inventory: &Inventory, entry: &Entry, index: usize, profiles: &Pro
     };
     let before = || match &entry.place {
         Place::Usb(address) => {
-            let seen: Vec<&UsbSeen> = inventory.usb.iter().filter(|seen| address.is(seen)).collect();
+            let seen: Vec<&UsbSeen> = inventory.usb.iter().filter(|seen| means(address, seen)).collect();
             before_usb(&seen, profile)
         }
         Place::Serial(path) => before_serial(path, profile),
@@ -196,10 +180,9 @@ fn other_usb(inventory: &Inventory, seen: &UsbSeen, profiles: &Profiles, prober:
         .iter()
         .filter_map(|profile| Some((profile, usb_hit(&profile.matches, seen.id, seen.serial.as_deref())?)))
         .collect();
-    let address = UsbAddress { id: seen.id, serial: seen.serial.clone() };
-    let twins: Vec<&UsbSeen> = inventory.usb.iter().filter(|other| address.is(other)).collect();
+    let address = selector_of(seen, &inventory.usb);
     let place = Place::Usb(address.clone());
-    let state = unconfigured(&hits, |profile| before_usb(&twins, profile), &place, prober)
+    let state = unconfigured(&hits, |profile| before_usb(&[seen], profile), &place, prober)
         .unwrap_or_else(|| State::not_configured(&format!("usb = \"{address}\""), &hits));
     let mut found = with_hits(&place, &hits, state);
     found.names = vec![seen.node.display().to_string()];

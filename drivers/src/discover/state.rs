@@ -7,6 +7,7 @@ use taxdisk_protocol::class::DeviceClass;
 
 use crate::disk::DiskError;
 use crate::profile::Profile;
+use crate::transport::usb::UsbError;
 use crate::transport::{Holder, LineError};
 
 /// What is so at a place.
@@ -105,6 +106,18 @@ impl State {
             LineError::NotSerial { port } => State::WrongMode { detail: format!("{port} is not a serial port") },
             LineError::WriteTimeout { .. } | LineError::NeverSilent { .. } => State::Silent { detail: error.to_string() },
             LineError::Other { .. } => State::Failed { detail: error.to_string() },
+        }
+    }
+
+    /// Why a USB device did not open.
+    pub fn of_usb(error: &UsbError, profile: &Profile) -> State {
+        match error {
+            UsbError::NotFound { .. } | UsbError::Gone { .. } => State::Absent,
+            UsbError::Busy { holder, .. } => State::held(holder.clone()),
+            UsbError::Permission { .. } => State::no_permission(profile),
+            UsbError::WrongDevice { .. } => State::WrongMode { detail: error.to_string() },
+            UsbError::Timeout { .. } | UsbError::Stall => State::Silent { detail: error.to_string() },
+            _ => State::Failed { detail: error.to_string() },
         }
     }
 

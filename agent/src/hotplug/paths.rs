@@ -1,8 +1,5 @@
-//! Notices when a configured device file comes, goes, or is another one, and says so at once: a worker looks at an idle disk only
-//! every few seconds, and a till that waits for it costs a customer's time.
-//!
-//! The kernel tells of changes in the folders of the configured paths; nothing wakes as long as nothing changes, and nothing is
-//! opened. Missing an event costs time only: workers look by themselves too.
+//! Device files of serial ports: the kernel tells of changes in their folders (inotify). Nothing wakes as long as nothing changes,
+//! and nothing is opened.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -98,7 +95,7 @@ impl Prints {
 
 /// A running watch. It ends when it is dropped.
 #[derive(Debug)]
-pub struct Watch {
+pub(super) struct Watch {
     stop: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
 }
@@ -106,7 +103,7 @@ pub struct Watch {
 impl Watch {
     /// Watches these paths and tells the index of each that changed. Where the system has nothing left to watch with, nothing is
     /// told, and the log says so.
-    pub fn spawn(paths: Vec<(usize, PathBuf)>, tell: impl Fn(usize) + Send + 'static) -> Watch {
+    pub(super) fn spawn(paths: Vec<(usize, PathBuf)>, tell: impl Fn(usize) + Send + 'static) -> Watch {
         if paths.is_empty() {
             return Watch { stop: None, thread: None };
         }
