@@ -10,6 +10,8 @@ mod queries;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use self::tests::{disk as sim_disk, fpkj_sample, gbk as to_gbk};
 
 pub(super) use self::failure::Failure;
 pub(super) use self::invoice::{Wanted, check_code, qr_text, read_kind, read_order, read_pair, write_entries};

@@ -11,7 +11,7 @@ use crate::sim::details::LineNature;
 use crate::sim::ledger::EntryStatus;
 
 /// The sample of device-xml-and-usb.md, A.4.
-pub(in crate::sim) const FPKJ: &str = concat!(
+const FPKJ: &str = concat!(
     r#"<business comment="发票开具" id="FPKJ"><body yylxdm="1"><input><skpbh>661500000001</skpbh><skpkl>88888888</skpkl>"#,
     "<keypwd>12345678</keypwd><fplxdm>007</fplxdm><kplx>0</kplx><tspz>00</tspz><xhdwsbh>91110000MA00000019</xhdwsbh>",
     "<xhdwmc>示例商贸有限公司</xhdwmc><xhdwdzdh>示例路1号 010-00000000</xhdwdzdh><xhdwyhzh>示例银行 0001</xhdwyhzh>",
@@ -22,6 +22,10 @@ pub(in crate::sim) const FPKJ: &str = concat!(
     "<hjse>26.00</hjse><jshj>226.00</jshj><bz/><skr>张三</skr><fhr>李四</fhr><kpr>王五</kpr><jmbbh/><zyspmc/><spsm/>",
     "<qdbz>0</qdbz><ssyf/><kpjh>0</kpjh><tzdbh/><yfpdm/><yfphm/><qmcs>0000004282000000</qmcs></input></body></business>",
 );
+
+pub(in crate::sim) fn fpkj_sample() -> &'static str {
+    FPKJ
+}
 
 const DISK4: &str = concat!(
     "<nsrsbh>91110000MA00000019</nsrsbh><skpbh>661500000001</skpbh><skpkl>88888888</skpkl>",

@@ -6,6 +6,8 @@
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(super) use self::tests::{document as sample_document, order as sample_order};
 
 use serde::{Deserialize, Serialize};
 
