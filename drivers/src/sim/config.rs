@@ -40,7 +40,7 @@ pub struct Segment {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LimitConfig {
-    /// 单张限额, compared with the total with tax.
+    /// 单张限额, compared with the total with tax on a till's receipt and without tax on a full invoice.
     pub invoice: Option<Amount>,
     /// 开票截止日期, `yyyyMMdd`: issuing stops after this day (JSK702).
     pub deadline: Option<String>,

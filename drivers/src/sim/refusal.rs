@@ -131,6 +131,8 @@ pub const BUYER_INCOMPLETE: Refusal = Refusal::plain("专用发票购方信息�
 pub const NO_NOTICE: Refusal = Refusal::plain("红字专用发票信息表编号为空!");
 /// A red that is not negative, or takes back more than is left of its original.
 pub const RED_TOO_LARGE: Refusal = Refusal::plain("负数发票金额错误或超过可红冲金额!");
+/// A text is longer than the disk's record holds.
+pub const FIELD_TOO_LONG: Refusal = Refusal::plain("数据长度溢出!");
 /// The original is older than the disk allows.
 pub const ORIGINAL_TOO_OLD: Refusal = Refusal::plain("原发票超过可红冲天数!");
 /// The sum in a void is not the invoice's.

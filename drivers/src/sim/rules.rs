@@ -14,8 +14,8 @@ use super::disk::SimDisk;
 use super::issue::IssueOrder;
 use super::ledger::EntryStatus;
 use super::refusal::{
-    ALREADY_REVERSED, BUYER_INCOMPLETE, DISCOUNT_ORDER, DISCOUNT_TOO_LARGE, LINE_SIGN, NO_NOTICE, ORIGINAL_NOT_POSITIVE,
-    ORIGINAL_TOO_OLD, OVER_LIMIT, RED_TOO_LARGE, Refusal, ZERO_TOTAL,
+    ALREADY_REVERSED, BUYER_INCOMPLETE, DISCOUNT_ORDER, DISCOUNT_TOO_LARGE, FIELD_TOO_LONG, LINE_SIGN, NO_NOTICE,
+    ORIGINAL_NOT_POSITIVE, ORIGINAL_TOO_OLD, OVER_LIMIT, RED_TOO_LARGE, Refusal, ZERO_TOTAL,
 };
 
 /// Tax of a line may stray so far: |je − se ÷ rate| below 0.625 (JSK449).
@@ -37,11 +37,20 @@ pub struct ComponentRules {
     pub red_days: Option<u32>,
     /// A special invoice needs the buyer's number, address and account.
     pub special_needs_buyer: bool,
+    /// Texts longer than a disk's record holds are refused.
+    pub field_limits: bool,
 }
 
 impl Default for ComponentRules {
     fn default() -> Self {
-        ComponentRules { lines: 100, paper_lines: Some(8), original_here: true, red_days: None, special_needs_buyer: true }
+        ComponentRules {
+            lines: 100,
+            paper_lines: Some(8),
+            original_here: true,
+            red_days: None,
+            special_needs_buyer: true,
+            field_limits: true,
+        }
     }
 }
 
@@ -69,6 +78,9 @@ impl SimDisk {
             }
         } else if order.gross >= Amount::ZERO {
             return Err(RED_TOO_LARGE);
+        }
+        if config.component.field_limits && !fits_the_record(order) {
+            return Err(FIELD_TOO_LONG);
         }
         order.check_sums()?;
         lines.iter().try_for_each(|line| self.check_full_line(order, line))?;
@@ -135,6 +147,25 @@ impl SimDisk {
         let left = taken.and_then(|taken| gross.checked_sub(taken)).unwrap_or(Amount::ZERO);
         left.max(Amount::ZERO)
     }
+}
+
+/// invoice-rules.md, section 7: the disk's record of a line, and the widest of the head fields that the documents give. In
+/// bytes of GBK.
+fn fits_the_record(order: &IssueOrder) -> bool {
+    let fits = |text: &str, most: usize| encoding_rs::GBK.encode(text).0.len() <= most;
+    let line_fits = |line: &EntryLine| {
+        fits(&line.name, 92)
+            && fits(&line.specification, 40)
+            && fits(&line.unit, 22)
+            && fits(&line.quantity, 21)
+            && fits(&line.price, 21)
+            && fits(&line.goods_code, 19)
+    };
+    fits(&order.buyer_name, 100)
+        && fits(&order.buyer_number, 20)
+        && fits(&order.remark, 230)
+        && fits(&order.details.request_id, 43)
+        && order.lines.iter().all(line_fits)
 }
 
 /// invoice-rules.md, section 4.

@@ -227,3 +227,30 @@ impl Stage for HttpStage<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::sim::nisec::sim_disk;
+    use crate::sim::rig::Rig;
+    use crate::sim::zc::{ZcDevice, ZcOptions};
+
+    /// Between the end of a wait and the execution: the narrowest moment for a restart.
+    #[test]
+    fn a_document_of_before_a_restart_finds_no_disk_after_it() {
+        let (shared, _line, _control) = Shared::new(Rig::new(sim_disk(), ZcDevice::new(ZcOptions::default()), None)).unwrap();
+        let shared = Arc::new(shared);
+        let weak = Arc::downgrade(&shared);
+        let stage = HttpStage { shared: &weak, generation: shared.component_generation() };
+        assert!(stage.pause(Duration::ZERO));
+        assert_eq!(stage.execute("FPKJ", |_| b"executed".to_vec()), Some(b"executed".to_vec()));
+        shared.restart_component(Duration::ZERO);
+        assert!(!stage.pause(Duration::ZERO));
+        assert_eq!(stage.execute("FPKJ", |_| unreachable!("the component that was asked has ended")), None);
+        let stage = HttpStage { shared: &weak, generation: shared.component_generation() };
+        assert!(stage.execute("FPKJ", |_| Vec::new()).is_some());
+        drop(shared);
+        assert_eq!(stage.with_disk(|_| ()), None, "a client alone keeps no disk");
+    }
+}

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sim::disk::{Secret, SimDisk};
 use crate::sim::refusal::{
-    ALREADY_REPORTED, NOT_SUPPORTED, OFFLINE_AMOUNT, OFFLINE_COUNT, OFFLINE_TIME, Refusal, WRONG_DISK, WRONG_KIND,
+    ALREADY_REPORTED, FIELD_TOO_LONG, NOT_SUPPORTED, OFFLINE_AMOUNT, OFFLINE_COUNT, OFFLINE_TIME, Refusal, WRONG_DISK, WRONG_KIND,
 };
 
 /// Where the hex code stands.
@@ -104,6 +104,7 @@ fn hex_of_text(refusal: &Refusal) -> &'static str {
         (NOT_SUPPORTED, ILLEGAL_COMMAND),
         (WRONG_KIND, "09d110"),
         (WRONG_DISK, "09c000"),
+        (FIELD_TOO_LONG, OVERFLOW),
     ];
     known.iter().find(|(known, _)| known == refusal).map_or(PARAMETER, |(_, hex)| hex)
 }

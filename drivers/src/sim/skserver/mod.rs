@@ -18,6 +18,7 @@ use super::nisec::{
     CodePlace, Failure, Wanted, check_code, qr_text, read_kind, read_order, void, write_entries, write_limits, write_segments,
     write_stock,
 };
+use super::refusal::WRONG_TAXPAYER;
 
 /// What cxfs 1 of 10010 means (B.4): a property of the product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -173,6 +174,10 @@ impl Request {
     }
 
     fn issue(&self, markup: &mut Markup, disk: &mut SimDisk, options: &SkServerOptions) -> Result<(), Failure> {
+        let seller = self.form.text("xhdwsbh");
+        if !seller.is_empty() && seller != disk.config().taxpayer_number {
+            return Err(Failure::of(&WRONG_TAXPAYER, disk));
+        }
         let order = read_order(&self.form, disk)?;
         let request_id = &order.details.request_id;
         if request_id.is_empty() {

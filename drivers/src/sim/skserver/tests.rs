@@ -99,6 +99,8 @@ fn a_repeated_request_does_what_the_product_does() {
     assert_eq!(ask(&mut disk, &repeated(Repeated::InProgress), &order("R1")).text("returncode"), "-10326");
     assert_eq!(disk.ledger().entries().len(), 2);
     assert_eq!(data(&ask(&mut disk, &repeated(Repeated::RefusesDuplicate), &order("R2")), "fphm"), "00000090");
+    let stranger = order("R3").replacen("<xhdwsbh>9", "<xhdwsbh>8", 1);
+    assert_eq!(ask(&mut disk, &repeated(Repeated::default()), &stranger).text("returnmsg"), "092400:纳税人识别号错误!");
     assert_eq!(ask(&mut disk, &repeated(Repeated::default()), &order("")).text("returnmsg"), "092400:发票请求流水号为空");
 }
 
