@@ -53,7 +53,7 @@ pub struct IssueOrder {
     /// Which interface it came through.
     pub door: Door,
     /// What a full invoice says besides.
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 /// An invoice that another program could have made: one coffee for a person.
@@ -84,7 +84,7 @@ impl Default for IssueOrder {
             original: None,
             origin: Origin::Foreign,
             door: Door::Converter,
-            details: Details::default(),
+            details: Box::default(),
         }
     }
 }
@@ -297,7 +297,7 @@ impl SimDisk {
             original: None,
             saved: saving == Saving::Done,
             voided: None,
-            details: Details::default(),
+            details: Box::default(),
         };
         entry.signature = self.sign(&entry);
         entry.voided =

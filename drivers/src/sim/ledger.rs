@@ -102,7 +102,7 @@ pub struct LedgerEntry {
     pub voided: Option<VoidMark>,
     /// What a full invoice says besides; empty on a till's receipt.
     #[serde(default, skip_serializing_if = "Details::is_empty")]
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 impl LedgerEntry {
@@ -359,7 +359,7 @@ mod tests {
             original: None,
             saved: true,
             voided: None,
-            details: Details::default(),
+            details: Box::default(),
         }
     }
 

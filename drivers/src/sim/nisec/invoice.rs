@@ -57,7 +57,7 @@ pub(crate) fn read_order(form: &Element, disk: &SimDisk) -> Result<IssueOrder, F
         original,
         origin: Origin::Host,
         door: Door::Component,
-        details: Details {
+        details: Box::new(Details {
             request_id: text("fpqqlsh"),
             special: text("tspz"),
             taxation: text("zsfs"),
@@ -75,7 +75,7 @@ pub(crate) fn read_order(form: &Element, disk: &SimDisk) -> Result<IssueOrder, F
             month: text("ssyf"),
             machine_index: text("kpjh"),
             signature_parameter: text("qmcs"),
-        },
+        }),
     })
 }
 
