@@ -11,7 +11,7 @@ use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt, Owner};
-use taxdisk_protocol::mark::{find_mark, marked_remark};
+use taxdisk_protocol::mark::{find_mark, marked_remark, request_id};
 use taxdisk_protocol::number::NumberPair;
 
 use super::effect::{Found, Request};
@@ -135,6 +135,10 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
         return if owner.key == open.attempt.key { Fit::Proof } else { Fit::No };
     }
     let comparison = index.and_then(|index| found.comparisons.get(index));
+    // A component that keeps the request says exactly whose it is, mark or no mark.
+    if let Some(request) = &found.invoice.request_id {
+        return by_request(open, request == &request_id(&open.attempt.key), comparison, pair);
+    }
     match open.mark.as_deref().filter(|_| mark_readable) {
         Some(mark) if find_mark(&found.invoice.remark) != Some(mark) => Fit::No,
         Some(_) => match comparison {
@@ -145,6 +149,16 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
             }
         },
         None => unmarked(open, comparison, found, owner.as_ref()),
+    }
+}
+
+fn by_request(open: &Open, same: bool, comparison: Option<&Comparison>, pair: NumberPair) -> Fit {
+    match comparison {
+        _ if !same => Fit::No,
+        Some(Comparison::Equal) | None => Fit::Proof,
+        Some(Comparison::Different(fields)) => {
+            Fit::Odd(format!("{pair} was issued for the request of {} but differs in {}", open.attempt.key, fields.join(", ")))
+        }
     }
 }
 

@@ -104,6 +104,13 @@ pub enum Effect {
         /// Requests to compare with.
         against: Vec<Arc<Request>>,
     },
+    /// Ask a component that knows requests which invoice it issued for this one.
+    Find {
+        /// Kind.
+        kind: InvoiceKind,
+        /// The request, as the component was given it.
+        request: String,
+    },
     /// Check the lease once more, then send the issuing command once.
     Issue {
         /// What.
@@ -137,6 +144,8 @@ pub enum Answer {
     Limits(Result<Limits, Trouble>),
     /// Of [`Effect::Query`]: what was found, and one comparison for each request asked for.
     Query(Result<Option<Found>, Trouble>),
+    /// Of [`Effect::Find`].
+    Find(Result<Vec<FoundInvoice>, Trouble>),
     /// Of [`Effect::Issue`].
     Issue(Issue),
     /// Of [`Effect::Write`].

@@ -43,6 +43,7 @@ pub fn plan(kind: taxdisk_protocol::kind::InvoiceKind, opens: &[Open], bases: Ve
         starts: opens.iter().filter_map(|open| open.expected).collect(),
         also: opens.iter().flat_map(named).flatten().collect(),
         against: opens.iter().filter_map(|open| open.request.clone()).collect(),
+        ask: Vec::new(),
         resync: true,
     }
 }

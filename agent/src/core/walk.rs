@@ -1,6 +1,6 @@
 //! Reads a disk until it is known which numbers were consumed since the last accounted one: one survey, in one conversation.
 //!
-//! Order: bring the line back (if asked) → current pair → a known invoice (positive control) → every number upward from each
+//! Order: bring the line back (if asked) → what a component that knows requests says of ours → current pair → a known invoice (positive control) → every number upward from each
 //! start until the current one or until absent → on another roll, or after a jump, downward from the current one until absent
 //! or known → current pair again, so that nothing moved in between.
 //!
@@ -40,6 +40,9 @@ pub struct Plan {
     pub also: Vec<NumberPair>,
     /// Requests to compare every found number with.
     pub against: Vec<Arc<Request>>,
+    /// Requests that the component is asked for first. What it names is read like every other number; that it names nothing
+    /// proves nothing here, for it may not have executed yet.
+    pub ask: Vec<String>,
     /// The line is in doubt, or something that was sent may still run: bring it back first.
     pub resync: bool,
 }
@@ -95,6 +98,8 @@ impl Survey {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     Resyncing,
+    /// Asking for the request at this place of [`Plan::ask`].
+    Asking(usize),
     Stock,
     Querying(NumberPair),
     Rechecking,
@@ -122,8 +127,7 @@ pub enum Step {
 impl Walk {
     /// Begins.
     pub fn start(plan: Plan) -> (Walk, Effect) {
-        let (state, effect) =
-            if plan.resync { (State::Resyncing, Effect::Resync) } else { (State::Stock, Effect::Stock(plan.kind)) };
+        let (state, effect) = if plan.resync { (State::Resyncing, Effect::Resync) } else { after_resync(&plan, 0) };
         let survey = Survey {
             plan,
             current: None,
@@ -140,8 +144,19 @@ impl Walk {
     pub fn on(mut self, answer: Answer, disk: &DiskNumber, context: &Context<'_>) -> (Option<Walk>, Step) {
         match (self.state.clone(), answer) {
             (State::Resyncing, Answer::Done(Ok(()))) => {
-                self.state = State::Stock;
-                let effect = Effect::Stock(self.survey.plan.kind);
+                let (state, effect) = after_resync(&self.survey.plan, 0);
+                self.state = state;
+                (Some(self), Step::Do(effect))
+            }
+            (State::Asking(index), Answer::Find(answer)) => {
+                match answer {
+                    Ok(found) => self.survey.plan.also.extend(found.iter().map(|invoice| invoice.pair)),
+                    // It cannot be asked, or does not know: then the numbers alone must tell.
+                    Err(Trouble::Disk(error)) if error.class != DeviceClass::Link => {}
+                    Err(trouble) => return (None, Step::Failed(trouble)),
+                }
+                let (state, effect) = after_resync(&self.survey.plan, index + 1);
+                self.state = state;
                 (Some(self), Step::Do(effect))
             }
             (State::Stock | State::Rechecking, Answer::Stock(answer)) => self.on_stock(answer, disk, context),
@@ -286,6 +301,14 @@ impl Walk {
             },
         };
         self.survey.readings.push(Reading::Query { pair, found, at: context.at.to_owned() });
+    }
+}
+
+/// The request at `index` of those to ask for, or the current pair when all were asked.
+fn after_resync(plan: &Plan, index: usize) -> (State, Effect) {
+    match plan.ask.get(index) {
+        Some(request) => (State::Asking(index), Effect::Find { kind: plan.kind, request: request.clone() }),
+        None => (State::Stock, Effect::Stock(plan.kind)),
     }
 }
 

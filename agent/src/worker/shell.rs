@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
-use taxdisk_drivers::actor::{ActorError, Deadlines, DiskActor, Handle, IssueOrder};
+use taxdisk_drivers::actor::{ActorError, Deadlines, DiskActor, Handle, IssueOrder, Question};
 use taxdisk_drivers::disk::Identity;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -174,6 +174,10 @@ impl Shell {
             Effect::Stock(kind) => Answer::Stock(self.handle().and_then(|handle| flat(handle.stock(kind)))),
             Effect::Limits(kind) => Answer::Limits(self.handle().and_then(|handle| flat(handle.limits(kind)))),
             Effect::Query { kind, pair, against } => Answer::Query(self.query(kind, pair, &against)),
+            Effect::Find { kind, request } => {
+                let found = self.handle().and_then(|handle| flat(handle.find(kind, Question::Request(request))));
+                Answer::Find(found)
+            }
             Effect::Issue { request, expected, .. } => Answer::Issue(self.issue(&request, expected)),
             Effect::Write(records) => Answer::Written(self.write(records)),
             Effect::Wait { until_ms } => {

@@ -7,6 +7,7 @@ use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, 
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::mark::request_id;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 
@@ -73,6 +74,8 @@ pub(super) struct FakeDisk {
     pub(super) number: Option<String>,
     pub(super) fence: Option<Fence>,
     pub(super) marks_readable: bool,
+    /// A component that keeps the request with each invoice and finds it by that.
+    pub(super) keeps_requests: bool,
     late: Option<(Request, u32)>,
     /// Every command in order.
     pub(super) log: Vec<String>,
@@ -134,7 +137,7 @@ impl FakeDisk {
                 carries_pair: false,
                 red: true,
                 operations: vec![DiskOperation::Void],
-                finds_request: false,
+                finds_request: self.keeps_requests,
             },
             fence: self.fence.unwrap_or(Fence::Ordered),
             dialect: "fake".into(),
@@ -299,11 +302,19 @@ impl FakeDisk {
             voided_at: None,
             signature: "S".into(),
             original: None,
-            request_id: None,
+            request_id: self.keeps_requests.then(|| entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), request_id)),
             buyer_address_phone: String::new(),
             buyer_bank_account: String::new(),
         };
         Ok(Some(Found { invoice, comparisons }))
+    }
+
+    pub(super) fn find(&mut self, request: &str) -> Result<Vec<FoundInvoice>, Trouble> {
+        let same = |entry: &Entry| entry.by.as_ref().is_some_and(|key| request_id(key) == request);
+        let pairs: Vec<NumberPair> = self.ledger.iter().filter(|(_, entry)| same(entry)).map(|(pair, _)| *pair).collect();
+        self.log.push(format!("find {request}"));
+        let found = pairs.into_iter().map(|pair| self.query(pair, &[]).map(|found| found.map(|found| found.invoice)));
+        Ok(found.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 
     pub(super) fn of(&self, key: &JobKey) -> Vec<NumberPair> {

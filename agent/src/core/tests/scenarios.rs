@@ -287,6 +287,42 @@ fn no_fence_makes_absence_unknown() {
     assert!(matches!(world.result("A1", 1), Some(AttemptResult::Unsettled { .. })));
 }
 
+/// A server that keeps requests, without a fence and without a mark that could be read.
+fn at_a_server(fault: Fault) -> World {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.disk.fence = Some(taxdisk_protocol::capabilities::Fence::None);
+    world.disk.keeps_requests = true;
+    world.disk.marks_readable = false;
+    world.disk.faults.push_back(fault);
+    world.broker.requeue = false;
+    world.submit("A1", true);
+    world.run();
+    world
+}
+
+#[test]
+fn component_that_keeps_requests_is_asked_by_request_and_believed_when_it_names_an_invoice() {
+    for (fault, number) in [(Fault::LostAfter, 10), (Fault::ForeignThenLost { equal: true }, 11)] {
+        let world = at_a_server(fault.clone());
+        let result = world.result("A1", 1);
+        assert!(
+            matches!(result, Some(AttemptResult::Issued { pair: found, settled: true, .. }) if *found == pair(number)),
+            "{fault:?}: {result:?}"
+        );
+        assert!(world.disk.log.contains(&"find A1".to_owned()) && world.disk.issues_sent() == 1);
+    }
+}
+
+#[test]
+fn component_that_names_nothing_may_still_execute_it() {
+    for fault in [Fault::LostBefore, Fault::ForeignThenNothing { equal: true }] {
+        let world = at_a_server(fault.clone());
+        let result = world.result("A1", 1);
+        assert!(matches!(result, Some(AttemptResult::Unsettled { .. })), "{fault:?}: {result:?}");
+        assert_eq!(world.disk.issues_sent(), 1);
+    }
+}
+
 #[test]
 fn stock_runs_out_on_the_expected_number() {
     for fault in [Fault::LostAfter, Fault::ErrorAfter(DeviceClass::NoStock)] {

@@ -294,6 +294,7 @@ impl World {
             Effect::Stock(_) => Answer::Stock(self.disk.stock()),
             Effect::Limits(_) => Answer::Limits(Ok(Default::default())),
             Effect::Query { pair, against, .. } => Answer::Query(self.disk.query(*pair, against)),
+            Effect::Find { request, .. } => Answer::Find(self.disk.find(request)),
             Effect::Issue { request, .. } => match self.disk.issue(request) {
                 Ok(answer) => Answer::Issue(Issue::Answer(answer, 1)),
                 Err(trouble) => Answer::Issue(Issue::Trouble(trouble, 1)),
