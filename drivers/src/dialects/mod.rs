@@ -3,4 +3,5 @@
 
 pub mod card;
 pub mod nisec;
+pub mod skserver;
 pub mod zc;

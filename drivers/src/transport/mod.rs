@@ -6,6 +6,7 @@
 //!
 //! Read first: [`ByteLine`] and [`LineError`].
 
+pub mod document;
 pub mod memory;
 pub mod record;
 pub mod serial;

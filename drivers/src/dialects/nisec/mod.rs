@@ -5,4 +5,12 @@
 //! What it refuses to do: send a changing document twice, take an unknown or missing code for "not issued" or "absent", cut
 //! or replace content, print a password anywhere.
 
+pub mod config;
+pub mod disk;
 pub mod document;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::NisecConfig;
+pub use disk::NisecDisk;

@@ -6,6 +6,7 @@ use taxdisk_protocol::class::DeviceClass;
 
 use super::writer::FieldError;
 use crate::disk::DiskError;
+use crate::secret::Secret;
 
 /// The longest text of a component that is kept, in characters.
 const MAX_TEXT_CHARS: usize = 500;
@@ -139,4 +140,15 @@ impl From<FieldError> for DiskError {
 /// An error of ours in a class of the device's.
 pub(crate) fn own_error(class: DeviceClass, text: impl Into<String>) -> DiskError {
     DiskError { class, code: None, text: text.into(), tries_left: None }
+}
+
+/// An error without the passwords that a component may have put into its text.
+pub(crate) fn hide_passwords(mut error: DiskError, passwords: &[&Secret]) -> DiskError {
+    for password in passwords.iter().filter(|password| !password.is_empty()) {
+        if let Ok(password) = std::str::from_utf8(password.expose()) {
+            error.text = error.text.replace(password, "***");
+            error.code = error.code.map(|code| code.replace(password, "***"));
+        }
+    }
+    error
 }

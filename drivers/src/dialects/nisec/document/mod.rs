@@ -30,6 +30,6 @@ pub use envelope::{Answer, MAX_ANSWER_BYTES, Shape, parse, parse_answer};
 pub use errors::{AnswerError, BadAnswer, Refusal, classify};
 pub use writer::{Document, FieldError};
 
-pub(crate) use errors::own_error;
+pub(crate) use errors::{hide_passwords, own_error};
 pub(crate) use fields::Fields;
 pub(crate) use writer::Writer;

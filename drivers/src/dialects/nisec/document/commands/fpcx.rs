@@ -45,6 +45,22 @@ impl Range {
     }
 }
 
+/// A longer range in parts that can be asked for.
+///
+/// # Errors
+/// It is empty, or holds more than `limit` numbers.
+pub(crate) fn parts(range: Range, limit: u32) -> Result<Vec<Range>, FieldError> {
+    if !(1..=limit).contains(&range.count()) {
+        let reason = format!("{} numbers: 1 to {limit} can be asked for at once", range.count());
+        return Err(FieldError { field: "range".to_owned(), reason });
+    }
+    let part = |first: u32| {
+        let last = (first + MAX_RANGE - 1).min(range.last.value());
+        Some(Range { code: range.code, first: InvoiceNumber::new(first)?, last: InvoiceNumber::new(last)? })
+    };
+    Ok((range.first.value()..=range.last.value()).step_by(MAX_RANGE as usize).filter_map(part).collect())
+}
+
 /// The request: DISK4, fplxdm, cxfs 0, cxtj, cxlx 0 (uploaded or not).
 ///
 /// # Errors
