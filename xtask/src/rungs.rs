@@ -19,8 +19,6 @@ use crate::{needs, tidy, workspace};
 const LADDER_BUDGET_S: u64 = 25 * 60;
 /// Both programs with the points at which a test can kill them. Never in a release.
 const FAULT_POINTS: [&str; 2] = ["--features", "taxdisk-agent/fault-points,taxdisk-broker/fault-points"];
-/// Files of `tests/tests` that have a rung of their own.
-const OWN_RUNG: [&str; 2] = ["systemd", "tidy"];
 
 /// Which rungs.
 #[derive(Debug, Args)]
@@ -51,6 +49,15 @@ struct Rung {
     name: &'static str,
     budget_s: u64,
     work: Work,
+}
+
+/// What a test that was filtered out is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filtered {
+    /// A skipped one: the ladder leaves none out.
+    IsSkipped,
+    /// None of this run, which asked for one module.
+    IsMeant,
 }
 
 /// What a rung came to.
@@ -100,9 +107,9 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
     let mut failed = Vec::new();
     for long in chosen {
         let started = Instant::now();
-        let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.test], FAULT_POINTS.as_slice()].concat());
-        command.args(["--", "--nocapture"]).envs(long.env.iter().copied());
-        let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s));
+        let mut command = workspace::cargo(&[&["test", "--workspace", "--test", "end_to_end"], FAULT_POINTS.as_slice()].concat());
+        command.args(["--", "--nocapture", long.test]).envs(long.env.iter().copied());
+        let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant);
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
         println!("{}: {result}, {} tests, {seconds} s", long.name, outcome.passed);
@@ -117,6 +124,7 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
 /// A test of the tests crate in its long form.
 struct Long {
     name: &'static str,
+    /// Module of the end-to-end tests.
     test: &'static str,
     /// For the table.
     size: &'static str,
@@ -128,7 +136,7 @@ struct Long {
 /// The long runs. Each is the long form of a test that `cargo xtask test` runs too.
 const LONG: [Long; 1] = [Long {
     name: "kill-at-random",
-    test: "kill",
+    test: "kill::",
     size: "200 kills of the agent, 100 of the broker",
     env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
     budget_s: 4 * 3600,
@@ -171,12 +179,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
     let mut docs = workspace::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     // The same packages and features as in the build, so that nothing is built twice.
-    let mut ends = vec!["test", "--workspace", "--no-fail-fast"];
-    let names = end_to_end_tests()?;
-    for name in &names {
-        ends.extend(["--test", name]);
-    }
-    let mut ends = with_points(&ends);
+    let mut ends = with_points(&["test", "--workspace", "--no-fail-fast", "--test", "end_to_end"]);
     // They wait for devices most of the time.
     ends.env("RUST_TEST_THREADS", "4");
     Ok(vec![
@@ -212,19 +215,6 @@ fn rungs() -> Result<Vec<Rung>, String> {
     ])
 }
 
-/// The test files of the tests crate that have no rung of their own.
-fn end_to_end_tests() -> Result<Vec<String>, String> {
-    let folder = workspace::root().join("tests/tests");
-    let entries = std::fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut names: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_string_lossy().strip_suffix(".rs").map(str::to_owned))
-        .filter(|name| !OWN_RUNG.contains(&name.as_str()))
-        .collect();
-    names.sort();
-    Ok(names)
-}
-
 fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     let started = Instant::now();
     let mut rows = Vec::new();
@@ -235,7 +225,7 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
         let mut outcome = match rung.work {
             Work::Tidy => tidy_outcome(),
             Work::Check(commands) => run_checks(commands, budget),
-            Work::Tests(commands) => run_tests(commands, budget),
+            Work::Tests(commands) => run_tests(commands, budget, Filtered::IsSkipped),
         };
         let seconds = rung_started.elapsed().as_secs();
         if seconds > rung.budget_s {
@@ -292,10 +282,10 @@ fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
     outcome
 }
 
-fn run_tests(commands: Vec<Command>, budget: Duration) -> Outcome {
+fn run_tests(commands: Vec<Command>, budget: Duration, filtered: Filtered) -> Outcome {
     let mut outcome = Outcome::default();
     for command in commands {
-        let result = stream(command, budget, |line| count(line, &mut outcome));
+        let result = stream(command, budget, |line| count(line, filtered, &mut outcome));
         if let Err(trouble) = result {
             outcome.trouble.push(trouble);
         }
@@ -313,8 +303,7 @@ fn run_tests(commands: Vec<Command>, budget: Duration) -> Outcome {
 }
 
 /// Adds a line like `test result: ok. 27 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.41s`.
-/// Filtered tests count as skipped: the ladder filters none.
-fn count(line: &str, outcome: &mut Outcome) {
+fn count(line: &str, filtered: Filtered, outcome: &mut Outcome) {
     let Some(rest) = line.strip_prefix("test result: ") else { return };
     let rest = rest.split_once(". ").map_or("", |(_, counts)| counts);
     for part in rest.split("; ") {
@@ -323,6 +312,7 @@ fn count(line: &str, outcome: &mut Outcome) {
         match what {
             "passed" => outcome.passed += number,
             "failed" => outcome.failed += number,
+            "filtered out" if filtered == Filtered::IsMeant => {}
             "ignored" | "filtered out" => outcome.skipped += number,
             _ => {}
         }
@@ -419,13 +409,16 @@ mod tests {
                 "test result: ok. {passed} passed; 0 failed; {ignored} ignored; 0 measured; {filtered} filtered out; finished in 0.41s"
             )
         };
-        let good = run_tests(sh(&format!("echo '{}'; echo '{}'", line(3, 0, 0), line(4, 0, 0))), MINUTE);
+        let good = run_tests(sh(&format!("echo '{}'; echo '{}'", line(3, 0, 0), line(4, 0, 0))), MINUTE, Filtered::IsSkipped);
         assert_eq!((good.passed, is_good(&good)), (7, true));
         for bad in [line(3, 1, 0), line(3, 0, 1)] {
-            assert!(!is_good(&run_tests(sh(&format!("echo '{bad}'")), MINUTE)));
+            assert!(!is_good(&run_tests(sh(&format!("echo '{bad}'")), MINUTE, Filtered::IsSkipped)));
         }
-        assert!(!is_good(&run_tests(sh("exit 0"), MINUTE)), "no test at all is no success");
-        assert!(!is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE)), "the command itself failed");
+        assert!(!is_good(&run_tests(sh("exit 0"), MINUTE, Filtered::IsSkipped)), "no test at all is no success");
+        assert!(
+            !is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE, Filtered::IsSkipped)),
+            "the command itself failed"
+        );
     }
 
     #[test]

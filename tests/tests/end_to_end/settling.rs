@@ -1,6 +1,4 @@
 //! What reading can decide, it decides; what it cannot, stays `unsettled` with evidence (I3, I5, I10).
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,4 @@
 //! A disk belongs to one agent (I7): two claimants, a disk that moves, an owner that comes back late.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::Duration;
 

@@ -1,7 +1,5 @@
 //! Every disk fault, alone and in pairs: the right state, the right class, and never a second issuing command for one attempt
 //! (asserted on the bytes that reached the disk). I1, I3, I4.
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::Duration;
 

@@ -1,6 +1,4 @@
 //! `kill -9` of agent and broker, at named points and at random: the disk's ledger is the oracle (I1, I2, I4, I8, I10).
-#![forbid(unsafe_code)]
-#![allow(clippy::unwrap_used, missing_docs)]
 
 use std::time::{Duration, Instant};
 

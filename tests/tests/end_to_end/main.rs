@@ -1,0 +1,10 @@
+//! The real binaries from end to end. One test binary, so that these tests, which wait for devices most of the time, wait side by
+//! side.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod claims;
+mod disk_faults;
+mod first_light;
+mod kill;
+mod settling;
