@@ -192,6 +192,10 @@ fn an_unplugged_disk_leaves_the_report_and_comes_back() {
     granted(&link, 1);
     sim.unplug();
     link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.is_empty()));
+    pc::until("status counts the recovery by model", || {
+        let status: serde_json::Value = serde_json::from_str(&pc.ends(0, &["status", "--json"])).unwrap();
+        status["recoveries"]["zc-converter"]["reopens"].as_u64() == Some(1) && status["disks"][0]["class"] == "not_present"
+    });
     sim.replug().unwrap();
     granted(&link, 2);
     assert_eq!(agent.stop(), Some(0));

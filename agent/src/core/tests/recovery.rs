@@ -107,8 +107,12 @@ fn a_pc_that_slept_over_a_young_attempt_reads_it_over_the_same_line() {
         world.step();
     }
     world.command(Command::Woke(3_600_000));
+    // Work under the grant from before the sleep: another agent may have this disk by now.
+    world.submit("A2", true);
+    world.broker_acts();
     let closed = times(&mut world, 6, |effect| matches!(effect, Effect::Close));
     assert_eq!(closed, [0; 0]);
+    assert!(matches!(world.result("A2", 1), Some(AttemptResult::GivenBack { .. })), "{:?}", world.result("A2", 1));
     world.broker_grants_anew();
     world.run();
     assert_eq!((world.issued("A1"), world.disk.issues_sent()), (Some(pair(10)), 1));
