@@ -3,6 +3,7 @@
 //!
 //! It holds no secret: passwords of disks live in [`crate::secrets`], the agent's key in [`crate::identity`].
 
+mod card;
 mod disk;
 
 use std::collections::BTreeSet;
@@ -15,6 +16,7 @@ use taxdisk_drivers::profile::{DEFAULT_DIR as DEFAULT_PROFILES_DIR, Profiles};
 
 use crate::failure::Failure;
 
+pub use card::{CardSection, CardSetup};
 pub use disk::{DIALECTS, DiskConfig, MAX_LINES, SPEEDS, Setup};
 
 /// Where the configuration is looked for when nobody says otherwise.

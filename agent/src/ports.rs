@@ -5,12 +5,14 @@
 
 use std::time::Duration;
 
+use taxdisk_drivers::dialects::card::{self, CardConfig, CardDisk};
 use taxdisk_drivers::dialects::zc::config::Framing;
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::discover::{Place, State};
 use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::profile::{Dialect, Profile};
+use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::transport::LineError;
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_drivers::transport::usb::real::UsbDevice;
@@ -18,7 +20,7 @@ use taxdisk_drivers::transport::usb::{BulkDevice, UsbError};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 
-use crate::config::{Config, DiskConfig, Setup};
+use crate::config::{CardSetup, Config, DiskConfig, Setup};
 use crate::core::ladder::Rules;
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
@@ -129,6 +131,10 @@ impl Port {
     /// None were set, or they cannot be read.
     pub fn secret(&self) -> Result<DiskSecret, Why> {
         let name = &self.name;
+        if self.setup.card.as_ref().is_some_and(|card| !card.pin) {
+            // A card that asks for no PIN: nothing is kept, and nothing is shown to it.
+            return Ok(DiskSecret { disk_password: Secret::default(), certificate_password: Secret::default() });
+        }
         match self.secrets.find(name) {
             Ok(Some(secret)) => Ok(secret),
             Ok(None) => Err(Why {
@@ -160,6 +166,7 @@ impl Port {
     pub fn driver(&self, way: Way, secret: Option<DiskSecret>) -> Result<Driver, OpenError> {
         match (self.setup.dialect, way) {
             (Dialect::Zc, Way::Line(line)) => Ok(Driver::Zc(Box::new(ZcDisk::new(line, self.zc(secret))))),
+            (Dialect::Card, Way::Line(line)) => Ok(Driver::Other(Box::new(CardDisk::new(line, self.card(secret))))),
             (_, Way::Line(_) | Way::Usb(_)) => Err(self.not_driven()),
         }
     }
@@ -183,6 +190,26 @@ impl Port {
     fn not_driven(&self) -> OpenError {
         let text = format!("{} is not driven by this release: update the agent.", self.setup.dialect.name());
         OpenError::Other(Why { class: DeviceClass::Unsupported, text })
+    }
+
+    fn card(&self, secret: Option<DiskSecret>) -> CardConfig {
+        let byte = Duration::from_millis(self.setup.answer_timeout_ms.into());
+        let usual = card::link::Timings::default();
+        let timings = card::link::Timings {
+            byte,
+            answer: usual.answer.max(byte),
+            silence: Duration::from_millis(self.setup.profile.timeouts.silence_ms.into()),
+            ..usual
+        };
+        let pin = secret.map(|secret| secret.disk_password).unwrap_or_default();
+        let config = CardConfig { pin, timings, ..CardConfig::default() };
+        match self.setup.card.clone() {
+            Some(CardSetup { kind, tax_indexes, pin_id, content_is_printed_elsewhere, .. }) => {
+                CardConfig { kind, tax_indexes, pin_id, content_is_printed_elsewhere, ..config }
+            }
+            // Only a look at a card that nobody configured.
+            None => config,
+        }
     }
 
     fn zc(&self, secret: Option<DiskSecret>) -> ZcConfig {

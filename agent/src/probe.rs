@@ -115,6 +115,7 @@ impl Prober for PcProber<'_> {
             speed_baud: profile.speed_baud().unwrap_or_default(),
             max_lines: 1,
             answer_timeout_ms: profile.timeouts.answer_ms,
+            card: None,
         };
         let port = Port { name: place.to_string(), setup, secrets: self.secrets.clone() };
         self.without_password(&port, "add it to the configuration first")

@@ -9,8 +9,10 @@ use taxdisk_drivers::discover::Place;
 use taxdisk_drivers::profile::{Dialect, Profile, Profiles, Transport};
 use taxdisk_drivers::transport::usb::real::BadSelector;
 
+use super::card::{CardSection, CardSetup};
+
 /// Dialects that this release drives.
-pub const DIALECTS: [Dialect; 1] = [Dialect::Zc];
+pub const DIALECTS: [Dialect; 2] = [Dialect::Zc, Dialect::Card];
 /// Speeds that the serial converters know, bit/s (device-serial-zc.md, section 1).
 pub const SPEEDS: [u32; 9] = [300, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115_200];
 /// Half a second is longer than any line turns round; above three minutes even network commands have ended.
@@ -54,6 +56,9 @@ pub struct DiskConfig {
     /// a settling, never an invoice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_timeout_ms: Option<u32>,
+    /// What a fiscal card does not tell of itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<CardSection>,
     /// No other program uses this disk. Only then is equal content proof without a mark (I10).
     #[serde(default)]
     pub exclusive: bool,
@@ -74,6 +79,8 @@ pub struct Setup {
     pub max_lines: u16,
     /// Time to the first byte of an answer, milliseconds.
     pub answer_timeout_ms: u32,
+    /// Of a fiscal card.
+    pub card: Option<CardSetup>,
 }
 
 impl DiskConfig {
@@ -134,7 +141,13 @@ impl DiskConfig {
         if !(1..=MAX_LINES).contains(&max_lines) {
             return Err(wrong(format!("max_lines must be from 1 to {MAX_LINES}.")));
         }
-        Ok(Setup { place, profile: profile.clone(), dialect, speed_baud, max_lines, answer_timeout_ms })
+        let card = match (&self.card, dialect) {
+            (Some(card), Dialect::Card) => Some(card.parse().map_err(wrong)?),
+            (None, Dialect::Card) => return Err(wrong("[disk.card] tax_indexes is missing.".into())),
+            (Some(_), _) => return Err(wrong("[disk.card] is for fiscal cards only.".into())),
+            (None, _) => None,
+        };
+        Ok(Setup { place, profile: profile.clone(), dialect, speed_baud, max_lines, answer_timeout_ms, card })
     }
 
     /// Fills in what was left out, so that a person sees what is used.
@@ -232,6 +245,14 @@ mod tests {
     }
 
     #[test]
+    fn a_card_has_its_tax_indexes() {
+        let text = "port = \"/dev/a\"\nprofile = \"card-reader\"\n[card]\nkind = \"025\"\ntax_indexes = { \"1\" = \"0.13\", \"2\" = \"0.06\" }\npin_id = 1";
+        let card = setup(text).unwrap().card.unwrap();
+        assert_eq!(card.tax_indexes, [(1, "0.13".parse().unwrap()), (2, "0.06".parse().unwrap())]);
+        assert!(card.pin && card.pin_id == 1 && !card.content_is_printed_elsewhere);
+    }
+
+    #[test]
     fn what_does_not_fit_is_refused_by_name() {
         for (text, part) in [
             ("", "exactly one"),
@@ -245,6 +266,10 @@ mod tests {
             ("url = \"http://a/SKServer/SKDo\"", "name its profile"),
             ("command = [\"bridge\"]", "full path"),
             ("port = \"/dev/a\"\ndialect = \"qd\"", "\"qd\" is unknown"),
+            ("port = \"/dev/a\"\nprofile = \"card-reader\"", "tax_indexes is missing"),
+            ("port = \"/dev/a\"\ndialect = \"card\"\n[card]\ntax_indexes = { \"1\" = \"13%\" }", "no tax rate"),
+            ("port = \"/dev/a\"\ndialect = \"card\"\n[card]\ntax_indexes = {}", "1 to 6"),
+            ("port = \"/dev/a\"\n[card]\ntax_indexes = { \"1\" = \"0.13\" }", "fiscal cards only"),
         ] {
             let wrong = setup(text).unwrap_err();
             assert!(wrong.starts_with("[[disk]]") && wrong.contains(part), "{text}: {wrong}");
