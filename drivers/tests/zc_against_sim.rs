@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
-use taxdisk_drivers::disk::{Comparison, Identity, IssueAnswer, IssueRequest, NumberStatus, TaxDisk};
-use taxdisk_drivers::operation::{Operation, OperationAnswer};
+use taxdisk_drivers::disk::{Comparison, Identity, IssueAnswer, IssueRequest, NumberStatus, Red, Search, TaxDisk};
+use taxdisk_drivers::operation::{Operation, OperationAnswer, PasswordKind};
 use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::sim::config::{LimitConfig, SimConfig};
 use taxdisk_drivers::sim::faults::{Direction, Fault, FaultKind, When};
@@ -292,4 +292,53 @@ fn unplugged_and_plugged_in_again_the_driver_finds_its_disk() {
     assert!(matches!(error.class, DeviceClass::NotPresent | DeviceClass::Link), "{error:?}");
     desk.sim.replug().unwrap();
     assert_eq!(desk.current(), before);
+}
+
+/// The invoice, taken back: every amount and quantity below zero.
+fn reversed(content: &Invoice) -> Invoice {
+    let minus = |amount: Amount| Amount::ZERO.checked_sub(amount).unwrap();
+    let mut red = content.clone();
+    for line in &mut red.lines {
+        (line.net, line.tax) = (minus(line.net), minus(line.tax));
+        line.quantity = line.quantity.map(|quantity| format!("-{}", quantity.decimal()).parse().unwrap());
+    }
+    red.totals = Totals { net: minus(red.totals.net), tax: minus(red.totals.tax), gross: minus(red.totals.gross) };
+    red
+}
+
+#[test]
+fn red_invoices_blank_voids_reports_and_passwords() {
+    let mut desk = Desk::new(|_| ());
+    let kind = InvoiceKind::Roll;
+    let content = two_lines();
+    let original = desk.current();
+    assert!(matches!(desk.issue(original, &content, "A"), IssueAnswer::Signed(_)));
+
+    let (red, expected, seller) = (Red { original, notice: None }, desk.current(), desk.identity.clone());
+    let invoice = reversed(&content);
+    let request =
+        IssueRequest { kind, expected, invoice: &invoice, remark: "B", seller: &seller, red: Some(&red), request_id: "" };
+    let answer = desk.disk.issue(&request);
+    assert!(matches!(&answer, IssueAnswer::Signed(signed) if signed.pair == expected), "{answer:?}");
+    let found = desk.disk.find(kind, Search::Last).unwrap().remove(0);
+    assert_eq!((found.pair, found.status, found.original), (expected, NumberStatus::Negative, Some(original)));
+    assert_eq!(desk.disk.compare(&request, &found), Comparison::Equal, "{found:?}");
+
+    let expected = desk.current();
+    let blank = Operation::BlankVoid { kind, expected, operator: "张三".to_owned() };
+    let answer = desk.disk.operate(&blank);
+    assert!(matches!(answer, OperationAnswer::Done { pair: Some(pair), .. } if pair == expected), "{answer:?}");
+    assert_eq!(desk.disk.query(kind, expected).unwrap().unwrap().status, NumberStatus::BlankVoid);
+    // A repeat would burn the next blank.
+    assert!(matches!(desk.disk.operate(&blank), OperationAnswer::NotSent(_)));
+    assert_eq!(Some(desk.current()), expected.successor());
+
+    for operation in [Operation::Report { kind }, Operation::RefreshOffline { kind }] {
+        let answer = desk.disk.operate(&operation);
+        assert!(matches!(answer, OperationAnswer::Done { .. }), "{operation:?} {answer:?}");
+    }
+    let (old, new) = (Secret::new("88888888"), Secret::new("87654321"));
+    let change = Operation::ChangePassword { which: PasswordKind::Disk, old, new };
+    assert!(matches!(desk.disk.operate(&change), OperationAnswer::Done { .. }));
+    assert_eq!(Some(desk.current()), expected.successor());
 }

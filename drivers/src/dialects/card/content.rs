@@ -138,7 +138,7 @@ fn index_of(line: &Line, config: &CardConfig) -> Option<u8> {
 
 /// A date in BCD. The year has four digits.
 pub(super) fn bcd(date: jiff::civil::Date) -> [u8; 4] {
-    let pair = |value: u8| (value / 10) << 4 | value % 10;
+    let pair = |value: u8| ((value / 10) << 4) | (value % 10);
     let year = date.year().rem_euclid(10_000);
     [pair((year / 100) as u8), pair((year % 100) as u8), pair(date.month() as u8), pair(date.day() as u8)]
 }

@@ -153,7 +153,8 @@ fn hostile_readers_end_in_doubt() {
     let cut = || device(answer(0x05, 0x50, &CODE, 0x9000)[..9].to_vec());
     let wrong_type = || device(answer(0x05, 0x52, &CODE, 0x9000));
     let short = || device(answer(0x05, 0x50, &CODE[..7], 0x9000));
-    let cases: [(&str, fn(&dyn Fn() -> Step) -> Vec<Step>, &dyn Fn() -> Step); 6] = [
+    type Reply<'a> = &'a dyn Fn() -> Step;
+    let cases: [(&str, fn(Reply<'_>) -> Vec<Step>, Reply<'_>); 6] = [
         ("sum", thrice, &bad_sum),
         ("echo", thrice, &echo),
         ("babble", once, &babble),

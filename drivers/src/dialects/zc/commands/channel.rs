@@ -26,6 +26,6 @@ mod tests {
     #[test]
     fn fields_in_their_places() {
         let data = request(&subject(), &Secret::new("12345678")).unwrap();
-        assert_eq!(data, b"91110000MA00000019\0\049900012345688888888JQ000000000112345678");
+        assert_eq!(data, b"91110000MA00000019\x00\x0049900012345688888888JQ000000000112345678");
     }
 }

@@ -41,7 +41,7 @@ mod tests {
         let of =
             |old: &str, new: &str| request(subject.taxpayer, subject.disk, subject.machine, &Secret::new(old), &Secret::new(new));
         let data = of("88888888", "1234").unwrap();
-        assert_eq!(data, b"91110000MA00000019\0\0499000123456888888881234\0\0\0\0JQ0000000001");
+        assert_eq!(data, b"91110000MA00000019\x00\x00499000123456888888881234\0\0\0\0JQ0000000001");
         for (old, new) in [("", "1234"), ("88888888", ""), ("88888888", "longer than eight"), ("口令", "1234")] {
             let text = of(old, new).unwrap_err().to_string();
             assert!(!text.contains("8888") && !text.contains("1234") && !text.contains("longer than"), "{text}");
