@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
+pub mod conformance;
 pub mod dialects;
 pub mod discover;
 pub mod disk;

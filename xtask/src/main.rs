@@ -10,6 +10,7 @@ mod needs;
 mod release;
 mod rungs;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Chore {
     TestLong(rungs::LongArgs),
     /// Check files for what no other tool looks at.
     Tidy,
+    /// Run the agent and the drivers against real USB and tty drivers of Linux, in a virtual machine.
+    Vm(vm::VmArgs),
     /// Measure.
     Bench(bench::BenchArgs),
     /// Build the release binaries of a tag into target/releases/TAG.
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Chore::Test(args) => rungs::test(&args),
         Chore::TestLong(args) => rungs::test_long(&args),
         Chore::Tidy => tidy_here(),
+        Chore::Vm(args) => vm::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Release(args) => release::run(&args),
     };

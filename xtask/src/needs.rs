@@ -9,6 +9,10 @@ use crate::workspace;
 pub(crate) const COMPILER: (&str, &str) = ("cc", "gcc libc6-dev");
 /// systemd's own checkers.
 pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
+/// Runs the guest of `cargo xtask vm`.
+pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
+/// Unpacks the guest's kernel.
+pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
 /// Makes sure that these programs are there, given with the Debian package of each.
 ///

@@ -194,12 +194,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
                 clippy
             }]),
         },
-        // With the fault points, for the tests that follow: they start these binaries.
-        Rung {
-            name: "build",
-            budget_s: 480,
-            work: Work::Check(vec![with_points(&["build", "--workspace", "--all-targets", "--quiet"])]),
-        },
+        Rung { name: "build", budget_s: 480, work: Work::Check(vec![build()]) },
         Rung {
             name: "unit",
             budget_s: 480,
@@ -211,8 +206,21 @@ fn rungs() -> Result<Vec<Rung>, String> {
             budget_s: 60,
             work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])]),
         },
+        Rung { name: "vm", budget_s: 180, work: Work::Tests(vec![guest()?]) },
         Rung { name: "docs", budget_s: 180, work: Work::Check(vec![docs]) },
     ])
+}
+
+/// Builds everything once, with the fault points: the tests that follow start these binaries.
+pub(crate) fn build() -> Command {
+    workspace::cargo(&[&["build", "--workspace", "--all-targets", "--quiet"], FAULT_POINTS.as_slice()].concat())
+}
+
+/// `cargo xtask vm` with what the build made.
+fn guest() -> Result<Command, String> {
+    let mut guest = Command::new(std::env::current_exe().map_err(|error| format!("this program is nowhere: {error}"))?);
+    guest.args(["vm", "--built"]);
+    Ok(guest)
 }
 
 fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {

@@ -1,0 +1,71 @@
+//! An open driver within a case, with the questions that most cases ask.
+
+use taxdisk_protocol::capabilities::Capabilities;
+use taxdisk_protocol::invoice::Invoice;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::number::NumberPair;
+
+use super::{Outcome, Stand, Stop, ensure};
+use crate::disk::{DiskError, Identity, IssueAnswer, IssueRequest, Red, Signed, Stock, TaxDisk};
+use crate::sim::LedgerEntry;
+
+/// A driver, who its disk is, and the stand that it is on.
+pub(super) struct Session<'a> {
+    pub(super) stand: &'a mut dyn Stand,
+    pub(super) disk: Box<dyn TaxDisk>,
+    pub(super) seller: Identity,
+    pub(super) kind: InvoiceKind,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn open(stand: &'a mut dyn Stand) -> Result<Session<'a>, Stop> {
+        let mut disk = stand.open().map_err(failed("opening it"))?;
+        let seller = disk.identity().map_err(failed("reading who it is"))?;
+        let kind = stand.kind();
+        Ok(Session { stand, disk, seller, kind })
+    }
+
+    /// Begins again, as an agent that was ended does.
+    pub(super) fn reopen(&mut self) -> Outcome {
+        self.stand.calm();
+        self.disk = self.stand.open().map_err(failed("opening it again"))?;
+        self.disk.resync().map_err(failed("bringing the line back"))
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.disk.capabilities().clone()
+    }
+
+    pub(super) fn stock(&mut self) -> Result<Stock, Stop> {
+        self.disk.stock(self.kind).map_err(failed("reading the stock"))
+    }
+
+    pub(super) fn issue(&mut self, expected: NumberPair, invoice: &Invoice, remark: &str, red: Option<&Red>) -> IssueAnswer {
+        let request =
+            IssueRequest { kind: self.kind, expected, invoice, remark, seller: &self.seller, red, request_id: "CONFORMANCE1" };
+        self.disk.issue(&request)
+    }
+
+    /// Issues something that must be signed, with the expected pair and one more number in the ledger.
+    pub(super) fn issue_well(&mut self, invoice: &Invoice, remark: &str, red: Option<&Red>) -> Result<Signed, Stop> {
+        let (expected, before) = (self.stock()?.current, self.ledger().len());
+        let answer = self.issue(expected, invoice, remark, red);
+        let IssueAnswer::Signed(signed) = answer else { return Err(Stop::Fail(format!("issuing gave {answer:?}"))) };
+        let entries = self.ledger();
+        ensure!(signed.pair == expected, "{expected} was expected and {} signed", signed.pair);
+        ensure!(entries.len() == before + 1, "one command made {} numbers", entries.len() - before);
+        ensure!(entries[before].pair() == expected, "the ledger says {}", entries[before].pair());
+        Ok(signed)
+    }
+
+    pub(super) fn ledger(&self) -> Vec<LedgerEntry> {
+        let mut entries = Vec::new();
+        self.stand.with_disk(&mut |disk| entries = disk.ledger().entries().to_vec());
+        entries
+    }
+}
+
+/// A device error as the end of a case.
+pub(super) fn failed(what: &'static str) -> impl Fn(DiskError) -> Stop {
+    move |error| Stop::Fail(format!("{what}: {error}"))
+}
