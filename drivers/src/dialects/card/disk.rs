@@ -4,6 +4,8 @@
 //! identity, its roll and, last of all, its day record are read; after one whose answer was lost, the day record again
 //! ([`super::settling`]). No command is repeated.
 
+use std::time::Duration;
+
 use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
@@ -61,6 +63,13 @@ impl<L: ByteLine> CardDisk<L> {
             pin_refused: None,
             last: None,
         }
+    }
+
+    /// The longest that any call takes when the reader answers as slowly as it may: for the deadlines above.
+    pub fn longest_call(&self) -> Duration {
+        let times = self.config.timings;
+        // Six readings, the command, its answer twice again; then silence, off and on, and five more.
+        times.silence_limit * 3 + (times.answer + times.write) * 18
     }
 
     /// What stands in EF03 now.
@@ -178,7 +187,7 @@ impl<L: ByteLine> CardDisk<L> {
     }
 
     /// Reads whose card it is, and that it is still the one.
-    fn verify(&mut self) -> Result<CardIdentity, DiskError> {
+    pub(super) fn verify(&mut self) -> Result<CardIdentity, DiskError> {
         let found = self.file(IDENTITY, CardIdentity::read)?;
         match &self.known {
             Some(known) if known.disk != found.number => Err(another_card(&found.number, &known.disk)),

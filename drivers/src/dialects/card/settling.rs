@@ -65,8 +65,9 @@ impl<L: ByteLine> CardDisk<L> {
             }
             Sent::Lost(error) => (None, error),
         };
-        // The record may not be readable now: then the doubt stays, with the first reason.
-        let Ok(after) = self.day_record() else { return Outcome::InDoubt(error) };
+        // The record may not be readable now, or be that of another card: then the doubt stays, with the first reason.
+        let after = self.verify().and_then(|_| self.day_record());
+        let Ok(after) = after else { return Outcome::InDoubt(error) };
         let code: Option<[u8; 8]> = claimed;
         match code {
             Some(code) if after.previous == invoice.number && after.fiscal_code == code => Outcome::Done(code),
@@ -126,7 +127,7 @@ impl<L: ByteLine> CardDisk<L> {
             Sent::Lost(error) => error,
         };
         // The card's own record decides, whatever the answer was.
-        match self.file(DECLARATION, Declaration::read) {
+        match self.verify().and_then(|_| self.file(DECLARATION, Declaration::read)) {
             Ok(now) if now.start == period.start && now.end == period.end && now.counts == period.counts => {
                 OperationAnswer::Done { pair: None, at: None }
             }

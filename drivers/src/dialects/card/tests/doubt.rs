@@ -9,8 +9,8 @@ use super::super::CardDisk;
 use super::super::files::{DAY, IDENTITY, ROLL};
 use super::super::frame::{RequestType, request_frame};
 use super::script::{
-    CODE, after, answer, ask, before, day, device, f2, hex, host, identity, issued, order, power_on, prepared, read, ready, roll,
-    selected, status,
+    CODE, after, answer, ask, before, day, device, f2, hex, host, identity, issued, order, power_on, prepared, read, ready,
+    record, roll, selected, status,
 };
 use crate::disk::{IssueAnswer, TaxDisk};
 use crate::transport::ByteLine;
@@ -18,7 +18,7 @@ use crate::transport::memory::{ScriptedLine, Step};
 
 /// Silence, a proof of the line, and EF03 again.
 fn settled(day: &[u8]) -> Vec<Step> {
-    [selected(DAY), read(DAY, day)].concat()
+    [selected(DAY), record(day)].concat()
 }
 
 fn again() -> Step {
@@ -125,13 +125,20 @@ fn a_write_that_breaks_off_is_settled_by_the_record() {
     for (written, record, signed) in [(1, before(), false), (whole - 1, before(), false), (whole - 1, after(), true)] {
         let steps = prepared().into_iter().chain([Step::BreakWrite(written)]);
         // The line is opened again; the card is switched on again.
-        let steps = steps.chain(power_on()).chain(selected(DAY)).chain(read(DAY, &record));
+        let steps = steps.chain(power_on()).chain(selected(DAY)).chain(super::script::record(&record));
         let (mut disk, line) = ready(steps);
         let outcome = disk.issue(&order().request());
         assert_eq!(matches!(outcome, IssueAnswer::Signed(_)), signed, "{written} {outcome:?}");
         assert!(signed || matches!(outcome, IssueAnswer::InDoubt(_)));
         assert_eq!(issued(&line), 1);
     }
+    // Another card is there afterwards: whatever its record shows is not about this invoice.
+    let mut other = identity();
+    other[9] = 0;
+    let steps = prepared().into_iter().chain([Step::BreakWrite(whole - 1)]).chain(power_on());
+    let (mut disk, line) = ready(steps.chain(selected(DAY)).chain(read(IDENTITY, &other)));
+    assert_doubt(&disk.issue(&order().request()));
+    assert!(line.is_finished() && issued(&line) == 1);
     // Unplugged right after it, and nothing answers any more.
     let steps = prepared().into_iter().chain([host(&f2()), Step::Unplug(Duration::ZERO), ask(RequestType::PowerOn)]);
     let (mut disk, line) = ready(steps);
@@ -167,10 +174,10 @@ fn hostile_readers_end_in_doubt() {
         assert!(matches!(outcome, IssueAnswer::InDoubt(_)), "{name}: {outcome:?}");
     }
     // A good frame without a whole code: no more is asked for, the record decides.
-    let (outcome, _, line) = issue([short()].into_iter().chain(read(DAY, &before())));
+    let (outcome, _, line) = issue([short()].into_iter().chain(record(&before())));
     assert_doubt(&outcome);
     assert!(line.is_finished());
-    let (outcome, ..) = issue([short()].into_iter().chain(read(DAY, &after())));
+    let (outcome, ..) = issue([short()].into_iter().chain(record(&after())));
     assert_signed(&outcome);
 }
 
@@ -213,7 +220,7 @@ fn a_card_that_hangs_is_switched_off_and_on_and_its_record_decides() {
     // Silence, no answer to the proof of the line, silence, off, on.
     let steps = steps.chain([host(&super::super::apdu::select::by_id(DAY.id))]);
     let steps = steps.chain([ask(RequestType::PowerOff), device(hex("0502535A"))]).chain(power_on());
-    let steps = steps.chain(selected(DAY)).chain(read(DAY, &after()));
+    let steps = steps.chain(selected(DAY)).chain(record(&after()));
     let (outcome, _, line) = issue(steps);
     assert_signed(&outcome);
     assert!(line.is_finished());

@@ -53,7 +53,8 @@ fn a_spoiled_number_is_the_current_one_or_none() {
     // Lost, and settled by the record.
     for (record, is_done) in [(spoiled(), true), (before(), false), (after(), false)] {
         let lost = [host(&spoil()), ask(RequestType::Again), ask(RequestType::Again)];
-        let (mut disk, line) = ready(prepared().into_iter().chain(lost).chain(selected(DAY)).chain(read(DAY, &record)));
+        let (mut disk, line) =
+            ready(prepared().into_iter().chain(lost).chain(selected(DAY)).chain(super::script::record(&record)));
         let outcome = disk.operate(&operation(pair()));
         assert_eq!(outcome == done, is_done, "{outcome:?}");
         assert!(is_done || matches!(outcome, OperationAnswer::InDoubt(_)));
@@ -93,8 +94,8 @@ fn a_declaration_is_believed_only_when_the_card_shows_it() {
     };
     let done = OperationAnswer::Done { pair: None, at: None };
     let sent = |steps: Vec<Step>| [begin("20260228"), vec![host(&f4("20260301"))], steps].concat();
-    let shown = || read(DECLARATION, &declared("20260301", "20260302", 5));
-    let old = || read(DECLARATION, &declared("20260201", "20260228", 9));
+    let shown = || [read(IDENTITY, &identity()), read(DECLARATION, &declared("20260301", "20260302", 5))].concat();
+    let old = || [read(IDENTITY, &identity()), read(DECLARATION, &declared("20260201", "20260228", 9))].concat();
     let (mut disk, line) = ready(sent([vec![good(&whole)], shown()].concat()));
     assert_eq!(disk.operate(&report), done);
     assert!(line.is_finished());

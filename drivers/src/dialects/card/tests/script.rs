@@ -200,3 +200,8 @@ pub(super) fn order() -> IssueOrder {
         request_id: String::new(),
     }
 }
+
+/// What is read after a command that left a doubt: whose card it is, and EF03.
+pub(super) fn record(day: &[u8]) -> Vec<Step> {
+    [read(IDENTITY, &identity()), read(DAY, day)].concat()
+}
