@@ -4,6 +4,7 @@
 //! It holds no secret: passwords of disks live in [`crate::secrets`], the agent's key in [`crate::identity`].
 
 mod card;
+mod component;
 mod disk;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use taxdisk_drivers::profile::{DEFAULT_DIR as DEFAULT_PROFILES_DIR, Profiles};
 use crate::failure::Failure;
 
 pub use card::{CardSection, CardSetup};
+pub use component::{IssuingSection, SkServerSection, SkServerSetup};
 pub use disk::{DIALECTS, DiskConfig, MAX_LINES, SPEEDS, Setup};
 
 /// Where the configuration is looked for when nobody says otherwise.

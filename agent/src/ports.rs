@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
+use taxdisk_drivers::dialects::bot::{self, BotConfig, BotDisk};
 use taxdisk_drivers::dialects::card::{self, CardConfig, CardDisk};
+use taxdisk_drivers::dialects::nisec::{NisecConfig, NisecDisk};
+use taxdisk_drivers::dialects::skserver::{SkServerConfig, SkServerDisk};
 use taxdisk_drivers::dialects::zc::config::Framing;
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
@@ -14,13 +17,14 @@ use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::profile::{Dialect, Profile};
 use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::transport::LineError;
+use taxdisk_drivers::transport::document::{CommandLink, DocumentLink, HttpLink};
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_drivers::transport::usb::real::UsbDevice;
 use taxdisk_drivers::transport::usb::{BulkDevice, UsbError};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 
-use crate::config::{CardSetup, Config, DiskConfig, Setup};
+use crate::config::{CardSetup, Config, DiskConfig, Setup, SkServerSetup};
 use crate::core::ladder::Rules;
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
@@ -86,6 +90,8 @@ impl OpenError {
 pub enum Driver {
     /// A converter tells its disk's number without a password.
     Zc(Box<ZcDisk<SerialLine>>),
+    /// So does a USB disk.
+    Bot(Box<BotDisk<UsbDevice>>),
     /// Any other disk tells at least that it is there.
     Other(Box<dyn TaxDisk>),
 }
@@ -98,6 +104,7 @@ impl Driver {
     pub fn greet(&mut self) -> Result<Option<DiskNumber>, DiskError> {
         match self {
             Driver::Zc(disk) => disk.number().map(Some),
+            Driver::Bot(disk) => disk.number().map(Some),
             Driver::Other(disk) => disk.handshake().map(|()| None),
         }
     }
@@ -106,6 +113,7 @@ impl Driver {
     pub fn disk(&mut self) -> &mut dyn TaxDisk {
         match self {
             Driver::Zc(disk) => &mut **disk,
+            Driver::Bot(disk) => &mut **disk,
             Driver::Other(disk) => &mut **disk,
         }
     }
@@ -114,6 +122,7 @@ impl Driver {
     pub fn into_disk(self) -> Box<dyn TaxDisk> {
         match self {
             Driver::Zc(disk) => disk,
+            Driver::Bot(disk) => disk,
             Driver::Other(disk) => disk,
         }
     }
@@ -155,7 +164,12 @@ impl Port {
             Place::Usb(selector) => {
                 UsbDevice::open(selector.clone()).map(|device| Way::Usb(Box::new(device))).map_err(OpenError::Usb)
             }
-            Place::Url(_) | Place::Command(_) => Err(self.not_driven()),
+            // Nothing is opened yet: each document has its own connection, or its own process.
+            Place::Url(url) => Ok(Way::Documents(Box::new(HttpLink::new(url.clone())))),
+            Place::Command(words) => {
+                let (program, arguments) = words.split_first().ok_or_else(|| self.not_driven())?;
+                Ok(Way::Documents(Box::new(CommandLink::new(program, arguments.iter().cloned()))))
+            }
         }
     }
 
@@ -164,10 +178,30 @@ impl Port {
     /// # Errors
     /// The dialect is not driven by this release.
     pub fn driver(&self, way: Way, secret: Option<DiskSecret>) -> Result<Driver, OpenError> {
+        if secret.is_none() && !self.greets() {
+            // Every command would carry an empty password, and cost a try.
+            let text = format!("{} cannot be asked anything before its passwords are set.", self.name);
+            return Err(OpenError::Other(Why { class: DeviceClass::BadPassword, text }));
+        }
         match (self.setup.dialect, way) {
             (Dialect::Zc, Way::Line(line)) => Ok(Driver::Zc(Box::new(ZcDisk::new(line, self.zc(secret))))),
             (Dialect::Card, Way::Line(line)) => Ok(Driver::Other(Box::new(CardDisk::new(line, self.card(secret))))),
-            (_, Way::Line(_) | Way::Usb(_)) => Err(self.not_driven()),
+            (Dialect::Bot, Way::Usb(device)) => Ok(Driver::Bot(Box::new(BotDisk::new(*device, self.bot(secret))))),
+            (Dialect::Nisec, Way::Documents(link)) => Ok(Driver::Other(Box::new(NisecDisk::new(link, self.nisec(secret))))),
+            (Dialect::Skserver, Way::Documents(link)) => {
+                let server = self.setup.skserver.as_ref().ok_or_else(|| self.not_driven())?;
+                Ok(Driver::Other(Box::new(SkServerDisk::new(link, self.skserver(server, secret)))))
+            }
+            // The profile's check keeps these apart.
+            (_, Way::Line(_) | Way::Usb(_) | Way::Documents(_)) => Err(self.not_driven()),
+        }
+    }
+
+    /// Whether the dialect has a command without a password by which a device shows that it is there.
+    pub fn greets(&self) -> bool {
+        match self.setup.dialect {
+            Dialect::Zc | Dialect::Card | Dialect::Bot => true,
+            Dialect::Skserver | Dialect::Nisec => false,
         }
     }
 
@@ -212,6 +246,52 @@ impl Port {
         }
     }
 
+    /// Times for reading and for changing commands.
+    fn times(&self) -> (Duration, Duration) {
+        let answer = Duration::from_millis(self.setup.answer_timeout_ms.into());
+        (answer, answer.max(Duration::from_millis(self.setup.profile.timeouts.network_ms.into())))
+    }
+
+    fn bot(&self, secret: Option<DiskSecret>) -> BotConfig {
+        let (answer, network) = self.times();
+        let (disk_password, certificate_password) = passwords(secret);
+        BotConfig {
+            disk_password,
+            certificate_password,
+            issuing: self.setup.issuing.issuing(),
+            max_lines: self.setup.max_lines,
+            token_floor: token_floor(),
+            timings: bot::Timings { answer, network, ..bot::Timings::default() },
+            ..BotConfig::default()
+        }
+    }
+
+    fn nisec(&self, secret: Option<DiskSecret>) -> NisecConfig {
+        let (read_timeout, change_timeout) = self.times();
+        let (disk_password, certificate_password) = passwords(secret);
+        NisecConfig {
+            disk_password,
+            certificate_password,
+            issuing: self.setup.issuing.issuing(),
+            max_lines: self.setup.max_lines,
+            read_timeout,
+            change_timeout,
+        }
+    }
+
+    /// 税控钥匙 has one password; it is kept where other disks have that of their certificate.
+    fn skserver(&self, server: &SkServerSetup, secret: Option<DiskSecret>) -> SkServerConfig {
+        let (read_timeout, change_timeout) = self.times();
+        SkServerConfig {
+            key_password: passwords(secret).1,
+            issuing: self.setup.issuing.issuing(),
+            max_lines: self.setup.max_lines,
+            read_timeout,
+            change_timeout,
+            ..server.config()
+        }
+    }
+
     fn zc(&self, secret: Option<DiskSecret>) -> ZcConfig {
         let profile = &self.setup.profile;
         let network = Duration::from_millis(profile.timeouts.network_ms.into());
@@ -242,12 +322,20 @@ impl Port {
 }
 
 /// An open way to a disk.
-#[derive(Debug)]
 pub enum Way {
     /// A serial port.
     Line(SerialLine),
     /// A USB device.
     Usb(Box<UsbDevice>),
+    /// A component.
+    Documents(Box<dyn DocumentLink>),
+}
+
+/// A number above the tokens of all commands before, as long as there was no more than one a second: the disk's own word counts
+/// if it is larger. A PC that was restored from a backup begins above its old tokens too.
+fn token_floor() -> u32 {
+    const START_OF_2026_S: i64 = 1_767_225_600;
+    u32::try_from(jiff::Timestamp::now().as_second().saturating_sub(START_OF_2026_S)).unwrap_or(0)
 }
 
 impl Opener for Port {
@@ -270,4 +358,9 @@ impl Opener for Port {
             Err(error) => Err(OpenError::Usb(error).why()),
         }
     }
+}
+
+/// Both passwords; empty where only commands without any are to be sent.
+fn passwords(secret: Option<DiskSecret>) -> (Secret, Secret) {
+    secret.map_or_else(Default::default, |secret| (secret.disk_password, secret.certificate_password))
 }

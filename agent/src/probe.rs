@@ -5,7 +5,7 @@
 
 use taxdisk_drivers::discover::{Entry, Place, Prober, State};
 use taxdisk_drivers::disk::DiskError;
-use taxdisk_drivers::profile::{Dialect, Profile};
+use taxdisk_drivers::profile::Profile;
 use taxdisk_protocol::class::DeviceClass;
 
 use crate::config::{Config, Setup};
@@ -74,7 +74,7 @@ impl<'a> PcProber<'a> {
     /// Only what a device tells without a password.
     fn without_password(&self, port: &Port, advice: &str) -> State {
         let advice = advice.to_owned();
-        if !greets(port.setup.dialect) {
+        if !port.greets() {
             return State::NoPassword { disk: None, advice };
         }
         match port.bare() {
@@ -115,6 +115,8 @@ impl Prober for PcProber<'_> {
             speed_baud: profile.speed_baud().unwrap_or_default(),
             max_lines: 1,
             answer_timeout_ms: profile.timeouts.answer_ms,
+            issuing: Default::default(),
+            skserver: None,
             card: None,
         };
         let port = Port { name: place.to_string(), setup, secrets: self.secrets.clone() };
@@ -134,14 +136,6 @@ fn reported(disk: &DiskStatus) -> State {
         (Some(report), None) => State::InUse { disk: Some(report.disk.clone()) },
         (_, Some(trouble)) => State::Failed { detail: trouble.clone() },
         (None, None) => State::InUse { disk: None },
-    }
-}
-
-/// Whether the dialect has a command without a password by which a device shows that it is there.
-fn greets(dialect: Dialect) -> bool {
-    match dialect {
-        Dialect::Zc | Dialect::Card | Dialect::Bot => true,
-        Dialect::Skserver | Dialect::Nisec => false,
     }
 }
 
@@ -212,6 +206,26 @@ mod tests {
         let (state, bytes) = bytes_written(&[]);
         assert!(matches!(state, State::NotConfigured { .. }), "{state:?}");
         assert_eq!(bytes, b"");
+    }
+
+    #[test]
+    fn a_component_gets_no_document_before_its_passwords_are_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("state")).unwrap();
+        let journal = Journal::open(&state.journal_dir()).unwrap();
+        let component = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        component.set_nonblocking(true).unwrap();
+        let url = format!("http://{}/bridge", component.local_addr().unwrap());
+        let disk = crate::config::DiskConfig { url: Some(url), profile: Some("nisec-bridge".into()), ..Default::default() };
+        let config = Config { disk: vec![disk], ..Config::default() };
+        let secrets = Secrets::of(&state);
+        let mut prober = PcProber::new(&config, &secrets, Ground::Free(&journal));
+        let found = explain(&Inventory::default(), &entries(&config), &config.known, &mut prober);
+        assert!(matches!(found[0].state, State::NoPassword { .. }), "{found:?}");
+        assert_eq!(component.accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "somebody connected");
+        // The place where it is refused, whoever asks.
+        let port = Port::new(&config, &config.disk[0], &secrets);
+        assert!(port.bare().is_err());
     }
 
     #[test]

@@ -10,9 +10,10 @@ use taxdisk_drivers::profile::{Dialect, Profile, Profiles, Transport};
 use taxdisk_drivers::transport::usb::real::BadSelector;
 
 use super::card::{CardSection, CardSetup};
+use super::component::{IssuingSection, SkServerSection, SkServerSetup};
 
 /// Dialects that this release drives.
-pub const DIALECTS: [Dialect; 2] = [Dialect::Zc, Dialect::Card];
+pub const DIALECTS: [Dialect; 5] = Dialect::ALL;
 /// Speeds that the serial converters know, bit/s (device-serial-zc.md, section 1).
 pub const SPEEDS: [u32; 9] = [300, 1200, 2400, 4800, 9600, 19200, 38400, 57600, 115_200];
 /// Half a second is longer than any line turns round; above three minutes even network commands have ended.
@@ -56,6 +57,12 @@ pub struct DiskConfig {
     /// a settling, never an invoice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer_timeout_ms: Option<u32>,
+    /// What every full invoice says besides its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuing: Option<IssuingSection>,
+    /// What an invoicing server does not tell of the disk behind it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skserver: Option<SkServerSection>,
     /// What a fiscal card does not tell of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<CardSection>,
@@ -79,6 +86,10 @@ pub struct Setup {
     pub max_lines: u16,
     /// Time to the first byte of an answer, milliseconds.
     pub answer_timeout_ms: u32,
+    /// What every full invoice says besides its content.
+    pub issuing: IssuingSection,
+    /// Of an invoicing server.
+    pub skserver: Option<SkServerSetup>,
     /// Of a fiscal card.
     pub card: Option<CardSetup>,
 }
@@ -147,7 +158,20 @@ impl DiskConfig {
             (Some(_), _) => return Err(wrong("[disk.card] is for fiscal cards only.".into())),
             (None, _) => None,
         };
-        Ok(Setup { place, profile: profile.clone(), dialect, speed_baud, max_lines, answer_timeout_ms, card })
+        let skserver = match (&self.skserver, dialect) {
+            (Some(server), Dialect::Skserver) => Some(server.parse().map_err(wrong)?),
+            (None, Dialect::Skserver) => {
+                return Err(wrong("[disk.skserver] is missing: the server does not tell whose disk it has.".into()));
+            }
+            (Some(_), _) => return Err(wrong("[disk.skserver] is for invoicing servers only.".into())),
+            (None, _) => None,
+        };
+        if self.issuing.is_some() && matches!(dialect, Dialect::Zc | Dialect::Card) {
+            return Err(wrong(format!("[disk.issuing]: dialect {:?} has no place for it.", dialect.name())));
+        }
+        let issuing = self.issuing.clone().unwrap_or_default();
+        issuing.check().map_err(wrong)?;
+        Ok(Setup { place, profile: profile.clone(), dialect, speed_baud, max_lines, answer_timeout_ms, issuing, skserver, card })
     }
 
     /// Fills in what was left out, so that a person sees what is used.
@@ -266,6 +290,9 @@ mod tests {
             ("url = \"http://a/SKServer/SKDo\"", "name its profile"),
             ("command = [\"bridge\"]", "full path"),
             ("port = \"/dev/a\"\ndialect = \"qd\"", "\"qd\" is unknown"),
+            ("url = \"http://a/SKServer/SKDo\"\nprofile = \"skserver\"", "[disk.skserver] is missing"),
+            ("url = \"http://a/x\"\nprofile = \"nisec-bridge\"\nspeed = 9600", "only a serial line"),
+            ("port = \"/dev/a\"\n[issuing]\nmachine = 1", "no place for it"),
             ("port = \"/dev/a\"\nprofile = \"card-reader\"", "tax_indexes is missing"),
             ("port = \"/dev/a\"\ndialect = \"card\"\n[card]\ntax_indexes = { \"1\" = \"13%\" }", "no tax rate"),
             ("port = \"/dev/a\"\ndialect = \"card\"\n[card]\ntax_indexes = {}", "1 to 6"),

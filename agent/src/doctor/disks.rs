@@ -72,14 +72,21 @@ fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     };
     let mut driver = match port.driver(way, secret.clone().ok()) {
         Ok(driver) => driver,
+        Err(_) if secret.is_err() => {
+            report.not_made(&CODES[2..3], "it answers nothing without its passwords");
+            report.failed("disk.passwords", secret.err().unwrap_or_default());
+            return report.not_made(&CODES[4..], "the passwords come first");
+        }
         Err(error) => {
             report.failed("disk.answers", error.why().text);
             return report.not_made(&CODES[3..], "a driver comes first");
         }
     };
-    // It carries no password, so it is safe whatever the passwords are.
-    let number =
-        driver.greet().map_err(|error| format!("The disk does not answer ({}): check cable, power and speed.", error.text));
+    // Without passwords the driver was made only if this carries none.
+    let number = driver.greet().map_err(|error| {
+        keep_refusal(journal, name, &error);
+        format!("The disk does not answer ({}): check cable, power and speed.", error.text)
+    });
     let answers = |number: &Option<_>| match number {
         Some(number) => format!("disk {number} answers"),
         None => "the device answers".to_owned(),
