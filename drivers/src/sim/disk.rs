@@ -98,6 +98,11 @@ impl SimDisk {
         &self.config
     }
 
+    /// Where its files are; `None` = in memory only. A dialect keeps its own durable state beside them.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Every number that it gave away.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger

@@ -175,12 +175,54 @@ pub enum FaultKind {
     },
     /// Everything that the host sends comes back first.
     Echo,
+    /// USB: the endpoint of a stage answers STALL once.
+    UsbStall {
+        /// Which stage of the transfer.
+        #[serde(default)]
+        stage: UsbStage,
+    },
+    /// USB: the device holds the host off (NAK) for so long at a stage.
+    UsbNak {
+        /// Which stage of the transfer.
+        #[serde(default)]
+        stage: UsbStage,
+        /// How long.
+        ms: u64,
+    },
+    /// USB: the CSW carries another tag.
+    UsbWrongTag,
+    /// USB: the CSW says phase error (02); whatever was accepted stays accepted.
+    UsbPhaseError,
+    /// USB: the device leaves the bus after the command was executed and before its answer can be fetched. Its power stays.
+    UsbUnplug,
+    /// USB: after the command was executed another host uses the device: it issues an invoice, and the device remembers its
+    /// token in place of ours.
+    OtherHost,
+    /// Card reader: no card in the slot.
+    CardAbsent,
+}
+
+/// A stage of a bulk-only transfer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum UsbStage {
+    /// The command block, host to device.
+    Command,
+    /// The data, either way.
+    Data,
+    /// The status, device to host.
+    #[default]
+    Status,
 }
 
 /// The command code of stock queries and of issuing, the defaults of some faults.
 const CMD_STOCK: u8 = 0x08;
 const CMD_ISSUE: u8 = 0x0A;
 const CMD_VOID: u8 = 0x0B;
+/// First bytes of the USB profile's own command blocks. A filter of a USB transfer fault names the command block's first
+/// byte (`"12"`: INQUIRY), not the business command inside it.
+const CDB_SEND: u8 = 0xD0;
+const CDB_FETCH: u8 = 0xD1;
 
 impl FaultKind {
     /// Commands that the fault is for when its owner names none. Empty = every command.
@@ -190,11 +232,16 @@ impl FaultKind {
             | FaultKind::LoseAnswerBeforeSigning
             | FaultKind::RollJump { .. }
             | FaultKind::PowerCut { .. }
+            | FaultKind::UsbUnplug
+            | FaultKind::OtherHost
             | FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, .. } => &[CMD_ISSUE],
             FaultKind::ForeignIssue { at: ForeignTime::AfterStock, content: ForeignContent::SameAsNext(_) } => &[CMD_ISSUE],
             FaultKind::ForeignIssue { at: ForeignTime::AfterStock, .. } => &[CMD_STOCK],
             FaultKind::OutOfStock => &[CMD_STOCK, CMD_ISSUE],
             FaultKind::Locked { .. } | FaultKind::ClockFault => &[CMD_ISSUE, CMD_VOID],
+            FaultKind::UsbStall { .. } | FaultKind::UsbNak { .. } | FaultKind::UsbWrongTag | FaultKind::UsbPhaseError => {
+                &[CDB_SEND, CDB_FETCH]
+            }
             FaultKind::WrongPassword => &[0x04, 0x06, 0x07, CMD_STOCK, CMD_ISSUE, CMD_VOID, 0x0C, 0x13],
             _ => &[],
         }
@@ -206,6 +253,12 @@ impl FaultKind {
             self,
             FaultKind::BreakAfterPacket { direction: Direction::Command, .. } | FaultKind::RefuseCrc { packet: Some(_) }
         )
+    }
+
+    /// Fires on a USB transfer, whatever business command is inside.
+    fn is_of_transfer(&self) -> bool {
+        use FaultKind::{UsbNak, UsbPhaseError, UsbStall, UsbWrongTag};
+        matches!(self, UsbStall { .. } | UsbNak { .. } | UsbWrongTag | UsbPhaseError)
     }
 
     fn is_for_packet(&self, number: u8) -> bool {
@@ -295,7 +348,12 @@ impl Faults {
 
     /// The faults that fire on this complete command. Counts them down.
     pub(super) fn at_command(&mut self, cmd: u8) -> Vec<FaultKind> {
-        self.take(|fault| !fault.kind.while_receiving() && fault.matches(cmd))
+        self.take(|fault| !fault.kind.while_receiving() && !fault.kind.is_of_transfer() && fault.matches(cmd))
+    }
+
+    /// The faults that fire on this USB transfer, by the first byte of its command block. Counts them down.
+    pub(super) fn at_transfer(&mut self, operation: u8) -> Vec<FaultKind> {
+        self.take(|fault| fault.kind.is_of_transfer() && fault.matches(operation))
     }
 
     /// The faults that fire on this packet of a command. Counts them down.

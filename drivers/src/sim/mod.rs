@@ -3,12 +3,13 @@
 //!
 //! Start with [`serve()`]. [`SimDisk`] is the disk whatever dialect is spoken to it, [`zc`] the device side of the serial
 //! protocol as a state machine without I/O, [`faults`] what can go wrong on demand, [`control`] how another process steers
-//! a running simulator. [`nisec`] and [`skserver`] are the device side of components. `serve`, `pty`,
-//! `control`, `component` and `bridge` are the only modules that wait or open anything but the disk's folder.
+//! a running simulator. [`bot`] is the USB disk and [`usb`] its way onto a bus. [`nisec`] and [`skserver`] are the device side of components. `serve`, `pty`,
+//! `control`, `component`, `bridge` and `usb` are the only modules that wait or open anything but the disk's folder.
 //!
 //! It shares no code with the drivers and never looks at them: both are written from the same facts, so that one's mistake
 //! shows in the other's tests. Its signatures and passwords are made up; it must never stand where a legal invoice is wanted.
 
+pub mod bot;
 pub mod bridge;
 pub mod clock;
 pub mod component;
@@ -28,6 +29,7 @@ pub mod rig;
 pub mod rules;
 pub mod serve;
 pub mod skserver;
+pub mod usb;
 pub mod zc;
 
 #[cfg(test)]

@@ -61,6 +61,12 @@ pub fn answer_with(disk: &mut SimDisk, document: &[u8], options: &NisecOptions) 
     write_answer(&id, outcome, options)
 }
 
+/// The answer to a document that the disk refuses for a reason from outside (a fault on demand).
+pub(super) fn refuse(disk: &SimDisk, document: &[u8], refusal: &Refusal) -> Vec<u8> {
+    let id = business_id(document).unwrap_or_default();
+    write_answer(&id, Err(Failure::of(refusal, disk)), &NisecOptions::default())
+}
+
 /// Whether a document may change the disk: everything but the known queries. A document that cannot be read changes nothing.
 pub fn is_changing(document: &[u8]) -> bool {
     const READING: [&str; 6] = ["SKPXXCX", "JKSJCX", "SZSMCX", "GPXXCX", "FPCX", "BSPXXCX"];

@@ -18,6 +18,7 @@
 
 mod answering;
 mod commands;
+pub(super) mod content;
 mod fields;
 mod frame;
 mod issuing;

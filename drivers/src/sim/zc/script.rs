@@ -89,10 +89,30 @@ impl Script {
         })
     }
 
+    pub(super) fn has(&self, fault: &FaultKind) -> bool {
+        self.faults.contains(fault)
+    }
+
     /// Executes the command with everything that the faults put around it.
     pub(super) fn run(&self, packet: &Packet, options: &mut ZcOptions, disk: &mut SimDisk) -> Reply {
+        let next = issuing::parse_issue(&packet.data, disk).ok().map(|parsed| parsed.order);
+        self.around(next, disk, |disk, saving| match (packet.frame_type, packet.cmd) {
+            (FrameType::Fields, cmd) => commands::execute(cmd, &packet.data, options, disk, saving),
+            (_, 0x01) => Reply::Data(Vec::new()),
+            (FrameType::Xml, 0x08) => super::xml::stock(&packet.data, disk),
+            _ => Reply::Unknown,
+        })
+    }
+
+    /// Executes anything with the faults around it. `next` is what it is about to issue, where that is known.
+    pub(super) fn around(
+        &self,
+        next: Option<IssueOrder>,
+        disk: &mut SimDisk,
+        work: impl FnOnce(&mut SimDisk, Saving) -> Reply,
+    ) -> Reply {
         for fault in &self.faults {
-            self.disturb(fault, packet, disk);
+            disturb(fault, next.clone(), disk);
         }
         if let Some(refusal) = self.faults.iter().find_map(|fault| refusal(fault, When::Before, disk)) {
             return Reply::Refused(refusal);
@@ -102,12 +122,7 @@ impl Script {
             return Reply::Unknown;
         }
         let saving = if self.power_cut().is_some() { Saving::PowerCut } else { Saving::Done };
-        let reply = match (packet.frame_type, packet.cmd) {
-            (FrameType::Fields, cmd) => commands::execute(cmd, &packet.data, options, disk, saving),
-            (_, 0x01) => Reply::Data(Vec::new()),
-            (FrameType::Xml, 0x08) => super::xml::stock(&packet.data, disk),
-            _ => Reply::Unknown,
-        };
+        let reply = work(disk, saving);
         for fault in &self.faults {
             if let FaultKind::ForeignIssue { at: ForeignTime::AfterStock, content: ForeignContent::Invoice(order) } = fault {
                 let _ = disk.issue_foreign(order);
@@ -117,29 +132,6 @@ impl Script {
             // The device's own refusal stands; only a success can be misreported.
             (Reply::Data(_), Some(refusal)) => Reply::Refused(refusal),
             _ => reply,
-        }
-    }
-
-    /// What others do to the disk before the command executes. A foreign program that is refused issues nothing, as in life.
-    fn disturb(&self, fault: &FaultKind, packet: &Packet, disk: &mut SimDisk) {
-        let next = issuing::parse_issue(&packet.data, disk).ok().map(|parsed| parsed.order);
-        match fault {
-            FaultKind::RollJump { kind } => {
-                let of_command = next.map(|order| order.kind).or(disk.config().kinds.first().copied());
-                if let Some(kind) = kind.or(of_command) {
-                    let _ = disk.jump_to_next_segment(kind);
-                }
-            }
-            FaultKind::ForeignIssue { content: ForeignContent::SameAsNext(remark), .. } => {
-                if let Some(next) = next {
-                    let remark = remark.clone().unwrap_or_else(|| next.remark.clone());
-                    let _ = disk.issue_foreign(&IssueOrder { remark, ..next });
-                }
-            }
-            FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::Invoice(order) } => {
-                let _ = disk.issue_foreign(order);
-            }
-            _ => {}
         }
     }
 
@@ -159,6 +151,28 @@ impl Script {
             }
         }
         sending
+    }
+}
+
+/// What others do to the disk before the command executes. A foreign program that is refused issues nothing, as in life.
+fn disturb(fault: &FaultKind, next: Option<IssueOrder>, disk: &mut SimDisk) {
+    match fault {
+        FaultKind::RollJump { kind } => {
+            let of_command = next.map(|order| order.kind).or(disk.config().kinds.first().copied());
+            if let Some(kind) = kind.or(of_command) {
+                let _ = disk.jump_to_next_segment(kind);
+            }
+        }
+        FaultKind::ForeignIssue { content: ForeignContent::SameAsNext(remark), .. } => {
+            if let Some(next) = next {
+                let remark = remark.clone().unwrap_or_else(|| next.remark.clone());
+                let _ = disk.issue_foreign(&IssueOrder { remark, ..next });
+            }
+        }
+        FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::Invoice(order) } => {
+            let _ = disk.issue_foreign(order);
+        }
+        _ => {}
     }
 }
 
