@@ -189,7 +189,8 @@ fn the_converter_is_a_serial_port() {
     assert_eq!(host.control([0x21, 0x20, 0, 0, 0, 0, 7, 0], &[0, 0xC2, 1, 0, 0, 0, 8]), Ok(vec![]));
     assert_eq!(host.control([0xA1, 0x21, 0, 0, 0, 0, 7, 0], &[]), Ok(vec![0, 0xC2, 1, 0, 0, 0, 8]));
     assert_eq!(host.control([0x21, 0x22, 3, 0, 0, 0, 0, 0], &[]), Ok(vec![]));
-    assert_eq!((line.lock().unwrap().speed_baud, line.lock().unwrap().terminal_ready), (115_200, true));
+    let state = *line.lock().unwrap();
+    assert_eq!((state.speed_baud, state.terminal_ready), (115_200, true));
     // The host reads before it asks; the answer may come in pieces.
     let waiting = host.submit(0x81, 0, 512, [0; 8], &[]);
     let command = vector("3.1");
