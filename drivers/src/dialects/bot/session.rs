@@ -27,6 +27,9 @@ const FIRST_FETCH_BYTES: usize = 512;
 /// So often in a row may a FETCH fail before the answer is given up: a bus that is that bad does not get better.
 const MAX_FETCH_FAILURES: u32 = 5;
 
+/// Parts of one answer: 1 MiB takes 17 of the largest; a device that crumbles its answers would keep the thread for hours.
+const MAX_PARTS: u32 = 64;
+
 /// The disk remembers two tokens. One that claims to know more new ones than that is broken.
 const MAX_PROBES: u32 = 4;
 
@@ -297,7 +300,12 @@ impl<D: BulkDevice> Session<D> {
             State::Done { good, code } => (good, code),
         };
         let total = header.total as usize;
+        let mut parts = 1;
         while answer.len() < total {
+            parts += 1;
+            if parts > MAX_PARTS {
+                return Err(Fault::Damaged(format!("it comes in more than {MAX_PARTS} parts")));
+            }
             let allocation = (total - answer.len() + HEADER_BYTES).min(MAX_FETCH_BYTES);
             let (again, part) = self.fetch_part(token, answer.len() as u32, allocation)?;
             if again != header || part.is_empty() {

@@ -107,6 +107,9 @@ enum Stage<'a> {
     In(usize),
 }
 
+/// Data from the device, and the status if that came in place of data.
+type Received = (Vec<u8>, Option<(Status, u32)>);
+
 /// The transport over a device. Begins unrecovered: the program before may have been ended in the middle of a transfer.
 pub struct Bot<D> {
     device: D,
@@ -273,7 +276,7 @@ impl<D: BulkDevice> Bot<D> {
     }
 
     /// The data stage from the device; with it the status, if that came in place of data.
-    fn receive(&mut self, length: usize) -> Result<(Vec<u8>, Option<(Status, u32)>), Fault> {
+    fn receive(&mut self, length: usize) -> Result<Received, Fault> {
         let mut data = vec![0; length];
         if length == 0 {
             return Ok((data, None));

@@ -51,6 +51,8 @@ pub(super) enum Twist {
     WrongChecksum,
     WrongToken,
     AlwaysBusy,
+    /// One byte a question.
+    Crumbs,
 }
 
 struct Run {
@@ -318,7 +320,8 @@ impl State {
             let crc = checksum(payload) ^ u16::from(twist == Twist::WrongChecksum);
             let letter = if *good { b'O' } else { b'E' };
             let rest = [&[letter, *code], crc.to_be_bytes().as_slice(), &(payload.len() as u32).to_be_bytes()].concat();
-            [head(2), rest, payload[offset..].to_vec()].concat()
+            let end = if twist == Twist::Crumbs { payload.len().min(offset + 1) } else { payload.len() };
+            [head(2), rest, payload[offset..end].to_vec()].concat()
         };
         // Only a fetch after the SEND that is looked at may meet a fault.
         self.data(block, length, bytes, !self.tried.is_empty())

@@ -150,6 +150,13 @@ fn lost_unknown_damaged_and_foreign_answers_are_doubt() {
 }
 
 #[test]
+fn an_answer_in_crumbs_is_given_up() {
+    let (bench, verdict, _) = twisted(Twist::Crumbs);
+    assert_eq!(verdict, Verdict::InDoubt);
+    assert!(bench.state().fetched.len() < 400, "{}", bench.state().fetched.len());
+}
+
+#[test]
 fn busy_until_the_limit_is_doubt_and_the_next_call_waits_for_its_end() {
     let bench = bench();
     let mut disk = known_disk(&bench);
