@@ -160,17 +160,16 @@ fn hostile_readers_end_in_doubt() {
     let cut = || device(answer(0x05, 0x50, &CODE, 0x9000)[..9].to_vec());
     let wrong_type = || device(answer(0x05, 0x52, &CODE, 0x9000));
     let short = || device(answer(0x05, 0x50, &CODE[..7], 0x9000));
-    type Reply<'a> = &'a dyn Fn() -> Step;
-    let cases: [(&str, fn(Reply<'_>) -> Vec<Step>, Reply<'_>); 6] = [
-        ("sum", thrice, &bad_sum),
-        ("echo", thrice, &echo),
-        ("babble", once, &babble),
-        ("endless", once, &endless),
-        ("cut", thrice, &cut),
-        ("type", thrice, &wrong_type),
+    let cases: [(&str, Vec<Step>); 6] = [
+        ("sum", thrice(&bad_sum)),
+        ("echo", thrice(&echo)),
+        ("babble", once(&babble)),
+        ("endless", once(&endless)),
+        ("cut", thrice(&cut)),
+        ("type", thrice(&wrong_type)),
     ];
-    for (name, steps, reply) in cases {
-        let (outcome, ..) = issue(steps(reply).into_iter().chain(settled(&before())));
+    for (name, steps) in cases {
+        let (outcome, ..) = issue(steps.into_iter().chain(settled(&before())));
         assert!(matches!(outcome, IssueAnswer::InDoubt(_)), "{name}: {outcome:?}");
     }
     // A good frame without a whole code: no more is asked for, the record decides.
