@@ -233,4 +233,21 @@ mod tests {
         assert_eq!(Sense::parse(&[0; 18]), None);
         assert_eq!(Sense::parse(&[0x70; 10]), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_read_or_refused_and_never_a_panic(mut bytes: Vec<u8>, as_header: bool) {
+            if as_header && bytes.len() >= 4 {
+                bytes[..3].copy_from_slice(b"TD\x01");
+                bytes[3] %= 5;
+            }
+            if let Ok(header) = parse_header(&bytes) {
+                proptest::prop_assert!(header.total as usize <= MAX_PAYLOAD_BYTES);
+            }
+            let _ = check_inquiry(&bytes);
+            if let Some(sense) = Sense::parse(&bytes) {
+                proptest::prop_assert!(!sense.to_string().is_empty());
+            }
+        }
+    }
 }

@@ -316,3 +316,16 @@ fn tags_count_up_and_are_never_zero() {
         bot.command_out(&[0], &[]).unwrap();
     }
 }
+
+proptest::proptest! {
+    /// Only 13 bytes with our signature and our tag end a command; whatever else comes is doubt.
+    #[test]
+    fn whatever_comes_as_status_is_ours_or_refused(bytes: Vec<u8>, signed: bool) {
+        let mut bytes = bytes;
+        if signed && bytes.len() >= 8 {
+            bytes[..4].copy_from_slice(b"USBS");
+        }
+        let ours = bytes.len() == CSW_BYTES && bytes.starts_with(b"USBS") && bytes[4..8] == [1, 0, 0, 0];
+        proptest::prop_assert!(ours || parse_status(&bytes, 1, 512).is_err());
+    }
+}
