@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 
+use taxdisk_drivers::conformance::component::{Component, ComponentStand};
 use taxdisk_drivers::conformance::zc::ZcStand;
 use taxdisk_drivers::conformance::{Report, Stand, run};
 use taxdisk_drivers::dialects::zc::Framing;
@@ -17,4 +18,16 @@ fn conforms(stand: &mut dyn Stand, passed: usize) {
 #[test]
 fn zc_with_fields_of_fixed_width() {
     conforms(&mut ZcStand::new(Framing::Fixed), 20);
+}
+
+#[test]
+fn nisec_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(&mut ComponentStand::new(Component::Nisec, folder.path()).unwrap(), 18);
+}
+
+#[test]
+fn skserver_over_http() {
+    let folder = tempfile::tempdir().unwrap();
+    conforms(&mut ComponentStand::new(Component::SkServer, folder.path()).unwrap(), 15);
 }

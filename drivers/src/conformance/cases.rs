@@ -127,7 +127,12 @@ fn limits(stand: &mut dyn Stand) -> Outcome {
     ensure!(grown == 0, "an invoice above the limit was signed");
     let told = told.map_err(failed("reading the limits"))?;
     ensure!(told.invoice_limit.is_none() || told.invoice_limit == limit, "the limit reads {:?}", told.invoice_limit);
-    refused(&answer, DeviceClass::OverInvoiceLimit)
+    // Some components give a text and no code: the class is for people, and proves nothing.
+    let (IssueAnswer::NotSent(error) | IssueAnswer::InDoubt(error)) = &answer else {
+        return Err(Stop::Fail(format!("it gave {answer:?}")));
+    };
+    ensure!(!matches!(error.class, DeviceClass::Link | DeviceClass::NoStock), "the limit was expected: {error}");
+    Ok(())
 }
 
 fn locked(stand: &mut dyn Stand) -> Outcome {

@@ -12,7 +12,6 @@ use crate::disk::{DiskError, TaxDisk};
 use crate::secret::Secret;
 use crate::sim::clock::real_time;
 use crate::sim::faults::{Fault, FaultKind, Faults, ForeignContent, ForeignTime, When};
-use crate::sim::issue::IssueOrder;
 use crate::sim::zc::{ZcDevice, ZcOptions};
 use crate::sim::{SimConfig, SimDisk};
 use crate::transport::{BrokenWrite, ByteLine, LineError};
@@ -179,7 +178,8 @@ pub fn fault(trouble: Trouble) -> FaultKind {
         Trouble::RefusedAfter => refuse(784, When::After),
         Trouble::Busy => FaultKind::WtStorm { count: 4, interval_ms: 20, when: When::After },
         Trouble::ForeignInvoice => {
-            FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content: ForeignContent::Invoice(IssueOrder::default()) }
+            let content = ForeignContent::SameAsNext(Some("别人的".to_owned()));
+            FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content }
         }
         Trouble::PowerCutBefore => FaultKind::PowerCut { when: When::Before, off_ms: 100 },
         Trouble::PowerCutAfter => FaultKind::PowerCut { when: When::After, off_ms: 100 },
