@@ -5,7 +5,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 
-use super::session::{Session, failed};
+use super::session::{REQUEST_ID, Session, failed};
 use super::{Outcome, Stand, Stop, ensure, sample};
 use crate::disk::{Comparison, IssueAnswer, IssueRequest, NumberStatus, Red, Search};
 use crate::operation::{Operation, OperationAnswer};
@@ -78,7 +78,7 @@ fn issue(stand: &mut dyn Stand) -> Outcome {
         remark,
         seller: &session.seller,
         red: None,
-        request_id: "CONFORMANCE1",
+        request_id: REQUEST_ID,
     };
     let compared = session.disk.compare(&request, &found);
     ensure!(compared == Comparison::Equal, "what was signed compares {compared:?}: {found:?}");

@@ -1,6 +1,6 @@
 //! Issuing into trouble: whatever the driver answers must agree with the disk's ledger, and reading must tell the truth.
 
-use super::session::{Session, failed};
+use super::session::{REQUEST_ID, Session, failed};
 use super::{Outcome, Stand, Stop, Trouble, ensure, sample};
 use crate::disk::{Comparison, IssueAnswer, IssueRequest};
 
@@ -54,7 +54,7 @@ pub(super) fn issue_and_settle(stand: &mut dyn Stand, trouble: Trouble) -> Outco
             remark: REMARK,
             seller: &session.seller,
             red: None,
-            request_id: "",
+            request_id: REQUEST_ID,
         };
         let equal = session.disk.compare(&request, &found) == Comparison::Equal;
         let is_ours = new.iter().any(|entry| entry.pair() == expected && entry.remark == REMARK);

@@ -9,6 +9,9 @@ use super::{Outcome, Stand, Stop, ensure};
 use crate::disk::{DiskError, Identity, IssueAnswer, IssueRequest, Red, Signed, Stock, TaxDisk};
 use crate::sim::LedgerEntry;
 
+/// The request of everything that names no other.
+pub(super) const REQUEST_ID: &str = "CONFORMANCE1";
+
 /// A driver, who its disk is, and the stand that it is on.
 pub(super) struct Session<'a> {
     pub(super) stand: &'a mut dyn Stand,
