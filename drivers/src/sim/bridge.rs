@@ -2,7 +2,8 @@
 //! command that reads one document and writes one ([`run_filter`]), for components that are no Linux program.
 //!
 //! The command is one process per document. It takes the disk only while the document executes and waits for it when another
-//! process has it; a simulator that serves the same folder has it for as long as it runs. Its faults and options are read from `component.json` in the disk's folder, and counted down there.
+//! process has it; a simulator that serves the same folder has it for as long as it runs. Its faults and options are read
+//! from `component.json` in the disk's folder, and counted down there.
 
 use std::cell::RefCell;
 use std::io::{self, Read, Write};

@@ -2,9 +2,10 @@
 //! local command).
 //!
 //! Start with [`serve()`]. [`SimDisk`] is the disk whatever dialect is spoken to it, [`zc`] the device side of the serial
-//! protocol as a state machine without I/O, [`faults`] what can go wrong on demand, [`control`] how another process steers
-//! a running simulator. [`bot`] is the USB disk and [`usb`] its way onto a bus. [`nisec`] and [`skserver`] are the device side of components. `serve`, `pty`,
-//! `control`, `component`, `bridge` and `usb` are the only modules that wait or open anything but the disk's folder.
+//! protocol as a state machine without I/O, [`nisec`] and [`skserver`] the device side of components, [`bot`] the USB disk and
+//! [`usb`] its way onto a bus. [`faults`] and [`component::faults`] are what can go wrong on demand, [`control`] how another
+//! process steers a running simulator. `serve`, `pty`, `control`, `component`, `bridge` and `usb` are the only modules that
+//! wait or open anything but the disk's folder.
 //!
 //! It shares no code with the drivers and never looks at them: both are written from the same facts, so that one's mistake
 //! shows in the other's tests. Its signatures and passwords are made up; it must never stand where a legal invoice is wanted.
