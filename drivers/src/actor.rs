@@ -148,6 +148,7 @@ impl Command {
 
 /// What the disk answered to a [`Command`].
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "one at a time, and never kept in numbers")]
 pub enum Reply {
     /// To resync and handshake.
     Done(Result<(), DiskError>),

@@ -42,7 +42,7 @@ pub(super) fn issue_and_settle(stand: &mut dyn Stand, trouble: Trouble) -> Outco
     ensure!(control.is_some_and(|found| found.pair == known), "the known number {known} is not found");
     let current = session.stock()?.current;
     let found = session.disk.query(session.kind, expected).map_err(failed("querying the expected number"))?;
-    ensure!(found.is_some() == !new.is_empty(), "the ledger has {} new numbers, the query says {found:?}", new.len());
+    ensure!(found.is_some() != new.is_empty(), "the ledger has {} new numbers, the query says {found:?}", new.len());
     ensure!((current == expected) == new.is_empty(), "the pair reads {current} after {} new numbers", new.len());
     if let Some(found) = found
         && session.capabilities().remark_readable
