@@ -364,3 +364,54 @@ impl Opener for Port {
 fn passwords(secret: Option<DiskSecret>) -> (Secret, Secret) {
     secret.map_or_else(Default::default, |secret| (secret.disk_password, secret.certificate_password))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::identity::StateDir;
+
+    fn port(text: &str) -> (tempfile::TempDir, Port) {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("state")).unwrap();
+        let disk: DiskConfig = toml::from_str(text).unwrap();
+        let config = Config { disk: vec![disk], ..Config::default() };
+        let port = Port::new(&config, &config.disk[0], &Secrets::of(&state));
+        (dir, port)
+    }
+
+    #[test]
+    fn recovery_goes_by_the_profile_and_only_usb_is_reset() {
+        let (_dir, mut serial) = port("port = \"/dev/no-such-port\"");
+        assert_eq!(serial.recovery(), Rules { longest_ms: 180_000, can_reset: false });
+        assert_eq!(serial.reset().unwrap_err().class, DeviceClass::Unsupported);
+        assert_eq!(Opener::open(&mut serial).err().unwrap().class, DeviceClass::NotPresent);
+        let (_dir, mut usb) = port("usb = \"1209:0001/nothing-has-this-number\"");
+        assert!(usb.recovery().can_reset);
+        let absent = Opener::open(&mut usb).err().unwrap();
+        assert_eq!(absent.class, DeviceClass::NotPresent, "{absent:?}");
+        assert!(usb.reset().is_err());
+        let card = "port = \"/dev/a\"\nprofile = \"card-reader\"\n[card]\npin = false\ntax_indexes = { \"1\" = \"0.13\" }";
+        let (_dir, card) = port(card);
+        assert_eq!(card.recovery().longest_ms, 30_000);
+        assert!(card.secret().unwrap().disk_password.is_empty(), "a card without a PIN needs none");
+    }
+
+    #[test]
+    fn every_dialect_has_a_driver_and_asks_for_passwords_first() {
+        let server = "profile = \"skserver\"\n[skserver]\nterminal = \"1\"\ndisk = \"661500000001\"\ntaxpayer = \"91110000MA0000001L\"\n\
+                      taxpayer_name = \"示例\"\nkinds = [\"007\"]";
+        for (text, greets) in [
+            ("url = \"http://127.0.0.1:1/bridge\"\nprofile = \"nisec-bridge\"".to_owned(), false),
+            (format!("url = \"http://127.0.0.1:1/SKServer/SKDo\"\n{server}"), false),
+        ] {
+            let (_dir, port) = port(&text);
+            assert_eq!(port.greets(), greets, "{text}");
+            assert!(matches!(port.bare(), Err(OpenError::Other(why)) if why.class == DeviceClass::BadPassword), "{text}");
+            let secret = DiskSecret::new("88888888", "12345678").unwrap();
+            let driver = port.driver(port.way().unwrap(), Some(secret)).unwrap();
+            assert_eq!(driver.into_disk().dialect(), port.setup.dialect.name());
+        }
+        assert!(token_floor() > 0);
+    }
+}

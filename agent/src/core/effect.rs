@@ -133,6 +133,7 @@ pub enum Effect {
 
 /// What came of the effect in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(clippy::large_enum_variant, reason = "handed over one at a time and never kept in numbers")]
 pub enum Answer {
     /// Of [`Effect::Open`].
     Opened(Result<Box<Opened>, Trouble>),

@@ -69,6 +69,7 @@ struct Level {
 
 /// What the effect in flight belongs to.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each disk")]
 enum State {
     Idle,
     Waiting,
