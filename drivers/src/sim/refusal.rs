@@ -47,9 +47,11 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 /// device-serial-zc.md, section 8, and two certificate errors (the range 6000–6999 is theirs, the numbers are ours).
-const TEXTS: [(u32, &str); 39] = [
+const TEXTS: [(u32, &str); 43] = [
     (21, "金税盘由于未报税锁死,不能开票"),
+    (75, "抄税起始时间大于截止时间"),
     (80, "开票查询时发票代码与发票卷类型标志不一致"),
+    (86, "检索时间错"),
     (89, "未找到指定发票明细"),
     (99, "开票数据有问题"),
     (100, "时钟不能往前改"),
@@ -83,10 +85,12 @@ const TEXTS: [(u32, &str); 39] = [
     (3001, "与金税盘通讯异常"),
     (3003, "接口输入参数错"),
     (3065, "金税盘通讯校验和错"),
+    (4004, "无此命令"),
     (4006, "数据错误"),
     (4007, "款机编号认证失败"),
     (6011, "证书口令错误"),
     (6012, "证书口令锁死"),
+    (10000, "未实现接口"),
 ];
 
 /// 纳税人识别号 in the command is not the disk's.

@@ -6,6 +6,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 
 use super::ZcOptions;
 use super::fields::{Fields, Writer};
+use super::upkeep;
 use crate::sim::disk::{Access, Secret, SimDisk};
 use crate::sim::issue::Saving;
 use crate::sim::refusal::Refusal;
@@ -40,6 +41,7 @@ pub(super) fn execute(cmd: u8, data: &[u8], options: &mut ZcOptions, disk: &mut 
         0x02 => disk_number(data, disk),
         0x03 => report_disk_number(data, disk),
         0x04 => disk_information(data, disk),
+        0x05 => upkeep::report_disk_information(data, disk),
         0x06 => limits(data, options, disk),
         0x07 => rates(data, disk),
         0x08 => stock(data, disk),
@@ -47,13 +49,19 @@ pub(super) fn execute(cmd: u8, data: &[u8], options: &mut ZcOptions, disk: &mut 
         0x0A => super::issuing::issue(data, disk, saving),
         0x0B => super::issuing::void(data, disk, saving),
         0x0C => super::issuing::query(data, disk),
+        0x0D..=0x10 => upkeep::unspecified(true, disk),
         0x11 => report(data, disk),
         0x12 => common_and(data, 5, disk).and_then(|_| disk.clear()).map(|()| Vec::new()),
         0x13 => statistics(data, options, disk),
+        0x14 => upkeep::enterprise_update(data),
         0x15 => common_and(data, 5, disk).and_then(|_| disk.network()).map(|()| Vec::new()),
         0x16 => toggle_upload(data, disk),
+        0x17 => upkeep::network_settings(data),
         0x18 => speed(data, options),
+        0x19 | 0x1A => upkeep::unspecified(true, disk),
+        0x1B => upkeep::unspecified(false, disk),
         0x1C => change_certificate_password(data, disk),
+        0x1D => upkeep::rebuild_records(data, disk),
         0x30 => offline(data, disk),
         0x31 => upload_errors(data, disk),
         0x32 => network_test(data, disk),

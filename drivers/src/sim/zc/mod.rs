@@ -23,6 +23,7 @@ mod fields;
 mod frame;
 mod issuing;
 mod script;
+mod upkeep;
 mod xml;
 
 #[cfg(test)]

@@ -99,7 +99,7 @@ impl Script {
         self.around(next, disk, |disk, saving| match (packet.frame_type, packet.cmd) {
             (FrameType::Fields, cmd) => commands::execute(cmd, &packet.data, options, disk, saving),
             (_, 0x01) => Reply::Data(Vec::new()),
-            (FrameType::Xml, 0x08) => super::xml::stock(&packet.data, disk),
+            (FrameType::Xml, cmd) => super::xml::execute(cmd, &packet.data, options, disk, saving),
             _ => Reply::Unknown,
         })
     }

@@ -4,6 +4,7 @@
 mod faults;
 mod golden;
 mod hostile;
+mod xml;
 
 use std::sync::Arc;
 use std::time::Duration;
