@@ -170,4 +170,6 @@ pub enum Door {
     Converter,
     /// A component (XML): full invoices, reds negative and partial ones allowed.
     Component,
+    /// The fiscal card reader link: sums by tax index, returns without an original, fiscal codes of 64 bits.
+    Card,
 }

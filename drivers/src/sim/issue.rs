@@ -122,7 +122,7 @@ impl SimDisk {
     pub fn issue(&mut self, order: &IssueOrder, password: Option<&str>, saving: Saving) -> Result<LedgerEntry, Refusal> {
         self.upload();
         match order.door {
-            Door::Converter => self.check_amounts(order)?,
+            Door::Converter | Door::Card => self.check_amounts(order)?,
             Door::Component => self.check_full_amounts(order)?,
         }
         let now = self.now();
@@ -162,6 +162,9 @@ impl SimDisk {
             details: order.details.clone(),
         };
         entry.fiscal_code = self.fiscal_code(&entry);
+        if order.door == Door::Card {
+            entry.fiscal_code = in_64_bits(&entry.fiscal_code);
+        }
         entry.signature = self.sign(&entry);
         // The point of no return. If we stop before this returns, the number is free or used, and only a query tells.
         self.ledger.append(entry.clone()).map_err(|_| Refusal::jsk(121))?;
@@ -363,6 +366,11 @@ impl SimDisk {
             Signing::Derived => (0..4).map(|part| format!("{:016x}", digest(entry, part))).collect(),
         }
     }
+}
+
+/// A card's fiscal code is a number of 64 bits, shown as 20 digits.
+fn in_64_bits(digits: &str) -> String {
+    format!("{:020}", digits.parse::<u128>().unwrap_or_default() % (1 << 64))
 }
 
 /// FNV-1a over what an invoice says. A stand-in for a signature: it binds nothing, it only tells invoices apart.

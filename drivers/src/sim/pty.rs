@@ -143,7 +143,7 @@ pub(super) fn run(shared: &Arc<Shared>, link: Option<&Path>, mut wake: UnixStrea
         let (said, wake_at) = {
             let mut rig = shared.lock();
             let now = shared.now();
-            (rig.turn(&input, now), rig.device.wake_at())
+            (rig.turn(&input, now), rig.wake_at())
         };
         match &pty {
             Some(pty) if client => {
@@ -173,10 +173,8 @@ fn settle_line(shared: &Shared, link: Option<&Path>, pty: &mut Option<Pty>, pend
     if pty.is_some() && (stop || !rig.line.want_plugged) {
         pending.clear();
         *pty = None;
-        rig.device.line_lost();
-        if rig.line.cut_power {
-            rig.device.power_cut(shared.now());
-        }
+        let cut_power_at = rig.line.cut_power.then(|| shared.now());
+        rig.line_lost(cut_power_at);
         rig.line.client = false;
         rig.line.plugged = false;
         rig.line.port = None;
@@ -184,7 +182,7 @@ fn settle_line(shared: &Shared, link: Option<&Path>, pty: &mut Option<Pty>, pend
     } else if pty.is_none() && rig.line.want_plugged && !stop {
         match Pty::open(link) {
             Ok(opened) => {
-                rig.device.line_back();
+                rig.line_back();
                 rig.line.plugged = true;
                 rig.line.port = Some(opened.port());
                 *pty = Some(opened);

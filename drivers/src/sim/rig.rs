@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
+use super::card::CardDevice;
 use super::clock::Stamp;
 use super::component::{ComponentCounters, ComponentFault, ComponentFaults};
 use super::disk::{Secret, SimDisk};
@@ -120,8 +121,10 @@ pub struct Rig {
     pub disk: SimDisk,
     /// Faults that wait.
     pub faults: Faults,
-    /// The device side of the dialect.
+    /// The device side of the serial protocol.
     pub device: ZcDevice,
+    /// A card reader in its place; the line is the reader's then.
+    pub card: Option<CardDevice>,
     /// The components before the disk.
     pub component: Component,
     pub(super) line: Line,
@@ -152,6 +155,7 @@ impl Rig {
             disk,
             faults: Faults::default(),
             device,
+            card: None,
             component: Component::default(),
             line: Line { want_plugged: true, ..Line::default() },
             wire: VecDeque::new(),
@@ -162,14 +166,53 @@ impl Rig {
 
     /// Gives bytes to the device, lets it do what is due, and takes what it says.
     pub(super) fn turn(&mut self, input: &[u8], now: Duration) -> Vec<u8> {
-        if !input.is_empty() {
-            self.device.receive(input, now);
-        }
-        self.device.advance(&mut self.disk, &mut self.faults, now);
-        for frame in self.device.take_wire() {
+        let (wire, said) = match &mut self.card {
+            Some(card) => {
+                if !input.is_empty() {
+                    card.receive(input, now);
+                }
+                card.advance(&mut self.disk, &mut self.faults, now);
+                (card.take_wire(), card.take_output(now))
+            }
+            None => {
+                if !input.is_empty() {
+                    self.device.receive(input, now);
+                }
+                self.device.advance(&mut self.disk, &mut self.faults, now);
+                (self.device.take_wire(), self.device.take_output(now))
+            }
+        };
+        for frame in wire {
             self.keep(frame);
         }
-        self.device.take_output(now)
+        said
+    }
+
+    /// When the device has something to do without input.
+    pub(super) fn wake_at(&self) -> Option<Duration> {
+        self.card.as_ref().map_or_else(|| self.device.wake_at(), CardDevice::wake_at)
+    }
+
+    /// The cable was pulled, with or without the power.
+    pub(super) fn line_lost(&mut self, cut_power_at: Option<Duration>) {
+        match (&mut self.card, cut_power_at) {
+            (Some(card), None) => card.line_lost(),
+            (Some(card), Some(now)) => card.power_cut(now),
+            (None, cut) => {
+                self.device.line_lost();
+                if let Some(now) = cut {
+                    self.device.power_cut(now);
+                }
+            }
+        }
+    }
+
+    /// The cable is in again.
+    pub(super) fn line_back(&mut self) {
+        match &mut self.card {
+            Some(card) => card.line_back(),
+            None => self.device.line_back(),
+        }
     }
 
     fn keep(&mut self, frame: WireFrame) {
@@ -217,7 +260,7 @@ impl Rig {
             port: self.line.port.clone(),
             plugged: self.line.plugged,
             dead: self.device.is_dead(),
-            working: self.device.is_working(),
+            working: self.card.as_ref().map_or_else(|| self.device.is_working(), CardDevice::is_working),
             clock: self.disk.now(),
             locked: config.state.locked,
             stock: config.kinds.iter().map(|kind| self.stock_of(*kind)).collect(),

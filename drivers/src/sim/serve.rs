@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::card::{CardDevice, CardOptions};
 use super::clock::{TimeSource, real_time};
 use super::component::door::Door;
 use super::component::{ComponentFault, HttpOptions};
-use super::config::SimConfig;
+use super::config::{Segment, SimConfig};
 use super::control::{ControlAnswer, ControlRequest, ControlSocket, obey};
 use super::disk::SimDisk;
 use super::faults::Fault;
@@ -22,6 +23,18 @@ use super::{control, pty};
 
 /// Name of the recording in the disk's folder.
 pub const WIRE_FILE: &str = "wire.jsonl";
+/// Digits of an invoice code in a card's file.
+const CARD_CODE_DIGITS: usize = 10;
+
+/// What is spoken on the line.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// The converter's serial protocol ([`SimOptions::zc`]).
+    #[default]
+    Zc,
+    /// The link of a fiscal card reader. The disk must have one kind, with codes of ten digits.
+    Card(CardOptions),
+}
 
 /// What to serve and where.
 #[derive(Clone, Default)]
@@ -38,6 +51,8 @@ pub struct SimOptions {
     pub issue_time_ms: Option<u64>,
     /// Also serve the disk through components over HTTP; `None` = only through the serial line.
     pub http: Option<HttpOptions>,
+    /// What is spoken on the line.
+    pub dialect: Dialect,
     /// How this converter differs from others.
     pub zc: ZcOptions,
     /// Also record every frame in `wire.jsonl`.
@@ -70,6 +85,9 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     let door = options.http.map(Door::bind).transpose()?;
     let control = options.control.as_deref().map(ControlSocket::bind).transpose()?;
     let mut rig = Rig::new(disk, ZcDevice::new(options.zc), wire_file);
+    if let Dialect::Card(card) = options.dialect {
+        rig.card = Some(card_device(card, &rig.disk)?);
+    }
     rig.component.http = door.as_ref().map(Door::address);
     let (shared, wake_line, wake_control) = Shared::new(rig)?;
     let mut handle = SimHandle { shared: Arc::new(shared), threads: Vec::new() };
@@ -86,6 +104,17 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     // Waits for the first pseudo-terminal. On an error the handle's drop ends the threads.
     handle.shared.replug()?;
     Ok(handle)
+}
+
+fn card_device(options: CardOptions, disk: &SimDisk) -> io::Result<CardDevice> {
+    // EF05 has room for ten digits, and a card issues one kind.
+    let fits = |segment: &Segment| segment.code.to_string().len() == CARD_CODE_DIGITS;
+    let config = disk.config();
+    if config.kinds.len() == 1 && config.segments.iter().all(fits) {
+        return Ok(CardDevice::new(options));
+    }
+    let text = "a card holds one kind of invoice with codes of ten digits: set kinds and segments in the disk's configuration";
+    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 impl SimHandle {

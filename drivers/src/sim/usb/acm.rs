@@ -141,13 +141,13 @@ impl UsbDevice for UsbAcm {
     fn bus_reset(&mut self) {
         self.output.clear();
         let mut rig = lock(&self.rig);
-        rig.device.line_lost();
-        rig.device.line_back();
+        rig.line_lost(None);
+        rig.line_back();
     }
 
     fn wake_in(&mut self) -> Option<Duration> {
         self.turn(&[]);
-        let at = lock(&self.rig).device.wake_at()?;
+        let at = lock(&self.rig).wake_at()?;
         Some(at.saturating_sub((self.ticker)()))
     }
 

@@ -10,7 +10,9 @@ use super::frame::{self, FrameType, Packet, link_error};
 use super::script::{Delay, Script};
 use crate::sim::disk::SimDisk;
 use crate::sim::faults::FaultKind;
+use crate::sim::issue::Saving;
 use crate::sim::nisec;
+use crate::sim::refusal::Refusal;
 
 /// One command with everything that goes wrong around it.
 pub(in crate::sim) struct Work {
@@ -61,6 +63,16 @@ impl Work {
         self.script.transmission().crc_error
     }
 
+    /// The answer ends after so many bytes.
+    pub(in crate::sim) fn cut_after(&self) -> Option<usize> {
+        self.script.transmission().cut_after
+    }
+
+    /// How long the power stays away, if it goes.
+    pub(in crate::sim) fn power_off(&self) -> Duration {
+        self.script.power_cut().unwrap_or_default()
+    }
+
     /// Whether the power goes.
     pub(in crate::sim) fn cuts_power(&self) -> bool {
         self.script.power_cut().is_some()
@@ -84,6 +96,30 @@ impl Work {
         match self.script.around(next, disk, |disk, _| Reply::Data(nisec::answer(disk, document, true))) {
             Reply::Refused(refusal) => Outcome::Good(nisec::refuse(disk, document, &refusal)),
             reply => outcome(reply),
+        }
+    }
+
+    /// Executes another dialect's command with the same faults around it; the command keeps why it failed to itself.
+    ///
+    /// # Errors
+    /// A fault refuses.
+    pub(in crate::sim) fn run_other(
+        &self,
+        disk: &mut SimDisk,
+        execute: impl FnOnce(&mut SimDisk, Saving) -> Result<Vec<u8>, ()>,
+    ) -> Result<Option<Outcome>, Refusal> {
+        let mut failed = false;
+        let reply = self.script.around(None, disk, |disk, saving| match execute(disk, saving) {
+            Ok(data) => Reply::Data(data),
+            Err(()) => {
+                failed = true;
+                Reply::Unknown
+            }
+        });
+        match reply {
+            Reply::Refused(refusal) => Err(refusal),
+            _ if failed => Ok(None),
+            reply => Ok(Some(outcome(reply))),
         }
     }
 }
