@@ -1,5 +1,5 @@
-//! `[disk.issuing]` and `[disk.skserver]`: what full invoices say besides their content, and what an invoicing server does not tell
-//! of the disk behind it.
+//! `[disk.issuing]` and `[disk.skserver]`: what full invoices say besides their content, and what an invoicing server does not
+//! tell of the disk behind it.
 
 use serde::{Deserialize, Serialize};
 use taxdisk_drivers::dialects::nisec::document::Issuing;

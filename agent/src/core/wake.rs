@@ -1,8 +1,8 @@
 //! Has the PC slept? Then what is known of ports and grants is old: a disk may have been pulled out and another plugged in.
 //!
-//! Two signs: the boot clock went on while the clock of waking time stood still (sleep), or the wall clock jumped ahead of both (a
-//! virtual machine that was stopped; somebody who set the clock costs no more than a survey). A wall clock that is set back says
-//! nothing. No decision about an attempt rests on either.
+//! Two signs: the boot clock went on while the clock of waking time stood still (sleep), or the wall clock jumped ahead of both
+//! (a virtual machine that was stopped; somebody who set the clock costs no more than a survey). A wall clock that is set back
+//! says nothing. No decision about an attempt rests on either.
 
 /// Clocks at one moment, milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

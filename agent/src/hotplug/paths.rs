@@ -1,5 +1,5 @@
-//! Device files of serial ports: the kernel tells of changes in their folders (inotify). Nothing wakes as long as nothing changes,
-//! and nothing is opened.
+//! Device files of serial ports: the kernel tells of changes in their folders (inotify). Nothing wakes as long as nothing
+//! changes, and nothing is opened.
 
 use std::io;
 use std::os::fd::OwnedFd;
