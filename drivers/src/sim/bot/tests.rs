@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::sim::config::SimConfig;
 use crate::sim::faults::{Fault, When};
+use crate::sim::zc::content::crc16;
 use crate::sim::zc::vector as zc_vector;
 
 /// Bytes of a vector: hex with `{00*N}`, spaces for reading.

@@ -65,7 +65,7 @@ fn day_record(disk: &SimDisk) -> Vec<u8> {
     };
     let normal = [EntryStatus::Positive, EntryStatus::PositiveVoid];
     let returned = [EntryStatus::Negative, EntryStatus::NegativeVoid];
-    let last = entries().last();
+    let last = entries().next_back();
     let previous = match (last, disk.stock(kind(disk))) {
         (Some(entry), _) => entry.number.value(),
         // Nothing was issued yet: the number before the first one.

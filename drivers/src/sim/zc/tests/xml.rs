@@ -11,7 +11,8 @@ const COMMON: &str = "<jqbh>JQ0000000001</jqbh><nsrsbh>91110000MA00000019</nsrsb
 
 fn document(id: &str, input: &str) -> Vec<u8> {
     let text = format!(
-        "<?xml version=\"1.0\" encoding=\"gbk\"?><business id=\"{id}\" comment=\"x\"><body><input>{input}</input></body></business>"
+        "<?xml version=\"1.0\" encoding=\"gbk\"?><business id=\"{id}\" comment=\"x\"><body><input>{input}</input>\
+         </body></business>"
     );
     crate::sim::zc::fields::gbk(&text)
 }
@@ -204,8 +205,12 @@ fn commands_around_the_device() {
 
 proptest! {
     #[test]
-    fn damaged_documents_never_panic_or_issue_twice(cmd in prop::sample::select(vec![2_u8, 4, 6, 8, 0x0A, 0x0B, 0x0C, 0x13, 0x31]),
-        at in 0_usize..1200, byte in any::<u8>(), cut in 0_usize..1200) {
+    fn damaged_documents_never_panic_or_issue_twice(
+        cmd in prop::sample::select(vec![2_u8, 4, 6, 8, 0x0A, 0x0B, 0x0C, 0x13, 0x31]),
+        at in 0_usize..1200,
+        byte in any::<u8>(),
+        cut in 0_usize..1200,
+    ) {
         let mut bench = Bench::new();
         let mut data = fpkj();
         let at = at % data.len();
