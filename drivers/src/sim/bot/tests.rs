@@ -302,6 +302,12 @@ fn power_keeps_what_was_accepted_and_never_executes_it_late() {
     let mut bench = open();
     assert_eq!((bench.fetch(0), bench.fetch(7)[3]), (answer, 0));
     assert_eq!((bench.send(0x0A, 8, &issue()), bench.entries(), bench.device.executed), (0, 1, 0));
+    // Gone while it was at work: the file knows the token, nobody knows the answer.
+    assert_eq!(bench.send(0x0A, 9, &issue()), 0);
+    drop(bench);
+    let mut bench = open();
+    bench.pass(10_000);
+    assert_eq!((bench.fetch(9)[3], bench.send(0x0A, 9, &issue()), bench.entries()), (3, 0, 1));
 }
 
 #[test]
