@@ -149,8 +149,15 @@ pub struct StatusArgs {
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// Path that is linked to the pseudo-terminal; give it as `port` in the agent's configuration
-    #[arg(long, value_name = "LINK")]
-    pub pty: PathBuf,
+    #[arg(long, value_name = "LINK", required_unless_present = "http")]
+    pub pty: Option<PathBuf>,
+    /// Loopback address, such as 127.0.0.1:0, where the disk also answers as a tax-control server (/SKServer/SKDo) and as its
+    /// maker's component (/bridge)
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
+    /// Let whoever reaches the HTTP address steer the simulator (POST /control, as over the socket)
+    #[arg(long, requires = "http")]
+    pub http_control: bool,
     /// Folder of the disk: its ledger and settings, made if missing
     #[arg(long, value_name = "DIR")]
     pub state: PathBuf,

@@ -1,8 +1,10 @@
-//! `sim`: a simulated tax disk behind a pseudo-terminal, in the foreground until SIGTERM.
+//! `sim`: a simulated tax disk behind a pseudo-terminal, and over HTTP where wanted, in the foreground until SIGTERM.
 
 use serde::Serialize;
+use taxdisk_drivers::sim::bridge::BRIDGE_PATH;
+use taxdisk_drivers::sim::component::SKSERVER_PATH;
 use taxdisk_drivers::sim::config::Segment;
-use taxdisk_drivers::sim::{ControlClient, ControlRequest, SimConfig, SimOptions, serve};
+use taxdisk_drivers::sim::{ControlClient, ControlRequest, HttpOptions, SimConfig, SimOptions, serve};
 use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use tokio::signal::unix::{SignalKind, signal};
@@ -17,6 +19,10 @@ const EXAMPLE_TAXPAYER: &str = "91110000MA0000001L";
 #[derive(Serialize)]
 struct Started {
     port: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skserver: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bridge: Option<String>,
     control: String,
     disk: String,
     taxpayer: String,
@@ -29,12 +35,13 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
         std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())))
     };
     let state_dir = absolute(&args.state)?;
-    let link = absolute(&args.pty)?;
+    let link = args.pty.as_ref().map(absolute).transpose()?;
     let control = args.control.as_ref().map_or_else(|| Ok(state_dir.join("control.sock")), absolute)?;
     std::fs::create_dir_all(&state_dir)
         .map_err(|error| Failure::failed(format!("--state {} cannot be made ({error}).", state_dir.display())))?;
     let options = SimOptions {
-        link: Some(link.clone()),
+        link,
+        http: args.http.map(|listen| HttpOptions { listen, control: args.http_control, ..HttpOptions::default() }),
         control: Some(control.clone()),
         config: first_config(args)?,
         issue_time_ms: args.issue_time_ms,
@@ -42,11 +49,16 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
         ..SimOptions::default()
     };
     let handle = serve(options).map_err(|error| Failure::failed(format!("The simulated disk does not start: {error}.")))?;
+    let port = handle.port().map(|port| port.display().to_string()).unwrap_or_default();
+    let url = |path: &str| handle.http().map(|address| format!("http://{address}{path}"));
+    let (skserver, bridge) = (url(SKSERVER_PATH), url(BRIDGE_PATH));
     // Of a disk that was there before, the file counts and not the command line.
     let started = handle.with(|rig| {
         let config = rig.disk.config();
         Started {
-            port: link.display().to_string(),
+            port,
+            skserver,
+            bridge,
             control: control.display().to_string(),
             disk: config.disk_number.clone(),
             taxpayer: config.taxpayer_number.clone(),
@@ -101,7 +113,17 @@ fn segment(kind: InvoiceKind, text: &str) -> Option<Segment> {
 }
 
 fn next_steps(started: &Started) -> String {
-    let Started { port, control, disk, taxpayer, disk_password, certificate_password } = started;
+    let Started { port, control, disk, taxpayer, disk_password, certificate_password, skserver, bridge } = started;
+    let over_http = match (skserver, bridge) {
+        (Some(skserver), Some(bridge)) => format!(
+            "It also answers over HTTP. In the agent's configuration, with taxpayer = \"{taxpayer}\" where a profile asks for it:
+    a tax-control server:   profile = \"skserver\",      port = \"{skserver}\"
+    the maker's component:  profile = \"nisec-bridge\",  port = \"{bridge}\"
+
+"
+        ),
+        _ => String::new(),
+    };
     format!(
         "Simulated disk {disk} of {taxpayer} is at {port}. It signs nothing that any tax office knows.
 
@@ -112,7 +134,7 @@ Next:
      (disk password {disk_password}, certificate password {certificate_password}; made up, this disk guards nothing)
   3. taxdisk-agent doctor
 
-Faults are switched on over {control}. Ctrl-C stops it; its ledger stays."
+{over_http}Faults are switched on over {control}. Ctrl-C stops it; its ledger stays."
     )
 }
 

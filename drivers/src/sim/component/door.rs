@@ -1,5 +1,5 @@
 //! The HTTP door: `POST /SKServer/SKDo` (the tax-control server) and `POST /bridge` (the disk's component) on one loopback
-//! port, before the same simulated disk as the serial line.
+//! port, before the same simulated disk as the serial line. `POST /control` steers the simulator, where that was asked for.
 //!
 //! One thread a connection, at most [`MAX_CONNECTIONS`]. A client that goes away does not stop what it asked for: as with a
 //! real server, the command executes all the same. A restart of the component breaks every connection, and nothing that
@@ -15,8 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::{Deserialize, Serialize};
 
 use super::http::{NoRequest, Request, read_request, refusal, write_answer};
-use super::{ComponentCounters, ComponentFaultKind, Dialect, Stage, perform};
+use super::{ComponentCounters, ComponentFaultKind, Delivery, Dialect, Stage, perform};
 use crate::sim::bridge::BRIDGE_PATH;
+use crate::sim::control::{ControlAnswer, ControlRequest, obey};
 use crate::sim::disk::SimDisk;
 use crate::sim::nisec::NisecOptions;
 use crate::sim::rig::Shared;
@@ -24,6 +25,8 @@ use crate::sim::skserver::SkServerOptions;
 
 /// Where the tax-control server listens (B.1).
 pub const SKSERVER_PATH: &str = "/SKServer/SKDo";
+/// What the control socket takes and answers, as JSON.
+pub const CONTROL_PATH: &str = "/control";
 /// Connections at once; one more is closed unheard. A server of this kind has a handful of clients.
 const MAX_CONNECTIONS: usize = 32;
 /// Longest silence of a client in a request, or between two.
@@ -39,6 +42,8 @@ const LOOK_MS: i64 = 10;
 pub struct HttpOptions {
     /// A loopback address; port 0 = any free one, told by [`crate::sim::SimHandle::http`].
     pub listen: SocketAddr,
+    /// Whoever reaches the port may steer the simulator at [`CONTROL_PATH`].
+    pub control: bool,
     /// How the tax-control server behaves.
     pub skserver: SkServerOptions,
     /// How the disk's component behaves.
@@ -49,6 +54,7 @@ impl Default for HttpOptions {
     fn default() -> Self {
         HttpOptions {
             listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            control: false,
             skserver: SkServerOptions::default(),
             nisec: NisecOptions::default(),
         }
@@ -61,6 +67,7 @@ pub(in crate::sim) struct Door {
     address: SocketAddr,
     skserver: Arc<Dialect>,
     nisec: Arc<Dialect>,
+    control: bool,
     clients: Vec<(JoinHandle<()>, TcpStream)>,
 }
 
@@ -75,6 +82,7 @@ impl Door {
             listener: Some(listener),
             skserver: Arc::new(Dialect::SkServer(options.skserver)),
             nisec: Arc::new(Dialect::Nisec(options.nisec)),
+            control: options.control,
             clients: Vec::new(),
         })
     }
@@ -125,7 +133,8 @@ impl Door {
         }
         let Ok(ours) = stream.set_nonblocking(false).and_then(|()| stream.try_clone()) else { return };
         // Weak: a client keeps neither the disk nor its lock.
-        let client = Client { shared: Arc::downgrade(shared), skserver: self.skserver.clone(), nisec: self.nisec.clone() };
+        let (skserver, nisec) = (self.skserver.clone(), self.nisec.clone());
+        let client = Client { shared: Arc::downgrade(shared), skserver, nisec, control: self.control };
         match std::thread::Builder::new().name("sim-http".to_owned()).spawn(move || client.serve(stream)) {
             Ok(thread) => self.clients.push((thread, ours)),
             Err(error) => tracing::warn!(%error, "a client of the component could not be served"),
@@ -149,6 +158,7 @@ struct Client {
     shared: Weak<Shared>,
     skserver: Arc<Dialect>,
     nisec: Arc<Dialect>,
+    control: bool,
 }
 
 impl Client {
@@ -174,6 +184,9 @@ impl Client {
         let dialect = match request.path.as_str() {
             SKSERVER_PATH => &self.skserver,
             BRIDGE_PATH => &self.nisec,
+            CONTROL_PATH if self.control && request.method == "POST" => {
+                return write_answer(stream, &self.steer(&request.body), request.keeps).unwrap_or(false);
+            }
             _ => return write_answer(stream, &refusal(404), request.keeps).unwrap_or(false),
         };
         if request.method != "POST" {
@@ -185,6 +198,20 @@ impl Client {
             Some(delivery) => write_answer(stream, &delivery, request.keeps).unwrap_or(false),
             None => false,
         }
+    }
+}
+
+impl Client {
+    fn steer(&self, body: &[u8]) -> Delivery {
+        let answer = match (serde_json::from_slice::<ControlRequest>(body), self.shared.upgrade()) {
+            (Ok(request), Some(shared)) => obey(&shared, request),
+            (Err(error), _) => ControlAnswer { error: Some(format!("not a request: {error}")), ..ControlAnswer::default() },
+            (_, None) => ControlAnswer { error: Some("the simulator has stopped".to_owned()), ..ControlAnswer::default() },
+        };
+        let status = if answer.ok { 200 } else { 400 };
+        // Plain data with text keys.
+        let body = serde_json::to_vec(&answer).unwrap_or_default();
+        Delivery { status, kind: "application/json", body, cut_after: None }
     }
 }
 

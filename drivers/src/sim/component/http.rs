@@ -113,13 +113,13 @@ fn parse_head(head: &[u8]) -> Result<Head, u16> {
 pub(super) fn write_answer(stream: &mut impl Write, delivery: &Delivery, keeps: bool) -> io::Result<bool> {
     let keeps = keeps && delivery.cut_after.is_none();
     let mut head = String::new();
-    let kind = if delivery.html { "text/html" } else { "text/xml" };
     let reason = if delivery.status == 200 { "OK" } else { "Error" };
     // Writing into a String never fails.
     let _ = write!(
         head,
-        "HTTP/1.1 {} {reason}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
+        "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: {}\r\n\r\n",
         delivery.status,
+        delivery.kind,
         delivery.body.len(),
         if keeps { "keep-alive" } else { "close" },
     );
@@ -132,7 +132,7 @@ pub(super) fn write_answer(stream: &mut impl Write, delivery: &Delivery, keeps: 
 
 /// An answer without a document.
 pub(super) fn refusal(status: u16) -> Delivery {
-    Delivery { status, html: true, body: format!("<html><body>{status}</body></html>").into_bytes(), cut_after: None }
+    Delivery { status, kind: "text/html", body: format!("<html><body>{status}</body></html>").into_bytes(), cut_after: None }
 }
 
 #[cfg(test)]

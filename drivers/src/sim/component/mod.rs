@@ -115,8 +115,8 @@ pub(super) trait Stage {
 pub(super) struct Delivery {
     /// HTTP status.
     pub(super) status: u16,
-    /// A page, not a document.
-    pub(super) html: bool,
+    /// Its Content-Type.
+    pub(super) kind: &'static str,
     /// The whole body.
     pub(super) body: Vec<u8>,
     /// Only so many bytes of it arrive, then the connection ends.
@@ -125,7 +125,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     fn document(body: Vec<u8>) -> Delivery {
-        Delivery { status: 200, html: false, body, cut_after: None }
+        Delivery { status: 200, kind: "text/xml", body, cut_after: None }
     }
 }
 
@@ -189,7 +189,7 @@ fn deviation(stage: &impl Stage, dialect: &Dialect, faults: &[ComponentFaultKind
         ComponentFaultKind::LoseAnswer { when } if *when == wanted => Some(None),
         ComponentFaultKind::Html { status, when } if *when == wanted => {
             let body = b"<html><head><title>HTTP Status 500</title></head><body><h1>Internal Server Error</h1></body></html>";
-            Some(Some(Delivery { status: *status, html: true, body: body.to_vec(), cut_after: None }))
+            Some(Some(Delivery { status: *status, kind: "text/html", body: body.to_vec(), cut_after: None }))
         }
         ComponentFaultKind::Garbage { bytes, when } if *when == wanted => Some(Some(Delivery::document(garbage(*bytes)))),
         ComponentFaultKind::Refuse { code, text, when } if *when == wanted => {

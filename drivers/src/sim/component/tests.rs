@@ -305,3 +305,22 @@ fn the_filter_has_the_same_faults_and_counts_them_in_its_file() {
     assert!(filter(folder.path()).0.is_err());
     assert_eq!(Ledger::read(folder.path()).unwrap().len(), 4, "a file that cannot be read executes nothing");
 }
+
+#[test]
+fn who_may_steer_over_http_can_and_who_may_not_finds_nothing_there() {
+    for allowed in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let sim = serve(SimOptions {
+            state_dir: folder.path().to_owned(),
+            http: Some(HttpOptions { control: allowed, ..HttpOptions::default() }),
+            ..SimOptions::default()
+        })
+        .unwrap();
+        let answer = post(sim.http().unwrap(), "/control", br#"{"do":"set","patch":{"issue_time_ms":7}}"#);
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert_eq!(answer.contains(r#""ok":true"#), allowed, "{answer}");
+        assert_eq!(sim.with(|rig| rig.disk.config().issue_time_ms) == 7, allowed);
+        let wrong = post(sim.http().unwrap(), "/control", b"{}");
+        assert_eq!(String::from_utf8_lossy(&wrong).contains("not a request"), allowed);
+    }
+}
