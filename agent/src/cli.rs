@@ -8,6 +8,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use taxdisk_protocol::kind::InvoiceKind;
+
 use crate::commands;
 use crate::failure::Failure;
 
@@ -44,7 +46,7 @@ pub enum Command {
     Run(RunArgs),
     /// Enrol this PC at a broker with a single-use code
     Enroll(EnrollArgs),
-    /// Show the disks at this PC, or set their passwords
+    /// Show the disks at this PC, set their passwords, or give them orders
     Disks(DisksArgs),
     /// Show how the running agent is
     Status(StatusArgs),
@@ -113,6 +115,120 @@ pub struct DisksArgs {
 pub enum DisksCommand {
     /// Passwords of a disk
     Secret(SecretArgs),
+    /// Read stock, dates, limits and what waits for upload
+    Status(OnDisk),
+    /// Read the next number of each kind and how many are left
+    Stock(OnDisk),
+    /// Read one number
+    Query {
+        /// The number
+        #[command(flatten)]
+        number: NumberArgs,
+        /// Which disk
+        #[command(flatten)]
+        on: OnDisk,
+    },
+    /// Void an invoice (作废)
+    Void {
+        /// The number
+        #[command(flatten)]
+        number: NumberArgs,
+        /// Who voids (作废人)
+        #[arg(long, value_name = "NAME")]
+        operator: String,
+        /// How
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Void the next blank invoice (空白作废)
+    VoidBlank {
+        /// Kind, such as 025
+        #[arg(long)]
+        kind: InvoiceKind,
+        /// Who voids (作废人)
+        #[arg(long, value_name = "NAME")]
+        operator: String,
+        /// How
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Report the period of a kind over the network (抄报)
+    Report(KindArgs),
+    /// Unlock a kind after its report (清卡)
+    Clear(KindArgs),
+    /// Start the upload of invoices that were issued off line
+    Upload(KindArgs),
+    /// Ask for a fresh offline allowance (离线权限更新)
+    RefreshOffline(KindArgs),
+    /// Change a password on the disk itself (口令更改); asks for the new one without echo
+    Password {
+        /// Which one
+        #[arg(value_enum)]
+        which: Which,
+        /// Read the new password from a file (-: standard input)
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+        /// How
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// Which disk.
+#[derive(Debug, Clone, Args)]
+pub struct OnDisk {
+    /// Port as configured, or number of the disk; not needed with one disk
+    #[arg(long, value_name = "DISK")]
+    pub disk: Option<String>,
+}
+
+/// One number.
+#[derive(Debug, Clone, Args)]
+pub struct NumberArgs {
+    /// Invoice code (发票代码)
+    pub code: String,
+    /// Invoice number (发票号码)
+    pub number: String,
+    /// Kind, such as 025
+    #[arg(long)]
+    pub kind: InvoiceKind,
+}
+
+/// How a changing command is given.
+#[derive(Debug, Clone, Args)]
+pub struct ChangeArgs {
+    /// Which disk
+    #[command(flatten)]
+    pub on: OnDisk,
+    /// Say whether it would be allowed, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Do it without asking back
+    #[arg(long)]
+    pub yes: bool,
+    /// Do it although the agent advises against it, where it offers that
+    #[arg(long)]
+    pub anyway: bool,
+}
+
+/// A changing command about a kind.
+#[derive(Debug, Clone, Args)]
+pub struct KindArgs {
+    /// Kind, such as 025
+    #[arg(long)]
+    pub kind: InvoiceKind,
+    /// How
+    #[command(flatten)]
+    pub change: ChangeArgs,
+}
+
+/// Which password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Which {
+    /// 税控盘口令
+    Disk,
+    /// 证书口令
+    Certificate,
 }
 
 /// Of `disks secret`.

@@ -339,6 +339,10 @@ fn token_floor() -> u32 {
 }
 
 impl Opener for Port {
+    fn passwords(&self) -> Option<(&Secrets, String)> {
+        Some((&self.secrets, self.name.clone()))
+    }
+
     fn open(&mut self) -> Result<Box<dyn TaxDisk>, Why> {
         // The way first: for a port that is not there, nobody needs to hear of passwords.
         let way = self.way().map_err(|error| error.why())?;

@@ -6,9 +6,11 @@
 //! is serialised here goes into that one file and nowhere else.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_drivers::secret::Secret;
 
 use crate::failure::Failure;
@@ -63,9 +65,50 @@ struct Stored {
     certificate_password: String,
 }
 
+impl Stored {
+    fn field(&mut self, which: PasswordKind) -> &mut String {
+        match which {
+            PasswordKind::Disk => &mut self.disk_password,
+            PasswordKind::Certificate => &mut self.certificate_password,
+        }
+    }
+}
+
+/// A password change under way: both passwords are kept until one is proven. No `Debug`.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pending {
+    /// The order that it belongs to.
+    id: String,
+    which: PasswordKind,
+    old: String,
+    new: String,
+    /// The old, the new one was tried by opening the disk with it.
+    tried: (bool, bool),
+    /// The new one is the right one, or the old one.
+    #[serde(default)]
+    kept: Option<bool>,
+}
+
 #[derive(Default, Serialize, Deserialize)]
 struct Content {
     disks: BTreeMap<String, Stored>,
+    #[serde(default)]
+    pending: BTreeMap<String, Vec<Pending>>,
+}
+
+/// Changes that may be prepared for one port: one runs, the others were prepared by people who were refused or went away.
+const PENDING_MAX: usize = 4;
+
+/// Both passwords of a change, to be put into the command.
+#[derive(Debug, Clone)]
+pub struct Change {
+    /// Which one is changed.
+    pub which: PasswordKind,
+    /// The present one.
+    pub old: Secret,
+    /// The one to be.
+    pub new: Secret,
 }
 
 /// Where passwords are found.
@@ -87,6 +130,14 @@ impl Secrets {
     /// # Errors
     /// The file is open to others or damaged.
     pub fn find(&self, name: &str) -> Result<Option<DiskSecret>, Failure> {
+        if let Some(secret) = self.credential(name)? {
+            return Ok(Some(secret));
+        }
+        let Some(stored) = self.content()?.disks.remove(name) else { return Ok(None) };
+        DiskSecret::new(&stored.disk_password, &stored.certificate_password).map(Some).map_err(Failure::config)
+    }
+
+    fn credential(&self, name: &str) -> Result<Option<DiskSecret>, Failure> {
         if let Some(folder) = &self.credentials
             && let Some(last) = Path::new(name).file_name()
         {
@@ -104,8 +155,7 @@ impl Secrets {
                 }
             }
         }
-        let Some(stored) = self.content()?.disks.remove(name) else { return Ok(None) };
-        DiskSecret::new(&stored.disk_password, &stored.certificate_password).map(Some).map_err(Failure::config)
+        Ok(None)
     }
 
     /// Stores the passwords of a port or disk number, at once and durably.
@@ -113,12 +163,155 @@ impl Secrets {
     /// # Errors
     /// The file is open to others, damaged, or cannot be written.
     pub fn set(&self, name: &str, secret: &DiskSecret) -> Result<(), Failure> {
+        let _lock = self.lock()?;
         let mut content = self.content()?;
         let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
         let stored =
             Stored { disk_password: text(&secret.disk_password), certificate_password: text(&secret.certificate_password) };
         content.disks.insert(name.to_owned(), stored);
-        let json = serde_json::to_string_pretty(&content).expect("plain data with text keys");
+        // The person says which is right.
+        content.pending.remove(name);
+        self.write(&content)
+    }
+
+    /// Prepares a change, at once and durably: both passwords are in the file before the command is sent.
+    ///
+    /// # Errors
+    /// The new one cannot be a password, none is set, a credential overrides the file, or the file cannot be used.
+    pub fn prepare(&self, name: &str, id: &str, which: PasswordKind, new: &str) -> Result<(), Failure> {
+        if self.credential(name)?.is_some() {
+            return Err(Failure::config(format!(
+                "The passwords of {name} come from a systemd credential, which this program cannot change: move them into the secrets file by `disks secret set` first."
+            )));
+        }
+        let _lock = self.lock()?;
+        let mut content = self.content()?;
+        let Some(stored) = content.disks.get_mut(name) else {
+            return Err(Failure::config(format!(
+                "No passwords are set for {name}: run `taxdisk-agent disks secret set {name}`."
+            )));
+        };
+        let old = stored.field(which).clone();
+        DiskSecret::new(new, new).map_err(|_| {
+            Failure::usage(format!("The new password must have 1 to {PASSWORD_MAX_BYTES} printable ASCII characters."))
+        })?;
+        if old == new {
+            return Err(Failure::usage("The new password is the present one."));
+        }
+        let list = content.pending.entry(name.to_owned()).or_default();
+        // What was decided is in `disks`; nobody asks for it once its outcome is durable.
+        list.retain(|pending| pending.kept.is_none());
+        if list.len() >= PENDING_MAX {
+            return Err(Failure::failed(format!(
+                "{PENDING_MAX} password changes of {name} are under way: set the right ones by `disks secret set`."
+            )));
+        }
+        list.push(Pending { id: id.to_owned(), which, old, new: new.to_owned(), tried: (false, false), kept: None });
+        self.write(&content)
+    }
+
+    /// Forgets a change that was refused: nothing of it was sent.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn withdraw(&self, name: &str, id: &str) -> Result<(), Failure> {
+        let _lock = self.lock()?;
+        let mut content = self.content()?;
+        if let Some(list) = content.pending.get_mut(name) {
+            list.retain(|pending| pending.id != id);
+        }
+        self.write(&content)
+    }
+
+    /// Both passwords of a change. `None`: it is not known, or decided.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn change(&self, name: &str, id: &str) -> Result<Option<Change>, Failure> {
+        let content = self.content()?;
+        let pending = content.pending.get(name).and_then(|list| list.iter().find(|pending| pending.id == id));
+        Ok(pending.filter(|pending| pending.kept.is_none()).map(|pending| Change {
+            which: pending.which,
+            old: Secret::new(pending.old.clone()),
+            new: Secret::new(pending.new.clone()),
+        }))
+    }
+
+    /// Makes [`Secrets::find`] give the old or the new password of a change. False: it was tried already, or is known to be the
+    /// wrong one.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn choose(&self, name: &str, id: &str, new: bool) -> Result<bool, Failure> {
+        self.edit(name, id, |pending, stored| {
+            let tried = if new { pending.tried.1 } else { pending.tried.0 };
+            if pending.kept == Some(!new) || (tried && pending.kept.is_none()) {
+                return false;
+            }
+            *stored.field(pending.which) = if new { pending.new.clone() } else { pending.old.clone() };
+            true
+        })
+    }
+
+    /// Notes that one is about to be tried, durably. False: it was tried already.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn spend(&self, name: &str, id: &str, new: bool) -> Result<bool, Failure> {
+        self.edit(name, id, |pending, _| {
+            if pending.kept == Some(new) {
+                return true;
+            }
+            let tried = if new { &mut pending.tried.1 } else { &mut pending.tried.0 };
+            !std::mem::replace(tried, true)
+        })
+    }
+
+    /// Decides a change, durably.
+    ///
+    /// # Errors
+    /// The file cannot be used.
+    pub fn keep(&self, name: &str, id: &str, new: bool) -> Result<(), Failure> {
+        let known = self.edit(name, id, |pending, stored| {
+            pending.kept = Some(new);
+            *stored.field(pending.which) = if new { pending.new.clone() } else { pending.old.clone() };
+            true
+        })?;
+        if known {
+            Ok(())
+        } else {
+            Err(Failure::failed(format!("The password change {id} of {name} is not in the secrets file.")))
+        }
+    }
+
+    /// Changes one change. False also where it is not known.
+    fn edit(&self, name: &str, id: &str, act: impl FnOnce(&mut Pending, &mut Stored) -> bool) -> Result<bool, Failure> {
+        let _lock = self.lock()?;
+        let mut content = self.content()?;
+        let pending = content.pending.get_mut(name).and_then(|list| list.iter_mut().find(|pending| pending.id == id));
+        let (Some(pending), Some(stored)) = (pending, content.disks.get_mut(name)) else { return Ok(false) };
+        let good = act(pending, stored);
+        self.write(&content)?;
+        Ok(good)
+    }
+
+    /// One writer at a time, this process and the agent: a change must not be lost between reading and writing.
+    fn lock(&self) -> Result<std::fs::File, Failure> {
+        let path = self.file.with_extension("lock");
+        let wrong = |error: &dyn std::fmt::Display| Failure::config(format!("{} cannot be locked ({error}).", path.display()));
+        let file = std::fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| wrong(&error))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|error| wrong(&error))?;
+        Ok(file)
+    }
+
+    fn write(&self, content: &Content) -> Result<(), Failure> {
+        let json = serde_json::to_string_pretty(content).expect("plain data with text keys");
         write_atomic(&self.file, json.as_bytes(), 0o600)
             .map_err(|error| Failure::config(format!("{} cannot be written ({error}).", self.file.display())))
     }

@@ -13,6 +13,7 @@ use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::class::DeviceClass;
 
 use crate::core::ladder::{Counts, Rung};
+use crate::core::operation::{Order, OrderReport};
 use crate::failure::Failure;
 
 /// The longest line of either side, bytes: 32 disks with their reports stay far below.
@@ -26,6 +27,18 @@ pub const LIMIT: Duration = Duration::from_secs(5);
 pub enum Question {
     /// How are you?
     Status,
+    /// Do this, and keep what comes of it for [`Question::Report`].
+    Order {
+        /// Port as configured.
+        port: String,
+        /// What.
+        order: Order,
+    },
+    /// What came of an order?
+    Report {
+        /// Its id.
+        id: String,
+    },
     /// A person set the passwords of this port.
     SecretChanged {
         /// Port as configured.
@@ -35,10 +48,12 @@ pub enum Question {
 
 /// What is answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "answer", rename_all = "snake_case")]
+#[serde(tag = "answer", content = "content", rename_all = "snake_case")]
 pub enum Answer {
     /// Of [`Question::Status`].
     Status(Box<Status>),
+    /// Of [`Question::Report`]; absent while nothing is known of it yet.
+    Report(Option<Box<OrderReport>>),
     /// Done.
     Done,
     /// Not done.

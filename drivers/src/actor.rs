@@ -20,7 +20,7 @@ use crate::disk::{
     Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Red, Search, Segment, Stock,
     TaxDisk,
 };
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 
 /// Late answers that are kept until somebody takes them. Only one command can hang at a time, so more are never needed at once.
 const MAX_LATE: usize = 4;
@@ -231,6 +231,7 @@ impl DiskActor {
             capabilities: disk.capabilities().clone(),
             fence: disk.fence(),
             dialect: disk.dialect(),
+            identity_proves: disk.identity_proves(),
             deadlines,
             mailbox: Arc::clone(&mailbox),
         };
@@ -250,6 +251,7 @@ struct Owner {
     capabilities: Capabilities,
     fence: Fence,
     dialect: &'static str,
+    identity_proves: &'static [PasswordKind],
     deadlines: Deadlines,
     mailbox: Arc<Mailbox>,
 }
@@ -311,6 +313,11 @@ impl Handle {
     /// See [`TaxDisk::dialect`].
     pub fn dialect(&self) -> &'static str {
         self.owner.dialect
+    }
+
+    /// See [`TaxDisk::identity_proves`].
+    pub fn identity_proves(&self) -> &'static [PasswordKind] {
+        self.owner.identity_proves
     }
 
     /// Since when the disk has not come back from a command whose caller gave up; `None` when it is well.

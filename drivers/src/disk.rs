@@ -11,7 +11,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber, NumberPair};
 
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 
 /// What went wrong, in the device's words and in ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, serde::Serialize, serde::Deserialize)]
@@ -351,6 +351,11 @@ pub trait TaxDisk: Send {
     /// [`Capabilities::operations`] says what the dialect can do; the rest is [`OperationAnswer::NotSent`] with
     /// `Unsupported`.
     fn operate(&mut self, operation: &Operation) -> OperationAnswer;
+
+    /// The passwords that a good [`Self::identity`] proves to be right. Empty: it carries none that the device checks.
+    fn identity_proves(&self) -> &'static [PasswordKind] {
+        &[]
+    }
 
     /// Compares what was read with what was sent, field by field, as this dialect would have written it.
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison;

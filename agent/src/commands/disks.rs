@@ -10,6 +10,7 @@ use taxdisk_drivers::discover::{Candidate, Inventory, explain};
 use super::status::running;
 use super::table::table;
 use crate::config::Config;
+use crate::core::operation::What;
 use crate::core::records::View;
 use crate::daemon::Lock;
 use crate::failure::Failure;
@@ -21,7 +22,7 @@ use crate::secrets::{DiskSecret, Secrets};
 use crate::status::{Answer, Question, ask};
 
 /// The longest file of passwords, bytes.
-const SECRET_FILE_MAX_BYTES: u64 = 4096;
+pub(super) const SECRET_FILE_MAX_BYTES: u64 = 4096;
 
 /// One disk as it is shown.
 #[derive(Debug, Default, Serialize)]
@@ -118,6 +119,9 @@ fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
     let way = port.way().map_err(|error| error.why().text)?;
     if let Some(text) = journal.password_stop(&port.name) {
         return Err(password_stop(&port.name, &text));
+    }
+    if journal.open_operation_at(&port.name).is_some_and(|open| matches!(open.what, What::ChangePassword { .. })) {
+        return Err("a password change is not settled yet: start the agent, which finds out which one is right".into());
     }
     let secret = port.secret().map_err(|why| why.text)?;
     let mut driver = port.driver(way, Some(secret)).map_err(|error| error.why().text)?;
@@ -229,7 +233,7 @@ pub(super) fn set_secret(config: &Config, disk: &str, from_file: Option<&Path>, 
 }
 
 /// The configured port that a port or a disk number means.
-fn port_of(config: &Config, state: &StateDir, disk: &str) -> Result<String, Failure> {
+pub(super) fn port_of(config: &Config, state: &StateDir, disk: &str) -> Result<String, Failure> {
     if let Some(found) = config.disk.iter().find(|one| one.name() == disk) {
         return Ok(found.name());
     }
@@ -268,7 +272,7 @@ fn ask_twice(port: &str) -> Result<DiskSecret, Failure> {
 }
 
 /// Asks at the terminal without echo. The terminal is put back whatever happens in between.
-fn ask_hidden(prompt: &str) -> Result<String, Failure> {
+pub(super) fn ask_hidden(prompt: &str) -> Result<String, Failure> {
     struct Restore(rustix::termios::Termios);
     impl Drop for Restore {
         fn drop(&mut self) {

@@ -4,6 +4,7 @@ mod config;
 mod disks;
 mod enroll;
 mod journal;
+mod operate;
 mod run;
 mod sim;
 mod status;
@@ -37,6 +38,7 @@ pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
             Some(DisksCommand::Secret(secret)) => match &secret.command {
                 SecretCommand::Set { disk, from_file } => disks::set_secret(&load()?, disk, from_file.as_deref(), json)?,
             },
+            Some(other) => operate::operate(&load()?, other, json)?,
         },
         Command::Status(args) => status::status(&load()?, args, json)?,
         Command::Sim(args) => sim::sim(args, json)?,

@@ -8,18 +8,31 @@ use sha2::{Digest, Sha256};
 use taxdisk_drivers::disk::{FoundInvoice, NumberStatus};
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Accounted, AttemptRef, NumberEntry, Owner};
+use taxdisk_protocol::link::Accounted;
 use taxdisk_protocol::mark::find_mark;
 use taxdisk_protocol::number::NumberPair;
 
-use super::records::{Accounting, Base, View};
+use super::records::{Accounting, Base, Owner, View};
 use super::walk::Survey;
+
+/// One number that was read and entered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Code and number.
+    pub pair: NumberPair,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Status as the disk gave it.
+    pub status: &'static str,
+    /// Hash over what was read, hex.
+    pub digest: String,
+}
 
 /// What a survey means for the accounts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Accounts {
     /// Numbers that were read and entered, in their order.
-    pub entries: Vec<NumberEntry>,
+    pub entries: Vec<Entry>,
     /// Up to where all is accounted for now; `None`: nothing is known to advance.
     pub base: Option<Base>,
     /// What a person should know.
@@ -64,11 +77,11 @@ fn digest(invoice: &FoundInvoice) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Enters what a survey found. `ours`: numbers that settling proved to be an attempt's; `open`: numbers that may be an
+/// Enters what a survey found. `ours`: numbers that settling proved to be an attempt's or an operation's; `open`: numbers that may be an
 /// attempt's and stay nobody's until a person or a better reading decides.
 pub fn enter(
     survey: &Survey,
-    ours: &[(NumberPair, AttemptRef)],
+    ours: &[(NumberPair, Owner)],
     open: &[NumberPair],
     remaining_before: Option<u32>,
     disk: &DiskNumber,
@@ -79,7 +92,7 @@ pub fn enter(
     let mut entries = Vec::new();
     for (pair, found) in &survey.numbers {
         let Some(found) = found else { continue };
-        let proven = ours.iter().find(|(number, _)| number == pair).map(|(_, attempt)| Owner::Ours(attempt.clone()));
+        let proven = ours.iter().find(|(number, _)| number == pair).map(|(_, owner)| owner.clone());
         let known = view.owner(disk, kind, *pair);
         if (known.is_some() && proven.is_none()) || (proven.is_none() && is_history(survey, *pair)) {
             continue;
@@ -93,10 +106,10 @@ pub fn enter(
         {
             notes.push(format!("{pair} carries the mark {mark}, which no open attempt on this disk has"));
         }
-        entries.push(NumberEntry {
+        entries.push(Entry {
             pair: *pair,
             owner: proven.unwrap_or(Owner::Foreign),
-            status: status_text(found.invoice.status).to_owned(),
+            status: status_text(found.invoice.status),
             digest: digest(&found.invoice),
         });
     }

@@ -10,12 +10,12 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt, Owner};
+use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt};
 use taxdisk_protocol::mark::{find_mark, marked_remark, request_id};
 use taxdisk_protocol::number::NumberPair;
 
 use super::effect::{Found, Request};
-use super::records::{Intent, View};
+use super::records::{Intent, Owner, View};
 
 /// Turns an invoice's wire form into its domain form; the error is for people.
 pub type Parse = fn(&InvoiceBody, InvoiceKind) -> Result<Invoice, String>;

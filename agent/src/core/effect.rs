@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use taxdisk_drivers::disk::{Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, Limits, Stock};
+use taxdisk_drivers::disk::{Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, Limits, OfflineTotals, Stock};
+use taxdisk_drivers::operation::{OperationAnswer, PasswordKind};
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::class::DeviceClass;
@@ -12,6 +13,7 @@ use taxdisk_protocol::link::{AgentFrame, Assignment};
 use taxdisk_protocol::number::NumberPair;
 
 use super::ladder::Rung;
+use super::operation::{OrderReport, What};
 use super::records::Record;
 
 /// An assignment whose content was parsed: what an issuing command and a comparison need.
@@ -36,6 +38,8 @@ pub struct Opened {
     pub fence: Fence,
     /// Dialect.
     pub dialect: String,
+    /// Opening it proves these passwords.
+    pub proves: Vec<PasswordKind>,
 }
 
 /// Why a call to the disk gave nothing.
@@ -120,6 +124,25 @@ pub enum Effect {
         /// Epoch under which it was assigned.
         epoch: u64,
     },
+    /// Read what waits for upload.
+    Totals,
+    /// Send this changing command once. Its intent is durable.
+    Operate(Box<Send>),
+    /// Open the port with one of the two passwords of a change under way, at most once with each: that it is tried is durable
+    /// before it is. Answered as [`Effect::Open`].
+    Try {
+        /// The operation.
+        id: String,
+        /// The new password.
+        new: bool,
+    },
+    /// Keep this password of a change, durably; the other one is not used any more.
+    Keep {
+        /// The operation.
+        id: String,
+        /// The new password.
+        new: bool,
+    },
     /// Make these durable together, then answer.
     Write(Vec<Record>),
     /// Nothing to do before this time (milliseconds of the boot clock) or the next command.
@@ -131,13 +154,26 @@ pub enum Effect {
     Stop,
 }
 
+/// A changing command, ready to be sent but for its passwords.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Send {
+    /// The operation.
+    pub id: String,
+    /// What.
+    pub what: What,
+    /// The journalled pair (blank void).
+    pub expected: Option<NumberPair>,
+    /// Sum without tax of the invoice that is voided, as it was read.
+    pub net: Option<taxdisk_protocol::money::Amount>,
+}
+
 /// What came of the effect in flight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "handed over one at a time and never kept in numbers")]
 pub enum Answer {
-    /// Of [`Effect::Open`].
+    /// Of [`Effect::Open`] and [`Effect::Try`].
     Opened(Result<Box<Opened>, Trouble>),
-    /// Of [`Effect::Resync`], [`Effect::Close`] and [`Effect::Reset`].
+    /// Of [`Effect::Resync`], [`Effect::Close`], [`Effect::Reset`] and [`Effect::Keep`].
     Done(Result<(), Trouble>),
     /// Of [`Effect::Stock`].
     Stock(Result<Stock, Trouble>),
@@ -149,6 +185,10 @@ pub enum Answer {
     Find(Result<Vec<FoundInvoice>, Trouble>),
     /// Of [`Effect::Issue`].
     Issue(Issue),
+    /// Of [`Effect::Totals`].
+    Totals(Result<OfflineTotals, Trouble>),
+    /// Of [`Effect::Operate`].
+    Operated(Operated),
     /// Of [`Effect::Write`].
     Written(Result<(), String>),
     /// Of [`Effect::Wait`].
@@ -175,6 +215,17 @@ pub enum Issue {
     Trouble(Trouble, u64),
 }
 
+/// What came of an operation's command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Operated {
+    /// Nothing was sent.
+    Withheld(String),
+    /// The disk's thread took the command and came back.
+    Answer(OperationAnswer),
+    /// It was handed to the disk's thread and did not come back well.
+    Trouble(Trouble),
+}
+
 /// What the core tells the outside. Frames that carry an id are durable before they are told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(clippy::large_enum_variant, reason = "told one at a time and never kept in numbers")]
@@ -183,6 +234,8 @@ pub enum Told {
     Frame(AgentFrame),
     /// The disk's report changed.
     Report(Box<DiskReport>),
+    /// What came of an order. If something was sent, this is durable.
+    Order(Box<OrderReport>),
     /// No disk answers behind the port.
     Away {
         /// Class.

@@ -11,6 +11,7 @@ pub mod compare;
 pub mod disk;
 pub mod effect;
 pub mod ladder;
+pub mod operation;
 pub mod outbox;
 pub mod records;
 pub mod settle;

@@ -5,12 +5,12 @@
 
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Owner, Reading};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Reading};
 use taxdisk_protocol::number::NumberPair;
 
 use super::Context;
-use super::account::Accounts;
-use super::records::{Outcome, Record, View};
+use super::account::{Accounts, Entry};
+use super::records::{Outcome, Owner, Record, View};
 
 /// Facts of an attempt that its outcome names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,10 @@ fn owned(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair, owner: Owner) -
     Record::Owned { disk: disk.clone(), kind, pair, owner }
 }
 
+fn told(entry: &Entry) -> NumberEntry {
+    NumberEntry { pair: entry.pair, owner: (&entry.owner).into(), status: entry.status.to_owned(), digest: entry.digest.clone() }
+}
+
 /// Records and frame of what a survey entered. No frame where there is nothing to tell.
 pub fn accounted(
     accounts: &Accounts,
@@ -78,7 +82,7 @@ pub fn accounted(
     disk: &DiskNumber,
     context: &Context<'_>,
 ) -> (Vec<Record>, Option<AgentFrame>) {
-    let entered = |entry: &NumberEntry| owned(disk, kind, entry.pair, entry.owner.clone());
+    let entered = |entry: &Entry| owned(disk, kind, entry.pair, entry.owner.clone());
     let mut records: Vec<Record> = accounts.entries.iter().map(entered).collect();
     let before = context.view.accounting(disk, kind).map(|accounting| accounting.base);
     let Some(base) = accounts.base else { return (records, None) };
@@ -91,7 +95,7 @@ pub fn accounted(
         disk: disk.clone(),
         epoch,
         kind,
-        entries: accounts.entries.clone(),
+        entries: accounts.entries.iter().map(told).collect(),
         last,
         note: accounts.note.clone(),
     };

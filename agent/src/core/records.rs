@@ -2,10 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Owner};
+use taxdisk_protocol::link::{self, AgentFrame, AttemptRef, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
+
+use super::operation::{OperationIntent, OperationOutcome};
 
 /// Written and durable before an issuing command is sent (architecture, section 5, rule 1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +52,29 @@ pub struct Outcome {
     pub result: AttemptResult,
     /// RFC 3339, clock of the PC. For people only.
     pub at: String,
+}
+
+/// Whose a number is, as the journal keeps it (I10).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// This attempt's.
+    Ours(AttemptRef),
+    /// Another program's, or older than us.
+    Foreign,
+    /// Consumed by this operation: a blank that was voided.
+    Operation(String),
+}
+
+impl From<&Owner> for link::Owner {
+    /// A broker knows jobs only, and would refuse a frame with a word that it does not know: for it, a number that no job has
+    /// is foreign, and the entry's status says that it is a voided blank.
+    fn from(owner: &Owner) -> link::Owner {
+        match owner {
+            Owner::Ours(attempt) => link::Owner::Ours(attempt.clone()),
+            Owner::Foreign | Owner::Operation(_) => link::Owner::Foreign,
+        }
+    }
 }
 
 /// Up to where the numbers of one kind of one disk are accounted for (I5).
@@ -123,6 +149,17 @@ pub enum Record {
         /// Whose.
         owner: Owner,
     },
+    /// An operation is about to be sent.
+    OperationIntent(OperationIntent),
+    /// An operation ended, or is unsettled.
+    OperationOutcome(Box<OperationOutcome>),
+    /// The broker does not list these as open any more: somebody settled them there.
+    SettledElsewhere {
+        /// Disk.
+        disk: DiskNumber,
+        /// Which.
+        attempts: Vec<AttemptRef>,
+    },
     /// A password was refused: nothing that carries one is sent through this port until a person acts.
     PasswordStop {
         /// Port, as configured.
@@ -177,6 +214,18 @@ pub trait View {
     fn accounting(&self, disk: &DiskNumber, kind: InvoiceKind) -> Option<Accounting>;
     /// Whose a number is. `None`: nobody's yet, which is not the same as foreign.
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner>;
+    /// Attempts of a disk that ended unsettled.
+    fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef>;
+    /// The operation of a disk that has no outcome.
+    fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent>;
+    /// The operation that has no outcome, of the disk that was behind this port then.
+    fn open_operation_at(&self, port: &str) -> Option<OperationIntent>;
+    /// The outcome of an operation.
+    fn operation_outcome(&self, id: &str) -> Option<OperationOutcome>;
+    /// The last operation of this name and kind on a disk, if it ended unsettled: its id.
+    fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String>;
+    /// The operation that voids this number, or did: its id.
+    fn voided_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<String>;
     /// The highest assignment sequence of a disk; 0 before the first.
     fn highest_sequence(&self, disk: &DiskNumber) -> u64;
     /// Frames about a disk that the broker has not acknowledged, oldest first, with their ids.

@@ -11,7 +11,7 @@ use taxdisk_protocol::number::NumberPair;
 
 use super::account::{self, Accounts};
 use super::compare::{Fit, Open, fit};
-use super::records::{Base, View};
+use super::records::{Base, Owner, View};
 use super::walk::{Plan, Survey};
 
 /// What the disk and its configuration allow to conclude.
@@ -64,7 +64,7 @@ pub fn decide(
     for (index, open) in opens.iter().enumerate() {
         let result = match verdict(index, &fits, rules) {
             Verdict::Issued(pair) => {
-                ours.push((pair, open.attempt.clone()));
+                ours.push((pair, Owner::Ours(open.attempt.clone())));
                 issued(survey, pair)
             }
             Verdict::Doubtful(text) => {

@@ -12,13 +12,13 @@ use std::sync::Arc;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Owner, QueryResult, Reading};
+use taxdisk_protocol::link::{QueryResult, Reading};
 use taxdisk_protocol::mark::find_mark;
 use taxdisk_protocol::number::NumberPair;
 
 use super::Context;
 use super::effect::{Answer, Effect, Found, Request, Trouble};
-use super::records::Base;
+use super::records::{Base, Owner};
 
 /// Numbers read in one survey. At 1.2 s a query of a slow line this is about 40 minutes; a jump beyond it is for a person.
 pub const NUMBERS_MAX: usize = 2000;
@@ -278,7 +278,9 @@ impl Walk {
         let plan = &self.survey.plan;
         let asked =
             plan.also.contains(&pair) || plan.starts.contains(&pair) || plan.bases.iter().any(|base| base.last() == Some(pair));
-        !asked && self.survey.current != Some(pair) && matches!(context.view.owner(disk, plan.kind, pair), Some(Owner::Ours(_)))
+        !asked
+            && self.survey.current != Some(pair)
+            && matches!(context.view.owner(disk, plan.kind, pair), Some(Owner::Ours(_) | Owner::Operation(_)))
     }
 
     fn note_query(&mut self, pair: NumberPair, found: Option<&Found>, context: &Context<'_>) {

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::AttemptRef;
@@ -24,6 +25,7 @@ pub(super) const HEAD_ID: &str = "h/id";
 pub(super) const HEAD_SEQUENCE: &str = "h/sequence";
 pub(super) const HEAD_JOIN: &str = "h/join";
 pub(super) const OUTBOX: &str = "b/";
+pub(super) const OPERATIONS: &str = "w/";
 
 fn attempt_path(attempt: &AttemptRef) -> String {
     format!("{}/{}/{:08x}", attempt.key.seller, attempt.key.serial, attempt.attempt)
@@ -64,6 +66,34 @@ pub(super) fn sequence(disk: &DiskNumber) -> String {
     format!("s/{disk}")
 }
 
+/// An operation without an outcome: at most one a disk.
+pub(super) fn operation(disk: &DiskNumber) -> String {
+    format!("{OPERATIONS}{disk}")
+}
+
+pub(super) fn operation_outcome(id: &str) -> String {
+    format!("x/{id}")
+}
+
+/// The operation that voids a number.
+pub(super) fn void(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> String {
+    format!("v/{disk}/{kind}/{}/{}", pair.code, pair.number)
+}
+
+/// The last operation of its name, where it ended unsettled.
+pub(super) fn unsettled_operation(disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> String {
+    format!("z/{disk}/{name}/{}", kind.map_or_else(|| "-".to_owned(), |kind| kind.to_string()))
+}
+
+/// An attempt that ended unsettled.
+pub(super) fn unsettled(disk: &DiskNumber, attempt: &AttemptRef) -> String {
+    format!("u/{disk}/{}", attempt_path(attempt))
+}
+
+pub(super) fn unsettled_of(disk: &DiskNumber) -> String {
+    format!("u/{disk}/")
+}
+
 pub(super) fn password_stop(port: &str) -> String {
     format!("p/{port}")
 }
@@ -79,6 +109,11 @@ pub(super) fn kind_of(key: &str) -> &'static str {
         "n/" => "owner",
         "s/" => "sequence",
         "p/" => "password_stop",
+        "w/" => "operation",
+        "x/" => "operation_outcome",
+        "v/" => "void",
+        "u/" => "unsettled",
+        "z/" => "unsettled_operation",
         "h/" => "head",
         _ => "unknown",
     }

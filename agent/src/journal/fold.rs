@@ -4,11 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use taxdisk_protocol::link::{AttemptResult, Owner};
+use taxdisk_protocol::link::AttemptResult;
 
 use super::entry;
 use super::reads::{Lookup, Reads};
-use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Record, View};
+use crate::core::operation::{OperationIntent, OperationOutcome, OperationResult, What};
+use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, Record, View};
 use crate::journal::JournalError;
 
 /// Changed keys: `None` deletes.
@@ -84,12 +85,24 @@ fn fold_one(record: &Record, overlay: &mut Overlay<'_>) -> Result<(), JournalErr
             match (known, owner) {
                 // The first attempt of the same job stays the owner.
                 (Some(Owner::Ours(known)), Owner::Ours(new)) if known.key == new.key => Ok(()),
+                (Some(Owner::Operation(known)), Owner::Operation(new)) if known == *new => Ok(()),
+                (Some(Owner::Operation(known)), _) => {
+                    conflict(format!("{kind} {pair} of disk {disk} was voided as a blank by operation {known}"))
+                }
                 (Some(Owner::Ours(known)), _) => conflict(format!("{kind} {pair} of disk {disk} belongs to {known} already")),
                 _ => {
                     put(overlay, entry::owner(disk, *kind, *pair), owner);
                     Ok(())
                 }
             }
+        }
+        Record::OperationIntent(intent) => fold_operation(intent, overlay),
+        Record::OperationOutcome(outcome) => fold_operation_outcome(outcome, overlay),
+        Record::SettledElsewhere { disk, attempts } => {
+            for attempt in attempts {
+                overlay.changes.insert(entry::unsettled(disk, attempt), None);
+            }
+            Ok(())
         }
         Record::PasswordStop { port, text } => {
             put(overlay, entry::password_stop(port), text);
@@ -106,6 +119,9 @@ fn fold_intent(intent: &Intent, overlay: &mut Overlay<'_>) -> Result<(), Journal
     let reads = Reads(&*overlay);
     if let Some(open) = reads.open(&intent.disk).first() {
         return conflict(format!("{} cannot begin: {} on disk {} has no outcome yet", intent.attempt, open.attempt, intent.disk));
+    }
+    if let Some(open) = reads.open_operation(&intent.disk) {
+        return conflict(format!("{} cannot begin: operation {} on disk {} is open", intent.attempt, open.id, intent.disk));
     }
     if let Some(known) = reads.outcome(&intent.attempt) {
         return conflict(format!("{} cannot begin again: it ended as {:?}", intent.attempt, known.result));
@@ -143,6 +159,62 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
     raise_sequence(&outcome.disk, outcome.sequence, overlay);
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
     put(overlay, entry::outcome(&outcome.attempt), &compact(outcome));
+    let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
+    if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
+        put(overlay, unsettled, &outcome.attempt);
+    } else {
+        overlay.changes.insert(unsettled, None);
+    }
+    Ok(())
+}
+
+fn fold_operation(intent: &OperationIntent, overlay: &mut Overlay<'_>) -> Result<(), JournalError> {
+    let reads = Reads(&*overlay);
+    let disk = &intent.disk;
+    if let Some(open) = reads.open(disk).first() {
+        return conflict(format!("operation {} cannot begin: {} on disk {disk} has no outcome yet", intent.id, open.attempt));
+    }
+    if let Some(open) = reads.open_operation(disk) {
+        return conflict(format!("operation {} cannot begin: operation {} on disk {disk} is open", intent.id, open.id));
+    }
+    if reads.operation_outcome(&intent.id).is_some() {
+        return conflict(format!("operation {} cannot begin again: it has ended", intent.id));
+    }
+    if let What::Void { kind, pair, .. } = &intent.what {
+        if let Some(known) = reads.voided_by(disk, *kind, *pair) {
+            return conflict(format!("{pair} cannot be voided again: operation {known} did"));
+        }
+        put(overlay, entry::void(disk, *kind, *pair), &intent.id);
+    }
+    put(overlay, entry::operation(disk), intent);
+    Ok(())
+}
+
+fn fold_operation_outcome(outcome: &OperationOutcome, overlay: &mut Overlay<'_>) -> Result<(), JournalError> {
+    let OperationOutcome { intent, result, .. } = outcome;
+    let disk = &intent.disk;
+    let reads = Reads(&*overlay);
+    if reads.open_operation(disk).is_none_or(|open| open.id != intent.id) {
+        return conflict(format!("operation {} is not open on disk {disk}: it cannot end", intent.id));
+    }
+    overlay.changes.insert(entry::operation(disk), None);
+    let done = matches!(result, OperationResult::Done { .. });
+    if let What::Void { kind, pair, .. } = &intent.what
+        && !done
+    {
+        // An unsettled one may be asked for again: its target's status is read first, and a disk voids a number once.
+        overlay.changes.insert(entry::void(disk, *kind, *pair), None);
+    }
+    if let Some(name) = intent.what.operation() {
+        let key = entry::unsettled_operation(disk, name, intent.what.kind());
+        match result {
+            OperationResult::Unsettled { .. } => put(overlay, key, &intent.id),
+            // One that was proven not to have run says nothing about an earlier one.
+            OperationResult::NotDone { .. } => {}
+            OperationResult::Done { .. } => drop(overlay.changes.insert(key, None)),
+        }
+    }
+    put(overlay, entry::operation_outcome(&intent.id), outcome);
     Ok(())
 }
 

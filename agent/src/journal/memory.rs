@@ -5,15 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, Owner};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef};
 use taxdisk_protocol::number::NumberPair;
 
 use super::JournalError;
 use super::fold::fold;
 use super::reads::{Lookup, Reads};
-use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Record, View};
+use crate::core::operation::{OperationIntent, OperationOutcome};
+use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, Record, View};
 
 /// A journal in memory. A clone is what a copy of the folder would be.
 #[derive(Debug, Default)]
@@ -80,6 +82,24 @@ impl View for Memory {
     }
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
         Reads(&self.entries).owner(disk, kind, pair)
+    }
+    fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
+        Reads(&self.entries).unsettled(disk)
+    }
+    fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
+        Reads(&self.entries).open_operation(disk)
+    }
+    fn open_operation_at(&self, port: &str) -> Option<OperationIntent> {
+        Reads(&self.entries).open_operation_at(port)
+    }
+    fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
+        Reads(&self.entries).operation_outcome(id)
+    }
+    fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {
+        Reads(&self.entries).unsettled_operation(disk, name, kind)
+    }
+    fn voided_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<String> {
+        Reads(&self.entries).voided_by(disk, kind, pair)
     }
     fn highest_sequence(&self, disk: &DiskNumber) -> u64 {
         Reads(&self.entries).highest_sequence(disk)

@@ -24,15 +24,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, JournalHead, Owner};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, JournalHead};
 use taxdisk_protocol::number::NumberPair;
 
 use reads::{Lookup, Reads};
 use writer::Work;
 
-pub use crate::core::records::{Accounting, Base, Intent, IssuedLine, Outcome, Record, View};
+use crate::core::operation::{OperationIntent, OperationOutcome};
+pub use crate::core::records::{Accounting, Base, Intent, IssuedLine, Outcome, Owner, Record, View};
 
 /// Why the journal cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -210,7 +212,7 @@ fn new_id(db: &sled::Db, file: &File) -> Result<String, JournalError> {
 
 /// Reads what decisions will rest on; the long index is checked where it is read.
 fn verify(db: &sled::Db) -> Result<(), JournalError> {
-    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/"] {
+    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/", "u/", "v/", "w/", "z/"] {
         for entry in db.scan_prefix(prefix) {
             let (key, value) = entry.map_err(|error| JournalError::Corrupt(error.to_string()))?;
             let key = String::from_utf8_lossy(&key);
@@ -238,6 +240,24 @@ impl View for Journal {
     }
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
         Reads(&self.db).owner(disk, kind, pair)
+    }
+    fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
+        Reads(&self.db).unsettled(disk)
+    }
+    fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
+        Reads(&self.db).open_operation(disk)
+    }
+    fn open_operation_at(&self, port: &str) -> Option<OperationIntent> {
+        Reads(&self.db).open_operation_at(port)
+    }
+    fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
+        Reads(&self.db).operation_outcome(id)
+    }
+    fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {
+        Reads(&self.db).unsettled_operation(disk, name, kind)
+    }
+    fn voided_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<String> {
+        Reads(&self.db).voided_by(disk, kind, pair)
     }
     fn highest_sequence(&self, disk: &DiskNumber) -> u64 {
         Reads(&self.db).highest_sequence(disk)

@@ -4,13 +4,15 @@
 
 use serde::de::DeserializeOwned;
 
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, Owner};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef};
 use taxdisk_protocol::number::NumberPair;
 
 use super::entry;
-use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, View};
+use crate::core::operation::{OperationIntent, OperationOutcome};
+use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, View};
 
 /// Keys and values, sorted by key.
 pub(super) trait Lookup {
@@ -74,6 +76,30 @@ impl<L: Lookup + ?Sized> View for Reads<'_, L> {
 
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
         self.one(&entry::owner(disk, kind, pair))
+    }
+
+    fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
+        self.all(&entry::unsettled_of(disk)).into_iter().map(|(_, attempt)| attempt).collect()
+    }
+
+    fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
+        self.one(&entry::operation(disk))
+    }
+
+    fn open_operation_at(&self, port: &str) -> Option<OperationIntent> {
+        self.all::<OperationIntent>(entry::OPERATIONS).into_iter().map(|(_, intent)| intent).find(|intent| intent.port == port)
+    }
+
+    fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
+        self.one(&entry::operation_outcome(id))
+    }
+
+    fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {
+        self.one(&entry::unsettled_operation(disk, name, kind))
+    }
+
+    fn voided_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<String> {
+        self.one(&entry::void(disk, kind, pair))
     }
 
     fn highest_sequence(&self, disk: &DiskNumber) -> u64 {

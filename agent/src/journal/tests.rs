@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Owner};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult};
+
+use crate::core::records::Owner;
 
 use super::{Intent, Journal, JournalError, Outcome, Record, View};
 

@@ -1,7 +1,7 @@
 //! Where the messages of link and workers meet: frames to the worker of their disk, reports and outcomes to the link, and a
 //! picture of it all for `status`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use taxdisk_protocol::ids::DiskNumber;
@@ -10,12 +10,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::since_boot;
 use crate::core::ladder::Rung;
+use crate::core::operation::{Order, OrderReport};
+use crate::core::records::View;
 use crate::journal::{Journal, Record};
 use crate::link::client::LinkEvent;
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Standing};
 use crate::status::{Answer, DiskStatus, LinkStatus, Question, Status};
 use crate::worker::{Command, Worker, WorkerEvent};
+
+/// Reports of orders that are kept in memory until they are asked for.
+const REPORTS_MAX: usize = 64;
 
 /// Something that the main loop hears of. The queue has no limit of its own: a disk says a few things for each command,
 /// commands are
@@ -36,6 +41,8 @@ pub(super) struct Board {
     inputs: mpsc::Sender<Input>,
     standing: Arc<Mutex<Standing>>,
     under_way: BTreeSet<String>,
+    /// What came of orders, newest last; those that changed something are in the journal for ever.
+    reports: VecDeque<OrderReport>,
 }
 
 impl Board {
@@ -48,7 +55,7 @@ impl Board {
     ) -> Board {
         let (disks, workers): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
         status.disks = disks;
-        Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new() }
+        Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new(), reports: VecDeque::new() }
     }
 
     pub(super) fn take(&mut self, happening: Happening) {
@@ -176,6 +183,13 @@ impl Board {
                 self.find_twins();
                 self.report();
             }
+            WorkerEvent::Order(report) => {
+                self.reports.retain(|known| known.id != report.id);
+                if self.reports.len() == REPORTS_MAX {
+                    self.reports.pop_front();
+                }
+                self.reports.push_back(*report);
+            }
             WorkerEvent::Away(why) => {
                 if status.trouble.as_ref() != Some(&why.text) {
                     tracing::warn!(port = status.port, class = %why.class, "{}", why.text);
@@ -259,6 +273,12 @@ impl Board {
     fn answer(&self, question: Question) -> Answer {
         match question {
             Question::Status => Answer::Status(Box::new(self.status())),
+            Question::Report { id } => {
+                let known = self.reports.iter().rev().find(|report| report.id == id).cloned();
+                let known = known.or_else(|| self.journal.operation_outcome(&id).map(|outcome| OrderReport::ended(&outcome)));
+                Answer::Report(known.map(Box::new))
+            }
+            Question::Order { port, order } => self.order(&port, order),
             Question::SecretChanged { port } => match self.status.disks.iter().position(|disk| disk.port == port) {
                 Some(index) => {
                     self.command(index, Command::SecretChanged);
@@ -267,6 +287,18 @@ impl Board {
                 None => Answer::Refused {
                     text: format!("The running agent has no disk at {port}: add it to the configuration and restart the agent."),
                 },
+            },
+        }
+    }
+
+    fn order(&self, port: &str, order: Order) -> Answer {
+        let index = self.status.disks.iter().position(|disk| disk.port == port);
+        let worker = index.and_then(|index| self.workers.get(index));
+        match worker.map(|worker| worker.send(Command::Order(order))) {
+            Some(Ok(())) => Answer::Done,
+            Some(Err(_)) => Answer::Refused { text: format!("The disk at {port} takes no orders now: nothing was sent.") },
+            None => Answer::Refused {
+                text: format!("The running agent has no disk at {port}: add it to the configuration and restart the agent."),
             },
         }
     }

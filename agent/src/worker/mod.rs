@@ -18,7 +18,9 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::AgentFrame;
 
 use crate::core::ladder::{Rules, Rung};
+use crate::core::operation::OrderReport;
 use crate::journal::Journal;
+use crate::secrets::Secrets;
 use shell::Shell;
 
 /// Commands that may wait at a worker. Two assignments, their recalls and a grant are the most that a healthy broker sends
@@ -51,6 +53,11 @@ pub trait Opener: Send {
     fn reset(&mut self) -> Result<(), Why> {
         Err(Why { class: DeviceClass::Unsupported, text: "this device has no reset".to_owned() })
     }
+
+    /// Where the passwords of this port are kept, and under which name. `None`: nowhere; then they cannot be changed.
+    fn passwords(&self) -> Option<(&Secrets, String)> {
+        None
+    }
 }
 
 /// What a worker says.
@@ -61,6 +68,8 @@ pub enum WorkerEvent {
     Frame(AgentFrame),
     /// The disk's report changed; all present disks' reports together make the `disks` frame.
     Report(Box<DiskReport>),
+    /// What came of an order.
+    Order(Box<OrderReport>),
     /// No disk answers behind the port.
     Away(Why),
     /// A reading failed, and this is done about it.

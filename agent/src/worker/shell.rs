@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use taxdisk_drivers::actor::{ActorError, Deadlines, DiskActor, Handle, IssueOrder, Question};
 use taxdisk_drivers::disk::Identity;
+use taxdisk_drivers::operation::Operation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::AgentFrame;
@@ -15,12 +16,15 @@ use taxdisk_protocol::number::NumberPair;
 use super::{Command, Events, Opener, Why, WorkerConfig, WorkerEvent, millis};
 use crate::clock;
 use crate::core::disk::{Config, DiskCore};
-use crate::core::effect::{Answer, Effect, Found, Issue, Opened, Request, Told, Trouble};
+use crate::core::effect::{Answer, Effect, Found, Issue, Opened, Operated, Request, Send, Told, Trouble};
+use crate::core::operation::What;
 use crate::core::records::Record;
 use crate::core::wake::Watch;
 use crate::core::{Context, lease_holds};
+use crate::failure::Failure;
 use crate::fault;
 use crate::journal::Journal;
+use crate::secrets::Secrets;
 
 /// Everything that the thread owns.
 pub(super) struct Shell {
@@ -46,6 +50,12 @@ fn trouble(error: ActorError) -> Trouble {
         ActorError::Busy => Trouble::Busy,
         ActorError::Gone { .. } => Trouble::Gone(error.to_string()),
     }
+}
+
+fn spent(new: bool) -> Trouble {
+    let text = format!("the {} password was tried already", if new { "new" } else { "old" });
+    let class = DeviceClass::BadPassword;
+    Trouble::Disk(taxdisk_drivers::disk::DiskError { class, code: None, text, tries_left: None })
 }
 
 fn flat<T>(answer: Result<Result<T, taxdisk_drivers::disk::DiskError>, ActorError>) -> Result<T, Trouble> {
@@ -153,6 +163,7 @@ impl Shell {
             (self.events)(match told {
                 Told::Frame(frame) => WorkerEvent::Frame(frame),
                 Told::Report(report) => WorkerEvent::Report(report),
+                Told::Order(report) => WorkerEvent::Order(report),
                 Told::Away { class, text } => WorkerEvent::Away(Why { class, text }),
                 Told::Climbed(rung) => WorkerEvent::Climbed(rung),
             });
@@ -164,7 +175,11 @@ impl Shell {
 
     fn perform(&mut self, effect: Effect, core: &mut DiskCore) -> Answer {
         match effect {
-            Effect::Open => Answer::Opened(self.open().map(Box::new)),
+            Effect::Open => Answer::Opened(self.open(None).map(Box::new)),
+            Effect::Try { id, new } => Answer::Opened(self.open(Some((&id, new))).map(Box::new)),
+            Effect::Keep { id, new } => Answer::Done(self.keep(&id, new)),
+            Effect::Totals => Answer::Totals(self.handle().and_then(|handle| flat(handle.offline_totals()))),
+            Effect::Operate(send) => Answer::Operated(self.operate(&send)),
             Effect::Close => {
                 self.close();
                 Answer::Done(Ok(()))
@@ -200,7 +215,8 @@ impl Shell {
         }
     }
 
-    fn open(&mut self) -> Result<Opened, Trouble> {
+    /// `trying`: with one of the two passwords of a change.
+    fn open(&mut self, trying: Option<(&str, bool)>) -> Result<Opened, Trouble> {
         self.close();
         if self.leaving.as_ref().is_some_and(|handle| handle.hung_since().is_some()) {
             return Err(Trouble::Hung);
@@ -209,6 +225,9 @@ impl Shell {
         let error = |class: DeviceClass, text: String| {
             Trouble::Disk(taxdisk_drivers::disk::DiskError { class, code: None, text, tries_left: None })
         };
+        if let Some((id, new)) = trying {
+            self.choose(id, new)?;
+        }
         // Without a password set, nothing was tried: a durable stop is for a password that a disk refused.
         let disk = self.opener.open().map_err(|why| match why.class {
             DeviceClass::BadPassword => Trouble::Gone(why.text),
@@ -216,6 +235,11 @@ impl Shell {
         })?;
         let handle =
             DiskActor::spawn(&self.config.port, disk, self.deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
+        if let Some((id, new)) = trying
+            && let Err(trouble) = self.spend(id, new)
+        {
+            return Err(trouble);
+        }
         let identity = flat(handle.identity());
         let identity = match identity {
             Ok(identity) => identity,
@@ -231,6 +255,7 @@ impl Shell {
             capabilities: handle.capabilities().clone(),
             fence: handle.fence(),
             dialect: handle.dialect().to_owned(),
+            proves: handle.identity_proves().to_vec(),
         };
         self.disk = Some((handle, identity));
         Ok(opened)
@@ -282,9 +307,76 @@ impl Shell {
         }
     }
 
+    fn passwords<T>(&self, act: impl FnOnce(&Secrets, &str) -> Result<T, Failure>) -> Result<T, Trouble> {
+        let Some((secrets, name)) = self.opener.passwords() else {
+            return Err(Trouble::Gone("the passwords of this port are not kept here".into()));
+        };
+        act(secrets, &name).map_err(|failure| Trouble::Gone(failure.text))
+    }
+
+    /// The next opening of the port uses this one.
+    fn choose(&self, id: &str, new: bool) -> Result<(), Trouble> {
+        if self.passwords(|secrets, name| secrets.choose(name, id, new))? { Ok(()) } else { Err(spent(new)) }
+    }
+
+    /// That it is tried is durable before it is.
+    fn spend(&self, id: &str, new: bool) -> Result<(), Trouble> {
+        if self.passwords(|secrets, name| secrets.spend(name, id, new))? { Ok(()) } else { Err(spent(new)) }
+    }
+
+    fn keep(&self, id: &str, new: bool) -> Result<(), Trouble> {
+        self.passwords(|secrets, name| secrets.keep(name, id, new))
+    }
+
+    fn operate(&self, send: &Send) -> Operated {
+        let operation = match self.operation(send) {
+            Ok(operation) => operation,
+            Err(text) => return Operated::Withheld(text),
+        };
+        let handle = match self.handle() {
+            Ok(handle) => handle,
+            Err(trouble) => return Operated::Withheld(trouble.text()),
+        };
+        fault::point("before_send");
+        let answer = handle.operate(operation);
+        fault::point("after_answer");
+        match answer {
+            Ok(answer) => Operated::Answer(answer),
+            Err(ActorError::Busy | ActorError::Gone { begun: false }) => {
+                Operated::Withheld("the disk's driver was at another command: nothing was sent".into())
+            }
+            Err(error) => Operated::Trouble(trouble(error)),
+        }
+    }
+
+    /// The driver's form of it; passwords come from the secrets file and go nowhere else.
+    fn operation(&self, send: &Send) -> Result<Operation, String> {
+        Ok(match &send.what {
+            What::Status | What::Query { .. } => return Err("a reading is no operation".into()),
+            What::Void { kind, pair, operator } => {
+                let net = send.net.ok_or("the invoice was not read")?;
+                Operation::Void { kind: *kind, pair: *pair, net, operator: operator.clone() }
+            }
+            What::BlankVoid { kind, operator } => {
+                let expected = send.expected.ok_or("the current number was not read")?;
+                Operation::BlankVoid { kind: *kind, expected, operator: operator.clone() }
+            }
+            What::Report { kind } => Operation::Report { kind: *kind },
+            What::Clear { kind } => Operation::Clear { kind: *kind },
+            What::Upload { kind } => Operation::Upload { kind: *kind },
+            What::RefreshOffline { kind } => Operation::RefreshOffline { kind: *kind },
+            What::ChangePassword { which } => {
+                let change = self.passwords(|secrets, name| secrets.change(name, &send.id));
+                let change = change.map_err(|trouble| trouble.text())?.filter(|change| change.which == *which);
+                let change = change.ok_or("the new password was not stored for this order")?;
+                Operation::ChangePassword { which: *which, old: change.old, new: change.new }
+            }
+        })
+    }
+
     fn write(&self, records: Vec<Record>) -> Result<(), String> {
-        let intent = records.iter().any(|record| matches!(record, Record::Intent(_)));
-        let outcome = records.iter().any(|record| matches!(record, Record::Outcome(_)));
+        let intent = records.iter().any(|record| matches!(record, Record::Intent(_) | Record::OperationIntent(_)));
+        let outcome = records.iter().any(|record| matches!(record, Record::Outcome(_) | Record::OperationOutcome(_)));
         if intent {
             fault::point("before_intent");
         }

@@ -13,6 +13,7 @@ use crate::core::breaker::is_held;
 use crate::core::compare::Open;
 use crate::core::effect::{Answer, Opened, Told, Trouble};
 use crate::core::ladder::{ASK, Failure, Rung};
+use crate::core::operation::OrderReport;
 use crate::core::outbox::{self, Ending};
 use crate::core::records::{Base, Record};
 use crate::core::settle::{self, Rules};
@@ -50,6 +51,8 @@ impl DiskCore {
                 Err(trouble) => self.trouble(trouble, context),
             },
             (State::Surveying(walk, opens), answer) => self.on_survey(walk, opens, answer, context),
+            (State::Operating(work), answer) => self.on_operating(work, answer, context),
+            (State::OperatingSurvey(walk, work), answer) => self.on_operating_survey(walk, work, answer, context),
             (State::Attempting(attempt), answer) => self.on_attempt(attempt, answer, context),
             (State::Writing(after), Answer::Written(answer)) => self.on_written(after, answer, context),
             (state, answer) => {
@@ -60,7 +63,7 @@ impl DiskCore {
         }
     }
 
-    fn on_opened(&mut self, answer: Result<Box<Opened>, Trouble>, context: &Context<'_>) {
+    pub(super) fn on_opened(&mut self, answer: Result<Box<Opened>, Trouble>, context: &Context<'_>) {
         match answer {
             Ok(opened) => {
                 if self.reporter.last_disk().is_some_and(|last| *last != opened.identity.disk) {
@@ -94,6 +97,8 @@ impl DiskCore {
         let news = self.opened.take().is_some() || self.away.as_deref() != Some(text);
         self.away = Some(text.to_owned());
         self.reopen = false;
+        // What is open is in the journal, and is settled when the disk is opened again.
+        self.work = None;
         self.open_at_ms = context.now_ms + OPEN_RETRY_MS;
         self.levels.clear();
         // The grant is for a disk that answers; the broker grants anew when it is reported again.
@@ -106,7 +111,7 @@ impl DiskCore {
     }
 
     /// A reading failed. Nothing is concluded from it.
-    fn trouble(&mut self, trouble: Trouble, context: &Context<'_>) {
+    pub(super) fn trouble(&mut self, trouble: Trouble, context: &Context<'_>) {
         match trouble {
             Trouble::Disk(error) if error.class == DeviceClass::BadPassword => {
                 self.stop_password(&error.text, error.tries_left, context)
@@ -145,7 +150,7 @@ impl DiskCore {
         if self.ladder.asks() { format!("{}; {ASK}", trouble.text()) } else { trouble.text() }
     }
 
-    fn stop_password(&mut self, text: &str, tries_left: Option<u8>, context: &Context<'_>) {
+    pub(super) fn stop_password(&mut self, text: &str, tries_left: Option<u8>, context: &Context<'_>) {
         let text = match tries_left {
             Some(tries) => format!("{text} ({tries} tries left)"),
             None => text.to_owned(),
@@ -384,8 +389,14 @@ impl DiskCore {
     fn on_written(&mut self, after: After, answer: Result<(), String>, context: &Context<'_>) {
         match answer {
             // If we stop here, at the next grant the outbox is told.
-            Ok(()) => self.told.extend(after.frames.into_iter().map(Told::Frame)),
-            Err(text) => self.on_refused(&text, &after.opens, context),
+            Ok(()) => {
+                self.told.extend(after.frames.into_iter().map(Told::Frame));
+                self.told.extend(after.outcome.map(|outcome| Told::Order(Box::new(OrderReport::ended(&outcome)))));
+            }
+            Err(text) => {
+                self.on_refused(&text, &after.opens, context);
+                self.on_outcome_refused(&text, after.outcome, context);
+            }
         }
         if let Some(stop) = after.password_stop {
             self.password_stop = stop;

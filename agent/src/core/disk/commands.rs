@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
-use taxdisk_protocol::link::{Accounted, Assignment, AttemptRef, AttemptResult, OpenAttempt};
+use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt};
 
 use super::{After, DiskCore, JOBS_MAX, Staged, State};
 use crate::core::Context;
 use crate::core::compare::Open;
 use crate::core::effect::{Request, Told};
+use crate::core::operation::Order;
 use crate::core::outbox::{self, Again};
 use crate::core::records::Record;
 
@@ -65,6 +66,8 @@ pub enum Command {
     Look,
     /// The PC slept or was stopped for so long, milliseconds: what is known of port and grant is old.
     Woke(u64),
+    /// A person asks for this.
+    Order(Order),
     /// Finish what runs, give back what is staged, and end.
     Stop,
 }
@@ -110,6 +113,7 @@ impl DiskCore {
                 self.levels.values_mut().for_each(|level| level.read_at_ms = 0);
             }
             Command::Woke(_) => self.on_woke(context),
+            Command::Order(order) => self.on_order(order, context),
             Command::Stop => self.stopping = true,
         }
     }
@@ -148,6 +152,19 @@ impl DiskCore {
         }
         for (_, frame) in context.view.outbox(disk) {
             self.told.push_back(Told::Frame(frame));
+        }
+        // Unsettled here and not open there: somebody settled it at the broker.
+        let listed = |attempt: &AttemptRef| open.iter().any(|open| open.assignment.attempt == *attempt);
+        let attempts: Vec<_> = context.view.unsettled(disk).into_iter().filter(|attempt| !listed(attempt)).collect();
+        if !attempts.is_empty() {
+            let told = |attempt: &AttemptRef| {
+                let of = |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt);
+                context.view.outbox(disk).iter().all(|(_, frame)| !of(frame))
+            };
+            // What the broker has not heard of yet it cannot list.
+            let attempts = attempts.into_iter().filter(told).collect();
+            let records = vec![Record::SettledElsewhere { disk: disk.clone(), attempts }];
+            self.writes.push_back((records, After::default()));
         }
         for open in &open {
             self.take_open(disk, open, false, context);

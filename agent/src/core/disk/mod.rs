@@ -8,6 +8,7 @@
 
 mod answers;
 pub mod commands;
+mod operate;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -25,10 +26,12 @@ use super::breaker::Breaker;
 use super::compare::{Open, Parse};
 use super::effect::{Effect, Opened, Request, Told};
 use super::ladder::{self, Ladder};
+use super::operation::{OperationOutcome, Order};
 use super::outbox::{self, Ending};
 use super::records::{Base, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
+use operate::Work;
 
 /// Between two looks at an idle disk, milliseconds: an unplugged one is noticed, and another program's invoices are entered.
 const IDLE_POLL_MS: u64 = 20_000;
@@ -80,6 +83,10 @@ enum State {
     Level(InvoiceKind),
     Limits(InvoiceKind),
     Surveying(Walk, Vec<Open>),
+    /// An operation that has not ended.
+    Operating(Box<Work>),
+    /// Its numbers are being read.
+    OperatingSurvey(Walk, Box<Work>),
     /// An attempt that has not ended; its next effect is `pending`.
     Attempting(Attempt),
     Writing(After),
@@ -91,6 +98,8 @@ struct After {
     frames: Vec<AgentFrame>,
     /// If the journal refuses the records: these become unsettled instead.
     opens: Vec<Open>,
+    /// What the journal is asked to keep of an operation that ended: told once it is durable.
+    outcome: Option<Box<OperationOutcome>>,
     /// The password stop changed to this.
     password_stop: Option<Option<String>>,
     /// A whole report must follow, changed or not.
@@ -129,6 +138,10 @@ pub struct DiskCore {
     told: VecDeque<Told>,
     /// Sequences heard in this process, staged ones included.
     heard_sequence: u64,
+    /// Orders that were not begun.
+    orders: VecDeque<Order>,
+    /// The operation under way, between two effects.
+    work: Option<Box<Work>>,
 }
 
 impl DiskCore {
@@ -163,6 +176,8 @@ impl DiskCore {
             reporter: report::Reporter::default(),
             told,
             heard_sequence: 0,
+            orders: VecDeque::new(),
+            work: None,
         }
     }
 
@@ -181,6 +196,8 @@ impl DiskCore {
         self.opens.is_empty()
             && self.staged.is_empty()
             && self.writes.is_empty()
+            && self.orders.is_empty()
+            && self.work.is_none()
             && matches!(self.state, State::Idle | State::Waiting)
     }
 
@@ -195,6 +212,7 @@ impl DiskCore {
             return Effect::Write(records);
         }
         if let Some(text) = self.password_stop.clone() {
+            self.refuse_orders(DeviceClass::BadPassword, &format!("the disk's password was refused: {text}"));
             self.give_back_staged(&format!("the disk's password was refused: {text}"), context);
             return match (self.writes.is_empty(), self.stopping) {
                 (false, _) => self.next(context),
@@ -210,13 +228,14 @@ impl DiskCore {
             return Effect::Close;
         }
         if let Some(until_ms) = self.breaker.wait_until_ms(context.now_ms) {
+            self.refuse_orders(DeviceClass::Link, "the disk does not answer now: try again when `status` shows it ready");
             if !self.is_ready(context) {
                 self.give_back_staged("the disk does not answer", context);
             }
             return if self.writes.is_empty() && !self.stopping { self.wait(Some(until_ms)) } else { self.next_quiet(context) };
         }
-        // A survey brings the line back by itself.
-        if self.resync && self.opens.is_empty() {
+        // A survey brings the line back by itself, and so does an operation that is to be settled.
+        if self.resync && self.opens.is_empty() && self.work.is_none() {
             self.state = State::Resyncing;
             return Effect::Resync;
         }
@@ -226,7 +245,8 @@ impl DiskCore {
     /// An attempt may have been sent, and its end is not known.
     fn has_open(&self) -> bool {
         let surveyed = matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty());
-        surveyed || !self.opens.is_empty() || matches!(self.state, State::Attempting(_))
+        let operating = self.work.is_some() || matches!(self.state, State::Operating(_) | State::OperatingSurvey(..));
+        surveyed || operating || !self.opens.is_empty() || matches!(self.state, State::Attempting(_))
     }
 
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
@@ -253,6 +273,7 @@ impl DiskCore {
 
     fn next_closed(&mut self, context: &Context<'_>) -> Effect {
         self.give_back_staged("no disk answers behind the port", context);
+        self.refuse_orders(DeviceClass::NotPresent, "no disk answers behind the port: plug it in");
         if !self.writes.is_empty() {
             return self.next(context);
         }
@@ -266,11 +287,19 @@ impl DiskCore {
         if self.open_at_ms > context.now_ms {
             return self.wait(Some(self.open_at_ms));
         }
+        // Which of the two passwords is right must be known before one is used.
+        if let Some(effect) = self.settle_password(context) {
+            return effect;
+        }
         self.state = State::Opening;
         Effect::Open
     }
 
     fn next_open(&mut self, context: &Context<'_>) -> Effect {
+        // First of all: until it is known what an operation did, nobody knows whose a number is.
+        if let Some(effect) = self.next_operation(context) {
+            return effect;
+        }
         if let Some(open) = self.opens.first() {
             let kind = open.kind;
             let (opens, rest) = std::mem::take(&mut self.opens).into_iter().partition(|open| open.kind == kind);
@@ -285,6 +314,9 @@ impl DiskCore {
         if let Some(kind) = kinds.iter().copied().find(|kind| !self.limits.contains_key(kind)) {
             self.state = State::Limits(kind);
             return Effect::Limits(kind);
+        }
+        if let Some(effect) = self.next_order(context) {
+            return effect;
         }
         self.report(context, false);
         if self.stopping {

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use taxdisk_drivers::disk::{Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, NumberStatus, Signed, Stock};
+use taxdisk_drivers::disk::{
+    Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, Limits, NumberStatus, OfflineTotals, Signed, Stock,
+};
+use taxdisk_drivers::operation::{OperationAnswer, PasswordKind};
 use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
@@ -11,7 +14,8 @@ use taxdisk_protocol::mark::request_id;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 
-use crate::core::effect::{Found, Opened, Request, Trouble};
+use crate::core::effect::{Found, Opened, Request, Send, Trouble};
+use crate::core::operation::What;
 
 pub(super) const KIND: InvoiceKind = InvoiceKind::Roll;
 
@@ -57,6 +61,7 @@ pub(super) struct Entry {
     pub(super) gross: Amount,
     pub(super) remark: String,
     pub(super) fiscal: String,
+    pub(super) status: NumberStatus,
 }
 
 #[derive(Debug, Default)]
@@ -81,6 +86,17 @@ pub(super) struct FakeDisk {
     pub(super) log: Vec<String>,
     /// The driver is hung for so many more calls.
     pub(super) hung: u32,
+    /// What the next operations meet.
+    pub(super) operation_faults: VecDeque<Fault>,
+    /// Invoices that wait for upload.
+    pub(super) waiting: u32,
+    /// Periods that were reported, and cleared.
+    pub(super) periods: (u32, u32),
+    pub(super) offline_hours: u32,
+    /// True: the password was changed to the new one.
+    pub(super) new_password: bool,
+    /// Passwords that were refused.
+    pub(super) refused: u32,
 }
 
 fn error(class: DeviceClass) -> DiskError {
@@ -136,11 +152,12 @@ impl FakeDisk {
                 remark_readable: self.marks_readable,
                 carries_pair: false,
                 red: true,
-                operations: vec![DiskOperation::Void],
+                operations: self.operations(),
                 finds_request: self.keeps_requests,
             },
             fence: self.fence.unwrap_or(Fence::Ordered),
             dialect: "fake".into(),
+            proves: vec![PasswordKind::Disk],
         }
     }
 
@@ -158,7 +175,14 @@ impl FakeDisk {
     fn sign(&mut self, by: Option<JobKey>, buyer: &str, gross: Amount, remark: &str) -> Option<Signed> {
         let current = self.current()?;
         let fiscal = format!("FC{}{}", current.code, current.number);
-        let entry = Entry { by, buyer: buyer.into(), gross, remark: remark.into(), fiscal: fiscal.clone() };
+        let entry = Entry {
+            by,
+            buyer: buyer.into(),
+            gross,
+            remark: remark.into(),
+            fiscal: fiscal.clone(),
+            status: NumberStatus::Positive,
+        };
         assert!(self.ledger.insert(current, entry).is_none(), "the fake disk signed {current} twice");
         self.rolls.front_mut()?.0 = current.successor()?;
         Some(Signed { pair: current, issued_at: "20260302101530".into(), fiscal_code: fiscal, signature: "S".into() })
@@ -267,6 +291,96 @@ impl FakeDisk {
         }
     }
 
+    fn operations(&self) -> Vec<DiskOperation> {
+        use DiskOperation::*;
+        vec![Void, BlankVoid, Report, Clear, Upload, RefreshOffline, ChangePassword]
+    }
+
+    pub(super) fn limits(&mut self) -> Result<Limits, Trouble> {
+        let (reported, cleared) = self.periods;
+        let limits = Limits {
+            issue_deadline: Some(format!("2026{:02}15", 4 + cleared)),
+            period: Some((format!("2026{:02}01", 3 + reported), format!("2026{:02}31", 3 + reported))),
+            offline_hours: Some(self.offline_hours),
+            ..Limits::default()
+        };
+        self.reading("limits".into())?;
+        Ok(limits)
+    }
+
+    pub(super) fn totals(&mut self) -> Result<OfflineTotals, Trouble> {
+        let totals = OfflineTotals { count: self.waiting, first: None, sum: Amount::ZERO };
+        self.reading("totals".into())?;
+        Ok(totals)
+    }
+
+    /// Does it, as a disk would, whatever was expected.
+    fn act(&mut self, what: &What) {
+        match what {
+            What::Void { pair, .. } => {
+                let entry = self.ledger.get_mut(pair).unwrap();
+                assert_eq!(entry.status, NumberStatus::Positive, "{pair} was voided twice");
+                entry.status = NumberStatus::PositiveVoid;
+            }
+            What::BlankVoid { .. } => {
+                let signed = self.sign(None, "", Amount::ZERO, "").unwrap();
+                self.ledger.get_mut(&signed.pair).unwrap().status = NumberStatus::BlankVoid;
+            }
+            What::Report { .. } => self.periods.0 += 1,
+            What::Clear { .. } => self.periods.1 += 1,
+            What::Upload { .. } => self.waiting = 0,
+            What::RefreshOffline { .. } => self.offline_hours += 1,
+            What::ChangePassword { .. } => self.new_password = true,
+            What::Status | What::Query { .. } => unreachable!("a reading is not sent"),
+        }
+    }
+
+    pub(super) fn operate(&mut self, send: &Send) -> Result<OperationAnswer, Trouble> {
+        self.log.push(format!("operate {}", send.id));
+        let lost = || Ok(OperationAnswer::InDoubt(error(DeviceClass::Link)));
+        match self.operation_faults.pop_front() {
+            None => {
+                self.act(&send.what);
+                Ok(OperationAnswer::Done { pair: None, at: None })
+            }
+            Some(Fault::LostBefore) => lost(),
+            Some(Fault::NotSent(class)) => Ok(OperationAnswer::NotSent(error(class))),
+            Some(Fault::ErrorBefore(class)) => Ok(OperationAnswer::InDoubt(error(class))),
+            Some(Fault::ErrorAfter(class)) => {
+                self.act(&send.what);
+                Ok(OperationAnswer::InDoubt(error(class)))
+            }
+            Some(Fault::ForeignThenLost { .. }) => {
+                self.foreign("别人", "7.77");
+                self.act(&send.what);
+                lost()
+            }
+            Some(Fault::HungAfter) => {
+                self.act(&send.what);
+                self.hung = 3;
+                Err(Trouble::Hung)
+            }
+            Some(_) => {
+                self.act(&send.what);
+                lost()
+            }
+        }
+    }
+
+    /// Opening it with a password.
+    pub(super) fn open_with(&mut self, new: bool) -> Result<Opened, Trouble> {
+        self.log.push(format!("open {}", if new { "new" } else { "old" }));
+        if new != self.new_password {
+            self.refused += 1;
+            return Err(Trouble::Disk(error(DeviceClass::BadPassword)));
+        }
+        Ok(self.opened())
+    }
+
+    pub(super) fn operations_sent(&self, id: &str) -> usize {
+        self.log.iter().filter(|line| **line == format!("operate {id}")).count()
+    }
+
     pub(super) fn query(&mut self, pair: NumberPair, against: &[std::sync::Arc<Request>]) -> Result<Option<Found>, Trouble> {
         let entry = self.ledger.get(&pair).cloned();
         self.reading(format!("query {}", pair.number))?;
@@ -288,7 +402,7 @@ impl FakeDisk {
         let comparisons = against.iter().map(compare).collect();
         let invoice = FoundInvoice {
             pair,
-            status: NumberStatus::Positive,
+            status: entry.status,
             issued_at: "20260302101530".into(),
             fiscal_code: entry.fiscal,
             buyer_name: entry.buyer,

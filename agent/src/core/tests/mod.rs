@@ -4,6 +4,7 @@
 
 mod crash;
 mod fake;
+mod operations;
 mod recovery;
 mod scenarios;
 mod world;

@@ -1,13 +1,13 @@
 //! Named situations: each ends in the truth or stays unsettled, and never doubles.
 
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, OpenAttempt, Owner};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, OpenAttempt};
 
 use super::fake::{FakeDisk, Fault, KIND, pair, pair_on};
 use super::world::{World, key};
 use crate::core::disk::commands::Command;
 use crate::core::effect::Effect;
-use crate::core::records::{Base, View};
+use crate::core::records::{Base, Owner, View};
 
 const CLASSES: [DeviceClass; 15] = [
     DeviceClass::NoStock,

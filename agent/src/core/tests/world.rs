@@ -15,8 +15,9 @@ use super::fake::{FakeDisk, KIND};
 use crate::core::Context;
 use crate::core::disk::commands::Command;
 use crate::core::disk::{Config, DiskCore};
-use crate::core::effect::{Answer, Effect, Issue, Told};
+use crate::core::effect::{Answer, Effect, Issue, Operated, Told, Trouble};
 use crate::core::ladder::{Rules, Rung};
+use crate::core::operation::{Order, OrderReport, Verdict, What};
 use crate::core::records::{Record, View};
 use crate::journal::memory::Memory;
 
@@ -64,6 +65,11 @@ pub(super) struct Broker {
     pub(super) notes: Vec<String>,
 }
 
+fn spent() -> taxdisk_drivers::disk::DiskError {
+    let class = taxdisk_protocol::class::DeviceClass::BadPassword;
+    taxdisk_drivers::disk::DiskError { class, code: None, text: "tried already".into(), tries_left: None }
+}
+
 pub(super) type AttemptKey = (String, u32);
 
 pub(super) fn attempt_key(attempt: &AttemptRef) -> AttemptKey {
@@ -88,6 +94,33 @@ pub(super) struct World {
     pub(super) frames: Vec<AgentFrame>,
     pub(super) climbed: Vec<Rung>,
     pub(super) recovery: Rules,
+    pub(super) reports: BTreeMap<String, OrderReport>,
+    pub(super) secrets: FakeSecrets,
+}
+
+/// The secrets file: it survives.
+#[derive(Debug, Default)]
+pub(super) struct FakeSecrets {
+    /// The one that opening uses.
+    pub(super) new: bool,
+    /// Old and new were tried.
+    pub(super) tried: (bool, bool),
+    pub(super) kept: Option<bool>,
+}
+
+impl FakeSecrets {
+    /// As `secrets.rs` does it.
+    fn may_try(&mut self, new: bool) -> bool {
+        if let Some(kept) = self.kept {
+            return kept == new;
+        }
+        let tried = if new { &mut self.tried.1 } else { &mut self.tried.0 };
+        if std::mem::replace(tried, true) {
+            return false;
+        }
+        self.new = new;
+        true
+    }
 }
 
 impl World {
@@ -109,6 +142,8 @@ impl World {
             frames: Vec::new(),
             climbed: Vec::new(),
             recovery: Rules::default(),
+            reports: BTreeMap::new(),
+            secrets: FakeSecrets::default(),
         }
     }
 
@@ -166,6 +201,10 @@ impl World {
         (assignment, self.broker.epoch)
     }
 
+    pub(super) fn order(&mut self, id: &str, what: What) {
+        self.command(Command::Order(Order { id: id.into(), what, dry_run: false, anyway: false }));
+    }
+
     /// The broker acts: grants, then assigns up to two.
     pub(super) fn broker_acts(&mut self) {
         if !self.link || !self.present || self.core.as_ref().and_then(DiskCore::disk).is_none() {
@@ -215,6 +254,13 @@ impl World {
                 Told::Report(report) => {
                     self.present = true;
                     self.ready = report.health.ready;
+                }
+                Told::Order(report) => {
+                    if let Verdict::Ended(_) = report.verdict {
+                        let known = self.journal.operation_outcome(&report.id);
+                        assert!(known.is_some(), "I8: {} was told before it was durable", report.id);
+                    }
+                    self.reports.insert(report.id.clone(), *report);
                 }
                 Told::Frame(frame) => {
                     self.frames.push(frame.clone());
@@ -288,11 +334,23 @@ impl World {
         self.now_ms += 10;
         match effect {
             Effect::Open if self.disk.bad_password => Answer::Opened(Err(self.disk.stock().unwrap_err())),
-            Effect::Open => Answer::Opened(Ok(Box::new(self.disk.opened()))),
+            Effect::Open => Answer::Opened(self.disk.open_with(self.secrets.new).map(Box::new)),
+            Effect::Try { new, .. } if !self.secrets.may_try(*new) => Answer::Opened(Err(Trouble::Disk(spent()))),
+            Effect::Try { new, .. } => Answer::Opened(self.disk.open_with(*new).map(Box::new)),
+            Effect::Keep { new, .. } => {
+                self.secrets.kept = Some(*new);
+                self.secrets.new = *new;
+                Answer::Done(Ok(()))
+            }
+            Effect::Totals => Answer::Totals(self.disk.totals()),
+            Effect::Operate(send) => Answer::Operated(match self.disk.operate(send) {
+                Ok(answer) => Operated::Answer(answer),
+                Err(trouble) => Operated::Trouble(trouble),
+            }),
             Effect::Close | Effect::Reset => Answer::Done(Ok(())),
             Effect::Resync => Answer::Done(self.disk.resync()),
             Effect::Stock(_) => Answer::Stock(self.disk.stock()),
-            Effect::Limits(_) => Answer::Limits(Ok(Default::default())),
+            Effect::Limits(_) => Answer::Limits(self.disk.limits()),
             Effect::Query { pair, against, .. } => Answer::Query(self.disk.query(*pair, against)),
             Effect::Find { request, .. } => Answer::Find(self.disk.find(request)),
             Effect::Issue { request, .. } => match self.disk.issue(request) {

@@ -26,7 +26,7 @@ use super::xml;
 use crate::disk::{
     Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Search, Stock, TaxDisk,
 };
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 use crate::transport::ByteLine;
 
 /// Which password a command carries: a refusal stops all that carry the same one.
@@ -449,6 +449,11 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
             return OperationAnswer::unsupported(operation);
         }
         self.change(operation)
+    }
+
+    /// The disk information carries the disk password; nothing that only reads carries the certificate's.
+    fn identity_proves(&self) -> &'static [PasswordKind] {
+        &[PasswordKind::Disk]
     }
 
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison {

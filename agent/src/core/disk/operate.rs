@@ -1,0 +1,717 @@
+//! Orders of people: readings, and one changing command at a time that is no issuing (architecture, section 5; I1–I10).
+//!
+//! Readings before → intent durable → command once → readings after → outcome durable → told. After a restart an open intent is
+//! settled by reading alone. What it refuses to do: begin while a job is staged, running or unsettled here; send anything for an
+//! open intent that it finds; try a password twice.
+
+use std::collections::VecDeque;
+
+use taxdisk_drivers::operation::OperationAnswer;
+use taxdisk_protocol::capabilities::DiskOperation;
+use taxdisk_protocol::class::DeviceClass;
+
+use super::{After, DiskCore, State};
+use crate::core::compare::Doubt;
+use crate::core::effect::{Answer, Effect, Operated, Send, Told, Trouble};
+use crate::core::operation::{
+    Heard, OperationIntent, OperationOutcome, OperationResult, Order, OrderReport, Read, Readings, Refusal, Target, Verdict,
+    What, judge_after, judge_before, judge_blank,
+};
+use crate::core::records::{Owner, Record};
+use crate::core::walk::{Plan, Step, Survey, Walk};
+use crate::core::{Context, account, outbox};
+
+/// Orders that may wait at a disk: people ask, and one at a time.
+const ORDERS_MAX: usize = 4;
+/// Failed rounds of readings after a command, until it is left to a person.
+const ROUNDS_MAX: u32 = 5;
+/// Rounds of accounting before a blank void, until another program's pace is too much.
+const ACCOUNTINGS_MAX: u32 = 3;
+
+/// An order under way.
+#[derive(Debug)]
+pub(super) struct Work {
+    order: Order,
+    stage: Stage,
+    reads: VecDeque<Read>,
+    readings: Readings,
+    rounds: u32,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Readings before.
+    Before,
+    /// Nothing more is to be read; the numbers are accounted for first.
+    Accounting,
+    Intending(OperationIntent),
+    Sending(OperationIntent),
+    /// Readings after. `resync`: the line must be brought back first.
+    After {
+        intent: OperationIntent,
+        heard: Heard,
+        resync: bool,
+    },
+    /// A password is being tried.
+    Trying {
+        intent: OperationIntent,
+        new: bool,
+    },
+    /// A password is being kept.
+    Keeping {
+        intent: OperationIntent,
+        result: OperationResult,
+    },
+}
+
+impl Work {
+    fn new(order: Order, stage: Stage, reads: Vec<Read>) -> Box<Work> {
+        Box::new(Work { order, stage, reads: reads.into(), readings: Readings::default(), rounds: 0 })
+    }
+
+    /// An open intent of a process that is gone. Nothing is ever sent for it.
+    fn found(intent: OperationIntent, stage: impl FnOnce(OperationIntent) -> Stage) -> Box<Work> {
+        let order = Order { id: intent.id.clone(), what: intent.what.clone(), dry_run: false, anyway: false };
+        Work::new(order, stage(intent), Vec::new())
+    }
+}
+
+fn gone() -> Heard {
+    let text = "the agent was ended before it had written down the answer".into();
+    Heard::Doubt(Doubt { class: DeviceClass::Link, code: None, text })
+}
+
+impl DiskCore {
+    pub(super) fn on_order(&mut self, order: Order, context: &Context<'_>) {
+        // The same order again is answered from the journal, and never sent again.
+        if let Some(known) = context.view.operation_outcome(&order.id) {
+            return self.told.push_back(Told::Order(Box::new(OrderReport::ended(&known))));
+        }
+        if self.has_order(&order.id) {
+            return;
+        }
+        let refusal = if self.orders.len() >= ORDERS_MAX {
+            Some(Refusal::new(DeviceClass::InProgress, "too many orders wait at this disk: try again in a moment"))
+        } else if self.stopping {
+            Some(Refusal::new(DeviceClass::InProgress, "the agent is being stopped: try again when it runs"))
+        } else {
+            self.refusal(&order, context)
+        };
+        match refusal {
+            Some(refusal) => self.refuse(&order.id, refusal, Readings::default()),
+            None => self.orders.push_back(order),
+        }
+    }
+
+    fn has_order(&self, id: &str) -> bool {
+        let in_state = match &self.state {
+            State::Operating(work) | State::OperatingSurvey(_, work) => work.order.id == id,
+            State::Writing(after) => after.outcome.as_ref().is_some_and(|outcome| outcome.intent.id == id),
+            _ => false,
+        };
+        in_state
+            || self.work.as_ref().is_some_and(|work| work.order.id == id)
+            || self.orders.iter().any(|order| order.id == id)
+            || self.writes.iter().any(|(_, after)| after.outcome.as_ref().is_some_and(|outcome| outcome.intent.id == id))
+    }
+
+    /// Why an order cannot begin now, as far as that is known without reading the disk.
+    fn refusal(&self, order: &Order, context: &Context<'_>) -> Option<Refusal> {
+        if let Some(text) = &self.password_stop {
+            return Some(Refusal::new(
+                DeviceClass::BadPassword,
+                format!("the disk's password was refused ({text}): run `taxdisk-agent disks secret set`"),
+            ));
+        }
+        let Some(opened) = &self.opened else {
+            return Some(Refusal::new(DeviceClass::NotPresent, "no disk answers behind the port: plug it in, then try again"));
+        };
+        if let Some(kind) = order.what.kind().filter(|kind| !opened.identity.kinds.contains(kind)) {
+            return Some(Refusal::new(DeviceClass::Unsupported, format!("the disk has no licence for kind {kind}")));
+        }
+        let name = order.what.operation()?;
+        if !opened.capabilities.can(name) {
+            return Some(Refusal::new(DeviceClass::Unsupported, format!("this device cannot do {name}")));
+        }
+        let disk = &opened.identity.disk;
+        if let Some(open) = context.view.open_operation(disk) {
+            let name = open.what.operation().map_or("an operation", DiskOperation::as_str);
+            return Some(Refusal::new(
+                DeviceClass::InProgress,
+                format!("{name} ({}) is not settled yet: the disk is being read for it; try again when that is through", open.id),
+            ));
+        }
+        let jobs = self.running().is_some() || !self.staged.is_empty();
+        if jobs || !self.opens.is_empty() || matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty()) {
+            return Some(Refusal::new(
+                DeviceClass::InProgress,
+                "a job is staged, runs or is being settled on this disk: try again when `status` shows no job",
+            ));
+        }
+        if let Some(first) = context.view.unsettled(disk).first() {
+            let text = format!("{first} is unsettled on this disk: it may have an invoice; settle it first");
+            match name {
+                // The period does not wait. The readings that settling needs are kept with the operation.
+                DiskOperation::Report | DiskOperation::Clear if order.anyway => {}
+                DiskOperation::Report | DiskOperation::Clear => {
+                    return Some(Refusal::unless_confirmed(DeviceClass::InProgress, text));
+                }
+                _ => return Some(Refusal::new(DeviceClass::InProgress, text)),
+            }
+        }
+        self.refusal_by_journal(order, name, context)
+    }
+
+    fn refusal_by_journal(&self, order: &Order, name: DiskOperation, context: &Context<'_>) -> Option<Refusal> {
+        let disk = self.disk()?;
+        if let What::Void { kind, .. } | What::BlankVoid { kind, .. } = &order.what
+            && kind.is_electronic()
+        {
+            let text = format!("invoices of kind {kind} are electronic and never voided: reverse it by a red invoice");
+            return Some(Refusal::new(DeviceClass::Unsupported, text));
+        }
+        if let What::Void { kind, pair, .. } = &order.what
+            && let Some(known) = context.view.voided_by(disk, *kind, *pair)
+        {
+            return Some(Refusal::new(DeviceClass::Duplicate, format!("{pair} was voided already, by operation {known}")));
+        }
+        if let What::BlankVoid { kind, .. } = &order.what
+            && context.view.accounting(disk, *kind).is_none()
+        {
+            let text = "the numbers of this disk are not accounted for yet: start the agent once with its broker";
+            return Some(Refusal::new(DeviceClass::NumberMismatch, text));
+        }
+        // Reading the target first makes a second void harmless; of the others nobody knows whether the last one took effect.
+        if name != DiskOperation::Void
+            && !order.anyway
+            && let Some(id) = context.view.unsettled_operation(disk, name, order.what.kind())
+        {
+            let text = format!("the last {name} ({id}) is unsettled: it may have taken effect; look at the disk first");
+            return Some(Refusal::unless_confirmed(DeviceClass::Duplicate, text));
+        }
+        None
+    }
+
+    fn refuse(&mut self, id: &str, refusal: Refusal, before: Readings) {
+        let Refusal { class, text, anyway } = refusal;
+        self.tell_order(id, Verdict::Refused { class, text, anyway }, before);
+    }
+
+    fn tell_order(&mut self, id: &str, verdict: Verdict, before: Readings) {
+        let report = OrderReport { id: id.to_owned(), disk: self.disk().cloned(), verdict, before, after: Readings::default() };
+        self.told.push_back(Told::Order(Box::new(report)));
+    }
+
+    /// Refuses all that was not begun.
+    pub(super) fn refuse_orders(&mut self, class: DeviceClass, text: &str) {
+        for order in std::mem::take(&mut self.orders) {
+            self.refuse(&order.id, Refusal::new(class, text), Readings::default());
+        }
+    }
+
+    /// With a password change open: finds out which one is right before the port is opened as usual.
+    pub(super) fn settle_password(&mut self, context: &Context<'_>) -> Option<Effect> {
+        let intent = context.view.open_operation_at(&self.config.port)?;
+        let What::ChangePassword { .. } = intent.what else { return None };
+        if !intent.provable {
+            // No reading carries it: one that is wrong would only cost a try.
+            let result = unsettled_password(DeviceClass::BadPassword, "no reading of this device proves it");
+            self.stop_unsettled(intent, result, context);
+            return Some(self.next(context));
+        }
+        let effect = Effect::Try { id: intent.id.clone(), new: true };
+        self.state = State::Operating(Work::found(intent, |intent| Stage::Trying { intent, new: true }));
+        Some(effect)
+    }
+
+    /// What an operation under way, or one that the journal has open, needs next.
+    pub(super) fn next_operation(&mut self, context: &Context<'_>) -> Option<Effect> {
+        let disk = self.disk()?.clone();
+        let work = match self.work.take() {
+            Some(work) => work,
+            None => {
+                let intent = context.view.open_operation(&disk)?;
+                if let What::ChangePassword { .. } = intent.what {
+                    return Some(self.password_found_open(intent, context));
+                }
+                Work::found(intent, |intent| Stage::After { intent, heard: gone(), resync: true })
+            }
+        };
+        Some(self.go_on(work, context))
+    }
+
+    /// The port is closed and opened with what is tried; a disk that came to another port answers to that port's passwords.
+    fn password_found_open(&mut self, intent: OperationIntent, context: &Context<'_>) -> Effect {
+        if intent.port == self.config.port {
+            self.reopen = true;
+        } else {
+            let result = unsettled_password(DeviceClass::NotPresent, "the disk is behind another port now");
+            self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context);
+        }
+        self.next(context)
+    }
+
+    /// Takes the next order, if one waits.
+    pub(super) fn next_order(&mut self, context: &Context<'_>) -> Option<Effect> {
+        let order = self.orders.pop_front()?;
+        // It may have waited, and something may have happened.
+        if let Some(refusal) = self.refusal(&order, context) {
+            self.refuse(&order.id, refusal, Readings::default());
+            return Some(self.next(context));
+        }
+        let kinds = self.opened.as_ref().map(|opened| opened.identity.kinds.clone()).unwrap_or_default();
+        let reads = order.what.reads(&kinds);
+        Some(self.go_on(Work::new(order, Stage::Before, reads), context))
+    }
+
+    fn go_on(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
+        if let Stage::After { intent, resync, .. } = &mut work.stage {
+            if let (What::BlankVoid { kind, .. }, Some(expected)) = (&intent.what, intent.expected) {
+                let (kind, resync) = (*kind, *resync);
+                let bases = self.bases(kind, context);
+                let plan = Plan { kind, bases, starts: vec![expected], also: Vec::new(), against: Vec::new(), resync };
+                let (walk, effect) = Walk::start(plan);
+                self.state = State::OperatingSurvey(walk, work);
+                return effect;
+            }
+            if std::mem::take(resync) {
+                // A new round reads everything again.
+                work.reads = intent.what.reads(&[]).into();
+                work.readings = Readings::default();
+                self.state = State::Operating(work);
+                return Effect::Resync;
+            }
+        }
+        if let Stage::Accounting = work.stage
+            && let Some(kind) = work.order.what.kind()
+        {
+            let plan = crate::core::settle::plan(kind, &[], self.bases(kind, context));
+            let (walk, effect) = Walk::start(plan);
+            self.state = State::OperatingSurvey(walk, work);
+            return effect;
+        }
+        let effect = match work.reads.front() {
+            Some(Read::Stock(kind)) => Effect::Stock(*kind),
+            Some(Read::Limits(kind)) => Effect::Limits(*kind),
+            Some(Read::Totals) => Effect::Totals,
+            Some(Read::Target(kind, pair)) => Effect::Query { kind: *kind, pair: *pair, against: Vec::new() },
+            None => return self.judge(work, context),
+        };
+        self.state = State::Operating(work);
+        effect
+    }
+
+    /// All is read.
+    fn judge(&mut self, work: Box<Work>, context: &Context<'_>) -> Effect {
+        match work.stage {
+            Stage::Before => self.judge_begin(work, context),
+            Stage::After { intent, heard, .. } => {
+                let Some(fence) = self.opened.as_ref().map(|opened| opened.fence) else { return self.next(context) };
+                let result = judge_after(&intent, &work.readings, &heard, fence);
+                self.end_operation(intent, result, work.readings, (Vec::new(), After::default()), context);
+                self.next(context)
+            }
+            _ => self.next(context),
+        }
+    }
+
+    fn judge_begin(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
+        let Some(opened) = self.opened.clone() else { return self.next(context) };
+        let disk = opened.identity.disk.clone();
+        let order = work.order.clone();
+        let readings = work.readings.clone();
+        if order.what.operation().is_none() {
+            self.tell_order(&order.id, Verdict::Read, readings);
+            return self.next(context);
+        }
+        let warnings = match judge_before(&order.what, &readings, opened.identity.clock.as_deref()) {
+            Err(refusal) if !(refusal.anyway && order.anyway) => {
+                self.refuse(&order.id, refusal, readings);
+                return self.next(context);
+            }
+            Err(refusal) => vec![refusal.text],
+            Ok(warnings) => warnings,
+        };
+        let mut expected = None;
+        if let What::BlankVoid { kind, .. } = order.what {
+            let stock = readings.kinds.iter().find(|reading| reading.kind == kind).and_then(|reading| reading.stock);
+            let Some(stock) = stock.filter(|stock| stock.remaining > 0) else {
+                self.refuse(&order.id, Refusal::new(DeviceClass::NoStock, "no blank invoice of this kind is left"), readings);
+                return self.next(context);
+            };
+            if !account::follows(&self.bases(kind, context), stock.current) {
+                return self.account_first(work, context);
+            }
+            expected = Some(stock.current);
+        }
+        if order.dry_run {
+            self.tell_order(&order.id, Verdict::Allowed { warnings }, readings);
+            return self.next(context);
+        }
+        let mut before = readings;
+        before.unsettled = context.view.unsettled(&disk);
+        let provable = matches!(&order.what, What::ChangePassword { which } if opened.proves.contains(which));
+        let intent = OperationIntent {
+            id: order.id.clone(),
+            disk,
+            port: self.config.port.clone(),
+            what: order.what.clone(),
+            expected,
+            provable,
+            before,
+            at: context.at.to_owned(),
+        };
+        work.stage = Stage::Intending(intent.clone());
+        self.state = State::Operating(work);
+        // If we stop before this is durable, at the next start nothing was sent.
+        Effect::Write(vec![Record::OperationIntent(intent)])
+    }
+
+    /// The current pair does not follow the accounted one (I5).
+    fn account_first(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
+        work.rounds += 1;
+        if work.rounds > ACCOUNTINGS_MAX {
+            let text = "another program issues on this disk without a pause: stop it, then try again; nothing was sent";
+            self.refuse(&work.order.id, Refusal::new(DeviceClass::InProgress, text), Readings::default());
+            return self.next(context);
+        }
+        work.stage = Stage::Accounting;
+        self.go_on(work, context)
+    }
+
+    pub(super) fn on_operating(&mut self, mut work: Box<Work>, answer: Answer, context: &Context<'_>) {
+        match (work.stage, answer) {
+            (Stage::Intending(intent), Answer::Written(Ok(()))) => {
+                let net = intent.before.target.as_ref().map(|target| target.net);
+                let send = Send { id: intent.id.clone(), what: intent.what.clone(), expected: intent.expected, net };
+                work.stage = Stage::Sending(intent);
+                // If we stop here, at the next start the intent is found without an outcome, and the disk is read.
+                self.pending = Some(Effect::Operate(Box::new(send)));
+                self.state = State::Operating(work);
+            }
+            (Stage::Intending(_), Answer::Written(Err(text))) => {
+                self.refuse(&work.order.id, Refusal::new(DeviceClass::Duplicate, text), work.readings);
+            }
+            (Stage::Sending(intent), Answer::Operated(operated)) => self.on_operated(intent, operated, context),
+            (Stage::Trying { intent, new }, Answer::Opened(answer)) => self.on_tried(intent, new, answer, context),
+            (Stage::Keeping { intent, result }, Answer::Done(answer)) => self.on_kept(intent, result, answer, context),
+            (stage @ (Stage::Before | Stage::After { .. }), answer) => {
+                work.stage = stage;
+                self.on_read(work, answer, context);
+            }
+            (stage, answer) => {
+                // What was sent, if anything, is in the journal, and is settled by reading.
+                self.trouble(Trouble::Gone(format!("the operation was at {stage:?} and got {answer:?}")), context);
+            }
+        }
+    }
+
+    fn on_read(&mut self, mut work: Box<Work>, answer: Answer, context: &Context<'_>) {
+        let readings = &mut work.readings;
+        let failed = match (work.reads.front().copied(), answer) {
+            // Brought back.
+            (_, Answer::Done(Ok(()))) => {
+                self.resync = false;
+                self.work = Some(work);
+                return;
+            }
+            (_, Answer::Done(Err(trouble))) => Some(trouble),
+            (Some(Read::Stock(kind)), Answer::Stock(answer)) => told(answer).map(|stock| readings.kind(kind).stock = stock).err(),
+            (Some(Read::Limits(kind)), Answer::Limits(answer)) => {
+                told(answer).map(|limits| readings.kind(kind).limits = limits).err()
+            }
+            (Some(Read::Totals), Answer::Totals(answer)) => told(answer).map(|totals| readings.offline = totals).err(),
+            (Some(Read::Target(..)), Answer::Query(answer)) => {
+                answer.map(|found| readings.target = found.map(|found| Target::from(&found.invoice))).err()
+            }
+            (read, answer) => Some(Trouble::Gone(format!("the operation was at {read:?} and got {answer:?}"))),
+        };
+        match failed {
+            None => {
+                work.reads.pop_front();
+                self.breaker.answered();
+                self.work = Some(work);
+            }
+            Some(trouble) => self.on_unread(work, trouble, context),
+        }
+    }
+
+    /// A reading failed: before the command that ends the order, after it nothing is concluded and it is read again.
+    fn on_unread(&mut self, mut work: Box<Work>, trouble: Trouble, context: &Context<'_>) {
+        match &mut work.stage {
+            Stage::After { intent, heard, resync } => {
+                *resync = true;
+                work.rounds += 1;
+                if work.rounds >= ROUNDS_MAX {
+                    let (class, text) = (trouble.class(), format!("{}; the disk cannot be read", doubt_text(heard)));
+                    let (intent, result) = (intent.clone(), OperationResult::Unsettled { class, text });
+                    self.end_operation(intent, result, work.readings, (Vec::new(), After::default()), context);
+                } else {
+                    self.work = Some(work);
+                }
+            }
+            _ => {
+                let text = format!("the disk cannot be read ({}): nothing was sent", trouble.text());
+                self.refuse(&work.order.id, Refusal::new(trouble.class(), text), work.readings);
+            }
+        }
+        match trouble {
+            // An answer of the device, not a failure of its line.
+            Trouble::Disk(error)
+                if !matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent | DeviceClass::BadPassword) => {}
+            trouble => self.trouble(trouble, context),
+        }
+    }
+
+    fn on_operated(&mut self, intent: OperationIntent, operated: Operated, context: &Context<'_>) {
+        // Stock, dates and limits may be others now.
+        self.levels.clear();
+        self.limits.clear();
+        let heard = match operated {
+            Operated::Withheld(text) => return self.not_sent(intent, DeviceClass::NotPresent, text, context),
+            Operated::Answer(OperationAnswer::NotSent(error)) => {
+                let (class, text) = (error.class, error.text.clone());
+                if matches!(class, DeviceClass::BadPassword | DeviceClass::Link) {
+                    self.trouble(Trouble::Disk(error), context);
+                }
+                return self.not_sent(intent, class, text, context);
+            }
+            Operated::Answer(OperationAnswer::Done { pair, .. }) => match (pair, about(&intent)) {
+                (Some(pair), Some(asked)) if pair != asked => {
+                    let text = format!("the disk says that it did it to {pair} where {asked} was asked for");
+                    Heard::Doubt(Doubt { class: DeviceClass::NumberMismatch, code: None, text })
+                }
+                _ => Heard::Clean,
+            },
+            Operated::Answer(OperationAnswer::InDoubt(error)) => {
+                Heard::Doubt(Doubt { class: error.class, code: error.code, text: error.text })
+            }
+            Operated::Trouble(trouble) => {
+                Heard::Doubt(Doubt { class: trouble.class(), code: trouble.code(), text: trouble.text() })
+            }
+        };
+        if let What::ChangePassword { .. } = intent.what {
+            return self.on_password_heard(intent, &heard, context);
+        }
+        let reads = intent.what.reads(&[]);
+        let resync = heard != Heard::Clean;
+        let mut work = Work::found(intent, |intent| Stage::After { intent, heard, resync });
+        work.reads = reads.into();
+        self.work = Some(work);
+    }
+
+    /// Nothing of it can run: that is certain.
+    fn not_sent(&mut self, intent: OperationIntent, class: DeviceClass, text: String, context: &Context<'_>) {
+        let result = OperationResult::NotDone { class, text };
+        if let What::ChangePassword { .. } = intent.what {
+            return self.keep_password(intent, false, result);
+        }
+        self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context);
+    }
+
+    fn on_password_heard(&mut self, intent: OperationIntent, heard: &Heard, context: &Context<'_>) {
+        match heard {
+            Heard::Clean => self.keep_password(intent, true, OperationResult::Done { read: false }),
+            Heard::Doubt(doubt) if !intent.provable => {
+                let result = unsettled_password(doubt.class, &doubt.text);
+                self.stop_unsettled(intent, result, context);
+            }
+            // The port is opened anew, and that is where the two are tried.
+            Heard::Doubt(_) => self.reopen = true,
+        }
+    }
+
+    fn keep_password(&mut self, intent: OperationIntent, new: bool, result: OperationResult) {
+        self.pending = Some(Effect::Keep { id: intent.id.clone(), new });
+        // If we stop before the outcome is durable, at the next start the kept one is tried first and found right.
+        self.state = State::Operating(Work::found(intent, |intent| Stage::Keeping { intent, result }));
+    }
+
+    fn on_tried(
+        &mut self,
+        intent: OperationIntent,
+        new: bool,
+        answer: Result<Box<crate::core::effect::Opened>, Trouble>,
+        context: &Context<'_>,
+    ) {
+        match answer {
+            Ok(opened) if opened.identity.disk != intent.disk => {
+                self.on_opened(Ok(opened), context);
+                let result = unsettled_password(DeviceClass::NotPresent, "another disk is behind the port now");
+                self.stop_unsettled(intent, result, context);
+            }
+            Ok(opened) => {
+                self.on_opened(Ok(opened), context);
+                let result = if new {
+                    OperationResult::Done { read: true }
+                } else {
+                    OperationResult::NotDone {
+                        class: DeviceClass::BadPassword,
+                        text: "the old password is still the right one".into(),
+                    }
+                };
+                self.keep_password(intent, new, result);
+            }
+            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword && new => {
+                self.pending = Some(Effect::Try { id: intent.id.clone(), new: false });
+                self.state = State::Operating(Work::found(intent, |intent| Stage::Trying { intent, new: false }));
+            }
+            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword => {
+                let result = unsettled_password(error.class, "neither the old nor the new one was accepted");
+                self.stop_unsettled(intent, result, context);
+            }
+            // The port is not there, or the line failed. The next round goes on where this one was.
+            Err(trouble) => self.on_opened(Err(trouble), context),
+        }
+    }
+
+    fn on_kept(&mut self, intent: OperationIntent, result: OperationResult, answer: Result<(), Trouble>, context: &Context<'_>) {
+        match answer {
+            Ok(()) => self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context),
+            Err(trouble) => {
+                let result = unsettled_password(trouble.class(), &trouble.text());
+                self.stop_unsettled(intent, result, context);
+            }
+        }
+    }
+
+    /// Nothing that carries a password is sent any more until a person sets the right one.
+    fn stop_unsettled(&mut self, intent: OperationIntent, result: OperationResult, context: &Context<'_>) {
+        let text = "a change of its password is unsettled: set the right one with `taxdisk-agent disks secret set`";
+        let stop = Record::PasswordStop { port: self.config.port.clone(), text: text.to_owned() };
+        self.password_stop = Some(text.to_owned());
+        if self.opened.is_some() {
+            self.report(context, true);
+        } else {
+            self.told.push_back(Told::Away { class: DeviceClass::BadPassword, text: text.to_owned() });
+        }
+        self.end_operation(intent, result, Readings::default(), (vec![stop], After::default()), context);
+    }
+
+    /// The outcome, with what belongs to it, in one write; it is told once that is durable.
+    fn end_operation(
+        &mut self,
+        intent: OperationIntent,
+        result: OperationResult,
+        after: Readings,
+        with: (Vec<Record>, After),
+        context: &Context<'_>,
+    ) {
+        let (mut records, mut then) = with;
+        let outcome = Box::new(OperationOutcome { intent, result, after, at: context.at.to_owned() });
+        records.push(Record::OperationOutcome(outcome.clone()));
+        then.outcome = Some(outcome);
+        then.report = true;
+        // What held the disk may be over, and a lock that a report lifted is asked for again.
+        self.levels.clear();
+        self.limits.clear();
+        self.work = None;
+        // If we stop before this is durable, at the next start the intent is found without an outcome, and the disk is read.
+        self.writes.push_back((records, then));
+    }
+
+    pub(super) fn on_outcome_refused(&mut self, text: &str, outcome: Option<Box<OperationOutcome>>, context: &Context<'_>) {
+        let Some(outcome) = outcome else { return };
+        // An outcome that is refused once more would be refused for ever.
+        if matches!(&outcome.result, OperationResult::Unsettled { class: DeviceClass::Duplicate, .. }) {
+            return;
+        }
+        let result = OperationResult::Unsettled { class: DeviceClass::Duplicate, text: text.to_owned() };
+        self.end_operation(outcome.intent, result, outcome.after, (Vec::new(), After::default()), context);
+    }
+
+    pub(super) fn on_operating_survey(&mut self, walk: Walk, mut work: Box<Work>, answer: Answer, context: &Context<'_>) {
+        let Some(disk) = self.disk().cloned() else { return };
+        match walk.on(answer, &disk, context) {
+            (Some(walk), Step::Do(effect)) => {
+                self.state = State::OperatingSurvey(walk, work);
+                self.pending = Some(effect);
+            }
+            (_, Step::Done(survey)) => self.on_operating_surveyed(*survey, work, context),
+            (_, Step::Failed(trouble)) => {
+                if let Stage::Accounting = work.stage {
+                    work.stage = Stage::Before;
+                }
+                self.on_unread(work, trouble, context);
+            }
+            (None, Step::Do(_)) => {}
+        }
+    }
+
+    fn on_operating_surveyed(&mut self, survey: Survey, mut work: Box<Work>, context: &Context<'_>) {
+        let Some(opened) = self.opened.clone() else { return };
+        let disk = opened.identity.disk;
+        let kind = survey.plan.kind;
+        self.breaker.answered();
+        self.resync = false;
+        let ending = match work.stage {
+            Stage::After { intent, heard, .. } => {
+                let Some(expected) = intent.expected else { return };
+                let (result, own) = judge_blank(expected, &survey, &heard, opened.fence);
+                Some((intent, result, own.then_some(expected)))
+            }
+            _ => None,
+        };
+        let own = ending.as_ref().and_then(|(intent, _, own)| own.map(|pair| (pair, Owner::Operation(intent.id.clone()))));
+        let before = context.view.accounting(&disk, kind).and_then(|accounting| accounting.remaining);
+        let own: Vec<_> = own.into_iter().collect();
+        let accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
+        let (records, frame) = outbox::accounted(&accounts, kind, survey.remaining, self.epoch.unwrap_or(0), &disk, context);
+        let then = After { frames: frame.into_iter().collect(), ..After::default() };
+        if let Some(text) = &accounts.contradiction {
+            tracing::error!(%disk, text, "the disk contradicts the journal; nothing is issued on it");
+            self.breaker.hold(DeviceClass::DeviceFault, text.clone(), context.now_ms);
+        }
+        self.broker_accounted.retain(|accounted| accounted.kind != kind);
+        match ending {
+            Some((intent, result, _)) => {
+                let mut readings = Readings::default();
+                let stock = survey.current.map(|current| taxdisk_drivers::disk::Stock { current, remaining: survey.remaining });
+                readings.kind(kind).stock = stock;
+                readings.target = intent.expected.and_then(|pair| survey.present(pair)).map(|found| Target::from(&found.invoice));
+                self.end_operation(intent, result, readings, (records, then), context);
+            }
+            None if accounts.contradiction.is_some() => {
+                let text = accounts.contradiction.unwrap_or_default();
+                self.refuse(&work.order.id, Refusal::new(DeviceClass::DeviceFault, text), Readings::default());
+            }
+            None => {
+                self.writes.push_back((records, then));
+                // From the start: the pair is read again right before the intent.
+                work.stage = Stage::Before;
+                work.reads = work.order.what.reads(&[]).into();
+                work.readings = Readings::default();
+                self.work = Some(work);
+            }
+        }
+    }
+}
+
+/// The number that an operation was about.
+fn about(intent: &OperationIntent) -> Option<taxdisk_protocol::number::NumberPair> {
+    match &intent.what {
+        What::Void { pair, .. } => Some(*pair),
+        _ => intent.expected,
+    }
+}
+
+fn doubt_text(heard: &Heard) -> String {
+    match heard {
+        Heard::Clean => "the disk said that it was done".into(),
+        Heard::Doubt(doubt) => doubt.text.clone(),
+    }
+}
+
+fn unsettled_password(class: DeviceClass, text: &str) -> OperationResult {
+    let advice = "both passwords are kept; set the right one with `taxdisk-agent disks secret set`";
+    OperationResult::Unsettled { class, text: format!("{text}; {advice}") }
+}
+
+/// What a disk does not tell is `None`; a line that fails, or a password that is refused, is a failure.
+fn told<T>(answer: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(Trouble::Disk(error)) if matches!(error.class, DeviceClass::Unsupported | DeviceClass::NoStock) => Ok(None),
+        Err(trouble) => Err(trouble),
+    }
+}

@@ -1,0 +1,359 @@
+//! The other changing commands: a crash at every effect under every fault. None is sent twice; each ends proven or unsettled.
+
+use taxdisk_drivers::disk::NumberStatus;
+use taxdisk_drivers::operation::PasswordKind;
+use taxdisk_protocol::class::DeviceClass;
+
+use super::fake::{FakeDisk, Fault, KIND, pair};
+use super::world::World;
+use crate::core::disk::commands::Command;
+use crate::core::effect::Effect;
+use crate::core::operation::{OperationResult, Order, Verdict, What};
+use crate::core::records::{Owner, View};
+
+fn void() -> What {
+    What::Void { kind: KIND, pair: pair(9), operator: "张三".into() }
+}
+
+fn blank() -> What {
+    What::BlankVoid { kind: KIND, operator: "张三".into() }
+}
+
+fn password() -> What {
+    What::ChangePassword { which: PasswordKind::Disk }
+}
+
+fn all() -> Vec<What> {
+    let kind = KIND;
+    vec![
+        void(),
+        blank(),
+        What::Report { kind },
+        What::Clear { kind },
+        What::Upload { kind },
+        What::RefreshOffline { kind },
+        password(),
+    ]
+}
+
+fn faults() -> Vec<Option<Fault>> {
+    vec![
+        None,
+        Some(Fault::LostAfter),
+        Some(Fault::LostBefore),
+        Some(Fault::NotSent(DeviceClass::InvalidRequest)),
+        Some(Fault::ErrorAfter(DeviceClass::DeviceFault)),
+        Some(Fault::ErrorBefore(DeviceClass::DeviceFault)),
+        Some(Fault::ForeignThenLost { equal: false }),
+        Some(Fault::HungAfter),
+    ]
+}
+
+/// A disk that was granted, accounted for, and waits.
+fn ready(what: &What) -> World {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    if let What::Upload { .. } = what {
+        world.disk.waiting = 3;
+    }
+    world.run();
+    world
+}
+
+fn result(world: &World, id: &str) -> OperationResult {
+    match &world.reports[id].verdict {
+        Verdict::Ended(result) => result.clone(),
+        other => panic!("{id}: {other:?}"),
+    }
+}
+
+fn ended(what: &What, fault: Option<Fault>) -> (World, OperationResult) {
+    let mut world = ready(what);
+    world.disk.operation_faults.extend(fault);
+    world.order("o1", what.clone());
+    world.run();
+    let result = result(&world, "o1");
+    (world, result)
+}
+
+/// Whether it took effect, by the disk itself.
+fn took_effect(world: &World, what: &What) -> bool {
+    match what {
+        What::Void { pair, .. } => world.disk.ledger[pair].status == NumberStatus::PositiveVoid,
+        What::BlankVoid { .. } => world.disk.ledger.values().any(|entry| entry.status == NumberStatus::BlankVoid),
+        What::Report { .. } => world.disk.periods.0 > 0,
+        What::Clear { .. } => world.disk.periods.1 > 0,
+        What::Upload { .. } => world.disk.waiting == 0,
+        What::RefreshOffline { .. } => world.disk.offline_hours > 0,
+        What::ChangePassword { .. } => world.disk.new_password,
+        What::Status | What::Query { .. } => false,
+    }
+}
+
+#[test]
+fn clean_operations_are_done_and_end_in_the_journal() {
+    for what in all() {
+        let (world, result) = ended(&what, None);
+        assert!(matches!(result, OperationResult::Done { .. }), "{what:?}: {result:?}");
+        assert_eq!(world.journal.operation_outcome("o1").unwrap().result, result);
+        assert!(world.journal.open_operation(&world.number()).is_none());
+    }
+}
+
+#[test]
+fn a_clean_void_is_still_proven_by_its_status() {
+    let (world, result) = ended(&void(), None);
+    assert_eq!(result, OperationResult::Done { read: true });
+    assert_eq!(world.disk.log.iter().rev().find(|line| line.starts_with("query")).unwrap(), "query 00000009");
+}
+
+#[test]
+fn crash_at_every_effect_of_every_operation_and_fault_sends_once_and_ends_in_the_truth() {
+    let mut crashes = 0_u32;
+    for what in all() {
+        for fault in faults() {
+            for after in [false, true] {
+                for at in 0.. {
+                    let mut world = ready(&what);
+                    world.disk.operation_faults.extend(fault.clone());
+                    let from = world.effects;
+                    world.order("o1", what.clone());
+                    if !world.crash_at(from + at, after, 2_000) {
+                        break;
+                    }
+                    crashes += 1;
+                    // A job waits: it must not begin before the operation is settled.
+                    world.submit("A1", true);
+                    run_or_stop(&mut world);
+                    check(&world, &what, &format!("{what:?}, {fault:?}, crash at {at}, after {after}"));
+                }
+            }
+        }
+    }
+    assert!(crashes > 300, "only {crashes} crashes were tried");
+}
+
+/// A crash right after the second of the two tries leaves both spent: the port is stopped for a person, and that is an end.
+fn run_or_stop(world: &mut World) {
+    for _ in 0..5_000 {
+        let waits = matches!(world.last_effect, Some(Effect::Wait { until_ms: None }));
+        if waits && world.journal.password_stop("ttyS0").is_some() {
+            return;
+        }
+        if world.is_done() {
+            return world.check();
+        }
+        world.step();
+    }
+    panic!("not done after 5000 effects: {:?}", world.disk.log);
+}
+
+fn check(world: &World, what: &What, told: &str) {
+    assert!(world.disk.operations_sent("o1") <= 1, "{told}: sent twice: {:?}", world.disk.log);
+    assert!(world.disk.refused <= 2, "{told}: {} tries of passwords: {:?}", world.disk.refused, world.disk.log);
+    let disk = world.number();
+    assert!(world.journal.open_operation(&disk).is_none(), "{told}: still open: {:?}", world.disk.log);
+    let outcome = world.journal.operation_outcome("o1");
+    let Some(outcome) = outcome else {
+        assert_eq!(world.disk.operations_sent("o1"), 0, "{told}: sent without an outcome");
+        return;
+    };
+    match outcome.result {
+        OperationResult::Done { .. } => assert!(took_effect(world, what), "{told}: told as done"),
+        OperationResult::NotDone { .. } => assert!(!took_effect(world, what), "{told}: told as not done"),
+        OperationResult::Unsettled { .. } => {}
+    }
+    for (number, entry) in &world.disk.ledger {
+        if entry.status == NumberStatus::BlankVoid && outcome.intent.expected == Some(*number) {
+            let owner = world.journal.owner(&disk, KIND, *number);
+            assert_eq!(owner, Some(Owner::Operation("o1".into())), "{told}: {number}");
+        }
+    }
+}
+
+#[test]
+fn lost_answers_are_settled_by_reading() {
+    for (what, fault, done) in [
+        (void(), Fault::LostAfter, true),
+        (void(), Fault::LostBefore, false),
+        (blank(), Fault::LostAfter, true),
+        (blank(), Fault::LostBefore, false),
+        (password(), Fault::LostAfter, true),
+        (password(), Fault::LostBefore, false),
+        (password(), Fault::HungAfter, true),
+    ] {
+        let (world, result) = ended(&what, Some(fault.clone()));
+        match result {
+            OperationResult::Done { read: true } => assert!(done, "{what:?}, {fault:?}"),
+            OperationResult::NotDone { .. } => assert!(!done, "{what:?}, {fault:?}"),
+            other => panic!("{what:?}, {fault:?}: {other:?}"),
+        }
+        assert_eq!(world.secrets.new, world.disk.new_password, "the proven password is the one in use");
+    }
+}
+
+#[test]
+fn periods_and_uploads_in_doubt_are_done_if_it_shows_and_unsettled_otherwise() {
+    let kind = KIND;
+    for what in [What::Report { kind }, What::Clear { kind }, What::Upload { kind }, What::RefreshOffline { kind }] {
+        assert_eq!(ended(&what, Some(Fault::LostAfter)).1, OperationResult::Done { read: true }, "{what:?}");
+        let (mut world, result) = ended(&what, Some(Fault::LostBefore));
+        assert!(matches!(result, OperationResult::Unsettled { .. }), "{what:?}: {result:?}");
+        let report = &world.reports["o1"];
+        assert!(!report.before.kinds.is_empty() && !report.after.kinds.is_empty(), "both readings are evidence");
+        // It may have taken effect: a second one needs a person's word.
+        world.order("o2", what.clone());
+        world.run();
+        assert!(matches!(world.reports["o2"].verdict, Verdict::Refused { anyway: true, .. }), "{:?}", world.reports["o2"]);
+        assert_eq!(world.disk.operations_sent("o2"), 0);
+        world.command(Command::Order(Order { id: "o3".into(), what, dry_run: false, anyway: true }));
+        world.run();
+        assert!(matches!(result_of(&world, "o3"), OperationResult::Done { .. }));
+    }
+}
+
+fn result_of(world: &World, id: &str) -> OperationResult {
+    result(world, id)
+}
+
+#[test]
+fn absence_is_not_proven_on_a_line_without_a_fence() {
+    for what in [void(), blank()] {
+        let mut world = ready(&what);
+        world.crash();
+        world.disk.fence = Some(taxdisk_protocol::capabilities::Fence::None);
+        world.run();
+        world.disk.operation_faults.push_back(Fault::LostBefore);
+        world.order("o1", what.clone());
+        world.run();
+        assert!(matches!(result(&world, "o1"), OperationResult::Unsettled { .. }), "{what:?}");
+    }
+}
+
+#[test]
+fn a_foreign_invoice_at_the_expected_number_leaves_the_blank_void_unsettled() {
+    let (world, result) = ended(&blank(), Some(Fault::ForeignThenLost { equal: false }));
+    assert!(matches!(&result, OperationResult::Unsettled { text, .. } if text.contains("another program")), "{result:?}");
+    assert_eq!(world.journal.owner(&world.number(), KIND, pair(10)), Some(Owner::Foreign));
+}
+
+#[test]
+fn a_blank_void_owns_its_number_and_the_next_job_gets_the_next() {
+    let (mut world, _) = ended(&blank(), Some(Fault::LostAfter));
+    assert_eq!(world.journal.owner(&world.number(), KIND, pair(10)), Some(Owner::Operation("o1".into())));
+    world.submit("A1", true);
+    world.run();
+    assert_eq!(world.issued("A1"), Some(pair(11)));
+}
+
+#[test]
+fn numbers_of_another_program_are_entered_before_a_blank_void() {
+    let mut world = ready(&blank());
+    world.disk.foreign("别人", "7.77");
+    world.order("o1", blank());
+    world.run();
+    assert_eq!(result(&world, "o1"), OperationResult::Done { read: true });
+    assert_eq!(world.journal.owner(&world.number(), KIND, pair(10)), Some(Owner::Foreign));
+    assert_eq!(world.journal.operation_outcome("o1").unwrap().intent.expected, Some(pair(11)));
+}
+
+#[test]
+fn the_same_order_again_is_answered_from_the_journal() {
+    let (mut world, result) = ended(&blank(), None);
+    world.reports.clear();
+    world.order("o1", blank());
+    world.run();
+    assert_eq!(world.disk.operations_sent("o1"), 1);
+    assert_eq!(result_of(&world, "o1"), result);
+}
+
+#[test]
+fn a_void_number_is_never_voided_again() {
+    let (mut world, _) = ended(&void(), None);
+    world.order("o2", void());
+    world.run();
+    assert!(matches!(&world.reports["o2"].verdict, Verdict::Refused { text, .. } if text.contains("already")));
+    // Without the journal the disk's own word is enough.
+    world.crash();
+    world.journal = Default::default();
+    world.run();
+    world.order("o3", void());
+    world.run();
+    assert!(matches!(&world.reports["o3"].verdict, Verdict::Refused { class: DeviceClass::Duplicate, .. }));
+    assert_eq!(world.disk.operations_sent("o2") + world.disk.operations_sent("o3"), 0);
+}
+
+#[test]
+fn a_dry_run_sends_nothing_and_says_why_not() {
+    for what in all() {
+        let mut world = ready(&what);
+        world.command(Command::Order(Order { id: "d1".into(), what: what.clone(), dry_run: true, anyway: false }));
+        world.run();
+        assert!(matches!(world.reports["d1"].verdict, Verdict::Allowed { .. }), "{what:?}: {:?}", world.reports["d1"]);
+        assert_eq!(world.disk.operations_sent("d1"), 0);
+        assert!(world.journal.operation_outcome("d1").is_none());
+    }
+    let mut world = ready(&void());
+    world.order("d2", What::Void { kind: KIND, pair: pair(50), operator: "张三".into() });
+    world.order("d3", What::Upload { kind: KIND });
+    world.disk.waiting = 2;
+    world.run();
+    world.disk.waiting = 2;
+    world.order("d4", What::Report { kind: KIND });
+    world.run();
+    assert!(matches!(&world.reports["d2"].verdict, Verdict::Refused { text, .. } if text.contains("no invoice")));
+    assert!(matches!(&world.reports["d4"].verdict, Verdict::Refused { text, anyway: true, .. } if text.contains("upload")));
+}
+
+#[test]
+fn an_operation_waits_for_no_job_and_is_refused_beside_one() {
+    let mut world = ready(&void());
+    world.submit("A1", true);
+    while !matches!(world.last_effect, Some(Effect::Issue { .. })) {
+        let effect = world.core.as_ref().map(|core| core.is_quiet());
+        world.step();
+        if effect == Some(false) && !world.reports.contains_key("o1") {
+            world.order("o1", void());
+        }
+    }
+    world.run();
+    assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { class: DeviceClass::InProgress, .. }));
+    assert_eq!(world.disk.operations_sent("o1"), 0);
+}
+
+#[test]
+fn beside_an_unsettled_job_only_a_confirmed_report_is_sent_and_keeps_its_name() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", false);
+    world.run();
+    assert_eq!(world.journal.unsettled(&world.number()).len(), 1);
+    world.order("o1", void());
+    world.order("o2", What::Report { kind: KIND });
+    world.command(Command::Order(Order { id: "o3".into(), what: What::Report { kind: KIND }, dry_run: false, anyway: true }));
+    world.run();
+    assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { anyway: false, .. }));
+    assert!(matches!(&world.reports["o2"].verdict, Verdict::Refused { anyway: true, .. }));
+    assert_eq!(result(&world, "o3"), OperationResult::Done { read: true });
+    let before = world.journal.operation_outcome("o3").unwrap().intent.before;
+    assert_eq!(before.unsettled.len(), 1, "what is unsettled is kept with the readings");
+}
+
+#[test]
+fn both_passwords_wrong_stops_the_port_and_is_unsettled() {
+    let mut world = ready(&password());
+    world.disk.operation_faults.push_back(Fault::LostAfter);
+    world.order("o1", password());
+    while !matches!(world.last_effect, Some(Effect::Operate(_))) {
+        world.step();
+    }
+    // Each was tried before a crash, and neither answer was heard.
+    world.secrets.tried = (true, true);
+    world.crash();
+    for _ in 0..20 {
+        world.step();
+    }
+    assert!(matches!(result(&world, "o1"), OperationResult::Unsettled { .. }));
+    assert!(world.journal.password_stop("ttyS0").is_some());
+    assert_eq!(world.disk.refused, 0, "neither is tried a second time");
+}
