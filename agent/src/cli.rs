@@ -54,6 +54,8 @@ pub enum Command {
     Sim(SimArgs),
     /// Look into the journal
     Journal(JournalArgs),
+    /// Record what goes over the disks' lines around failures, for the support
+    Record(RecordArgs),
     /// Check configuration, broker and disks, and say how to mend what is wrong
     Doctor,
     /// Look at the configuration
@@ -298,6 +300,28 @@ pub struct SimArgs {
     /// How long the disk takes to sign an invoice, milliseconds
     #[arg(long, value_name = "MS")]
     pub issue_time_ms: Option<u64>,
+}
+
+/// Of `record`.
+#[derive(Debug, Args)]
+pub struct RecordArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: RecordCommand,
+}
+
+/// Of `record`.
+#[derive(Debug, Subcommand)]
+pub enum RecordCommand {
+    /// Record from the next opening of each port on; passwords are masked before anything is kept
+    On,
+    /// Record no more; what was kept stays
+    Off,
+    /// Write what was kept, without names, taxpayer numbers and passwords, as JSON Lines
+    Export {
+        /// New file; an existing one is not overwritten
+        file: PathBuf,
+    },
 }
 
 /// Of `journal`.

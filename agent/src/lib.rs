@@ -26,6 +26,7 @@ pub mod logging;
 pub mod ports;
 pub mod probe;
 pub mod ready;
+pub mod recording;
 pub mod run;
 pub mod secrets;
 pub mod status;

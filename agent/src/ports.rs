@@ -11,13 +11,15 @@ use taxdisk_drivers::dialects::nisec::{NisecConfig, NisecDisk};
 use taxdisk_drivers::dialects::skserver::{SkServerConfig, SkServerDisk};
 use taxdisk_drivers::dialects::zc::config::Framing;
 use taxdisk_drivers::dialects::zc::exchange::Timings;
-use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
+use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk, redact_frame};
 use taxdisk_drivers::discover::{Place, State};
 use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::profile::{Dialect, Profile};
 use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::transport::LineError;
 use taxdisk_drivers::transport::document::{CommandLink, DocumentLink, HttpLink};
+use taxdisk_drivers::transport::record::Recorded;
+use taxdisk_drivers::transport::ring::Tape;
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_drivers::transport::usb::real::UsbDevice;
 use taxdisk_drivers::transport::usb::{BulkDevice, UsbError};
@@ -26,6 +28,7 @@ use taxdisk_protocol::ids::DiskNumber;
 
 use crate::config::{CardSetup, Config, DiskConfig, Setup, SkServerSetup};
 use crate::core::ladder::Rules;
+use crate::recording::Recordings;
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
 
@@ -38,6 +41,10 @@ pub struct Port {
     pub setup: Setup,
     /// Where its passwords are.
     pub secrets: Secrets,
+    /// Where recordings are kept; `None`: it is only looked at.
+    pub recordings: Option<Recordings>,
+    /// What went over its line lately.
+    pub tape: Tape,
 }
 
 /// Why a disk does not open.
@@ -131,7 +138,13 @@ impl Driver {
 impl Port {
     /// The port of a configured disk.
     pub fn new(config: &Config, disk: &DiskConfig, secrets: &Secrets) -> Port {
-        Port { name: disk.name(), setup: config.setup(disk), secrets: secrets.clone() }
+        Port {
+            name: disk.name(),
+            setup: config.setup(disk),
+            secrets: secrets.clone(),
+            recordings: Some(Recordings::of(&config.state.dir)),
+            tape: Tape::default(),
+        }
     }
 
     /// The passwords of this disk.
@@ -339,6 +352,12 @@ fn token_floor() -> u32 {
 }
 
 impl Opener for Port {
+    fn keep_recording(&mut self, why: &str) {
+        if let Some(recordings) = &self.recordings {
+            recordings.keep(&self.name, why, &self.tape);
+        }
+    }
+
     fn passwords(&self) -> Option<(&Secrets, String)> {
         Some((&self.secrets, self.name.clone()))
     }
@@ -347,6 +366,14 @@ impl Opener for Port {
         // The way first: for a port that is not there, nobody needs to hear of passwords.
         let way = self.way().map_err(|error| error.why())?;
         let secret = self.secret()?;
+        let way = match way {
+            Way::Line(line) if self.setup.dialect == Dialect::Zc && self.recordings.as_ref().is_some_and(Recordings::is_on) => {
+                let tape = self.tape.clone();
+                let line = Recorded::new(line, redact_frame, move |entry| tape.push(entry));
+                return Ok(Box::new(ZcDisk::new(line, self.zc(Some(secret)))));
+            }
+            way => way,
+        };
         let driver = self.driver(way, Some(secret)).map_err(|error| error.why())?;
         Ok(driver.into_disk())
     }

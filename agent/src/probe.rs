@@ -119,7 +119,8 @@ impl Prober for PcProber<'_> {
             skserver: None,
             card: None,
         };
-        let port = Port { name: place.to_string(), setup, secrets: self.secrets.clone() };
+        let (name, secrets) = (place.to_string(), self.secrets.clone());
+        let port = Port { name, setup, secrets, recordings: None, tape: Default::default() };
         self.without_password(&port, "add it to the configuration first")
     }
 }

@@ -13,7 +13,7 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 12] = [
+    let pages: [&[&str]; 19] = [
         &[],
         &["run"],
         &["enroll"],
@@ -28,6 +28,8 @@ fn the_help_is_as_agreed() {
         &["status"],
         &["sim"],
         &["journal", "show"],
+        &["record"],
+        &["record", "export"],
         &["doctor"],
         &["config"],
         &["config", "check"],

@@ -106,8 +106,7 @@ fn an_issued_invoice_is_voided_by_the_running_agent() {
 
 #[test]
 fn a_password_change_whose_answer_is_lost_keeps_the_right_one() {
-    for (fault, right) in
-        [(FaultKind::LoseAnswerAfterSigning, NEW_PASSWORD), (FaultKind::LoseAnswerBeforeSigning, DISK_PASSWORD)]
+    for (fault, right) in [(FaultKind::LoseAnswerAfterSigning, NEW_PASSWORD), (FaultKind::LoseAnswerBeforeSigning, DISK_PASSWORD)]
     {
         let (pc, sim, _) = with_disk();
         std::fs::write(pc.path("new"), NEW_PASSWORD).unwrap();

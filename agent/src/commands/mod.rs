@@ -5,6 +5,7 @@ mod disks;
 mod enroll;
 mod journal;
 mod operate;
+mod record;
 mod run;
 mod sim;
 mod status;
@@ -45,6 +46,7 @@ pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Journal(args) => match &args.command {
             JournalCommand::Show { limit } => journal::show(&load()?, *limit, json)?,
         },
+        Command::Record(args) => record::record(&load()?, &args.command, json)?,
         Command::Doctor => return crate::doctor::doctor(load(), json),
         Command::Config(args) => match args.command {
             ConfigCommand::Check => config::check(&load()?, json)?,

@@ -195,6 +195,27 @@ pub enum Answer {
     Woken,
 }
 
+impl Answer {
+    /// What went wrong, for people; `None`: nothing did.
+    pub fn failure(&self) -> Option<String> {
+        match self {
+            Answer::Opened(Err(trouble))
+            | Answer::Done(Err(trouble))
+            | Answer::Stock(Err(trouble))
+            | Answer::Limits(Err(trouble))
+            | Answer::Query(Err(trouble))
+            | Answer::Totals(Err(trouble))
+            | Answer::Operated(Operated::Trouble(trouble))
+            | Answer::Issue(Issue::Trouble(trouble, _)) => Some(trouble.text()),
+            Answer::Operated(Operated::Answer(OperationAnswer::InDoubt(error) | OperationAnswer::NotSent(error)))
+            | Answer::Issue(Issue::Answer(IssueAnswer::InDoubt(error) | IssueAnswer::NotSent(error), _)) => {
+                Some(error.text.clone())
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A number that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {

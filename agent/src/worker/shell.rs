@@ -121,7 +121,13 @@ impl Shell {
             if effect == Effect::Stop {
                 return;
             }
+            let brought_back = effect == Effect::Resync;
             let answer = self.perform(effect, &mut core);
+            if let Some(why) = answer.failure() {
+                self.opener.keep_recording(&why);
+            } else if brought_back {
+                self.opener.keep_recording("the line was brought back");
+            }
             self.with(|context| core.answer(answer, context));
             self.tell(&mut core);
         }

@@ -9,6 +9,7 @@
 pub mod document;
 pub mod memory;
 pub mod record;
+pub mod ring;
 pub mod serial;
 pub mod usb;
 

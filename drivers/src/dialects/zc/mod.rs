@@ -8,6 +8,7 @@
 //! What it refuses to do: send a changing command twice, take silence or an unknown text for "not issued", cut or replace
 //! content, print a password anywhere.
 
+pub mod anonymise;
 mod changes;
 pub mod commands;
 mod compare;

@@ -9,10 +9,12 @@ use tracing::{Event, Metadata, Subscriber};
 
 use super::super::{ZcConfig, ZcDisk, redact_frame, vectors};
 use super::script::{config, identity, issue_packets, many, online, order};
+use crate::dialects::zc::anonymise::anonymise;
 use crate::disk::{IssueAnswer, TaxDisk};
 use crate::secret::Secret;
 use crate::transport::memory::ScriptedLine;
-use crate::transport::record::{Entry, Recorded, replay};
+use crate::transport::record::{Entry, Event as Went, Recorded, replay};
+use crate::transport::ring::{from_json_lines, to_json_lines};
 
 /// Writes down every field of every span and event.
 #[derive(Clone, Default)]
@@ -80,6 +82,7 @@ fn a_recording_holds_no_password_and_can_be_replayed() {
         assert!(!line.contains(&hex("88888888")) && !line.contains(&hex("12345678")), "{line}");
     }
     let entries: Vec<Entry> = text.iter().map(|line| line.parse().unwrap()).collect();
+    assert_eq!(crate::transport::ring::from_json_lines(&crate::transport::ring::to_json_lines(&entries)).unwrap(), entries);
     let again = ScriptedLine::new(replay(&entries));
     let masked = || Secret::new("********");
     let config = ZcConfig { disk_password: masked(), certificate_password: masked(), ..config() };
@@ -87,4 +90,33 @@ fn a_recording_holds_no_password_and_can_be_replayed() {
     disk.identity().unwrap();
     assert_eq!(disk.issue(&order().request()), first);
     assert!(matches!(first, IssueAnswer::Signed(_)) && again.is_finished());
+}
+
+#[test]
+fn an_exported_recording_names_nobody_and_still_replays() {
+    let kept: Arc<Mutex<Vec<Entry>>> = Arc::default();
+    let sink = Arc::clone(&kept);
+    let line = Recorded::new(script(), redact_frame, move |entry| sink.lock().unwrap().push(entry));
+    let mut disk = ZcDisk::new(line, config());
+    let known = disk.identity().unwrap();
+    let exported = to_json_lines(&anonymise(kept.lock().unwrap().clone()));
+
+    let entries = from_json_lines(&exported).unwrap();
+    let bytes: Vec<u8> = entries
+        .iter()
+        .flat_map(|entry| match &entry.event {
+            Went::Sent(bytes) | Went::Received(bytes) => bytes.clone(),
+            Went::Reopened => Vec::new(),
+        })
+        .collect();
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let (name, _, _) = encoding_rs::GBK.encode(&known.taxpayer_name);
+    assert!(!holds(known.taxpayer.to_string().as_bytes()) && !holds(&name) && !holds(b"88888888"), "{exported}");
+
+    let again = ScriptedLine::new(replay(&entries));
+    let config = ZcConfig { disk_password: Secret::new("********"), ..config() };
+    let replayed = ZcDisk::new(again.clone(), config).identity().unwrap();
+    assert!(again.is_finished(), "every frame of the export was played");
+    assert_eq!((replayed.disk, replayed.kinds), (known.disk, known.kinds));
+    assert_ne!(replayed.taxpayer, known.taxpayer);
 }
