@@ -16,6 +16,10 @@ const SOMEBODY: [u8; 2] = [0xC4, 0xB3];
 const MASK: u8 = b'*';
 /// Lengths of taxpayer numbers.
 const LENGTHS: [usize; 4] = [15, 17, 18, 20];
+/// The longest of them.
+const LONGEST: usize = 20;
+/// Length of a disk number.
+const DISK_BYTES: usize = 12;
 
 /// A recording without people in it.
 pub fn anonymise(entries: Vec<Entry>) -> Vec<Entry> {
@@ -91,12 +95,34 @@ fn numbers(data: &mut [u8], names: &mut Names) {
     while at < data.len() {
         let length = data[at..].iter().take_while(|byte| is_part(byte)).count();
         let run = &mut data[at..at + length];
-        if LENGTHS.contains(&length) && run.iter().any(|byte| *byte != b'0') {
-            let count = names.len();
-            let index = *names.entry(run.to_vec()).or_insert(count);
-            let shown = format!("{:0length$}", index + 1);
-            run.iter_mut().zip(shown.bytes()).for_each(|(byte, digit)| *byte = if digit == b'0' { b'9' } else { digit });
+        if length > LONGEST {
+            long(run, names);
+        } else if LENGTHS.contains(&length) {
+            replace(run, names);
         }
         at += length.max(1);
     }
+}
+
+/// Fields that stand beside each other without a gap.
+fn long(run: &mut [u8], names: &mut Names) {
+    let known = names.keys().find_map(|name| Some((run.windows(name.len()).position(|part| part == name)?, name.len())));
+    match known {
+        Some((at, length)) => replace(&mut run[at..at + length], names),
+        // The number of the disk, then that of its taxpayer: how the disk tells who it is.
+        None if LENGTHS.contains(&(run.len() - DISK_BYTES)) => replace(&mut run[DISK_BYTES..], names),
+        // Better not replayable than somebody's.
+        None => replace(run, names),
+    }
+}
+
+fn replace(number: &mut [u8], names: &mut Names) {
+    if number.iter().all(|byte| *byte == b'0') {
+        return;
+    }
+    let count = names.len();
+    let index = *names.entry(number.to_vec()).or_insert(count);
+    let length = number.len();
+    let shown = format!("{:0length$}", index + 1);
+    number.iter_mut().zip(shown.bytes()).for_each(|(byte, digit)| *byte = if digit == b'0' { b'9' } else { digit });
 }
