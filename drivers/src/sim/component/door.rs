@@ -26,7 +26,7 @@ use crate::sim::skserver::SkServerOptions;
 /// Where the tax-control server listens (B.1).
 pub const SKSERVER_PATH: &str = "/SKServer/SKDo";
 /// What the control socket takes and answers, as JSON.
-pub const CONTROL_PATH: &str = "/control";
+const CONTROL_PATH: &str = "/control";
 /// Connections at once; one more is closed unheard. A server of this kind has a handful of clients.
 const MAX_CONNECTIONS: usize = 32;
 /// Longest silence of a client in a request, or between two.
