@@ -31,3 +31,8 @@ fn skserver_over_http() {
     let folder = tempfile::tempdir().unwrap();
     conforms(&mut ComponentStand::new(Component::SkServer, folder.path()).unwrap(), 15);
 }
+
+#[test]
+fn zc_with_documents() {
+    conforms(&mut ZcStand::new(Framing::Xml), 20);
+}
