@@ -15,6 +15,7 @@ pub mod conformance;
 pub mod dialects;
 pub mod discover;
 pub mod disk;
+pub mod hostile;
 pub mod operation;
 pub mod profile;
 pub mod secret;

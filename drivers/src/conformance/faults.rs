@@ -20,7 +20,7 @@ pub(super) fn issue_and_settle(stand: &mut dyn Stand, trouble: Trouble) -> Outco
         return Err(Stop::NotApplicable("this simulated device cannot do that".to_owned()));
     }
     let answer = session.issue(expected, &invoice, REMARK, None);
-    session.reopen()?;
+    let mut session = session.reopen()?;
     let entries = session.ledger();
     let new: Vec<_> = entries[before..].iter().filter(|entry| entry.kind == session.kind).collect();
     let ours = new.iter().filter(|entry| entry.remark == REMARK).count();

@@ -5,7 +5,7 @@ use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
-use super::{Outcome, Stand, Stop, ensure};
+use super::{Stand, Stop, ensure};
 use crate::disk::{DiskError, Identity, IssueAnswer, IssueRequest, Red, Signed, Stock, TaxDisk};
 use crate::sim::LedgerEntry;
 
@@ -28,11 +28,14 @@ impl<'a> Session<'a> {
         Ok(Session { stand, disk, seller, kind })
     }
 
-    /// Begins again, as an agent that was ended does.
-    pub(super) fn reopen(&mut self) -> Outcome {
-        self.stand.calm();
-        self.disk = self.stand.open().map_err(failed("opening it again"))?;
-        self.disk.resync().map_err(failed("bringing the line back"))
+    /// Begins again, as an agent that was ended does: the old driver lets the device go before the new one opens it.
+    pub(super) fn reopen(self) -> Result<Session<'a>, Stop> {
+        let Session { stand, disk, seller, kind } = self;
+        drop(disk);
+        stand.calm();
+        let mut disk = stand.open().map_err(failed("opening it again"))?;
+        disk.resync().map_err(failed("bringing the line back"))?;
+        Ok(Session { stand, disk, seller, kind })
     }
 
     pub(super) fn capabilities(&self) -> Capabilities {
