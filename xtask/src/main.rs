@@ -6,6 +6,7 @@
 
 mod bench;
 mod demo;
+mod dialect;
 mod needs;
 mod release;
 mod rungs;
@@ -39,6 +40,8 @@ enum Chore {
     Tidy,
     /// Run the agent and the drivers against real USB and tty drivers of Linux, in a virtual machine.
     Vm(vm::VmArgs),
+    /// Write the beginning of a driver for another command language.
+    NewDialect(dialect::DialectArgs),
     /// Measure.
     Bench(bench::BenchArgs),
     /// Build the release binaries of a tag into target/releases/TAG.
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Chore::TestLong(args) => rungs::test_long(&args),
         Chore::Tidy => tidy_here(),
         Chore::Vm(args) => vm::run(&args),
+        Chore::NewDialect(args) => dialect::run(&args),
         Chore::Bench(args) => bench::run(&args),
         Chore::Release(args) => release::run(&args),
     };

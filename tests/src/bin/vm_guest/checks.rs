@@ -1,9 +1,10 @@
 //! The checks, in the order in which they run. Each is a function that panics when something is not as it must be.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use taxdisk_drivers::conformance::sample;
+use rand::{Rng as _, SeedableRng as _};
+use taxdisk_drivers::conformance::{self, Stand as _, sample};
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Comparison, IssueAnswer, IssueRequest, TaxDisk};
 use taxdisk_drivers::secret::Secret;
@@ -13,8 +14,12 @@ use taxdisk_drivers::transport::usb::real::{Selector, UsbDevice};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_tests::process::wait_for;
 
-/// The longest that a device may take to appear.
-const PLUG_PATIENCE: Duration = Duration::from_secs(30);
+use crate::devices::{PLUG_PATIENCE, UsbBotStand};
+
+/// How often the cable is pulled.
+const PULLS: u32 = 50;
+/// How long the disk signs then: the random moments fall before, into and after it.
+const SIGNING_MS: u64 = 30;
 
 /// A check and its name.
 type Check = (&'static str, fn());
@@ -23,6 +28,8 @@ type Check = (&'static str, fn());
 pub(crate) const ALL: &[Check] = &[
     ("the_kernel_has_a_virtual_usb_controller", the_kernel_has_a_virtual_usb_controller),
     ("bulk_only_transport_to_a_foreign_stick", bulk_only_transport_to_a_foreign_stick),
+    ("conformance_of_the_usb_disk", conformance_of_the_usb_disk),
+    ("fifty_pulls_of_the_cable_make_no_invoice_twice", fifty_pulls_of_the_cable_make_no_invoice_twice),
     ("zc_through_a_foreign_serial_converter", zc_through_a_foreign_serial_converter),
 ];
 
@@ -78,4 +85,78 @@ fn issue_and_read_back(disk: &mut dyn TaxDisk, kind: InvoiceKind) {
     let found = disk.query(kind, expected).unwrap().expect("what was signed is found");
     assert_eq!(disk.compare(&request, &found), Comparison::Equal);
     assert_eq!(Some(disk.stock(kind).unwrap().current), expected.successor());
+}
+
+/// The whole suite, through libusb and the kernel.
+fn conformance_of_the_usb_disk() {
+    let report = conformance::run(&mut UsbBotStand::new(0));
+    println!("{report}");
+    assert_eq!(report.failures().count(), 0);
+    assert!(report.passed() >= 18);
+}
+
+/// The cable is pulled at a random moment of an issuing command, fifty times. Guards I1 and I5: what the driver says agrees
+/// with the disk's ledger, and after plugging in again reading tells what became of the expected number.
+fn fifty_pulls_of_the_cable_make_no_invoice_twice() {
+    let mut stand = UsbBotStand::new(SIGNING_MS);
+    let kind = stand.kind();
+    let mut random = rand::rngs::StdRng::seed_from_u64(50);
+    let (mut signed, mut in_doubt, mut not_sent, mut lost_answers) = (0, 0, 0, 0);
+    let mut disk = stand.open().unwrap();
+    let seller = disk.identity().unwrap();
+    // One without trouble, to know how long it takes here: the moments are spread over that and a little more.
+    let begun = Instant::now();
+    issue_and_read_back(disk.as_mut(), kind);
+    let whole_us = u64::try_from(begun.elapsed().as_micros()).unwrap();
+    for round in 0..PULLS {
+        let expected = disk.stock(kind).unwrap().current;
+        let invoice = sample::plain(disk.capabilities());
+        let remark = format!("第{round}次");
+        let request_id = format!("PULL{round}");
+        let request = IssueRequest {
+            kind,
+            expected,
+            invoice: &invoice,
+            remark: &remark,
+            seller: &seller,
+            red: None,
+            request_id: &request_id,
+        };
+        let moment = Duration::from_micros(random.gen_range(0..whole_us * 2 / 3));
+        let cable = stand.cable();
+        let answer = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                std::thread::sleep(moment);
+                drop(cable);
+            });
+            disk.issue(&request)
+        });
+        drop(disk);
+        // What it was signing when the cable went, it signs.
+        std::thread::sleep(Duration::from_millis(SIGNING_MS));
+        stand.plug();
+        disk = stand.open().unwrap();
+        disk.resync().unwrap();
+        let ours = stand.lock().disk.ledger().entries().iter().filter(|entry| entry.remark == remark).count();
+        match &answer {
+            IssueAnswer::Signed(got) => {
+                signed += 1;
+                assert_eq!((ours, got.pair), (1, expected), "round {round}");
+            }
+            IssueAnswer::NotSent(_) => {
+                not_sent += 1;
+                assert_eq!(ours, 0, "round {round}: {answer:?}");
+            }
+            IssueAnswer::InDoubt(_) => {
+                in_doubt += 1;
+                lost_answers += ours;
+                assert!(ours <= 1, "round {round}");
+            }
+        }
+        let found = disk.query(kind, expected).unwrap();
+        assert_eq!(found.is_some(), ours == 1, "round {round}: {answer:?}, {found:?}");
+        assert!(found.is_none_or(|found| disk.compare(&request, &found) == Comparison::Equal), "round {round}");
+    }
+    println!("{signed} signed, {in_doubt} in doubt of which {lost_answers} were signed, {not_sent} not sent");
+    assert!(signed > 0 && lost_answers > 0, "the moments were not spread");
 }

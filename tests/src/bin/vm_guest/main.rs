@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod checks;
+mod devices;
 mod machine;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -1,0 +1,114 @@
+//! Simulated USB devices on the guest's own bus, and the stand that the conformance suite runs on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use taxdisk_drivers::conformance::{Stand, Trouble, zc};
+use taxdisk_drivers::dialects::bot::{BotConfig, BotDisk, Timings};
+use taxdisk_drivers::disk::{DiskError, TaxDisk};
+use taxdisk_drivers::secret::Secret;
+use taxdisk_drivers::sim::SimDisk;
+use taxdisk_drivers::sim::bot::{BotDevice, BotOptions, real_ticker};
+use taxdisk_drivers::sim::bridge::fresh_disk;
+use taxdisk_drivers::sim::clock::real_time;
+use taxdisk_drivers::sim::faults::Fault;
+use taxdisk_drivers::sim::usb::{Plugged, Speed, UsbBot, attach_vhci};
+use taxdisk_drivers::transport::usb::real::UsbDevice;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_tests::process::wait_for;
+
+/// The longest that a device may take to appear.
+pub(crate) const PLUG_PATIENCE: Duration = Duration::from_secs(30);
+/// As the simulated device calls itself.
+const SELECTOR: &str = "1209:0001";
+/// The issuing command.
+const ISSUE: u8 = 0x0A;
+/// Ports of the virtual controller for devices up to high speed. A port is free again only some time after its device
+/// left: the next device takes the next one.
+const PORTS: u32 = 15;
+
+/// The taxdisk-bot device behind the kernel's USB stack.
+pub(crate) struct UsbBotStand {
+    pub(crate) device: Arc<Mutex<BotDevice>>,
+    plugged: Option<Plugged>,
+    next_port: u32,
+}
+
+impl UsbBotStand {
+    /// A fresh disk that takes so long to sign, plugged in.
+    pub(crate) fn new(issue_time_ms: u64) -> UsbBotStand {
+        let mut config = fresh_disk();
+        config.issue_time_ms = issue_time_ms;
+        let disk = SimDisk::in_memory(config, real_time());
+        let device = BotDevice::open(disk, BotOptions::default(), real_ticker()).unwrap();
+        let mut stand = UsbBotStand { device: Arc::new(Mutex::new(device)), plugged: None, next_port: 0 };
+        stand.plug();
+        stand
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, BotDevice> {
+        self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn plug(&mut self) {
+        self.plugged = None;
+        let plugged = wait_for("a free port", PLUG_PATIENCE, || {
+            self.next_port = (self.next_port + 1) % PORTS;
+            let device = Box::new(UsbBot::new(Arc::clone(&self.device)));
+            attach_vhci(self.next_port, Speed::High, device).map_err(|error| error.to_string())
+        });
+        self.plugged = Some(plugged);
+    }
+
+    /// Hands the cable to somebody who pulls it.
+    pub(crate) fn cable(&mut self) -> Option<Plugged> {
+        self.plugged.take()
+    }
+
+    fn opened(&self, password: &str) -> Box<dyn TaxDisk> {
+        let device = wait_for("the disk on the bus", PLUG_PATIENCE, || {
+            UsbDevice::open(SELECTOR.parse().unwrap()).map_err(|error| error.to_string())
+        });
+        let config = BotConfig {
+            disk_password: Secret::new(password),
+            certificate_password: Secret::new("12345678"),
+            timings: Timings { answer: Duration::from_secs(2), ..Timings::default() },
+            ..BotConfig::default()
+        };
+        Box::new(BotDisk::new(device, config))
+    }
+}
+
+impl Stand for UsbBotStand {
+    fn name(&self) -> String {
+        "taxdisk-bot, behind the kernel's USB stack".to_owned()
+    }
+
+    fn kind(&self) -> InvoiceKind {
+        InvoiceKind::PaperOrdinary
+    }
+
+    fn open(&mut self) -> Result<Box<dyn TaxDisk>, DiskError> {
+        Ok(self.opened("88888888"))
+    }
+
+    fn open_with_wrong_password(&mut self) -> Option<Result<Box<dyn TaxDisk>, DiskError>> {
+        Some(Ok(self.opened("11111111")))
+    }
+
+    fn with_disk(&self, work: &mut dyn FnMut(&mut SimDisk)) {
+        work(&mut self.lock().disk);
+    }
+
+    fn trouble(&mut self, trouble: Trouble) -> bool {
+        // Packets of a fixed size are the bus's own: there are no pieces.
+        trouble != Trouble::TornAnswer && self.lock().faults.add(Fault::once(zc::fault(trouble)).on(ISSUE))
+    }
+
+    fn calm(&mut self) {
+        self.lock().faults.clear();
+        if self.plugged.as_ref().is_none_or(Plugged::is_gone) {
+            self.plug();
+        }
+    }
+}
