@@ -8,9 +8,15 @@ use taxdisk_drivers::conformance::{self, Stand as _, sample};
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Comparison, IssueAnswer, IssueRequest, TaxDisk};
 use taxdisk_drivers::secret::Secret;
+use taxdisk_drivers::sim::bot::real_ticker;
+use taxdisk_drivers::sim::clock::real_time;
+use taxdisk_drivers::sim::usb::{Speed, UsbAcm, attach_vhci};
+use taxdisk_drivers::sim::zc::ZcOptions;
+use taxdisk_drivers::sim::{SimConfig, SimDisk};
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_drivers::transport::usb::bot::{Bot, Status};
 use taxdisk_drivers::transport::usb::real::{Selector, UsbDevice};
+use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_tests::process::wait_for;
 
@@ -20,6 +26,8 @@ use crate::devices::{PLUG_PATIENCE, UsbBotStand};
 const PULLS: u32 = 50;
 /// How long the disk signs then: the random moments fall before, into and after it.
 const SIGNING_MS: u64 = 30;
+/// Where the modem port is plugged in; the USB disk goes round the others.
+const ACM_PORT: u32 = 14;
 
 /// A check and its name.
 type Check = (&'static str, fn());
@@ -30,6 +38,7 @@ pub(crate) const ALL: &[Check] = &[
     ("bulk_only_transport_to_a_foreign_stick", bulk_only_transport_to_a_foreign_stick),
     ("conformance_of_the_usb_disk", conformance_of_the_usb_disk),
     ("fifty_pulls_of_the_cable_make_no_invoice_twice", fifty_pulls_of_the_cable_make_no_invoice_twice),
+    ("zc_over_a_modem_port_of_the_kernel", zc_over_a_modem_port_of_the_kernel),
     ("zc_through_a_foreign_serial_converter", zc_through_a_foreign_serial_converter),
 ];
 
@@ -63,13 +72,7 @@ fn bulk_only_transport_to_a_foreign_stick() {
 fn zc_through_a_foreign_serial_converter() {
     let port = "/dev/ttyUSB0";
     let line = wait_for("the converter", PLUG_PATIENCE, || SerialLine::open(port, 9600).map_err(|error| error.to_string()));
-    let config = ZcConfig {
-        disk_password: Secret::new("88888888"),
-        certificate_password: Secret::new("12345678"),
-        machine_number: "JQ0000000001".to_owned(),
-        ..ZcConfig::default()
-    };
-    let mut disk = ZcDisk::new(line, config);
+    let mut disk = ZcDisk::new(line, zc_config());
     issue_and_read_back(&mut disk, InvoiceKind::Roll);
 }
 
@@ -159,4 +162,43 @@ fn fifty_pulls_of_the_cable_make_no_invoice_twice() {
     }
     println!("{signed} signed, {in_doubt} in doubt of which {lost_answers} were signed, {not_sent} not sent");
     assert!(signed > 0 && lost_answers > 0, "the moments were not spread");
+}
+
+/// The serial converter as a CDC-ACM device: the kernel's own driver makes `/dev/ttyACM0` of it, and takes it away again.
+fn zc_over_a_modem_port_of_the_kernel() {
+    let port = "/dev/ttyACM0";
+    for _ in 0..2 {
+        let disk = SimDisk::in_memory(SimConfig::default(), real_time());
+        let device = UsbAcm::new(disk, ZcOptions::default(), real_ticker());
+        let rig = device.rig();
+        let cable = attach_vhci(ACM_PORT, Speed::High, Box::new(device)).unwrap();
+        let line = wait_for("the modem port", PLUG_PATIENCE, || SerialLine::open(port, 9600).map_err(|error| error.to_string()));
+        let mut disk = ZcDisk::new(line, zc_config());
+        issue_and_read_back(&mut disk, InvoiceKind::Roll);
+        assert_eq!(rig.lock().unwrap().disk.ledger().entries().len(), 1);
+        cable.unplug();
+        let error = disk.stock(InvoiceKind::Roll).unwrap_err();
+        assert!(matches!(error.class, DeviceClass::NotPresent | DeviceClass::Link), "{error:?}");
+        drop(disk);
+        wait_for("the port to go", PLUG_PATIENCE, || if Path::new(port).exists() { Err("there".to_owned()) } else { Ok(()) });
+        // The controller's own port is free again only some time later.
+        wait_for("a free port", PLUG_PATIENCE, || free(ACM_PORT));
+    }
+}
+
+/// Whether a port of the virtual controller is free: its status is 4 (`VDEV_ST_NULL` of the kernel's usbip).
+fn free(port: u32) -> Result<(), String> {
+    let status = std::fs::read_to_string("/sys/devices/platform/vhci_hcd.0/status").map_err(|error| error.to_string())?;
+    let wanted = format!("{port:04}");
+    let line = status.lines().find(|line| line.split_whitespace().nth(1) == Some(&wanted)).unwrap_or("no such port");
+    if line.split_whitespace().nth(2) == Some("004") { Ok(()) } else { Err(line.to_owned()) }
+}
+
+fn zc_config() -> ZcConfig {
+    ZcConfig {
+        disk_password: Secret::new("88888888"),
+        certificate_password: Secret::new("12345678"),
+        machine_number: "JQ0000000001".to_owned(),
+        ..ZcConfig::default()
+    }
 }

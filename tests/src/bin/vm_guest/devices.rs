@@ -23,9 +23,9 @@ pub(crate) const PLUG_PATIENCE: Duration = Duration::from_secs(30);
 const SELECTOR: &str = "1209:0001";
 /// The issuing command.
 const ISSUE: u8 = 0x0A;
-/// Ports of the virtual controller for devices up to high speed. A port is free again only some time after its device
-/// left: the next device takes the next one.
-const PORTS: u32 = 15;
+/// Ports of the virtual controller that the disk goes round; there are 15 up to high speed. A port is free again only some
+/// time after its device left: the next device takes the next one.
+const PORTS: u32 = 14;
 
 /// The taxdisk-bot device behind the kernel's USB stack.
 pub(crate) struct UsbBotStand {
