@@ -11,7 +11,7 @@ use crate::core::Context;
 use crate::core::compare::Open;
 use crate::core::effect::{Request, Told};
 use crate::core::operation::Order;
-use crate::core::outbox::{self, Again};
+use crate::core::outbox::{self, Again, Ending};
 use crate::core::records::Record;
 
 /// What a disk's core is told.
@@ -241,6 +241,40 @@ impl DiskCore {
                 self.end_unbegun(&assignment, epoch, result, context);
             }
         }
+    }
+
+    /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
+    pub(super) fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
+        for staged in std::mem::take(&mut self.staged) {
+            self.give_back(&staged.request, staged.epoch, text, context);
+        }
+    }
+
+    pub(super) fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
+        let result = AttemptResult::GivenBack { text: text.to_owned() };
+        self.end_unbegun(&request.assignment, epoch, result, context);
+    }
+
+    pub(super) fn end_unbegun(
+        &mut self,
+        assignment: &taxdisk_protocol::link::Assignment,
+        epoch: u64,
+        result: AttemptResult,
+        context: &Context<'_>,
+    ) {
+        let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
+        let ending = Ending {
+            attempt: assignment.attempt.clone(),
+            epoch,
+            sequence: assignment.sequence,
+            kind: assignment.kind,
+            expected: None,
+            result,
+            readings: Vec::new(),
+            disk_ms: 0,
+        };
+        let (records, frame) = outbox::ended(ending, &disk, context);
+        self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
     }
 
     /// The worker waits for a command.

@@ -9,6 +9,8 @@
 mod answers;
 pub mod commands;
 mod operate;
+mod orders;
+mod passwords;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -18,7 +20,7 @@ use taxdisk_drivers::disk::{Limits, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef, AttemptResult};
+use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef};
 use taxdisk_protocol::mark::request_id;
 
 use super::attempt::Attempt;
@@ -27,7 +29,6 @@ use super::compare::{Open, Parse};
 use super::effect::{Effect, Opened, Request, Told};
 use super::ladder::{self, Ladder};
 use super::operation::{OperationOutcome, Order};
-use super::outbox::{self, Ending};
 use super::records::{Base, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
@@ -452,40 +453,6 @@ impl DiskCore {
             || in_writes
             || matches!(&self.state, State::Writing(after) if writing(after))
             || self.opens.iter().any(|open| open.attempt == *attempt)
-    }
-
-    /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
-    fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
-        for staged in std::mem::take(&mut self.staged) {
-            self.give_back(&staged.request, staged.epoch, text, context);
-        }
-    }
-
-    fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
-        let result = AttemptResult::GivenBack { text: text.to_owned() };
-        self.end_unbegun(&request.assignment, epoch, result, context);
-    }
-
-    fn end_unbegun(
-        &mut self,
-        assignment: &taxdisk_protocol::link::Assignment,
-        epoch: u64,
-        result: AttemptResult,
-        context: &Context<'_>,
-    ) {
-        let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
-        let ending = Ending {
-            attempt: assignment.attempt.clone(),
-            epoch,
-            sequence: assignment.sequence,
-            kind: assignment.kind,
-            expected: None,
-            result,
-            readings: Vec::new(),
-            disk_ms: 0,
-        };
-        let (records, frame) = outbox::ended(ending, &disk, context);
-        self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
     }
 
     fn is_first_contact(&self, context: &Context<'_>) -> bool {

@@ -7,22 +7,19 @@
 use std::collections::VecDeque;
 
 use taxdisk_drivers::operation::OperationAnswer;
-use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::class::DeviceClass;
 
 use super::{After, DiskCore, State};
 use crate::core::compare::Doubt;
-use crate::core::effect::{Answer, Effect, Operated, Send, Told, Trouble};
+use crate::core::effect::{Answer, Effect, Operated, Send, Trouble};
 use crate::core::operation::{
-    Heard, OperationIntent, OperationOutcome, OperationResult, Order, OrderReport, Read, Readings, Refusal, Target, Verdict,
-    What, judge_after, judge_before, judge_blank,
+    Heard, OperationIntent, OperationOutcome, OperationResult, Order, Read, Readings, Refusal, Target, Verdict, What,
+    judge_after, judge_before, judge_blank,
 };
 use crate::core::records::{Owner, Record};
 use crate::core::walk::{Plan, Step, Survey, Walk};
 use crate::core::{Context, account, outbox};
 
-/// Orders that may wait at a disk: people ask, and one at a time.
-const ORDERS_MAX: usize = 4;
 /// Failed rounds of readings after a command, until it is left to a person.
 const ROUNDS_MAX: u32 = 5;
 /// Rounds of accounting before a blank void, until another program's pace is too much.
@@ -31,7 +28,7 @@ const ACCOUNTINGS_MAX: u32 = 3;
 /// An order under way.
 #[derive(Debug)]
 pub(super) struct Work {
-    order: Order,
+    pub(super) order: Order,
     stage: Stage,
     reads: VecDeque<Read>,
     readings: Readings,
@@ -39,7 +36,7 @@ pub(super) struct Work {
 }
 
 #[derive(Debug)]
-enum Stage {
+pub(super) enum Stage {
     /// Readings before.
     Before,
     /// Nothing more is to be read; the numbers are accounted for first.
@@ -70,7 +67,7 @@ impl Work {
     }
 
     /// An open intent of a process that is gone. Nothing is ever sent for it.
-    fn found(intent: OperationIntent, stage: impl FnOnce(OperationIntent) -> Stage) -> Box<Work> {
+    pub(super) fn found(intent: OperationIntent, stage: impl FnOnce(OperationIntent) -> Stage) -> Box<Work> {
         let order = Order { id: intent.id.clone(), what: intent.what.clone(), dry_run: false, anyway: false };
         Work::new(order, stage(intent), Vec::new())
     }
@@ -82,148 +79,6 @@ fn gone() -> Heard {
 }
 
 impl DiskCore {
-    pub(super) fn on_order(&mut self, order: Order, context: &Context<'_>) {
-        // The same order again is answered from the journal, and never sent again.
-        if let Some(known) = context.view.operation_outcome(&order.id) {
-            return self.told.push_back(Told::Order(Box::new(OrderReport::ended(&known))));
-        }
-        if self.has_order(&order.id) {
-            return;
-        }
-        let refusal = if self.orders.len() >= ORDERS_MAX {
-            Some(Refusal::new(DeviceClass::InProgress, "too many orders wait at this disk: try again in a moment"))
-        } else if self.stopping {
-            Some(Refusal::new(DeviceClass::InProgress, "the agent is being stopped: try again when it runs"))
-        } else {
-            self.refusal(&order, context)
-        };
-        match refusal {
-            Some(refusal) => self.refuse(&order.id, refusal, Readings::default()),
-            None => self.orders.push_back(order),
-        }
-    }
-
-    fn has_order(&self, id: &str) -> bool {
-        let in_state = match &self.state {
-            State::Operating(work) | State::OperatingSurvey(_, work) => work.order.id == id,
-            State::Writing(after) => after.outcome.as_ref().is_some_and(|outcome| outcome.intent.id == id),
-            _ => false,
-        };
-        in_state
-            || self.work.as_ref().is_some_and(|work| work.order.id == id)
-            || self.orders.iter().any(|order| order.id == id)
-            || self.writes.iter().any(|(_, after)| after.outcome.as_ref().is_some_and(|outcome| outcome.intent.id == id))
-    }
-
-    /// Why an order cannot begin now, as far as that is known without reading the disk.
-    fn refusal(&self, order: &Order, context: &Context<'_>) -> Option<Refusal> {
-        if let Some(text) = &self.password_stop {
-            return Some(Refusal::new(
-                DeviceClass::BadPassword,
-                format!("the disk's password was refused ({text}): run `taxdisk-agent disks secret set`"),
-            ));
-        }
-        let Some(opened) = &self.opened else {
-            return Some(Refusal::new(DeviceClass::NotPresent, "no disk answers behind the port: plug it in, then try again"));
-        };
-        if let Some(kind) = order.what.kind().filter(|kind| !opened.identity.kinds.contains(kind)) {
-            return Some(Refusal::new(DeviceClass::Unsupported, format!("the disk has no licence for kind {kind}")));
-        }
-        let name = order.what.operation()?;
-        if !opened.capabilities.can(name) {
-            return Some(Refusal::new(DeviceClass::Unsupported, format!("this device cannot do {name}")));
-        }
-        let disk = &opened.identity.disk;
-        if let Some(open) = context.view.open_operation(disk) {
-            let name = open.what.operation().map_or("an operation", DiskOperation::as_str);
-            return Some(Refusal::new(
-                DeviceClass::InProgress,
-                format!("{name} ({}) is not settled yet: the disk is being read for it; try again when that is through", open.id),
-            ));
-        }
-        let jobs = self.running().is_some() || !self.staged.is_empty();
-        if jobs || !self.opens.is_empty() || matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty()) {
-            return Some(Refusal::new(
-                DeviceClass::InProgress,
-                "a job is staged, runs or is being settled on this disk: try again when `status` shows no job",
-            ));
-        }
-        if let Some(first) = context.view.unsettled(disk).first() {
-            let text = format!("{first} is unsettled on this disk: it may have an invoice; settle it first");
-            match name {
-                // The period does not wait. The readings that settling needs are kept with the operation.
-                DiskOperation::Report | DiskOperation::Clear if order.anyway => {}
-                DiskOperation::Report | DiskOperation::Clear => {
-                    return Some(Refusal::unless_confirmed(DeviceClass::InProgress, text));
-                }
-                _ => return Some(Refusal::new(DeviceClass::InProgress, text)),
-            }
-        }
-        self.refusal_by_journal(order, name, context)
-    }
-
-    fn refusal_by_journal(&self, order: &Order, name: DiskOperation, context: &Context<'_>) -> Option<Refusal> {
-        let disk = self.disk()?;
-        if let What::Void { kind, .. } | What::BlankVoid { kind, .. } = &order.what
-            && kind.is_electronic()
-        {
-            let text = format!("invoices of kind {kind} are electronic and never voided: reverse it by a red invoice");
-            return Some(Refusal::new(DeviceClass::Unsupported, text));
-        }
-        if let What::Void { kind, pair, .. } = &order.what
-            && let Some(known) = context.view.voided_by(disk, *kind, *pair)
-        {
-            return Some(Refusal::new(DeviceClass::Duplicate, format!("{pair} was voided already, by operation {known}")));
-        }
-        if let What::BlankVoid { kind, .. } = &order.what
-            && context.view.accounting(disk, *kind).is_none()
-        {
-            let text = "the numbers of this disk are not accounted for yet: start the agent once with its broker";
-            return Some(Refusal::new(DeviceClass::NumberMismatch, text));
-        }
-        // Reading the target first makes a second void harmless; of the others nobody knows whether the last one took effect.
-        if name != DiskOperation::Void
-            && !order.anyway
-            && let Some(id) = context.view.unsettled_operation(disk, name, order.what.kind())
-        {
-            let text = format!("the last {name} ({id}) is unsettled: it may have taken effect; look at the disk first");
-            return Some(Refusal::unless_confirmed(DeviceClass::Duplicate, text));
-        }
-        None
-    }
-
-    fn refuse(&mut self, id: &str, refusal: Refusal, before: Readings) {
-        let Refusal { class, text, anyway } = refusal;
-        self.tell_order(id, Verdict::Refused { class, text, anyway }, before);
-    }
-
-    fn tell_order(&mut self, id: &str, verdict: Verdict, before: Readings) {
-        let report = OrderReport { id: id.to_owned(), disk: self.disk().cloned(), verdict, before, after: Readings::default() };
-        self.told.push_back(Told::Order(Box::new(report)));
-    }
-
-    /// Refuses all that was not begun.
-    pub(super) fn refuse_orders(&mut self, class: DeviceClass, text: &str) {
-        for order in std::mem::take(&mut self.orders) {
-            self.refuse(&order.id, Refusal::new(class, text), Readings::default());
-        }
-    }
-
-    /// With a password change open: finds out which one is right before the port is opened as usual.
-    pub(super) fn settle_password(&mut self, context: &Context<'_>) -> Option<Effect> {
-        let intent = context.view.open_operation_at(&self.config.port)?;
-        let What::ChangePassword { .. } = intent.what else { return None };
-        if !intent.provable {
-            // No reading carries it: one that is wrong would only cost a try.
-            let result = unsettled_password(DeviceClass::BadPassword, "no reading of this device proves it");
-            self.stop_unsettled(intent, result, context);
-            return Some(self.next(context));
-        }
-        let effect = Effect::Try { id: intent.id.clone(), new: true };
-        self.state = State::Operating(Work::found(intent, |intent| Stage::Trying { intent, new: true }));
-        Some(effect)
-    }
-
     /// What an operation under way, or one that the journal has open, needs next.
     pub(super) fn next_operation(&mut self, context: &Context<'_>) -> Option<Effect> {
         let disk = self.disk()?.clone();
@@ -238,17 +93,6 @@ impl DiskCore {
             }
         };
         Some(self.go_on(work, context))
-    }
-
-    /// The port is closed and opened with what is tried; a disk that came to another port answers to that port's passwords.
-    fn password_found_open(&mut self, intent: OperationIntent, context: &Context<'_>) -> Effect {
-        if intent.port == self.config.port {
-            self.reopen = true;
-        } else {
-            let result = unsettled_password(DeviceClass::NotPresent, "the disk is behind another port now");
-            self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context);
-        }
-        self.next(context)
     }
 
     /// Takes the next order, if one waits.
@@ -510,87 +354,8 @@ impl DiskCore {
         self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context);
     }
 
-    fn on_password_heard(&mut self, intent: OperationIntent, heard: &Heard, context: &Context<'_>) {
-        match heard {
-            Heard::Clean => self.keep_password(intent, true, OperationResult::Done { read: false }),
-            Heard::Doubt(doubt) if !intent.provable => {
-                let result = unsettled_password(doubt.class, &doubt.text);
-                self.stop_unsettled(intent, result, context);
-            }
-            // The port is opened anew, and that is where the two are tried.
-            Heard::Doubt(_) => self.reopen = true,
-        }
-    }
-
-    fn keep_password(&mut self, intent: OperationIntent, new: bool, result: OperationResult) {
-        self.pending = Some(Effect::Keep { id: intent.id.clone(), new });
-        // If we stop before the outcome is durable, at the next start the kept one is tried first and found right.
-        self.state = State::Operating(Work::found(intent, |intent| Stage::Keeping { intent, result }));
-    }
-
-    fn on_tried(
-        &mut self,
-        intent: OperationIntent,
-        new: bool,
-        answer: Result<Box<crate::core::effect::Opened>, Trouble>,
-        context: &Context<'_>,
-    ) {
-        match answer {
-            Ok(opened) if opened.identity.disk != intent.disk => {
-                self.on_opened(Ok(opened), context);
-                let result = unsettled_password(DeviceClass::NotPresent, "another disk is behind the port now");
-                self.stop_unsettled(intent, result, context);
-            }
-            Ok(opened) => {
-                self.on_opened(Ok(opened), context);
-                let result = if new {
-                    OperationResult::Done { read: true }
-                } else {
-                    OperationResult::NotDone {
-                        class: DeviceClass::BadPassword,
-                        text: "the old password is still the right one".into(),
-                    }
-                };
-                self.keep_password(intent, new, result);
-            }
-            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword && new => {
-                self.pending = Some(Effect::Try { id: intent.id.clone(), new: false });
-                self.state = State::Operating(Work::found(intent, |intent| Stage::Trying { intent, new: false }));
-            }
-            Err(Trouble::Disk(error)) if error.class == DeviceClass::BadPassword => {
-                let result = unsettled_password(error.class, "neither the old nor the new one was accepted");
-                self.stop_unsettled(intent, result, context);
-            }
-            // The port is not there, or the line failed. The next round goes on where this one was.
-            Err(trouble) => self.on_opened(Err(trouble), context),
-        }
-    }
-
-    fn on_kept(&mut self, intent: OperationIntent, result: OperationResult, answer: Result<(), Trouble>, context: &Context<'_>) {
-        match answer {
-            Ok(()) => self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context),
-            Err(trouble) => {
-                let result = unsettled_password(trouble.class(), &trouble.text());
-                self.stop_unsettled(intent, result, context);
-            }
-        }
-    }
-
-    /// Nothing that carries a password is sent any more until a person sets the right one.
-    fn stop_unsettled(&mut self, intent: OperationIntent, result: OperationResult, context: &Context<'_>) {
-        let text = "a change of its password is unsettled: set the right one with `taxdisk-agent disks secret set`";
-        let stop = Record::PasswordStop { port: self.config.port.clone(), text: text.to_owned() };
-        self.password_stop = Some(text.to_owned());
-        if self.opened.is_some() {
-            self.report(context, true);
-        } else {
-            self.told.push_back(Told::Away { class: DeviceClass::BadPassword, text: text.to_owned() });
-        }
-        self.end_operation(intent, result, Readings::default(), (vec![stop], After::default()), context);
-    }
-
     /// The outcome, with what belongs to it, in one write; it is told once that is durable.
-    fn end_operation(
+    pub(super) fn end_operation(
         &mut self,
         intent: OperationIntent,
         result: OperationResult,
@@ -701,11 +466,6 @@ fn doubt_text(heard: &Heard) -> String {
         Heard::Clean => "the disk said that it was done".into(),
         Heard::Doubt(doubt) => doubt.text.clone(),
     }
-}
-
-fn unsettled_password(class: DeviceClass, text: &str) -> OperationResult {
-    let advice = "both passwords are kept; set the right one with `taxdisk-agent disks secret set`";
-    OperationResult::Unsettled { class, text: format!("{text}; {advice}") }
 }
 
 /// What a disk does not tell is `None`; a line that fails, or a password that is refused, is a failure.
