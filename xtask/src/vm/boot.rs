@@ -101,6 +101,7 @@ fn command(machine: &Machine<'_>) -> Command {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
