@@ -263,12 +263,24 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
+/// How a simulated disk is spoken to over its line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SimDialect {
+    /// A converter with a disk inside
+    Zc,
+    /// A fiscal card behind a reader
+    Card,
+}
+
 /// Of `sim`.
 #[derive(Debug, Args)]
 pub struct SimArgs {
     /// Path that is linked to the pseudo-terminal; give it as `port` in the agent's configuration
     #[arg(long, value_name = "LINK", required_unless_present = "http")]
     pub pty: Option<PathBuf>,
+    /// What the disk speaks on the pseudo-terminal
+    #[arg(long, value_enum, default_value_t = SimDialect::Zc)]
+    pub dialect: SimDialect,
     /// Loopback address, such as 127.0.0.1:0, where the disk also answers as a tax-control server (/SKServer/SKDo) and as its
     /// maker's component (/bridge)
     #[arg(long, value_name = "ADDRESS")]

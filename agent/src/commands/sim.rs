@@ -2,23 +2,28 @@
 
 use serde::Serialize;
 use taxdisk_drivers::sim::bridge::BRIDGE_PATH;
+use taxdisk_drivers::sim::card::CardOptions;
 use taxdisk_drivers::sim::component::SKSERVER_PATH;
 use taxdisk_drivers::sim::config::Segment;
-use taxdisk_drivers::sim::{ControlClient, ControlRequest, HttpOptions, SimConfig, SimOptions, serve};
+use taxdisk_drivers::sim::{ControlClient, ControlRequest, Dialect, HttpOptions, SimConfig, SimOptions, serve};
 use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::SimArgs;
+use crate::cli::{SimArgs, SimDialect};
 use crate::failure::Failure;
 
 /// Whose the disk is if nobody says otherwise: a made-up number with a right check character.
 const EXAMPLE_TAXPAYER: &str = "91110000MA0000001L";
 
+/// Stock of a fiscal card if nobody says otherwise: its codes have ten digits.
+const CARD_STOCK: &str = "1100200107:00000088-00001000";
+
 /// What a program needs to go on.
 #[derive(Serialize)]
 struct Started {
     port: String,
+    dialect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     skserver: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -41,6 +46,10 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
         .map_err(|error| Failure::failed(format!("--state {} cannot be made ({error}).", state_dir.display())))?;
     let options = SimOptions {
         link,
+        dialect: match args.dialect {
+            SimDialect::Zc => Dialect::Zc,
+            SimDialect::Card => Dialect::Card(CardOptions::default()),
+        },
         http: args.http.map(|listen| HttpOptions { listen, control: args.http_control, ..HttpOptions::default() }),
         control: Some(control.clone()),
         config: first_config(args)?,
@@ -57,6 +66,10 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
         let config = rig.disk.config();
         Started {
             port,
+            dialect: match args.dialect {
+                SimDialect::Zc => "zc",
+                SimDialect::Card => "card",
+            },
             skserver,
             bridge,
             control: control.display().to_string(),
@@ -96,6 +109,11 @@ fn first_config(args: &SimArgs) -> Result<SimConfig, Failure> {
             args.stock.iter().map(|text| segment(kind, text).ok_or_else(|| wrong("--stock", text))).collect::<Result<_, _>>()?;
     } else {
         config.segments.iter_mut().for_each(|segment| segment.kind = kind);
+        if args.dialect == SimDialect::Card
+            && let Some(roll) = segment(kind, CARD_STOCK)
+        {
+            config.segments = vec![roll];
+        }
     }
     Ok(config)
 }
@@ -113,7 +131,9 @@ fn segment(kind: InvoiceKind, text: &str) -> Option<Segment> {
 }
 
 fn next_steps(started: &Started) -> String {
-    let Started { port, control, disk, taxpayer, disk_password, certificate_password, skserver, bridge } = started;
+    let Started { port, dialect, control, disk, taxpayer, disk_password, certificate_password, skserver, bridge } = started;
+    let dialect =
+        if *dialect == "zc" { String::new() } else { format!("\n                                    dialect = \"{dialect}\"") };
     let over_http = match (skserver, bridge) {
         (Some(skserver), Some(bridge)) => format!(
             "It also answers over HTTP. In the agent's configuration, with taxpayer = \"{taxpayer}\" where a profile asks for it:
@@ -129,7 +149,7 @@ fn next_steps(started: &Started) -> String {
 
 Next:
   1. In the agent's configuration:  [[disk]]
-                                    port = \"{port}\"
+                                    port = \"{port}\"{dialect}
   2. Its passwords: taxdisk-agent disks secret set {port}
      (disk password {disk_password}, certificate password {certificate_password}; made up, this disk guards nothing)
   3. taxdisk-agent doctor
