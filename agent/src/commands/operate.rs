@@ -1,5 +1,5 @@
-//! `disks status|stock|query|void|void-blank|report|clear|upload|refresh-offline|password`: gives an order to the running agent, or,
-//! where none runs, to a worker of this process under the lock.
+//! `disks status|stock|query|void|void-blank|report|clear|upload|refresh-offline|password`: gives an order to the running
+//! agent, or, where none runs, to a worker of this process under the lock.
 //!
 //! It decides nothing: the same core as for jobs judges, journals and settles. An order has an id of its own and is handed over
 //! once; a question about it may be repeated.

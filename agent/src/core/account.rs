@@ -77,8 +77,8 @@ fn digest(invoice: &FoundInvoice) -> String {
     hex::encode(Sha256::digest(text))
 }
 
-/// Enters what a survey found. `ours`: numbers that settling proved to be an attempt's or an operation's; `open`: numbers that may be an
-/// attempt's and stay nobody's until a person or a better reading decides.
+/// Enters what a survey found. `ours`: numbers that settling proved to be an attempt's or an operation's; `open`: numbers that
+/// may be an attempt's and stay nobody's until a person or a better reading decides.
 pub fn enter(
     survey: &Survey,
     ours: &[(NumberPair, Owner)],

@@ -1,8 +1,8 @@
 //! Reads a disk until it is known which numbers were consumed since the last accounted one: one survey, in one conversation.
 //!
-//! Order: bring the line back (if asked) → what a component that knows requests says of ours → current pair → a known invoice (positive control) → every number upward from each
-//! start until the current one or until absent → on another roll, or after a jump, downward from the current one until absent
-//! or known → current pair again, so that nothing moved in between.
+//! Order: bring the line back (if asked) → what a component that knows requests says of ours → current pair → a known invoice
+//! (positive control) → every number upward from each start until the current one or until absent → on another roll, or after
+//! a jump, downward from the current one until absent or known → current pair again, so that nothing moved in between.
 //!
 //! What it refuses to do: take a failing query for an absence, or judge whose a number is.
 
