@@ -103,8 +103,8 @@ pub struct IssueRequest<'a> {
     pub seller: &'a Identity,
     /// The invoice that this one reverses; `None` for a blue invoice. A red one's amounts are negative.
     pub red: Option<&'a Red>,
-    /// The caller's key as components take it: at most 20 letters and digits, made by
-    /// [`taxdisk_protocol::mark::request_id`]; the same for every attempt of a job. Dialects without such a field ignore it.
+    /// The job's serial number: at most 20 letters and digits, which every component takes, and the same for every attempt.
+    /// Dialects without such a field ignore it.
     pub request_id: &'a str,
 }
 
@@ -130,15 +130,32 @@ pub struct Signed {
     pub signature: String,
 }
 
-/// The three answers to an issuing command.
+/// The answers to an issuing command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssueAnswer {
     /// OK. Clean only if the pair is the expected one; the caller compares.
     Signed(Signed),
     /// The command's last byte was not written, and the dialect guarantees that nothing runs before it. Not issued.
     NotSent(DiskError),
+    /// The component answered this very command, on an exchange of its own, and refused it for a definite reason: it does not
+    /// run any more. Whether it had issued before it refused, only reading proves.
+    Refused(DiskError),
     /// Anything else: an error text, silence, a broken answer. Whatever the class, settle by reading.
     InDoubt(DiskError),
+}
+
+impl IssueAnswer {
+    /// A refusal of a component that is synchronous and answers each document on its own exchange
+    /// (device-xml-and-usb.md, A.1, B.1). Where its reason leaves open what the device did, or says that it is still at work,
+    /// it is doubt.
+    pub fn refused_by_component(error: DiskError) -> IssueAnswer {
+        match error.class {
+            DeviceClass::InProgress | DeviceClass::Duplicate | DeviceClass::DeviceFault | DeviceClass::Link => {
+                IssueAnswer::InDoubt(error)
+            }
+            _ => IssueAnswer::Refused(error),
+        }
+    }
 }
 
 /// Status of a number that was consumed (fpzt).

@@ -15,9 +15,6 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 /// Bytes that a mark takes of a remark, the space before it included.
 pub const MARK_BYTES: usize = 1 + 1 + LENGTH;
 
-/// device-xml-and-usb.md, B.3: what every component is known to take as a request's serial.
-pub const REQUEST_ID_CHARACTERS: usize = 20;
-
 /// The mark of a job: the same for every attempt and version, since one serial number has one invoice at most.
 pub fn mark(key: &JobKey) -> String {
     let digest = Sha256::digest(format!("taxdisk mark v1\n{}\n{}", key.seller, key.serial));
@@ -38,18 +35,6 @@ pub fn marked_remark(remark: &str, mark: Option<&str>) -> String {
         Some(mark) if remark.is_empty() => mark.to_owned(),
         Some(mark) => format!("{remark} {mark}"),
     }
-}
-
-/// A job's key as components of disks take it ([`REQUEST_ID_CHARACTERS`] letters and digits at most): the serial number itself
-/// where it fits, otherwise a fixed hash of seller and serial. Never a cut, by which two serial numbers could become one.
-pub fn request_id(key: &JobKey) -> String {
-    let serial = key.serial.as_str();
-    if serial.len() <= REQUEST_ID_CHARACTERS && serial.bytes().all(|b| b.is_ascii_alphanumeric()) {
-        return serial.to_owned();
-    }
-    let digest = Sha256::digest(format!("taxdisk request v1\n{}\n{}", key.seller, key.serial));
-    let character = |index: usize| char::from(ALPHABET[usize::from(digest[index] & 31)]);
-    std::iter::once('T').chain((1..REQUEST_ID_CHARACTERS).map(character)).collect()
 }
 
 /// The mark at the end of a remark that was read back, if there is one.
@@ -76,17 +61,5 @@ mod tests {
         assert_eq!(find_mark(&mark[..mark.len() - 1]), None);
         let other = JobKey { serial: "NW10249".parse().unwrap(), ..key };
         assert_ne!(super::mark(&other), mark);
-    }
-
-    #[test]
-    fn a_request_id_is_the_serial_number_where_it_fits_and_a_hash_of_all_of_it_where_not() {
-        let key = |serial: &str| JobKey { seller: "91110000MA0000001L".parse().unwrap(), serial: serial.parse().unwrap() };
-        assert_eq!(request_id(&key("NW10248")), "NW10248");
-        let long = ["ORDER-2026-11-25-000001", "ORDER-2026-11-25-000002", "订单1"].map(|serial| request_id(&key(serial)));
-        for id in &long {
-            assert!(id.len() == REQUEST_ID_CHARACTERS && id.bytes().all(|b| b.is_ascii_alphanumeric()), "{id}");
-        }
-        assert!(long[0] != long[1] && long[1] != long[2]);
-        assert_eq!(long[0], request_id(&key("ORDER-2026-11-25-000001")));
     }
 }

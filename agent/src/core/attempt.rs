@@ -136,6 +136,10 @@ impl Attempt {
             Issue::Answer(IssueAnswer::NotSent(error), _) => {
                 Step::Clean(AttemptResult::NotIssued { class: error.class, code: error.code, text: error.text }, Some(expected))
             }
+            Issue::Answer(IssueAnswer::Refused(error), disk_ms) => {
+                let doubt = Doubt { class: error.class, code: error.code, text: error.text };
+                Step::Doubtful(Box::new(Open { ended: true, ..self.open(Some(doubt), Some(expected), disk_ms) }))
+            }
             Issue::Answer(IssueAnswer::InDoubt(error), disk_ms) => {
                 let doubt = Doubt { class: error.class, code: error.code, text: error.text };
                 Step::Doubtful(Box::new(self.open(Some(doubt), Some(expected), disk_ms)))
@@ -161,6 +165,7 @@ impl Attempt {
             signed: None,
             begun: true,
             doubt,
+            ended: false,
             disk_ms,
         }
     }

@@ -11,7 +11,7 @@ use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt};
-use taxdisk_protocol::mark::{find_mark, marked_remark, request_id};
+use taxdisk_protocol::mark::{find_mark, marked_remark};
 use taxdisk_protocol::number::NumberPair;
 
 use super::effect::{Found, Request};
@@ -68,6 +68,9 @@ pub struct Open {
     pub begun: bool,
     /// What the unclear answer said, if there was one in this process.
     pub doubt: Option<Doubt>,
+    /// The component's own answer to this very command came: it does not run any more, whatever the fence. Known only in the
+    /// process that heard it.
+    pub ended: bool,
     /// Milliseconds of the disk's commands so far.
     pub disk_ms: u64,
 }
@@ -91,6 +94,7 @@ impl Open {
             signed: None,
             begun: expected.is_some(),
             doubt: None,
+            ended: false,
             disk_ms: 0,
         }
     }
@@ -109,6 +113,7 @@ impl Open {
             signed: None,
             begun: true,
             doubt: None,
+            ended: false,
             disk_ms: 0,
         }
     }
@@ -137,7 +142,7 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
     let comparison = index.and_then(|index| found.comparisons.get(index));
     // A component that keeps the request says exactly whose it is, mark or no mark.
     if let Some(request) = &found.invoice.request_id {
-        return by_request(open, request == &request_id(&open.attempt.key), comparison, pair);
+        return by_request(open, request == open.attempt.key.serial.as_str(), comparison, pair);
     }
     match open.mark.as_deref().filter(|_| mark_readable) {
         Some(mark) if find_mark(&found.invoice.remark) != Some(mark) => Fit::No,

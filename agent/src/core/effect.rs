@@ -208,9 +208,10 @@ impl Answer {
             | Answer::Operated(Operated::Trouble(trouble))
             | Answer::Issue(Issue::Trouble(trouble, _)) => Some(trouble.text()),
             Answer::Operated(Operated::Answer(OperationAnswer::InDoubt(error) | OperationAnswer::NotSent(error)))
-            | Answer::Issue(Issue::Answer(IssueAnswer::InDoubt(error) | IssueAnswer::NotSent(error), _)) => {
-                Some(error.text.clone())
-            }
+            | Answer::Issue(Issue::Answer(
+                IssueAnswer::InDoubt(error) | IssueAnswer::Refused(error) | IssueAnswer::NotSent(error),
+                _,
+            )) => Some(error.text.clone()),
             _ => None,
         }
     }

@@ -277,7 +277,7 @@ impl Shell {
             seller: seller.clone(),
             // Red jobs are refused by the broker; it knows no original yet.
             red: None,
-            request_id: taxdisk_protocol::mark::request_id(&request.assignment.attempt.key),
+            request_id: request.assignment.attempt.key.serial.to_string(),
         })
     }
 

@@ -128,7 +128,7 @@ fn limits(stand: &mut dyn Stand) -> Outcome {
     let told = told.map_err(failed("reading the limits"))?;
     ensure!(told.invoice_limit.is_none() || told.invoice_limit == limit, "the limit reads {:?}", told.invoice_limit);
     // Some components give a text and no code: the class is for people, and proves nothing.
-    let (IssueAnswer::NotSent(error) | IssueAnswer::InDoubt(error)) = &answer else {
+    let (IssueAnswer::NotSent(error) | IssueAnswer::Refused(error) | IssueAnswer::InDoubt(error)) = &answer else {
         return Err(Stop::Fail(format!("it gave {answer:?}")));
     };
     ensure!(!matches!(error.class, DeviceClass::Link | DeviceClass::NoStock), "the limit was expected: {error}");
@@ -390,7 +390,7 @@ fn done(answer: OperationAnswer) -> Outcome {
 
 /// Not signed, and for this reason.
 fn refused(answer: &IssueAnswer, class: DeviceClass) -> Outcome {
-    let (IssueAnswer::NotSent(error) | IssueAnswer::InDoubt(error)) = answer else {
+    let (IssueAnswer::NotSent(error) | IssueAnswer::Refused(error) | IssueAnswer::InDoubt(error)) = answer else {
         return Err(Stop::Fail(format!("it gave {answer:?}")));
     };
     ensure!(error.class == class, "{class} was expected: {error}");

@@ -33,7 +33,8 @@ pub(super) fn issue_and_settle(stand: &mut dyn Stand, trouble: Trouble) -> Outco
             );
         }
         IssueAnswer::NotSent(error) => ensure!(ours == 0, "it says that nothing was sent ({error}), and the number is used"),
-        IssueAnswer::InDoubt(_) => {}
+        // Neither proves anything about the number: the readings below do.
+        IssueAnswer::Refused(_) | IssueAnswer::InDoubt(_) => {}
     }
     if matches!(trouble, Trouble::LostCommand | Trouble::LostAnswer | Trouble::PowerCutBefore | Trouble::PowerCutAfter) {
         ensure!(!matches!(answer, IssueAnswer::Signed(_)), "nothing was answered, and it says signed");

@@ -368,6 +368,7 @@ impl DiskCore {
             signed: None,
             begun: expected.is_some(),
             doubt: None,
+            ended: false,
             disk_ms: attempt.disk_ms,
         };
         let ending = Ending {

@@ -21,7 +21,6 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef};
-use taxdisk_protocol::mark::request_id;
 
 use super::attempt::Attempt;
 use super::breaker::Breaker;
@@ -409,7 +408,7 @@ impl DiskCore {
         let mut plan = settle::plan(kind, &opens, self.bases(kind, context));
         plan.resync = resync;
         if self.opened.as_ref().is_some_and(|opened| opened.capabilities.finds_request) {
-            plan.ask = opens.iter().filter(|open| open.begun).map(|open| request_id(&open.attempt.key)).collect();
+            plan.ask = opens.iter().filter(|open| open.begun).map(|open| open.attempt.key.serial.to_string()).collect();
         }
         let (walk, effect) = Walk::start(plan);
         self.state = State::Surveying(walk, opens);

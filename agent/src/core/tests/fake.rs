@@ -10,7 +10,6 @@ use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, 
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::mark::request_id;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 
@@ -38,6 +37,10 @@ pub(super) enum Fault {
     ErrorAfter(DeviceClass),
     /// Not signed; an error text comes back.
     ErrorBefore(DeviceClass),
+    /// Refused by the component's own answer to this very command; nothing was signed.
+    Refused,
+    /// The same, but it had signed.
+    RefusedAfter,
     /// The last byte was not written.
     NotSent(DeviceClass),
     /// Another program takes the number first (an equal invoice, if so wished), then ours is signed; the answer is lost.
@@ -260,6 +263,11 @@ impl FakeDisk {
                 self.ours(request);
                 Ok(IssueAnswer::InDoubt(error(class)))
             }
+            Fault::Refused => Ok(IssueAnswer::Refused(error(DeviceClass::Locked))),
+            Fault::RefusedAfter => {
+                self.ours(request);
+                Ok(IssueAnswer::Refused(error(DeviceClass::Locked)))
+            }
             Fault::ErrorBefore(class) => Ok(IssueAnswer::InDoubt(error(class))),
             Fault::NotSent(class) => Ok(IssueAnswer::NotSent(error(class))),
             Fault::ForeignThenLost { equal } => {
@@ -416,7 +424,9 @@ impl FakeDisk {
             voided_at: None,
             signature: "S".into(),
             original: None,
-            request_id: self.keeps_requests.then(|| entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), request_id)),
+            request_id: self
+                .keeps_requests
+                .then(|| entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), |key| key.serial.to_string())),
             buyer_address_phone: String::new(),
             buyer_bank_account: String::new(),
         };
@@ -424,7 +434,7 @@ impl FakeDisk {
     }
 
     pub(super) fn find(&mut self, request: &str) -> Result<Vec<FoundInvoice>, Trouble> {
-        let same = |entry: &Entry| entry.by.as_ref().is_some_and(|key| request_id(key) == request);
+        let same = |entry: &Entry| entry.by.as_ref().is_some_and(|key| key.serial.as_str() == request);
         let pairs: Vec<NumberPair> = self.ledger.iter().filter(|(_, entry)| same(entry)).map(|(pair, _)| *pair).collect();
         self.log.push(format!("find {request}"));
         let found = pairs.into_iter().map(|pair| self.query(pair, &[]).map(|found| found.map(|found| found.invoice)));

@@ -314,6 +314,15 @@ fn component_that_keeps_requests_is_asked_by_request_and_believed_when_it_names_
 }
 
 #[test]
+fn refusal_of_a_component_to_this_very_command_is_proven_by_reading() {
+    let refused = at_a_server(Fault::Refused);
+    assert!(matches!(refused.result("A1", 1), Some(AttemptResult::NotIssued { class: DeviceClass::Locked, .. })));
+    let signed = at_a_server(Fault::RefusedAfter);
+    assert!(matches!(signed.result("A1", 1), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)));
+    assert!(refused.disk.issues_sent() == 1 && signed.disk.issues_sent() == 1);
+}
+
+#[test]
 fn component_that_names_nothing_may_still_execute_it() {
     for fault in [Fault::LostBefore, Fault::ForeignThenNothing { equal: true }] {
         let world = at_a_server(fault.clone());

@@ -54,12 +54,14 @@ pub struct NisecDisk<L: DocumentLink> {
 /// A document without a good answer.
 struct Failure {
     sent: Sent,
+    /// It answered this very document, and refused it.
+    refused: bool,
     error: DiskError,
 }
 
 impl From<FieldError> for Failure {
     fn from(error: FieldError) -> Failure {
-        Failure { sent: Sent::No, error: error.into() }
+        Failure { sent: Sent::No, refused: false, error: error.into() }
     }
 }
 
@@ -110,15 +112,19 @@ impl<L: DocumentLink> NisecDisk<L> {
         );
         let _entered = span.enter();
         let outcome = match self.refused_password(carries) {
-            Some(error) => Err(Failure { sent: Sent::No, error }),
+            Some(error) => Err(Failure { sent: Sent::No, refused: false, error }),
             None => match self.link.call(document.bytes(), within) {
                 Ok(bytes) => {
                     span.record("received_bytes", bytes.len());
-                    answer(&bytes).map_err(|error| Failure { sent: Sent::Maybe, error: self.told(error, carries) })
+                    answer(&bytes).map_err(|error| Failure {
+                        sent: Sent::Maybe,
+                        refused: matches!(error, AnswerError::Refused(_)),
+                        error: self.told(error, carries),
+                    })
                 }
                 Err(broken) => {
                     self.verified = false;
-                    Err(Failure { sent: broken.sent, error: own_error(DeviceClass::Link, broken.text) })
+                    Err(Failure { sent: broken.sent, refused: false, error: own_error(DeviceClass::Link, broken.text) })
                 }
             },
         };
@@ -277,8 +283,8 @@ impl<L: DocumentLink> NisecDisk<L> {
         };
         match self.change(&document, |bytes| fpzf::answer(bytes, kind, target)) {
             Ok(voided) => OperationAnswer::Done { pair: Some(voided.pair), at: voided.at },
-            Err(Failure { sent: Sent::No, error }) => OperationAnswer::NotSent(error),
-            Err(Failure { sent: Sent::Maybe, error }) => OperationAnswer::InDoubt(error),
+            Err(Failure { sent: Sent::No, error, .. }) => OperationAnswer::NotSent(error),
+            Err(Failure { sent: Sent::Maybe, error, .. }) => OperationAnswer::InDoubt(error),
         }
     }
 }
@@ -332,8 +338,9 @@ impl<L: DocumentLink> TaxDisk for NisecDisk<L> {
         let (kind, net) = (request.kind, request.invoice.totals.net);
         match self.change(&document, |bytes| fpkj::answer(bytes, kind, net)) {
             Ok(signed) => IssueAnswer::Signed(signed),
-            Err(Failure { sent: Sent::No, error }) => IssueAnswer::NotSent(error),
-            Err(Failure { sent: Sent::Maybe, error }) => IssueAnswer::InDoubt(error),
+            Err(Failure { sent: Sent::No, error, .. }) => IssueAnswer::NotSent(error),
+            Err(Failure { refused: true, error, .. }) => IssueAnswer::refused_by_component(error),
+            Err(Failure { sent: Sent::Maybe, error, .. }) => IssueAnswer::InDoubt(error),
         }
     }
 

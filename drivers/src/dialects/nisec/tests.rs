@@ -79,6 +79,19 @@ fn only_a_document_that_did_not_leave_is_not_sent() {
 }
 
 #[test]
+fn a_definite_refusal_of_this_very_command_is_told_apart_and_nothing_is_sent_again() {
+    for reply in [refusal("FPKJ", "1", "09D103:发票领购信息已用完"), refusal("FPKJ", "10315", "")] {
+        let (mut disk, link) = disk();
+        prepared(&link);
+        link.then("FPKJ", Ok(reply));
+        let given = disk.issue(&order().request());
+        assert!(matches!(given, IssueAnswer::Refused(_)), "{given:?}");
+        assert_eq!(link.count("FPKJ"), 1);
+        assert!(link.is_finished());
+    }
+}
+
+#[test]
 fn every_other_end_is_doubt_and_nothing_is_sent_again() {
     let unsigned = SIGNED.replace("<fphm>00000088</fphm>", "");
     for reply in [
@@ -90,10 +103,8 @@ fn every_other_end_is_doubt_and_nothing_is_sent_again() {
         Ok(answer("GPXXCX", &stock("00000088"))),
         Ok(answer("FPKJ", SIGNED)[..200].to_vec()),
         Ok(vec![b'<'; 2_000_000]),
-        // Refusals of every class, the harmless ones too.
-        Ok(refusal("FPKJ", "1", "09D103:发票领购信息已用完")),
+        // A refusal that leaves open what the device did.
         Ok(refusal("FPKJ", "1", "税控设备写发票明细时异常 DiskErr:092400")),
-        Ok(refusal("FPKJ", "10315", "")),
         Ok(refusal("FPKJ", "1", "")),
     ] {
         let (mut disk, link) = disk();
@@ -165,7 +176,7 @@ fn a_refused_certificate_password_is_never_sent_again() {
     let (mut disk, link) = disk();
     prepared(&link);
     link.then("FPKJ", Ok(refusal("FPKJ", "1", "0963C4:证书口令错误")));
-    let IssueAnswer::InDoubt(error) = disk.issue(&order().request()) else { panic!("it was sent") };
+    let IssueAnswer::Refused(error) = disk.issue(&order().request()) else { panic!("it was sent") };
     assert_eq!((error.class, error.tries_left), (DeviceClass::BadPassword, Some(4)));
     let sent = link.sent().len();
     assert!(matches!(disk.issue(&order().request()), IssueAnswer::NotSent(error) if error.class == DeviceClass::BadPassword));

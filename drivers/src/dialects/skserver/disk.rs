@@ -52,6 +52,8 @@ pub struct SkServerDisk<L: DocumentLink> {
 /// A document without a good answer.
 struct Failure {
     sent: Sent,
+    /// It answered this very document, and refused it.
+    refused: bool,
     error: DiskError,
 }
 
@@ -109,7 +111,7 @@ impl<L: DocumentLink> SkServerDisk<L> {
         within: Duration,
         answer: impl FnOnce(&[u8]) -> Result<T, AnswerError>,
     ) -> Result<T, Failure> {
-        let document = document.map_err(|error| Failure { sent: Sent::No, error: error.into() })?;
+        let document = document.map_err(|error| Failure { sent: Sent::No, refused: false, error: error.into() })?;
         let span = tracing::debug_span!(
             "skserver",
             command = document.id(),
@@ -119,15 +121,19 @@ impl<L: DocumentLink> SkServerDisk<L> {
         );
         let _entered = span.enter();
         let outcome = match self.refused_password(uses) {
-            Some(error) => Err(Failure { sent: Sent::No, error }),
+            Some(error) => Err(Failure { sent: Sent::No, refused: false, error }),
             None => match self.link.call(document.bytes(), within) {
                 Ok(bytes) => {
                     span.record("received_bytes", bytes.len());
-                    answer(&bytes).map_err(|error| Failure { sent: Sent::Maybe, error: self.told(error, uses) })
+                    answer(&bytes).map_err(|error| Failure {
+                        sent: Sent::Maybe,
+                        refused: matches!(error, AnswerError::Refused(_)),
+                        error: self.told(error, uses),
+                    })
                 }
                 Err(broken) => {
                     self.verified = false;
-                    Err(Failure { sent: broken.sent, error: own_error(DeviceClass::Link, broken.text) })
+                    Err(Failure { sent: broken.sent, refused: false, error: own_error(DeviceClass::Link, broken.text) })
                 }
             },
         };
@@ -278,8 +284,8 @@ impl<L: DocumentLink> SkServerDisk<L> {
         let within = self.config.change_timeout;
         match self.send(document, Uses::Password, within, |bytes| void::answer(bytes, kind, target)) {
             Ok(voided) => OperationAnswer::Done { pair: Some(voided.pair), at: voided.at },
-            Err(Failure { sent: Sent::No, error }) => OperationAnswer::NotSent(error),
-            Err(Failure { sent: Sent::Maybe, error }) => OperationAnswer::InDoubt(error),
+            Err(Failure { sent: Sent::No, error, .. }) => OperationAnswer::NotSent(error),
+            Err(Failure { sent: Sent::Maybe, error, .. }) => OperationAnswer::InDoubt(error),
         }
     }
 }
@@ -348,8 +354,9 @@ impl<L: DocumentLink> TaxDisk for SkServerDisk<L> {
         let within = self.config.change_timeout;
         match self.send(Ok(document), Uses::Password, within, |bytes| issue::answer(bytes, kind, net, serial)) {
             Ok(signed) => IssueAnswer::Signed(signed),
-            Err(Failure { sent: Sent::No, error }) => IssueAnswer::NotSent(error),
-            Err(Failure { sent: Sent::Maybe, error }) => IssueAnswer::InDoubt(error),
+            Err(Failure { sent: Sent::No, error, .. }) => IssueAnswer::NotSent(error),
+            Err(Failure { refused: true, error, .. }) => IssueAnswer::refused_by_component(error),
+            Err(Failure { sent: Sent::Maybe, error, .. }) => IssueAnswer::InDoubt(error),
         }
     }
 

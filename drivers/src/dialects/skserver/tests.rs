@@ -141,6 +141,18 @@ fn an_invoice_is_issued_and_sent_once() {
 }
 
 #[test]
+fn a_definite_refusal_of_this_very_command_is_told_apart() {
+    for text in ["09D103:发票领购信息已用完", "0963C3"] {
+        let (mut disk, link) = ready();
+        current_pair(&link, "00000088");
+        link.then("10008", Ok(refusal("10008", text)));
+        let given = disk.issue(&order().request());
+        assert!(matches!(given, IssueAnswer::Refused(_)), "{given:?}");
+        assert_eq!(link.count("10008"), 1);
+    }
+}
+
+#[test]
 fn every_end_but_a_signature_or_a_document_that_did_not_leave_is_doubt() {
     let other_serial = format!("{SIGNED}<fpqqlsh>T2</fpqqlsh>");
     for reply in [
@@ -149,9 +161,7 @@ fn every_end_but_a_signature_or_a_document_that_did_not_leave_is_doubt() {
         Ok(answer("10008", "")),
         Ok(answer("10008", &other_serial)),
         Ok(answer("10010", SIGNED)),
-        Ok(refusal("10008", "09D103:发票领购信息已用完")),
         Ok(refusal("10008", "流水号已存在")),
-        Ok(refusal("10008", "0963C3")),
     ] {
         let (mut disk, link) = ready();
         current_pair(&link, "00000088");
@@ -276,7 +286,7 @@ fn a_refused_password_stops_signing_and_leaves_the_reads_for_settling() {
     let (mut disk, link) = ready();
     current_pair(&link, "00000088");
     link.then("10008", Ok(refusal("10008", "0963C3:口令错误")));
-    assert!(matches!(disk.issue(&order().request()), IssueAnswer::InDoubt(error) if error.tries_left == Some(3)));
+    assert!(matches!(disk.issue(&order().request()), IssueAnswer::Refused(error) if error.tries_left == Some(3)));
     let sent = link.sent().len();
     assert!(matches!(disk.issue(&order().request()), IssueAnswer::NotSent(error) if error.class == DeviceClass::BadPassword));
     assert_eq!(disk.identity().unwrap_err().class, DeviceClass::BadPassword);

@@ -35,6 +35,7 @@ fn issue(disk: &mut BotDisk<Double>) -> (Verdict, Option<DiskError>) {
             (Verdict::Signed, None)
         }
         IssueAnswer::NotSent(error) => (Verdict::NotSent, Some(error)),
+        IssueAnswer::Refused(error) => panic!("a bus has no exchange of its own for a command: {error}"),
         IssueAnswer::InDoubt(error) => (Verdict::InDoubt, Some(error)),
     }
 }

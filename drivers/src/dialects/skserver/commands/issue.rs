@@ -4,13 +4,15 @@
 //! any guess of this driver's.
 
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::mark::REQUEST_ID_CHARACTERS;
 use taxdisk_protocol::money::Amount;
 
 use crate::dialects::nisec::document::commands::fpkj;
 use crate::dialects::nisec::document::lines::{AMOUNT_BYTES, LineStyle, write_lines};
 use crate::dialects::nisec::document::{AnswerError, BadAnswer, Document, FieldError, Issuing, Writer};
 use crate::disk::{IssueRequest, Signed};
+
+/// The longest fpqqlsh that every server is known to take, letters and digits (B.3).
+const REQUEST_ID_CHARACTERS: usize = 20;
 
 /// Business id.
 pub const ID: &str = "10008";
