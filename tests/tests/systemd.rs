@@ -81,7 +81,8 @@ fn the_units_say_what_the_programs_rely_on() {
     assert!(devices(UNITS[0]).is_empty(), "the broker needs no device");
     assert_eq!(
         devices(UNITS[1]),
-        ["char-ttyS", "char-ttyUSB", "char-ttyACM", "char-usb_device"].map(|class| format!("DeviceAllow={class} rw"))
+        ["char-ttyS", "char-ttyUSB", "char-ttyACM", "char-rfcomm", "char-usb_device"]
+            .map(|class| format!("DeviceAllow={class} rw"))
     );
 }
 

@@ -1,7 +1,7 @@
 //! One suite over every dialect: what a driver must do, whatever language its disk speaks.
 //!
 //! A dialect gives a [`Stand`]: how its driver is opened, the simulated disk behind it, and which troubles its line can be
-//! given. [`run`] goes through the [`cases::ALL`] and tells of each whether it passed, failed, or does not apply, and then
+//! given. [`run`] goes through the `cases::ALL` and tells of each whether it passed, failed, or does not apply, and then
 //! which of the disk's capabilities says so. The simulated disk's own ledger is the oracle: no answer of the driver is
 //! believed that the ledger does not bear out.
 //!

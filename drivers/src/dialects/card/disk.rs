@@ -2,7 +2,7 @@
 //!
 //! Every call begins with a line that can be trusted and a card that is switched on. Before a changing command the card's
 //! identity, its roll and, last of all, its day record are read; after one whose answer was lost, the day record again
-//! ([`super::settling`]). No command is repeated.
+//! (`settling.rs`). No command is repeated.
 
 use std::time::Duration;
 

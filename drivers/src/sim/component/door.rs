@@ -42,7 +42,7 @@ const LOOK_MS: i64 = 10;
 pub struct HttpOptions {
     /// A loopback address; port 0 = any free one, told by [`crate::sim::SimHandle::http`].
     pub listen: SocketAddr,
-    /// Whoever reaches the port may steer the simulator at [`CONTROL_PATH`].
+    /// Whoever reaches the port may steer the simulator at `/control`.
     pub control: bool,
     /// How the tax-control server behaves.
     pub skserver: SkServerOptions,

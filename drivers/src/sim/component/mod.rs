@@ -1,6 +1,6 @@
 //! A component between a client and the disk: one document in, one delivery out, with everything that can go wrong between.
 //!
-//! [`perform`] is the same for every door: the HTTP server ([`door`]) and the filter ([`super::bridge`]). It holds the disk
+//! `perform` is the same for every door: the HTTP server (`door.rs`) and the filter ([`super::bridge`]). It holds the disk
 //! only while a document executes, never while it waits, so that a hung command can execute after its client asked somebody
 //! else: there is no fence behind a component.
 
