@@ -232,7 +232,7 @@ fn meet(faults: &[(FaultKind, usize)]) {
         match &answer {
             IssueAnswer::Signed(signed) => assert_eq!((signed.pair, grown), (expected, 1), "{kind:?}"),
             IssueAnswer::NotSent(_) => assert_eq!(grown, 0, "{kind:?}"),
-            IssueAnswer::InDoubt(_) => {}
+            IssueAnswer::Refused(_) | IssueAnswer::InDoubt(_) => {}
         }
         // Whatever it was, a resync brings the line back, and reading tells the truth.
         desk.disk.resync().unwrap_or_else(|error| panic!("{kind:?}: {error}"));

@@ -150,7 +150,7 @@ fn fifty_pulls_of_the_cable_make_no_invoice_twice() {
                 not_sent += 1;
                 assert_eq!(ours, 0, "round {round}: {answer:?}");
             }
-            IssueAnswer::InDoubt(_) => {
+            IssueAnswer::Refused(_) | IssueAnswer::InDoubt(_) => {
                 in_doubt += 1;
                 lost_answers += ours;
                 assert!(ours <= 1, "round {round}");
