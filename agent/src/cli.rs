@@ -272,9 +272,37 @@ pub enum SimDialect {
     Card,
 }
 
+/// Below `sim`.
+#[derive(Debug, clap::Subcommand)]
+pub enum SimCommand {
+    /// Drive the simulated disks through everything that a driver must get right, and print a report
+    Conformance {
+        /// Only these; left out: all
+        #[arg(value_enum, value_name = "DISK")]
+        disks: Vec<ConformanceDisk>,
+    },
+}
+
+/// What the suite can be run over without hardware and without waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ConformanceDisk {
+    /// A converter, fields of fixed width
+    Zc,
+    /// A converter, documents
+    ZcXml,
+    /// The maker's component, over HTTP
+    Nisec,
+    /// A tax-control server
+    Skserver,
+}
+
 /// Of `sim`.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct SimArgs {
+    /// Something else than a disk to be used.
+    #[command(subcommand)]
+    pub command: Option<SimCommand>,
     /// Path that is linked to the pseudo-terminal; give it as `port` in the agent's configuration
     #[arg(long, value_name = "LINK", required_unless_present = "http")]
     pub pty: Option<PathBuf>,
@@ -289,8 +317,8 @@ pub struct SimArgs {
     #[arg(long, requires = "http")]
     pub http_control: bool,
     /// Folder of the disk: its ledger and settings, made if missing
-    #[arg(long, value_name = "DIR")]
-    pub state: PathBuf,
+    #[arg(long, value_name = "DIR", required = true)]
+    pub state: Option<PathBuf>,
     /// Unix socket on which faults can be switched on
     #[arg(long, value_name = "SOCKET")]
     pub control: Option<PathBuf>,

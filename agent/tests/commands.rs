@@ -27,6 +27,7 @@ fn the_help_is_as_agreed() {
         &["disks", "password"],
         &["status"],
         &["sim"],
+        &["sim", "conformance"],
         &["journal", "show"],
         &["record"],
         &["record", "export"],

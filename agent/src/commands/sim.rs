@@ -1,6 +1,11 @@
 //! `sim`: a simulated tax disk behind a pseudo-terminal, and over HTTP where wanted, in the foreground until SIGTERM.
 
+use clap::ValueEnum as _;
 use serde::Serialize;
+use taxdisk_drivers::conformance::component::{Component, ComponentStand};
+use taxdisk_drivers::conformance::zc::ZcStand;
+use taxdisk_drivers::conformance::{Stand, run};
+use taxdisk_drivers::dialects::zc::Framing;
 use taxdisk_drivers::sim::bridge::BRIDGE_PATH;
 use taxdisk_drivers::sim::card::CardOptions;
 use taxdisk_drivers::sim::component::SKSERVER_PATH;
@@ -10,7 +15,7 @@ use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{SimArgs, SimDialect};
+use crate::cli::{ConformanceDisk, SimArgs, SimCommand, SimDialect};
 use crate::failure::Failure;
 
 /// Whose the disk is if nobody says otherwise: a made-up number with a right check character.
@@ -36,10 +41,14 @@ struct Started {
 }
 
 pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
+    if let Some(SimCommand::Conformance { disks }) = &args.command {
+        return conformance(disks, json);
+    }
     let absolute = |path: &std::path::PathBuf| {
         std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())))
     };
-    let state_dir = absolute(&args.state)?;
+    let state = args.state.as_ref().ok_or_else(|| Failure::usage("--state DIR is needed."))?;
+    let state_dir = absolute(state)?;
     let link = args.pty.as_ref().map(absolute).transpose()?;
     let control = args.control.as_ref().map_or_else(|| Ok(state_dir.join("control.sock")), absolute)?;
     std::fs::create_dir_all(&state_dir)
@@ -128,6 +137,46 @@ fn segment(kind: InvoiceKind, text: &str) -> Option<Segment> {
     let (first, last) = numbers.split_once('-')?;
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (first <= last).then_some(Segment { kind, code: code.parse().ok()?, first, last, bought_at: None, closed: false })
+}
+
+/// Runs the suite over each disk, in memory or in a folder that goes afterwards.
+fn conformance(disks: &[ConformanceDisk], json: bool) -> Result<(), Failure> {
+    let wrong = |error: std::io::Error| Failure::failed(format!("The suite cannot run ({error})."));
+    let all = ConformanceDisk::value_variants();
+    let mut failed = 0;
+    for disk in if disks.is_empty() { all } else { disks } {
+        let folder = scratch(*disk).map_err(wrong)?;
+        let mut stand: Box<dyn Stand> = match disk {
+            ConformanceDisk::Zc => Box::new(ZcStand::new(Framing::Fixed)),
+            ConformanceDisk::ZcXml => Box::new(ZcStand::new(Framing::Xml)),
+            ConformanceDisk::Nisec => Box::new(ComponentStand::new(Component::Nisec, &folder.0).map_err(wrong)?),
+            ConformanceDisk::Skserver => Box::new(ComponentStand::new(Component::SkServer, &folder.0).map_err(wrong)?),
+        };
+        let report = run(&mut *stand);
+        failed += report.failures().count();
+        let shown = serde_json::json!({
+            "disk": report.stand, "passed": report.passed(), "cases": report.cases.len(),
+            "failed": report.failures().map(|case| &case.name).collect::<Vec<_>>(),
+        });
+        super::show(json, &shown, || report.to_string());
+    }
+    if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} cases failed."))) }
+}
+
+/// A folder that goes when it is dropped.
+struct Scratch(std::path::PathBuf);
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn scratch(disk: ConformanceDisk) -> std::io::Result<Scratch> {
+    let name = format!("taxdisk-conformance-{}-{disk:?}-{:08x}", std::process::id(), rand::random::<u32>());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder)?;
+    Ok(Scratch(folder))
 }
 
 fn next_steps(started: &Started) -> String {
