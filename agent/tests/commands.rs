@@ -13,7 +13,7 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 19] = [
+    let pages: [&[&str]; 20] = [
         &[],
         &["run"],
         &["enroll"],
