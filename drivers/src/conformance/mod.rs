@@ -7,6 +7,7 @@
 //!
 //! It refuses to run on a real disk: it issues, voids, locks and empties what it is given.
 
+pub mod bot;
 pub mod cases;
 pub mod component;
 mod faults;
