@@ -129,6 +129,11 @@ fn no_fault_of_the_bus_makes_a_second_invoice_or_a_wrong_verdict() {
             red: None,
             request_id: "R1",
         };
+        let mut tokens = stand.tokens_sent();
+        let commands = tokens.len();
+        tokens.sort_unstable();
+        tokens.dedup();
+        assert!(commands > 4 && tokens.len() == commands, "{fault:?}: a command was sent again");
         let is_ours = found.is_some_and(|found| disk.compare(&request, &found) == Comparison::Equal);
         assert_eq!(is_ours, ours == 1, "{fault:?}: {answer:?}");
     }

@@ -185,7 +185,8 @@ impl Core {
                 self.pump(&number);
             }
         }
-        self.enrollments.retain(|_, row| row.expires_at >= now && row.used_by.is_none());
+        // A used one stays as long as it would have been valid: whoever tries it again is told that it was used.
+        self.enrollments.retain(|_, row| row.expires_at >= now);
         Ok(Reply::Done)
     }
 

@@ -33,6 +33,8 @@ struct Bus {
     device: Mutex<BotDevice>,
     now_ns: Arc<AtomicU64>,
     plugged: Mutex<bool>,
+    /// Token of every command that the host began to send, in order.
+    sent: Mutex<Vec<u32>>,
 }
 
 impl Bus {
@@ -42,6 +44,10 @@ impl Bus {
 
     fn plugged(&self) -> MutexGuard<'_, bool> {
         self.plugged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sent(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn now(&self) -> Duration {
@@ -121,6 +127,9 @@ impl BulkDevice for Port {
     }
 
     fn bulk_out(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), UsbError> {
+        if let Some(token) = token_of(bytes) {
+            self.bus.sent().push(token);
+        }
         self.transfer(timeout, |device| match device.bulk_out(bytes) {
             BulkOut::Taken => Some(Ok(())),
             BulkOut::Stall => Some(Err(UsbError::Stall)),
@@ -186,6 +195,13 @@ impl BulkDevice for Port {
     }
 }
 
+/// The token, if this is the command block of a SEND (device-xml-and-usb.md, C.2 and C.4.1).
+fn token_of(block: &[u8]) -> Option<u32> {
+    let cdb = block.strip_prefix(b"USBC")?.get(11..27).filter(|_| block.len() == 31)?;
+    let token = <[u8; 4]>::try_from(cdb.get(4..8)?).ok()?;
+    (cdb.first() == Some(&0xD0)).then_some(u32::from_be_bytes(token))
+}
+
 /// A taxdisk-bot device in memory.
 pub struct BotStand {
     bus: Arc<Bus>,
@@ -202,12 +218,14 @@ impl BotStand {
         let ticker = Arc::new(move || Duration::from_nanos(ticks.load(Ordering::SeqCst)));
         let disk = SimDisk::in_memory(fresh_disk(), real_time());
         let device = BotDevice::open(disk, BotOptions::default(), ticker)?;
-        Ok(BotStand { bus: Arc::new(Bus { device: Mutex::new(device), now_ns, plugged: Mutex::new(true) }) })
+        Ok(BotStand {
+            bus: Arc::new(Bus { device: Mutex::new(device), now_ns, plugged: Mutex::new(true), sent: Mutex::default() }),
+        })
     }
 
-    /// Commands that the device has executed, reading ones included.
-    pub fn executed(&self) -> u64 {
-        self.bus.lock().executed
+    /// Token of every command that the driver began to send, in order. A command that is sent again would show its token twice.
+    pub fn tokens_sent(&self) -> Vec<u32> {
+        self.bus.sent().clone()
     }
 
     /// The next command whose number or CDB this fault names meets it.
