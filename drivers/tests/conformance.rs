@@ -1,4 +1,4 @@
-//! The suite of `taxdisk_drivers::conformance` over every dialect that has a simulated device.
+//! The suite of `taxdisk_drivers::conformance` over the dialects that have a stand; the fiscal card has none yet.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used)]
 

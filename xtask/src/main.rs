@@ -38,7 +38,7 @@ enum Chore {
     TestLong(rungs::LongArgs),
     /// Check files for what no other tool looks at.
     Tidy,
-    /// Run the agent and the drivers against real USB and tty drivers of Linux, in a virtual machine.
+    /// Run the drivers against real USB and tty drivers of Linux, in a virtual machine.
     Vm(vm::VmArgs),
     /// Write the beginning of a driver for another command language.
     NewDialect(dialect::DialectArgs),

@@ -140,9 +140,10 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
         return if owner.key == open.attempt.key { Fit::Proof } else { Fit::No };
     }
     let comparison = index.and_then(|index| found.comparisons.get(index));
-    // A component that keeps the request says exactly whose it is, mark or no mark.
-    if let Some(request) = &found.invoice.request_id {
-        return by_request(open, request == open.attempt.key.serial.as_str(), comparison, pair);
+    // Our request proves that it is ours, mark or no mark. Another one proves nothing: a component may cut or rewrite requests,
+    // and an invoice taken for foreign would be issued again.
+    if found.invoice.request_id.as_deref() == Some(open.attempt.key.serial.as_str()) {
+        return by_request(open, comparison, pair);
     }
     match open.mark.as_deref().filter(|_| mark_readable) {
         Some(mark) if find_mark(&found.invoice.remark) != Some(mark) => Fit::No,
@@ -157,9 +158,8 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
     }
 }
 
-fn by_request(open: &Open, same: bool, comparison: Option<&Comparison>, pair: NumberPair) -> Fit {
+fn by_request(open: &Open, comparison: Option<&Comparison>, pair: NumberPair) -> Fit {
     match comparison {
-        _ if !same => Fit::No,
         Some(Comparison::Equal) | None => Fit::Proof,
         Some(Comparison::Different(fields)) => {
             Fit::Odd(format!("{pair} was issued for the request of {} but differs in {}", open.attempt.key, fields.join(", ")))

@@ -1,4 +1,4 @@
-//! `cargo xtask vm`: the shipped agent against real USB and tty drivers, in a throw-away Linux guest.
+//! `cargo xtask vm`: the drivers of the agent against real USB and tty drivers, in a throw-away Linux guest.
 //!
 //! The guest is QEMU's with its own code generator (TCG), never KVM: a host may offer `/dev/kvm` and yet not run a stock
 //! kernel on it, and a test must not depend on that. It needs neither root nor a device of the host. What is shipped is what

@@ -84,6 +84,8 @@ pub(super) struct FakeDisk {
     pub(super) marks_readable: bool,
     /// A component that keeps the request with each invoice and finds it by that.
     pub(super) keeps_requests: bool,
+    /// It gives them back rewritten.
+    pub(super) rewrites_requests: bool,
     late: Option<(Request, u32)>,
     /// Every command in order.
     pub(super) log: Vec<String>,
@@ -424,9 +426,10 @@ impl FakeDisk {
             voided_at: None,
             signature: "S".into(),
             original: None,
-            request_id: self
-                .keeps_requests
-                .then(|| entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), |key| key.serial.to_string())),
+            request_id: self.keeps_requests.then(|| {
+                let request = entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), |key| key.serial.to_string());
+                if self.rewrites_requests { format!("0{request}") } else { request }
+            }),
             buyer_address_phone: String::new(),
             buyer_bank_account: String::new(),
         };

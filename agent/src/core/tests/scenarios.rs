@@ -323,6 +323,19 @@ fn refusal_of_a_component_to_this_very_command_is_proven_by_reading() {
 }
 
 #[test]
+fn request_that_a_component_rewrote_makes_no_invoice_foreign() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.disk.fence = Some(taxdisk_protocol::capabilities::Fence::None);
+    (world.disk.keeps_requests, world.disk.rewrites_requests) = (true, true);
+    world.disk.faults.push_back(Fault::RefusedAfter);
+    world.submit("A1", true);
+    world.run();
+    let result = world.result("A1", 1);
+    assert!(matches!(result, Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)), "{result:?}");
+    assert_eq!((world.disk.issues_sent(), world.issued("A1")), (1, Some(pair(10))));
+}
+
+#[test]
 fn component_that_names_nothing_may_still_execute_it() {
     for fault in [Fault::LostBefore, Fault::ForeignThenNothing { equal: true }] {
         let world = at_a_server(fault.clone());
