@@ -9,6 +9,7 @@ use taxdisk_drivers::profile::Profile;
 use taxdisk_protocol::class::DeviceClass;
 
 use crate::config::{Config, Setup};
+use crate::core::operation::What;
 use crate::core::records::View;
 use crate::journal::{Journal, Record};
 use crate::ports::Port;
@@ -49,6 +50,9 @@ impl<'a> PcProber<'a> {
     fn configured(&self, port: &Port, journal: &Journal) -> State {
         if let Some(text) = journal.password_stop(&port.name) {
             return State::WrongPassword { tries_left: None, detail: text };
+        }
+        if let Some(detail) = password_hold(journal, &port.name) {
+            return State::Failed { detail };
         }
         let profile = &port.setup.profile;
         let secret = match port.secret() {
@@ -138,6 +142,19 @@ fn reported(disk: &DiskStatus) -> State {
         (_, Some(trouble)) => State::Failed { detail: trouble.clone() },
         (None, None) => State::InUse { disk: None },
     }
+}
+
+/// Why no command that carries a password may go through this port now: one was refused, or a change is open, and of two
+/// passwords only the agent may find out which one is right, by one try of each.
+pub(crate) fn password_hold(journal: &Journal, port: &str) -> Option<String> {
+    if let Some(text) = journal.password_stop(port) {
+        return Some(text);
+    }
+    let open = journal.open_operation_at(port).filter(|open| matches!(open.what, What::ChangePassword { .. }))?;
+    Some(format!(
+        "a change of its password ({}) is not settled yet: start the agent, which finds out which of the two is right",
+        open.id
+    ))
 }
 
 /// A refused password stops everything that would carry it, durably: tries are few.

@@ -24,7 +24,12 @@ fn with_disk() -> (Pc, SimHandle, String) {
     let broker = Broker::start();
     let pc = Pc::new("");
     let port = pc.path("disk").display().to_string();
-    pc.configure("", &format!("[[disk]]\nport = \"{port}\"\n"));
+    // What is waited out is silence of a line; the rules are those of a slow one.
+    std::fs::create_dir(pc.path("profiles.d")).unwrap();
+    let quick = "name = \"zc-converter\"\n[timeouts]\nanswer_ms = 4000\nsilence_ms = 100\n";
+    std::fs::write(pc.path("profiles.d/quick.toml"), quick).unwrap();
+    let profiles = pc.path("profiles.d").display().to_string();
+    pc.configure("", &format!("[profiles]\ndir = \"{profiles}\"\n[[disk]]\nport = \"{port}\"\n"));
     let config = SimConfig {
         taxpayer_number: "91110000MA0000001L".into(),
         disk_password: DISK_PASSWORD.into(),
@@ -122,5 +127,35 @@ fn a_password_change_whose_answer_is_lost_keeps_the_right_one() {
         assert!(status.contains("025"), "{fault:?}: {status}");
         let journal = pc.ends(0, &["journal", "show", "--json"]);
         assert!(!journal.contains(NEW_PASSWORD) && !journal.contains(DISK_PASSWORD), "{journal}");
+    }
+}
+
+#[test]
+fn while_a_password_change_is_open_or_after_a_stop_no_look_spends_a_try() {
+    let (pc, sim, port) = with_disk();
+    std::fs::write(pc.path("new"), NEW_PASSWORD).unwrap();
+    // The disk took the new one, and the program died before it could write that down.
+    let mut change = pc.command(&["disks", "password", "disk", "--from-file", "new", "--yes"]);
+    let died = change.env("TAXDISK_FAULT_POINT", "after_answer").stdin(std::process::Stdio::null()).output().unwrap();
+    assert_eq!(died.status.code(), None, "{}", pc::text(&died));
+    let tries = |sim: &SimHandle| sim.with(|rig| rig.disk.tries_left(taxdisk_drivers::sim::disk::Secret::Disk));
+    let all = tries(&sim);
+    for look in [&["disks", "--explain"][..], &["doctor"], &["disks"]] {
+        let said = pc::text(&pc.run(look));
+        assert_eq!(tries(&sim), all, "{look:?}: {said}");
+    }
+    let said = pc::text(&pc.run(&["doctor"]));
+    assert!(said.contains("not settled yet"), "{said}");
+    // The worker tries each once, and keeps the right one.
+    pc.ends(0, &["disks", "status"]);
+    // A person sets a wrong one: the first refusal stops everything that would carry it.
+    std::fs::write(pc.path("wrong.toml"), "disk_password = \"wrong\"\ncertificate_password = \"wrong\"\n").unwrap();
+    pc.ends(0, &["disks", "secret", "set", &port, "--from-file", "wrong.toml"]);
+    pc.run(&["disks"]);
+    let left = tries(&sim);
+    assert_eq!(left + 1, all, "it was tried once");
+    for look in [&["disks", "--explain"][..], &["doctor"], &["disks"]] {
+        let said = pc::text(&pc.run(look));
+        assert_eq!(tries(&sim), left, "{look:?}: {said}");
     }
 }

@@ -32,6 +32,14 @@ impl Timestamp {
     }
 }
 
+/// A disk's clock (`yyyyMMddHHmmss`, the time of its place) so many milliseconds later, in the same form. `None`: it is no time.
+pub fn disk_clock_after(clock: &str, ms: u64) -> Option<String> {
+    const FORM: &str = "%Y%m%d%H%M%S";
+    let then = jiff::civil::DateTime::strptime(FORM, clock).ok()?;
+    let passed = jiff::SignedDuration::from_millis(i64::try_from(ms).ok()?);
+    Some(then.checked_add(passed).ok()?.strftime(FORM).to_string())
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match jiff::Timestamp::from_millisecond(self.0) {
@@ -52,6 +60,15 @@ impl std::str::FromStr for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_disk_clock_runs_over_the_end_of_a_month() {
+        assert_eq!(disk_clock_after("20260228235959", 1_000).as_deref(), Some("20260301000000"));
+        assert_eq!(disk_clock_after("20260228235959", 999).as_deref(), Some("20260228235959"));
+        for bad in ["", "2026-02-28", "20260230000000", "时"] {
+            assert_eq!(disk_clock_after(bad, 0), None, "{bad}");
+        }
+    }
 
     #[test]
     fn a_moment_is_written_and_read_back() {

@@ -10,14 +10,12 @@ use taxdisk_drivers::discover::{Candidate, Inventory, explain};
 use super::status::running;
 use super::table::table;
 use crate::config::Config;
-use crate::core::operation::What;
-use crate::core::records::View;
 use crate::daemon::Lock;
 use crate::failure::Failure;
 use crate::identity::StateDir;
 use crate::journal::{Journal, Record};
 use crate::ports::Port;
-use crate::probe::{Ground, PcProber, entries, keep_refusal};
+use crate::probe::{Ground, PcProber, entries, keep_refusal, password_hold};
 use crate::secrets::{DiskSecret, Secrets};
 use crate::status::{Answer, Question, ask};
 
@@ -117,11 +115,8 @@ fn read_all(config: &Config, state: &StateDir) -> Result<Vec<Shown>, Failure> {
 
 fn read_one(port: &Port, journal: &Journal) -> Result<Shown, String> {
     let way = port.way().map_err(|error| error.why().text)?;
-    if let Some(text) = journal.password_stop(&port.name) {
+    if let Some(text) = password_hold(journal, &port.name) {
         return Err(password_stop(&port.name, &text));
-    }
-    if journal.open_operation_at(&port.name).is_some_and(|open| matches!(open.what, What::ChangePassword { .. })) {
-        return Err("a password change is not settled yet: start the agent, which finds out which one is right".into());
     }
     let secret = port.secret().map_err(|why| why.text)?;
     let mut driver = port.driver(way, Some(secret)).map_err(|error| error.why().text)?;
@@ -194,7 +189,7 @@ fn paragraph(candidate: &Candidate) -> String {
 /// What to tell of a port whose passwords were refused.
 pub(crate) fn password_stop(port: &str, text: &str) -> String {
     format!(
-        "The disk refused its password ({text}); nothing is sent to it until a person runs `taxdisk-agent disks secret set {port}`."
+        "No password of this disk may be tried ({text}); nothing that carries one is sent until that is settled, or until a person sets the right one by `taxdisk-agent disks secret set {port}`."
     )
 }
 

@@ -26,6 +26,8 @@ pub struct Entry {
     pub status: &'static str,
     /// Hash over what was read, hex.
     pub digest: String,
+    /// The invoice that it reverses, where the disk tells.
+    pub reverses: Option<NumberPair>,
 }
 
 /// What a survey means for the accounts.
@@ -111,6 +113,7 @@ pub fn enter(
             owner: proven.unwrap_or(Owner::Foreign),
             status: status_text(found.invoice.status),
             digest: digest(&found.invoice),
+            reverses: found.invoice.original,
         });
     }
     let contradiction = contradiction(survey, disk, view);

@@ -147,6 +147,8 @@ pub(super) enum Read {
     Limits(InvoiceKind),
     Totals,
     Target(InvoiceKind, NumberPair),
+    /// The expected number of an unsettled job.
+    Expected(InvoiceKind, NumberPair),
 }
 
 /// Stock and limits of one kind. `None`: the disk did not tell.
@@ -196,6 +198,20 @@ impl From<&FoundInvoice> for Target {
     }
 }
 
+/// The expected number of an unsettled job, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedReading {
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Which number.
+    pub pair: NumberPair,
+    /// What is there; `None`: the disk itself says that it has no such invoice, unless `failed` says that it could not be read.
+    pub found: Option<Target>,
+    /// Why it could not be read. That proves nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
 /// What was read for an operation, before or after it: evidence for a person, and what settling compares.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Readings {
@@ -208,6 +224,9 @@ pub struct Readings {
     /// The number that it is about; `None` where it was not read or where the disk has no such invoice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
+    /// The expected numbers of jobs that were unsettled on the disk then, each as it was read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expected: Vec<ExpectedReading>,
     /// Jobs that were unsettled on the disk then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unsettled: Vec<AttemptRef>,
@@ -244,6 +263,22 @@ pub struct OperationIntent {
     pub provable: bool,
     /// Readings before.
     pub before: Readings,
+    /// RFC 3339, clock of the PC. For people only.
+    pub at: String,
+}
+
+/// What was read while a job is unsettled on a disk, kept before a person is asked whether to go on all the same: a report or a
+/// clear may take away what settling would have to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationEvidence {
+    /// Id of the order that asked.
+    pub id: String,
+    /// Disk.
+    pub disk: DiskNumber,
+    /// What was asked for.
+    pub what: What,
+    /// What was read.
+    pub readings: Readings,
     /// RFC 3339, clock of the PC. For people only.
     pub at: String,
 }

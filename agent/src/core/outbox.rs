@@ -49,7 +49,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
     };
     let mut records = Vec::new();
     if let AttemptResult::Issued { pair, .. } = &ending.result {
-        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone())));
+        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone()), None));
     }
     records.push(Record::Outcome(Outcome {
         attempt: ending.attempt,
@@ -65,12 +65,23 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
     (records, frame)
 }
 
-fn owned(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair, owner: Owner) -> Record {
-    Record::Owned { disk: disk.clone(), kind, pair, owner }
+fn owned(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair, owner: Owner, reverses: Option<NumberPair>) -> Record {
+    Record::Owned { disk: disk.clone(), kind, pair, owner, reverses }
 }
 
 fn told(entry: &Entry) -> NumberEntry {
     NumberEntry { pair: entry.pair, owner: (&entry.owner).into(), status: entry.status.to_owned(), digest: entry.digest.clone() }
+}
+
+/// Numbers that were read before this grant are told under it: they are facts of the disk, whoever owned it then, and the broker
+/// enters only what comes under the present epoch. An outcome keeps the epoch of its assignment.
+pub fn under(frame: AgentFrame, epoch: u64) -> AgentFrame {
+    match frame {
+        AgentFrame::Accounted { id, disk, kind, entries, last, note, .. } => {
+            AgentFrame::Accounted { id, disk, epoch, kind, entries, last, note }
+        }
+        frame => frame,
+    }
 }
 
 /// Records and frame of what a survey entered. No frame where there is nothing to tell.
@@ -82,7 +93,7 @@ pub fn accounted(
     disk: &DiskNumber,
     context: &Context<'_>,
 ) -> (Vec<Record>, Option<AgentFrame>) {
-    let entered = |entry: &Entry| owned(disk, kind, entry.pair, entry.owner.clone());
+    let entered = |entry: &Entry| owned(disk, kind, entry.pair, entry.owner.clone(), entry.reverses);
     let mut records: Vec<Record> = accounts.entries.iter().map(entered).collect();
     let before = context.view.accounting(disk, kind).map(|accounting| accounting.base);
     let Some(base) = accounts.base else { return (records, None) };

@@ -8,7 +8,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{self, AgentFrame, AttemptRef, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
 
-use super::operation::{OperationIntent, OperationOutcome};
+use super::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 
 /// Written and durable before an issuing command is sent (architecture, section 5, rule 1).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +148,12 @@ pub enum Record {
         pair: NumberPair,
         /// Whose.
         owner: Owner,
+        /// The invoice that it reverses, where it is a red one and the disk tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reverses: Option<NumberPair>,
     },
+    /// What was read before a person was asked whether an operation shall be sent although a job is unsettled.
+    OperationEvidence(Box<OperationEvidence>),
     /// An operation is about to be sent.
     OperationIntent(OperationIntent),
     /// An operation ended, or is unsettled.
@@ -214,6 +219,8 @@ pub trait View {
     fn accounting(&self, disk: &DiskNumber, kind: InvoiceKind) -> Option<Accounting>;
     /// Whose a number is. `None`: nobody's yet, which is not the same as foreign.
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner>;
+    /// A red invoice on this disk that reverses this number, as far as one was read or issued here.
+    fn reversed_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<NumberPair>;
     /// Attempts of a disk that ended unsettled.
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef>;
     /// The operation of a disk that has no outcome.
@@ -222,6 +229,8 @@ pub trait View {
     fn open_operation_at(&self, port: &str) -> Option<OperationIntent>;
     /// The outcome of an operation.
     fn operation_outcome(&self, id: &str) -> Option<OperationOutcome>;
+    /// What was read before a person was asked about an operation: by the id of the order that asked.
+    fn operation_evidence(&self, id: &str) -> Option<OperationEvidence>;
     /// The last operation of this name and kind on a disk, if it ended unsettled: its id.
     fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String>;
     /// The operation that voids this number, or did: its id.

@@ -5,12 +5,11 @@ use taxdisk_drivers::disk::{Identity, TaxDisk};
 
 use super::Report;
 use crate::config::Config;
-use crate::core::records::View;
 use crate::daemon::Lock;
 use crate::identity::StateDir;
 use crate::journal::Journal;
 use crate::ports::{Port, Way};
-use crate::probe::keep_refusal;
+use crate::probe::{keep_refusal, password_hold};
 use crate::secrets::Secrets;
 use crate::status::{DiskStatus, Status};
 
@@ -66,7 +65,7 @@ fn reported(report: &mut Report, disk: &DiskStatus) {
 fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     let Some(way) = way(report, port) else { return };
     let name = &port.name;
-    let secret = match journal.password_stop(name) {
+    let secret = match password_hold(journal, name) {
         Some(text) => Err(crate::commands::password_stop(name, &text)),
         None => port.secret().map_err(|why| why.text),
     };

@@ -80,6 +80,16 @@ pub(super) fn void(disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> St
     format!("v/{disk}/{kind}/{}/{}", pair.code, pair.number)
 }
 
+/// What was read before a person was asked about an operation.
+pub(super) fn operation_evidence(id: &str) -> String {
+    format!("e/{id}")
+}
+
+/// The red invoice that reverses a number.
+pub(super) fn reversal(disk: &DiskNumber, kind: InvoiceKind, original: NumberPair) -> String {
+    format!("d/{disk}/{kind}/{}/{}", original.code, original.number)
+}
+
 /// The last operation of its name, where it ended unsettled.
 pub(super) fn unsettled_operation(disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> String {
     format!("z/{disk}/{name}/{}", kind.map_or_else(|| "-".to_owned(), |kind| kind.to_string()))
@@ -112,6 +122,8 @@ pub(super) fn kind_of(key: &str) -> &'static str {
         "w/" => "operation",
         "x/" => "operation_outcome",
         "v/" => "void",
+        "e/" => "operation_evidence",
+        "d/" => "reversal",
         "u/" => "unsettled",
         "z/" => "unsettled_operation",
         "h/" => "head",

@@ -80,7 +80,10 @@ fn fold_one(record: &Record, overlay: &mut Overlay<'_>) -> Result<(), JournalErr
             put(overlay, entry::accounting(disk, *kind), &Accounting { base: *base, remaining: *remaining });
             Ok(())
         }
-        Record::Owned { disk, kind, pair, owner } => {
+        Record::Owned { disk, kind, pair, owner, reverses } => {
+            if let Some(original) = reverses {
+                put(overlay, entry::reversal(disk, *kind, *original), pair);
+            }
             let known = Reads(&*overlay).owner(disk, *kind, *pair);
             match (known, owner) {
                 // The first attempt of the same job stays the owner.
@@ -95,6 +98,10 @@ fn fold_one(record: &Record, overlay: &mut Overlay<'_>) -> Result<(), JournalErr
                     Ok(())
                 }
             }
+        }
+        Record::OperationEvidence(evidence) => {
+            put(overlay, entry::operation_evidence(&evidence.id), evidence);
+            Ok(())
         }
         Record::OperationIntent(intent) => fold_operation(intent, overlay),
         Record::OperationOutcome(outcome) => fold_operation_outcome(outcome, overlay),

@@ -14,7 +14,7 @@ use taxdisk_protocol::number::NumberPair;
 use super::JournalError;
 use super::fold::fold;
 use super::reads::{Lookup, Reads};
-use crate::core::operation::{OperationIntent, OperationOutcome};
+use crate::core::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, Record, View};
 
 /// A journal in memory. A clone is what a copy of the folder would be.
@@ -83,6 +83,9 @@ impl View for Memory {
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
         Reads(&self.entries).owner(disk, kind, pair)
     }
+    fn reversed_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<NumberPair> {
+        Reads(&self.entries).reversed_by(disk, kind, pair)
+    }
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
         Reads(&self.entries).unsettled(disk)
     }
@@ -94,6 +97,9 @@ impl View for Memory {
     }
     fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
         Reads(&self.entries).operation_outcome(id)
+    }
+    fn operation_evidence(&self, id: &str) -> Option<OperationEvidence> {
+        Reads(&self.entries).operation_evidence(id)
     }
     fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {
         Reads(&self.entries).unsettled_operation(disk, name, kind)

@@ -33,7 +33,7 @@ use taxdisk_protocol::number::NumberPair;
 use reads::{Lookup, Reads};
 use writer::Work;
 
-use crate::core::operation::{OperationIntent, OperationOutcome};
+use crate::core::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 pub use crate::core::records::{Accounting, Base, Intent, IssuedLine, Outcome, Owner, Record, View};
 
 /// Why the journal cannot be used.
@@ -212,7 +212,7 @@ fn new_id(db: &sled::Db, file: &File) -> Result<String, JournalError> {
 
 /// Reads what decisions will rest on; the long index is checked where it is read.
 fn verify(db: &sled::Db) -> Result<(), JournalError> {
-    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/", "u/", "v/", "w/", "z/"] {
+    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/", "u/", "v/", "w/", "z/", "d/", "e/"] {
         for entry in db.scan_prefix(prefix) {
             let (key, value) = entry.map_err(|error| JournalError::Corrupt(error.to_string()))?;
             let key = String::from_utf8_lossy(&key);
@@ -241,6 +241,9 @@ impl View for Journal {
     fn owner(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<Owner> {
         Reads(&self.db).owner(disk, kind, pair)
     }
+    fn reversed_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<NumberPair> {
+        Reads(&self.db).reversed_by(disk, kind, pair)
+    }
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
         Reads(&self.db).unsettled(disk)
     }
@@ -252,6 +255,9 @@ impl View for Journal {
     }
     fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
         Reads(&self.db).operation_outcome(id)
+    }
+    fn operation_evidence(&self, id: &str) -> Option<OperationEvidence> {
+        Reads(&self.db).operation_evidence(id)
     }
     fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {
         Reads(&self.db).unsettled_operation(disk, name, kind)

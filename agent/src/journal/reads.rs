@@ -11,7 +11,7 @@ use taxdisk_protocol::link::{AgentFrame, AttemptRef};
 use taxdisk_protocol::number::NumberPair;
 
 use super::entry;
-use crate::core::operation::{OperationIntent, OperationOutcome};
+use crate::core::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, View};
 
 /// Keys and values, sorted by key.
@@ -78,6 +78,10 @@ impl<L: Lookup + ?Sized> View for Reads<'_, L> {
         self.one(&entry::owner(disk, kind, pair))
     }
 
+    fn reversed_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<NumberPair> {
+        self.one(&entry::reversal(disk, kind, pair))
+    }
+
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
         self.all(&entry::unsettled_of(disk)).into_iter().map(|(_, attempt)| attempt).collect()
     }
@@ -92,6 +96,10 @@ impl<L: Lookup + ?Sized> View for Reads<'_, L> {
 
     fn operation_outcome(&self, id: &str) -> Option<OperationOutcome> {
         self.one(&entry::operation_outcome(id))
+    }
+
+    fn operation_evidence(&self, id: &str) -> Option<OperationEvidence> {
+        self.one(&entry::operation_evidence(id))
     }
 
     fn unsettled_operation(&self, disk: &DiskNumber, name: DiskOperation, kind: Option<InvoiceKind>) -> Option<String> {

@@ -64,6 +64,7 @@ fn owned(serial: &str, number: u32) -> Record {
         kind: InvoiceKind::Roll,
         pair: format!("011002000107 {number:08}").parse().unwrap(),
         owner: Owner::Ours(attempt(serial, 1)),
+        reverses: None,
     }
 }
 

@@ -4,7 +4,7 @@ use taxdisk_drivers::disk::{Signed, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::AttemptResult;
+use taxdisk_protocol::link::{AgentFrame, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
 
 use super::{After, DiskCore, Level, OPEN_RETRY_MS, State};
@@ -79,6 +79,7 @@ impl DiskCore {
                 self.limits.clear();
                 self.to_account = opened.identity.kinds.iter().copied().collect();
                 self.opened = Some(*opened);
+                self.opened_at_ms = context.now_ms;
                 self.reopen = false;
                 self.resync = false;
                 self.away = None;
@@ -391,7 +392,14 @@ impl DiskCore {
         match answer {
             // If we stop here, at the next grant the outbox is told.
             Ok(()) => {
-                self.told.extend(after.frames.into_iter().map(Told::Frame));
+                // Numbers that were read without a grant wait in the outbox for the next one: told now, the broker would
+                // acknowledge them and enter nothing.
+                let granted = self.epoch;
+                let frames = after.frames.into_iter().filter(|frame| match frame {
+                    AgentFrame::Accounted { epoch, .. } => granted == Some(*epoch),
+                    _ => true,
+                });
+                self.told.extend(frames.map(Told::Frame));
                 self.told.extend(after.outcome.map(|outcome| Told::Order(Box::new(OrderReport::ended(&outcome)))));
             }
             Err(text) => {

@@ -151,7 +151,7 @@ impl DiskCore {
             self.to_account.extend(opened.identity.kinds.iter().copied());
         }
         for (_, frame) in context.view.outbox(disk) {
-            self.told.push_back(Told::Frame(frame));
+            self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
         }
         // Unsettled here and not open there: somebody settled it at the broker.
         let listed = |attempt: &AttemptRef| open.iter().any(|open| open.assignment.attempt == *attempt);

@@ -21,6 +21,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef};
+use taxdisk_protocol::time::disk_clock_after;
 
 use super::attempt::Attempt;
 use super::breaker::Breaker;
@@ -113,6 +114,8 @@ pub struct DiskCore {
     state: State,
     pending: Option<Effect>,
     opened: Option<Opened>,
+    /// When it was, by the boot clock.
+    opened_at_ms: u64,
     epoch: Option<u64>,
     broker_accounted: Vec<Accounted>,
     /// Assigned and not begun, in the order of their assignment.
@@ -156,6 +159,7 @@ impl DiskCore {
             state: State::Idle,
             pending: None,
             opened: None,
+            opened_at_ms: 0,
             epoch: None,
             broker_accounted: Vec::new(),
             staged: VecDeque::new(),
@@ -413,6 +417,12 @@ impl DiskCore {
         let (walk, effect) = Walk::start(plan);
         self.state = State::Surveying(walk, opens);
         effect
+    }
+
+    /// The disk's own clock now: as it was read at the opening, and what passed since then. It may not be set back (JSK100).
+    fn disk_clock(&self, context: &Context<'_>) -> Option<String> {
+        let clock = self.opened.as_ref()?.identity.clock.as_deref()?;
+        disk_clock_after(clock, context.now_ms.saturating_sub(self.opened_at_ms))
     }
 
     fn bases(&self, kind: InvoiceKind, context: &Context<'_>) -> Vec<Base> {

@@ -9,12 +9,13 @@ use std::collections::VecDeque;
 use taxdisk_drivers::operation::OperationAnswer;
 use taxdisk_protocol::class::DeviceClass;
 
+use super::orders::{goes_on_beside_unsettled, unsettled_text};
 use super::{After, DiskCore, State};
 use crate::core::compare::Doubt;
 use crate::core::effect::{Answer, Effect, Operated, Send, Trouble};
 use crate::core::operation::{
-    Heard, OperationIntent, OperationOutcome, OperationResult, Order, Read, Readings, Refusal, Target, Verdict, What,
-    judge_after, judge_before, judge_blank,
+    ExpectedReading, Heard, OperationEvidence, OperationIntent, OperationOutcome, OperationResult, Order, Read, Readings,
+    Refusal, Target, Verdict, What, judge_after, judge_before, judge_blank,
 };
 use crate::core::records::{Owner, Record};
 use crate::core::walk::{Plan, Step, Survey, Walk};
@@ -41,6 +42,8 @@ pub(super) enum Stage {
     Before,
     /// Nothing more is to be read; the numbers are accounted for first.
     Accounting,
+    /// What was read becomes durable; then a person is asked.
+    Asking(Refusal),
     Intending(OperationIntent),
     Sending(OperationIntent),
     /// Readings after. `resync`: the line must be brought back first.
@@ -104,8 +107,18 @@ impl DiskCore {
             return Some(self.next(context));
         }
         let kinds = self.opened.as_ref().map(|opened| opened.identity.kinds.clone()).unwrap_or_default();
-        let reads = order.what.reads(&kinds);
+        let mut reads = order.what.reads(&kinds);
+        if order.what.operation().is_some_and(goes_on_beside_unsettled) {
+            reads.extend(self.expected_of_unsettled(context));
+        }
         Some(self.go_on(Work::new(order, Stage::Before, reads), context))
+    }
+
+    /// The numbers that settling must be able to read: those that unsettled jobs expected.
+    fn expected_of_unsettled(&self, context: &Context<'_>) -> Vec<Read> {
+        let Some(disk) = self.disk() else { return Vec::new() };
+        let outcomes = context.view.unsettled(disk).into_iter().filter_map(|attempt| context.view.outcome(&attempt));
+        outcomes.filter_map(|outcome| Some(Read::Expected(outcome.kind, outcome.expected?))).collect()
     }
 
     fn go_on(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
@@ -139,7 +152,9 @@ impl DiskCore {
             Some(Read::Stock(kind)) => Effect::Stock(*kind),
             Some(Read::Limits(kind)) => Effect::Limits(*kind),
             Some(Read::Totals) => Effect::Totals,
-            Some(Read::Target(kind, pair)) => Effect::Query { kind: *kind, pair: *pair, against: Vec::new() },
+            Some(Read::Target(kind, pair) | Read::Expected(kind, pair)) => {
+                Effect::Query { kind: *kind, pair: *pair, against: Vec::new() }
+            }
             None => return self.judge(work, context),
         };
         self.state = State::Operating(work);
@@ -169,7 +184,8 @@ impl DiskCore {
             self.tell_order(&order.id, Verdict::Read, readings);
             return self.next(context);
         }
-        let warnings = match judge_before(&order.what, &readings, opened.identity.clock.as_deref()) {
+        let clock = self.disk_clock(context);
+        let warnings = match judge_before(&order.what, &readings, clock.as_deref()) {
             Err(refusal) if !(refusal.anyway && order.anyway) => {
                 self.refuse(&order.id, refusal, readings);
                 return self.next(context);
@@ -189,12 +205,25 @@ impl DiskCore {
             }
             expected = Some(stock.current);
         }
+        let unsettled = context.view.unsettled(&disk);
+        if !order.anyway
+            && let Some(first) = unsettled.first()
+        {
+            let refusal = Refusal::unless_confirmed(DeviceClass::InProgress, unsettled_text(first));
+            let readings = Readings { unsettled, ..readings };
+            work.readings = readings.clone();
+            work.stage = Stage::Asking(refusal);
+            let (id, what, at) = (order.id, order.what, context.at.to_owned());
+            self.state = State::Operating(work);
+            // If we stop before this is durable, nobody was asked, and nothing was sent.
+            return Effect::Write(vec![Record::OperationEvidence(Box::new(OperationEvidence { id, disk, what, readings, at }))]);
+        }
         if order.dry_run {
             self.tell_order(&order.id, Verdict::Allowed { warnings }, readings);
             return self.next(context);
         }
         let mut before = readings;
-        before.unsettled = context.view.unsettled(&disk);
+        before.unsettled = unsettled;
         let provable = matches!(&order.what, What::ChangePassword { which } if opened.proves.contains(which));
         let intent = OperationIntent {
             id: order.id.clone(),
@@ -234,6 +263,13 @@ impl DiskCore {
                 self.pending = Some(Effect::Operate(Box::new(send)));
                 self.state = State::Operating(work);
             }
+            (Stage::Asking(refusal), Answer::Written(written)) => {
+                let refusal = match written {
+                    Ok(()) => refusal,
+                    Err(text) => Refusal::new(refusal.class, format!("{}; the readings could not be kept: {text}", refusal.text)),
+                };
+                self.refuse(&work.order.id, refusal, work.readings);
+            }
             (Stage::Intending(_), Answer::Written(Err(text))) => {
                 self.refuse(&work.order.id, Refusal::new(DeviceClass::Duplicate, text), work.readings);
             }
@@ -268,6 +304,23 @@ impl DiskCore {
             (Some(Read::Totals), Answer::Totals(answer)) => told(answer).map(|totals| readings.offline = totals).err(),
             (Some(Read::Target(..)), Answer::Query(answer)) => {
                 answer.map(|found| readings.target = found.map(|found| Target::from(&found.invoice))).err()
+            }
+            (Some(Read::Expected(kind, pair)), Answer::Query(answer)) => {
+                let reading = |found, failed| ExpectedReading { kind, pair, found, failed };
+                match answer {
+                    Ok(found) => {
+                        readings.expected.push(reading(found.map(|found| Target::from(&found.invoice)), None));
+                        None
+                    }
+                    // The device's own word: it may be just why the job is unsettled, and keeps nobody from reporting.
+                    Err(Trouble::Disk(error))
+                        if !matches!(error.class, DeviceClass::Link | DeviceClass::NotPresent | DeviceClass::BadPassword) =>
+                    {
+                        readings.expected.push(reading(None, Some(error.text)));
+                        None
+                    }
+                    Err(trouble) => Some(trouble),
+                }
             }
             (read, answer) => Some(Trouble::Gone(format!("the operation was at {read:?} and got {answer:?}"))),
         };

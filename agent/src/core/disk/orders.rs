@@ -4,6 +4,7 @@
 
 use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::link::AttemptRef;
 
 use super::{DiskCore, State};
 use crate::core::Context;
@@ -12,6 +13,15 @@ use crate::core::operation::{Order, OrderReport, Readings, Refusal, Verdict, Wha
 
 /// Orders that may wait at a disk: people ask, and one at a time.
 const ORDERS_MAX: usize = 4;
+
+/// These may be sent although a job is unsettled, once a person says so.
+pub(super) fn goes_on_beside_unsettled(name: DiskOperation) -> bool {
+    matches!(name, DiskOperation::Report | DiskOperation::Clear)
+}
+
+pub(super) fn unsettled_text(attempt: &AttemptRef) -> String {
+    format!("{attempt} is unsettled on this disk: it may have an invoice; settle it first")
+}
 
 impl DiskCore {
     pub(super) fn on_order(&mut self, order: Order, context: &Context<'_>) {
@@ -80,16 +90,11 @@ impl DiskCore {
                 "a job is staged, runs or is being settled on this disk: try again when `status` shows no job",
             ));
         }
-        if let Some(first) = context.view.unsettled(disk).first() {
-            let text = format!("{first} is unsettled on this disk: it may have an invoice; settle it first");
-            match name {
-                // The period does not wait. The readings that settling needs are kept with the operation.
-                DiskOperation::Report | DiskOperation::Clear if order.anyway => {}
-                DiskOperation::Report | DiskOperation::Clear => {
-                    return Some(Refusal::unless_confirmed(DeviceClass::InProgress, text));
-                }
-                _ => return Some(Refusal::new(DeviceClass::InProgress, text)),
-            }
+        // The period does not wait, so that a person may go on: asked once what settling needs was read and kept (operate.rs).
+        if !goes_on_beside_unsettled(name)
+            && let Some(first) = context.view.unsettled(disk).first()
+        {
+            return Some(Refusal::new(DeviceClass::InProgress, unsettled_text(first)));
         }
         self.refusal_by_journal(order, name, context)
     }
@@ -106,6 +111,12 @@ impl DiskCore {
             && let Some(known) = context.view.voided_by(disk, *kind, *pair)
         {
             return Some(Refusal::new(DeviceClass::Duplicate, format!("{pair} was voided already, by operation {known}")));
+        }
+        if let What::Void { kind, pair, .. } = &order.what
+            && let Some(red) = context.view.reversed_by(disk, *kind, *pair)
+        {
+            let text = format!("{pair} is reversed by the red invoice {red}: what is reversed is never voided too");
+            return Some(Refusal::new(DeviceClass::Duplicate, text));
         }
         if let What::BlankVoid { kind, .. } = &order.what
             && context.view.accounting(disk, *kind).is_none()

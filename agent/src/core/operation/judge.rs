@@ -13,10 +13,18 @@ fn is_void(status: NumberStatus) -> bool {
     matches!(status, NumberStatus::PositiveVoid | NumberStatus::NegativeVoid)
 }
 
-/// Judges the readings before. `clock`: that of the disk, as it was when the disk was opened.
+/// The day of a disk's time (`yyyyMMdd…`), comparable as text.
+fn day(time: &str) -> Option<&str> {
+    time.get(..8).filter(|day| day.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Judges the readings before. `clock`: that of the disk, now.
 pub(in crate::core) fn judge_before(what: &What, before: &Readings, clock: Option<&str>) -> Result<Vec<String>, Refusal> {
     let mut warnings = Vec::new();
     let waiting = before.offline.as_ref().map_or(0, |totals| totals.count);
+    let limits = what.kind().and_then(|kind| before.limits(kind));
+    let deadline = limits.and_then(|limits| limits.issue_deadline.as_deref()).and_then(day);
+    let today = clock.and_then(day);
     match what {
         What::Void { pair, .. } => {
             let Some(target) = &before.target else {
@@ -25,6 +33,14 @@ pub(in crate::core) fn judge_before(what: &What, before: &Readings, clock: Optio
                     format!("the disk has no invoice {pair}: check code, number and kind"),
                 ));
             };
+            if let (Some(deadline), Some(today)) = (deadline, today)
+                && deadline < today
+                && !is_void(target.status)
+            {
+                let text =
+                    format!("the disk is locked since {deadline}, by its own clock ({today}): report and clear the period");
+                return Err(Refusal::unless_confirmed(DeviceClass::Locked, text));
+            }
             match target.status {
                 NumberStatus::Positive | NumberStatus::Negative => {}
                 NumberStatus::BlankVoid => {
@@ -46,6 +62,14 @@ pub(in crate::core) fn judge_before(what: &What, before: &Readings, clock: Optio
                     "{waiting} invoices wait for upload, and a disk reports nothing before they are uploaded: run upload first"
                 ),
             ));
+        }
+        What::Report { .. } => {
+            let end = limits.and_then(|limits| limits.period.as_ref()).and_then(|(_, end)| day(end));
+            if let (Some(end), Some(today)) = (end, today)
+                && today < end
+            {
+                warnings.push(format!("the period runs until {end}, and by the disk's own clock it is {today}"));
+            }
         }
         What::Clear { .. } if waiting > 0 => warnings.push(format!("{waiting} invoices wait for upload")),
         What::Upload { .. } if before.offline.is_none() => {

@@ -65,6 +65,7 @@ pub(super) struct Entry {
     pub(super) remark: String,
     pub(super) fiscal: String,
     pub(super) status: NumberStatus,
+    pub(super) original: Option<NumberPair>,
 }
 
 #[derive(Debug, Default)]
@@ -86,7 +87,7 @@ pub(super) struct FakeDisk {
     pub(super) keeps_requests: bool,
     /// It gives them back rewritten.
     pub(super) rewrites_requests: bool,
-    late: Option<(Request, u32)>,
+    pub(super) late: Option<(Request, u32)>,
     /// Every command in order.
     pub(super) log: Vec<String>,
     /// The driver is hung for so many more calls.
@@ -98,6 +99,7 @@ pub(super) struct FakeDisk {
     /// Periods that were reported, and cleared.
     pub(super) periods: (u32, u32),
     pub(super) offline_hours: u32,
+    pub(super) clock: Option<String>,
     /// True: the password was changed to the new one.
     pub(super) new_password: bool,
     /// Passwords that were refused.
@@ -142,7 +144,7 @@ impl FakeDisk {
                 taxpayer: "91350100M000100Y43".parse().unwrap(),
                 taxpayer_name: "示例商贸有限公司".into(),
                 kinds: vec![KIND],
-                clock: None,
+                clock: self.clock.clone(),
                 version: "1".into(),
             },
             capabilities: Capabilities {
@@ -187,6 +189,7 @@ impl FakeDisk {
             remark: remark.into(),
             fiscal: fiscal.clone(),
             status: NumberStatus::Positive,
+            original: None,
         };
         assert!(self.ledger.insert(current, entry).is_none(), "the fake disk signed {current} twice");
         self.rolls.front_mut()?.0 = current.successor()?;
@@ -195,6 +198,13 @@ impl FakeDisk {
 
     pub(super) fn foreign(&mut self, buyer: &str, gross: &str) {
         self.sign(None, buyer, gross.parse().unwrap(), "");
+    }
+
+    /// Another program reverses an invoice.
+    pub(super) fn foreign_red(&mut self, original: NumberPair) {
+        let signed = self.sign(None, "老客户", "-1.00".parse().unwrap(), "").unwrap();
+        let entry = self.ledger.get_mut(&signed.pair).unwrap();
+        (entry.status, entry.original) = (NumberStatus::Negative, Some(original));
     }
 
     fn foreign_before(&mut self, request: &Request, equal: bool) {
@@ -425,7 +435,7 @@ impl FakeDisk {
             clerk: String::new(),
             voided_at: None,
             signature: "S".into(),
-            original: None,
+            original: entry.original,
             request_id: self.keeps_requests.then(|| {
                 let request = entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), |key| key.serial.to_string());
                 if self.rewrites_requests { format!("0{request}") } else { request }

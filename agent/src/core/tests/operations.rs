@@ -337,6 +337,99 @@ fn beside_an_unsettled_job_only_a_confirmed_report_is_sent_and_keeps_its_name() 
     assert_eq!(result(&world, "o3"), OperationResult::Done { read: true });
     let before = world.journal.operation_outcome("o3").unwrap().intent.before;
     assert_eq!(before.unsettled.len(), 1, "what is unsettled is kept with the readings");
+    assert_eq!(before.expected.len(), 1, "and so is the number that settling must read");
+}
+
+#[test]
+fn before_a_person_is_asked_beside_an_unsettled_job_its_expected_number_is_read_and_kept() {
+    for what in [What::Report { kind: KIND }, What::Clear { kind: KIND }] {
+        for bad_queries in [0, 1] {
+            let mut world = World::new(FakeDisk::used(10, 99));
+            world.broker.requeue = false;
+            world.disk.faults.push_back(Fault::LostAfter);
+            world.submit("A1", false);
+            world.run();
+            world.disk.bad_queries = bad_queries;
+            world.order("o1", what.clone());
+            world.run();
+            assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { anyway: true, .. }), "{:?}", world.reports["o1"]);
+            let kept = world.journal.operation_evidence("o1").unwrap();
+            assert_eq!(kept.readings, world.reports["o1"].before, "what is shown is what is kept");
+            assert!(!kept.readings.kinds.is_empty() && kept.readings.unsettled.len() == 1, "{kept:?}");
+            let [expected] = kept.readings.expected.as_slice() else { panic!("{kept:?}") };
+            assert_eq!(expected.pair, pair(10));
+            // A failing query keeps nobody from reporting, and is not told as an absence.
+            assert_eq!((expected.found.is_some(), expected.failed.is_some()), (bad_queries == 0, bad_queries == 1));
+            assert_eq!(world.disk.operations_sent("o1"), 0);
+        }
+    }
+}
+
+#[test]
+fn a_dry_run_of_a_void_finds_a_red_invoice_of_its_target() {
+    let mut world = ready(&void());
+    world.disk.foreign_red(pair(9));
+    // The number is read and entered before the next job.
+    world.submit("A1", true);
+    world.run();
+    assert_eq!(world.journal.reversed_by(&world.number(), KIND, pair(9)), Some(pair(10)));
+    for dry_run in [true, false] {
+        let id = format!("d{dry_run}");
+        world.command(Command::Order(Order { id: id.clone(), what: void(), dry_run, anyway: true }));
+        world.run();
+        let verdict = &world.reports[&id].verdict;
+        assert!(matches!(verdict, Verdict::Refused { text, anyway: false, .. } if text.contains("reversed")), "{verdict:?}");
+        assert_eq!(world.disk.operations_sent(&id), 0);
+    }
+}
+
+#[test]
+fn a_dry_run_of_a_void_judges_the_lock_date_by_the_disks_own_clock() {
+    // Noon of the lock date, by the disk; what the PC believes plays no part.
+    let mut world = World::new(FakeDisk { clock: Some("20260415120000".into()), ..FakeDisk::used(10, 99) });
+    world.run();
+    let ask = |world: &mut World, id: &str| {
+        world.command(Command::Order(Order { id: id.into(), what: void(), dry_run: true, anyway: false }));
+        world.run();
+        world.reports[id].verdict.clone()
+    };
+    let early = ask(&mut world, "d1");
+    assert!(matches!(early, Verdict::Allowed { .. }), "{early:?}");
+    world.now_ms += 12 * 60 * 60 * 1_000;
+    let late = ask(&mut world, "d2");
+    assert!(matches!(&late, Verdict::Refused { text, anyway: true, .. } if text.contains("locked since 20260415")), "{late:?}");
+}
+
+#[test]
+fn a_dry_run_of_a_report_says_that_the_period_has_not_ended() {
+    let mut world = World::new(FakeDisk { clock: Some("20260320120000".into()), ..FakeDisk::used(10, 99) });
+    world.run();
+    world.command(Command::Order(Order { id: "d1".into(), what: What::Report { kind: KIND }, dry_run: true, anyway: false }));
+    world.run();
+    let verdict = &world.reports["d1"].verdict;
+    assert!(matches!(verdict, Verdict::Allowed { warnings } if warnings[0].contains("20260331")), "{verdict:?}");
+}
+
+#[test]
+fn numbers_that_were_read_without_a_grant_reach_the_broker_at_the_next_one() {
+    let (mut world, _) = ended(&blank(), None);
+    world.crash();
+    // The link is down: the disk is opened all the same, and a person voids one more blank.
+    world.link = false;
+    world.disk.foreign("别人", "7.77");
+    while world.core.as_ref().and_then(|core| core.disk()).is_none() {
+        world.step();
+    }
+    world.order("o2", blank());
+    while !world.reports.contains_key("o2") {
+        world.step();
+    }
+    assert_eq!(result(&world, "o2"), OperationResult::Done { read: true });
+    assert_eq!(world.broker.last, Some(pair(10)), "the broker has heard nothing yet");
+    world.link = true;
+    world.run();
+    assert_eq!(world.broker.last, Some(pair(12)));
+    assert_eq!(world.broker.entered, [pair(10), pair(11), pair(12)].into(), "foreign and voided, each once");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One core, one fake disk, one broker, one journal: driven step by step, with a crash before or after any effect.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use taxdisk_protocol::api::{InvoiceBody, Operation};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
@@ -63,6 +63,8 @@ pub(super) struct Broker {
     granted: bool,
     pub(super) requeue: bool,
     pub(super) notes: Vec<String>,
+    /// Numbers that it was told of under the present epoch.
+    pub(super) entered: BTreeSet<NumberPair>,
 }
 
 fn spent() -> taxdisk_drivers::disk::DiskError {
@@ -280,9 +282,13 @@ impl World {
                 }
                 return;
             }
-            AgentFrame::Accounted { id, last, note, .. } => {
-                self.broker.last = Some(last);
-                self.broker.notes.extend(note);
+            AgentFrame::Accounted { id, epoch, entries, last, note, .. } => {
+                // Under another epoch it is kept and acknowledged, and enters nothing.
+                if self.broker.granted && epoch == self.broker.epoch {
+                    self.broker.last = Some(last);
+                    self.broker.entered.extend(entries.iter().map(|entry| entry.pair));
+                    self.broker.notes.extend(note);
+                }
                 id
             }
             AgentFrame::Outcome { id, attempt, outcome, .. } => {

@@ -21,6 +21,20 @@ fn they_count_on_above_the_larger_of_the_floor_and_what_the_disk_shows() {
 }
 
 #[test]
+fn a_host_that_forgot_its_count_meets_no_old_answer() {
+    // Its floor is gone, and the disk remembers a reading token ahead of those that come next.
+    for ahead in 6..12 {
+        let bench = bench();
+        bench.remember(5, ahead);
+        let mut disk = BotDisk::new(bench.device(), BotConfig { token_floor: 0, ..config() });
+        for nth in 1..=8 {
+            disk.handshake().unwrap();
+            assert_eq!(bench.executed("01"), nth, "reading token {ahead}: one command each, and each is new to the disk");
+        }
+    }
+}
+
+#[test]
 fn a_command_of_the_program_before_is_waited_for() {
     let bench = bench();
     bench.remember_busy(77, 20);
