@@ -96,6 +96,9 @@ pub struct EnrollArgs {
     /// Trust this certificate authority (PEM) and no other
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// Go through this HTTP proxy (`http://[user:password@]host:port`), or `none`; left out: what the environment says
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
     /// Become a new agent although this folder is enrolled
     #[arg(long)]
     pub force: bool,

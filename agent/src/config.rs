@@ -70,6 +70,10 @@ pub struct BrokerConfig {
     /// PEM file of the certificate authority that alone is trusted; left out: what the system trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// HTTP proxy on the way: `http://[user:password@]host:port`, or `none`; left out: what the environment says
+    /// (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). With a password in it, the file must be readable by the agent alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
 }
 
 /// State of the agent.
@@ -170,6 +174,9 @@ impl Config {
     fn check(&self) -> Result<(), Failure> {
         if let Some(url) = &self.broker.url {
             BrokerUrl::parse(url).map_err(|text| Failure::config(format!("[broker] url: {text}")))?;
+        }
+        if let Some(proxy) = self.broker.proxy.as_deref().filter(|proxy| *proxy != crate::link::proxy::NONE) {
+            crate::link::proxy::parse(proxy)?;
         }
         if !self.state.dir.is_absolute() {
             let dir = self.state.dir.display();
@@ -328,6 +335,7 @@ mod tests {
     fn wrong_values_are_refused_with_their_name() {
         for (text, part) in [
             ("[broker]\nurl = \"http://broker.example\"\n", "not encrypted"),
+            ("[broker]\nproxy = \"socks5://a:1\"\n", "no HTTP proxy"),
             ("[broker]\nurll = \"https://a\"\n", "urll"),
             ("[state]\ndir = \"x\"\n", "absolute"),
             ("[[disk]]\nport = \"ttyUSB0\"\n", "full path"),

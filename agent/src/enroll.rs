@@ -12,7 +12,7 @@ use taxdisk_protocol::error::Problem;
 use crate::clock::wall_clock;
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
-use crate::identity::{Enrolled, Identity, StateDir, store, store_key};
+use crate::identity::{Enrolled, Identity, Place, StateDir, store, store_key};
 
 /// The longest code that is sent, characters.
 const CODE_MAX: usize = 200;
@@ -30,6 +30,8 @@ pub struct Enrolment<'a> {
     pub name: Option<&'a str>,
     /// Authority that alone is trusted.
     pub ca_file: Option<&'a Path>,
+    /// HTTP proxy on the way, or `none`.
+    pub proxy: Option<&'a str>,
     /// Replace an identity that is there.
     pub force: bool,
 }
@@ -70,7 +72,10 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
         .ca_file
         .map(|file| std::path::absolute(file).map_err(|error| Failure::usage(format!("--ca-file {} ({error}).", file.display()))))
         .transpose()?;
-    let http = crate::tls::http(ca_file.as_deref())?;
+    let proxy = enrolment.proxy.map(str::to_owned);
+    let place = Place { url, ca_file, proxy };
+    let http = place.http()?;
+    let Place { url, ca_file, proxy } = place;
     let _lock = crate::daemon::Lock::take(&state.lock_file())?;
     // The key that is there stays until the broker took the new one: a refused code must not cost the old identity.
     let key = ed25519_dalek::SigningKey::generate(&mut rand::rngs::OsRng);
@@ -90,6 +95,7 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
         ledger: said.ledger,
         broker: url.to_string(),
         ca_file,
+        proxy,
         name: enrolment.name.map(str::to_owned),
         enrolled_at: wall_clock(),
     };

@@ -147,11 +147,43 @@ pub struct Enrolled {
     /// Certificate authority that alone is trusted, if one was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// HTTP proxy on the way to the broker, or `none`, if one was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
     /// What people call this PC, here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// When, RFC 3339.
     pub enrolled_at: String,
+}
+
+/// Where the broker is and what is needed to get there.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// Its address.
+    pub url: BrokerUrl,
+    /// Authority that alone is trusted for it; `None`: what the system trusts.
+    pub ca_file: Option<PathBuf>,
+    /// Proxy, or `none`; `None`: what the environment says.
+    pub proxy: Option<String>,
+}
+
+impl Place {
+    /// How to connect there.
+    ///
+    /// # Errors
+    /// Trust or proxy cannot be used.
+    pub fn dial(&self) -> Result<crate::link::client::Dial, Failure> {
+        crate::link::client::Dial::new(self.url.clone(), self.ca_file.as_deref(), self.proxy.as_deref())
+    }
+
+    /// A client for single requests there.
+    ///
+    /// # Errors
+    /// Trust or proxy cannot be used.
+    pub fn http(&self) -> Result<ureq::Agent, Failure> {
+        crate::tls::http(self.ca_file.as_deref(), crate::link::proxy::choose(&self.url, self.proxy.as_deref())?)
+    }
 }
 
 /// An enrolled agent with its key.
@@ -187,14 +219,17 @@ impl Identity {
         })
     }
 
-    /// Where the broker is, and which authority is trusted for it: from the configuration, else from the enrolment.
+    /// Where the broker is, which authority is trusted for it, and which proxy leads there: from the configuration, else from the
+    /// enrolment.
     ///
     /// # Errors
     /// The address cannot be used.
-    pub fn broker(&self, config: &Config) -> Result<(BrokerUrl, Option<PathBuf>), Failure> {
+    pub fn broker(&self, config: &Config) -> Result<Place, Failure> {
         let url = config.broker.url.as_ref().unwrap_or(&self.enrolled.broker);
         let url = BrokerUrl::parse(url).map_err(Failure::config)?;
-        Ok((url, config.broker.ca_file.clone().or_else(|| self.enrolled.ca_file.clone())))
+        let ca_file = config.broker.ca_file.clone().or_else(|| self.enrolled.ca_file.clone());
+        let proxy = config.broker.proxy.clone().or_else(|| self.enrolled.proxy.clone());
+        Ok(Place { url, ca_file, proxy })
     }
 }
 
@@ -262,6 +297,7 @@ mod tests {
             ledger: "lg_1".into(),
             broker: "http://127.0.0.1:1".into(),
             ca_file: None,
+            proxy: None,
             name: None,
             enrolled_at: "2026-01-01T00:00:00Z".into(),
         };

@@ -59,8 +59,7 @@ pub struct Prepared {
 pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let state = StateDir::open(&config.state.dir)?;
     let identity = Identity::require(&state)?;
-    let (url, ca_file) = identity.broker(&config)?;
-    let dial = Dial::new(url, ca_file.as_deref())?;
+    let dial = identity.broker(&config)?.dial()?;
     drop(daemon::Lock::take(&state.lock_file())?);
     Ok(Prepared { config, state, identity, dial })
 }
@@ -82,6 +81,8 @@ pub fn run(prepared: Prepared, options: &Options) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::failed(format!("The runtime does not start ({error}): the system has no resources left.")))?;
     let result = runtime.block_on(serve(prepared, journal, options));
+    // A request of a tunnel may still wait at the broker; nothing depends on its end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(pid_file) = &options.pid_file {
         // A stale pid file harms nobody: its lock is gone with this process.
         let _ = std::fs::remove_file(pid_file);

@@ -72,11 +72,11 @@ pub fn client(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Failure> {
     Ok(Arc::new(config))
 }
 
-/// A client for single requests (enrolment, doctor). Follows no redirection, uses no proxy, takes every status as an answer.
+/// A client for single requests (enrolment, doctor, tunnels). Follows no redirection, takes every status as an answer.
 ///
 /// # Errors
 /// The authority's file cannot be used.
-pub fn http(ca_file: Option<&Path>) -> Result<ureq::Agent, Failure> {
+pub fn http(ca_file: Option<&Path>, proxy: Option<ureq::Proxy>) -> Result<ureq::Agent, Failure> {
     let roots = match ca_file {
         Some(file) => {
             let found: Vec<_> = authorities(file)?.iter().map(|der| ureq::tls::Certificate::from_der(der).to_owned()).collect();
@@ -90,7 +90,7 @@ pub fn http(ca_file: Option<&Path>) -> Result<ureq::Agent, Failure> {
         .timeout_global(Some(HTTP_LIMIT))
         .http_status_as_error(false)
         .max_redirects(0)
-        .proxy(None)
+        .proxy(proxy)
         .user_agent(concat!("taxdisk-agent/", env!("CARGO_PKG_VERSION")))
         .build();
     Ok(ureq::Agent::new_with_config(config))

@@ -86,12 +86,14 @@ pub struct Link {
     pub join_s: u64,
     /// Links that have not proven who they are, at the same time.
     pub unproven: usize,
+    /// Agents whose network passes no WebSocket and that come over plain requests, at the same time. Each may hold 200 KiB.
+    pub tunnels: usize,
 }
 
 impl Default for Link {
     fn default() -> Self {
         use taxdisk_protocol::link::{PING_S, SILENCE_S};
-        Link { ping_s: PING_S, silence_s: SILENCE_S, join_s: 10, unproven: 64 }
+        Link { ping_s: PING_S, silence_s: SILENCE_S, join_s: 10, unproven: 64, tunnels: 1000 }
     }
 }
 
@@ -234,6 +236,7 @@ impl Config {
             ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
             ("link.join_s", self.link.join_s, 1),
             ("link.unproven", self.link.unproven as u64, 1),
+            ("link.tunnels", self.link.tunnels as u64, 1),
             ("limits.connections", self.limits.connections as u64, 1),
             ("limits.header_s", self.limits.header_s, 1),
             ("limits.request_s", self.limits.request_s, MAX_WAIT_S + 1),

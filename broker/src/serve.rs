@@ -36,7 +36,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Room for one connection; a link of an agent holds it beyond the upgrade.
 #[derive(Debug, Clone)]
-pub struct Room(#[allow(dead_code, reason = "held, not read")] Arc<OwnedSemaphorePermit>);
+pub struct Room(#[allow(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
+
+impl Room {
+    /// For a stream that takes no connection of its own.
+    pub(crate) fn none() -> Room {
+        Room(None)
+    }
+}
 
 /// Returns when the broker stops.
 pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
@@ -88,7 +95,7 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, So
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, Room(Arc::new(permit))),
+            Ok((stream, peer)) => return (stream, peer, Room(Some(Arc::new(permit)))),
             Err(error) => {
                 tracing::error!(%error, "no connection could be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -97,7 +104,8 @@ async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, So
     }
 }
 
-async fn connection<S>(
+/// Serves one stream until it ends.
+pub(crate) async fn connection<S>(
     stream: S,
     peer: SocketAddr,
     room: Room,

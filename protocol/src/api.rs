@@ -667,6 +667,13 @@ pub struct EnrolledBody {
     pub ledger: String,
 }
 
+/// A new tunnel for an agent's link.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TunnelBody {
+    /// Its name in the path; whoever knows it can use it.
+    pub tunnel: String,
+}
+
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]

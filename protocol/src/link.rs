@@ -23,6 +23,12 @@ use crate::number::NumberPair;
 pub const SUBPROTOCOL: &str = "taxdisk.v1";
 /// Path of the link on the broker.
 pub const LINK_PATH: &str = "/v1/agents/link";
+/// Path of the tunnels: the link's bytes over plain requests, where a network passes no WebSocket.
+pub const TUNNEL_PATH: &str = "/v1/agents/tunnel";
+/// A fetch through a tunnel waits for bytes so long, seconds. Below what proxies cut.
+pub const TUNNEL_WAIT_S: u64 = 15;
+/// Bytes of one fetch or one sending through a tunnel, at most.
+pub const TUNNEL_CHUNK_BYTES: usize = 64 * 1024;
 /// The longest frame either side accepts, bytes: an invoice of 100 lines is under 64 KiB, a grant repeats at most a few.
 pub const MAX_FRAME_BYTES: usize = 1024 * 1024;
 /// Ping interval on both sides, seconds.

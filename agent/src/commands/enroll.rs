@@ -19,6 +19,7 @@ pub(super) fn enroll(config: &Config, args: &EnrollArgs, json: bool) -> Result<(
         code: &code,
         name: args.name.as_deref(),
         ca_file: args.ca_file.as_deref().or(config.broker.ca_file.as_deref()),
+        proxy: args.proxy.as_deref().or(config.broker.proxy.as_deref()),
         force: args.force,
     };
     let report = enrol(&state, &enrolment)?;

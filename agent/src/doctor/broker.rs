@@ -9,8 +9,8 @@ use tokio::sync::mpsc;
 use super::Report;
 use crate::config::{BrokerUrl, Config};
 use crate::daemon::Lock;
-use crate::identity::{Identity, StateDir};
-use crate::link::client::{Dial, LinkEvent, drive, probe};
+use crate::identity::{Identity, Place, StateDir};
+use crate::link::client::{Dial, LinkEvent, Way, drive, probe};
 use crate::link::session::{CONNECT_LIMIT, GREETING_LIMIT, Input, Standing};
 use crate::link::trouble::{Stage, http, io};
 use crate::status::Status;
@@ -33,29 +33,36 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     // Without an enrolment the way to the broker can be tried all the same, if the configuration names it.
     let place = match (&identity, &config.broker.url) {
         (Some(identity), _) => identity.broker(config).map_err(|failure| failure.text),
-        (None, Some(url)) => BrokerUrl::parse(url).map(|url| (url, config.broker.ca_file.clone())),
+        (None, Some(url)) => BrokerUrl::parse(url).map(|url| {
+            let (ca_file, proxy) = (config.broker.ca_file.clone(), config.broker.proxy.clone());
+            Place { url, ca_file, proxy }
+        }),
         (None, None) => Err("neither configuration nor enrolment says where the broker is".to_owned()),
     };
-    let (url, ca_file) = match place {
+    let place = match place {
         Ok(place) => place,
         Err(why) => return report.not_made(&CODES[1..], &why),
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return report.not_made(&CODES[1..], "the system gives no resources");
     };
-    runtime.block_on(way(report, &url, ca_file.as_deref(), identity, state, running));
+    runtime.block_on(way(report, &place, identity, state, running));
 }
 
-async fn way(
-    report: &mut Report,
-    url: &BrokerUrl,
-    ca_file: Option<&std::path::Path>,
-    identity: Option<Identity>,
-    state: &StateDir,
-    running: Option<&Status>,
-) {
+async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, state: &StateDir, running: Option<&Status>) {
+    let url = &place.url;
+    let dial = match place.dial() {
+        Ok(dial) => dial,
+        Err(failure) => {
+            report.failed("broker.names", failure.text);
+            return report.not_made(&CODES[2..], "the way there comes first");
+        }
+    };
+    // Through a proxy, it is the proxy that this PC must find; the proxy finds the broker.
+    let proxy = dial.proxy.as_ref();
+    let (host, port) = proxy.map_or((url.host.as_str(), url.port), |proxy| (proxy.host(), proxy.port()));
     let found = limited(url, async {
-        tokio::net::lookup_host((url.host.as_str(), url.port))
+        tokio::net::lookup_host((host, port))
             .await
             .map(Iterator::collect::<Vec<_>>)
             .map_err(|error| io(url, Stage::Names, &error))
@@ -63,19 +70,21 @@ async fn way(
     let found = found.await.and_then(|list| {
         if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) }
     });
-    let Some(addresses) = report.take("broker.names", found, |list| format!("{} is {}", url.host, list[0].ip())) else {
+    let Some(addresses) = report.take("broker.names", found, |list| format!("{host} is {}", list[0].ip())) else {
         return report.not_made(&CODES[2..], "the broker's name comes first");
     };
-    let tcp = limited(url, async { TcpStream::connect(&*addresses).await.map_err(|error| io(url, Stage::Tcp, &error)) }).await;
-    let Some(tcp) = report.take("broker.tcp", tcp, |_| format!("{} takes connections", url.authority())) else {
-        return report.not_made(&CODES[3..], "the connection comes first");
-    };
-    let dial = match Dial::new(url.clone(), ca_file) {
-        Ok(dial) => dial,
-        Err(failure) => {
-            report.failed("broker.tls", failure.text);
-            return report.not_made(&CODES[4..], "TLS comes first");
+    let tcp = limited(url, async {
+        let mut tcp = TcpStream::connect(&*addresses).await.map_err(|error| io(url, Stage::Tcp, &error))?;
+        if let Some(proxy) = proxy {
+            crate::link::proxy::connect(&mut tcp, url, proxy).await?;
         }
+        Ok(tcp)
+    });
+    let Some(tcp) = report.take("broker.tcp", tcp.await, |_| match proxy {
+        None => format!("{} takes connections", url.authority()),
+        Some(proxy) => format!("the proxy {} leads to {}", crate::link::proxy::shown(proxy), url.authority()),
+    }) else {
+        return report.not_made(&CODES[3..], "the connection comes first");
     };
     if let Some(tls) = &dial.tls {
         let Some(()) = handshake(report, url, tls.clone(), tcp).await else {
@@ -84,10 +93,19 @@ async fn way(
     } else {
         report.good("broker.tls", "not used: the broker is on this PC itself");
     }
-    clock(report, url, ca_file).await;
+    clock(report, place).await;
     let upgraded = limited(url, probe(&dial)).await;
-    if report.take("broker.websocket", upgraded, |()| "the link can be opened".to_owned()).is_none() {
-        return report.not_made(&CODES[6..], "the link comes first");
+    match upgraded {
+        Ok(Way::Tunnel) => report.warning(
+            "broker.websocket",
+            "what lies between passes no WebSocket: the link goes over plain requests".to_owned(),
+            "it works, but slower: have the proxy's administrator allow WebSocket to the broker",
+        ),
+        upgraded => {
+            if report.take("broker.websocket", upgraded, |_| "the link can be opened".to_owned()).is_none() {
+                return report.not_made(&CODES[6..], "the link comes first");
+            }
+        }
     }
     match (identity, running) {
         (None, _) => report.not_made(&CODES[6..], "this PC is not enrolled"),
@@ -132,11 +150,11 @@ async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::Client
 }
 
 /// The broker's `Date` against this PC's clock.
-async fn clock(report: &mut Report, url: &BrokerUrl, ca_file: Option<&std::path::Path>) {
-    let (asked, ca_file) = (url.clone(), ca_file.map(std::path::Path::to_owned));
+async fn clock(report: &mut Report, place: &Place) {
+    let place = place.clone();
     let date = tokio::task::spawn_blocking(move || {
-        let client = crate::tls::http(ca_file.as_deref()).map_err(|failure| failure.text)?;
-        let answer = client.get(asked.http("/healthz")).call().map_err(|error| http(&asked, &error))?;
+        let client = place.http().map_err(|failure| failure.text)?;
+        let answer = client.get(place.url.http("/healthz")).call().map_err(|error| http(&place.url, &error))?;
         let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
         date.map(str::to_owned).ok_or_else(|| "The broker tells no time.".to_owned())
     })

@@ -1,9 +1,12 @@
-//! The shell of the link: does what [`super::session::Session`] says with one WebSocket. It decides nothing.
+//! The shell of the link: does what [`super::session::Session`] says with one WebSocket. It decides nothing but the way there:
+//! straight, through an HTTP proxy ([`super::proxy`]), or, where what lies between passes no WebSocket, through a tunnel of plain
+//! requests ([`super::tunnel`]).
 //!
 //! Everything is bounded: the try to connect by the session, each write by [`WRITE_LIMIT`], what waits to be written by
 //! [`WRITES_MAX`], a frame by [`MAX_FRAME_BYTES`]. Buffers are small: the agent is idle nearly all the time.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +39,10 @@ pub const WRITES_MAX: usize = 256;
 pub const INPUTS_MAX: usize = 1024;
 /// Read and write buffers, bytes. The library's default is 128 KiB each.
 const BUFFER_BYTES: usize = 4096;
+/// A WebSocket is open within this, or something between does not pass it. Leaves time for a tunnel within the session's limit.
+const UPGRADE_LIMIT: Duration = Duration::from_secs(8);
+/// Links through a tunnel until the WebSocket is tried again: a network may have been mended.
+const TUNNELS_RUN: u32 = 10;
 /// Time to get the last frames out when the agent stops.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
 
@@ -46,17 +53,120 @@ pub struct Dial {
     pub url: BrokerUrl,
     /// TLS, where the address asks for it. Trust is not even read for a broker on this PC itself.
     pub tls: Option<Arc<ClientConfig>>,
+    /// Proxy on the way.
+    pub proxy: Option<ureq::Proxy>,
+    /// For plain requests, trusted alike.
+    http: ureq::Agent,
+    /// Links that still go through a tunnel before the WebSocket is tried again.
+    tunnels: Arc<AtomicU32>,
 }
 
 impl Dial {
-    /// The broker at this address, trusted as this file or else the system says.
+    /// The broker at this address, trusted as this file or else the system says, through the configured proxy or else the
+    /// environment's.
     ///
     /// # Errors
-    /// The file, or the system's own trust, cannot be used.
-    pub fn new(url: BrokerUrl, ca_file: Option<&Path>) -> Result<Dial, Failure> {
+    /// The file, the system's own trust, or the proxy cannot be used.
+    pub fn new(url: BrokerUrl, ca_file: Option<&Path>, proxy: Option<&str>) -> Result<Dial, Failure> {
         let tls = url.tls.then(|| crate::tls::client(ca_file)).transpose()?;
-        Ok(Dial { url, tls })
+        let proxy = super::proxy::choose(&url, proxy)?;
+        let http = crate::tls::http(ca_file, proxy.clone())?;
+        Ok(Dial { url, tls, proxy, http, tunnels: Arc::default() })
     }
+
+    /// The WebSocket does not come through: so many of the next links go through a tunnel at once.
+    fn tunnel_next(&self, links: u32) {
+        self.tunnels.store(links, Ordering::Relaxed);
+    }
+
+    /// The next link is to go through a tunnel at once.
+    fn takes_tunnel(&self) -> bool {
+        self.tunnels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+/// Opens the connection to the broker: TCP, straight or through the proxy, and TLS over it.
+async fn wire(dial: &Dial) -> Result<Box<dyn Stream>, String> {
+    let url = &dial.url;
+    let (host, port) = dial.proxy.as_ref().map_or((url.host.as_str(), url.port), |proxy| (proxy.host(), proxy.port()));
+    let at = |error: std::io::Error, stage| match &dial.proxy {
+        None => trouble::io(url, stage, &error),
+        Some(proxy) => format!("The proxy {} cannot be reached ({error}): correct [broker] proxy.", super::proxy::shown(proxy)),
+    };
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(|error| at(error, Stage::Names))?.collect();
+    let mut tcp = TcpStream::connect(&*addresses).await.map_err(|error| at(error, Stage::Tcp))?;
+    tcp.set_nodelay(true).map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
+    if let Some(proxy) = &dial.proxy {
+        super::proxy::connect(&mut tcp, url, proxy).await?;
+    }
+    let Some(tls) = &dial.tls else { return Ok(Box::new(tcp)) };
+    let name = rustls_pki_types::ServerName::try_from(url.host.clone())
+        .map_err(|_| format!("{:?} is no name that a certificate can hold: correct [broker] url.", url.host))?;
+    let connector = tokio_rustls::TlsConnector::from(tls.clone());
+    Ok(Box::new(connector.connect(name, tcp).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?))
+}
+
+/// Opens the link, by a tunnel where a WebSocket does not come through.
+///
+/// # Errors
+/// One sentence for people.
+async fn open(dial: &Dial) -> Result<(Socket, Way), String> {
+    if dial.takes_tunnel() {
+        return Ok((through_tunnel(dial).await?, Way::Tunnel));
+    }
+    let stream = wire(dial).await?;
+    let upgraded = tokio::time::timeout(UPGRADE_LIMIT, upgrade(dial, stream)).await;
+    let text = match upgraded {
+        Ok(Ok(socket)) => return Ok((socket, Way::Straight)),
+        Ok(Err(error)) if !is_blocked(&error) => return Err(trouble::upgrade(&dial.url, &error)),
+        Ok(Err(error)) => trouble::upgrade(&dial.url, &error),
+        Err(_) => format!("The WebSocket to {} was not opened within {} s.", dial.url, UPGRADE_LIMIT.as_secs()),
+    };
+    tracing::info!(broker = %dial.url, "{text} Trying plain requests.");
+    match through_tunnel(dial).await {
+        Ok(socket) => {
+            dial.tunnel_next(TUNNELS_RUN);
+            Ok((socket, Way::Tunnel))
+        }
+        // What was wrong first is what a person can mend.
+        Err(also) => Err(format!("{text} And plain requests: {also}")),
+    }
+}
+
+/// Is this the doing of something between us and the broker? The broker's own refusals are not.
+fn is_blocked(error: &WsError) -> bool {
+    match error {
+        WsError::Http(answer) => {
+            let kind = answer.headers().get(tokio_tungstenite::tungstenite::http::header::CONTENT_TYPE);
+            let broker = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/problem+json"));
+            // That no upgrade was asked for, the broker says too when something took the request for it away.
+            !(broker && matches!(answer.status().as_u16(), 401 | 403 | 429 | 503))
+        }
+        WsError::Io(_) | WsError::Protocol(_) | WsError::ConnectionClosed => true,
+        _ => false,
+    }
+}
+
+async fn through_tunnel(dial: &Dial) -> Result<Socket, String> {
+    let stream = super::tunnel::open(dial.http.clone(), &dial.url).await?;
+    let upgraded = tokio::time::timeout(UPGRADE_LIMIT, upgrade(dial, Box::new(stream))).await;
+    match upgraded {
+        Ok(upgraded) => upgraded.map_err(|error| trouble::upgrade(&dial.url, &error)),
+        Err(_) => Err(format!("{} did not answer through a tunnel within {} s.", dial.url, UPGRADE_LIMIT.as_secs())),
+    }
+}
+
+async fn upgrade(dial: &Dial, stream: Box<dyn Stream>) -> Result<Socket, WsError> {
+    let mut request = dial.url.websocket(LINK_PATH).into_client_request()?;
+    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(2 * MAX_FRAME_BYTES)
+        .max_message_size(Some(MAX_FRAME_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES));
+    let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config)).await?;
+    Ok(socket)
 }
 
 /// Source of join counters. Blocks until the counter is durable.
@@ -84,55 +194,44 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 type Socket = WebSocketStream<Box<dyn Stream>>;
 
-enum Connection {
-    None,
-    Opening(JoinHandle<Result<(Socket, u64, JournalHead), String>>),
-    Open { reader: SplitStream<Socket>, writes: mpsc::Sender<Message>, writer: JoinHandle<String> },
+/// How the link came to the broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By a WebSocket.
+    Straight,
+    /// By plain requests.
+    Tunnel,
 }
 
-/// Opens the WebSocket: names, TCP, TLS, upgrade.
-///
-/// # Errors
-/// One sentence for people.
-async fn open(dial: &Dial) -> Result<Socket, String> {
-    let url = &dial.url;
-    let addresses: Vec<_> = tokio::net::lookup_host((url.host.as_str(), url.port))
-        .await
-        .map_err(|error| trouble::io(url, Stage::Names, &error))?
-        .collect();
-    let tcp = TcpStream::connect(&*addresses).await.map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
-    tcp.set_nodelay(true).map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
-    let stream: Box<dyn Stream> = if let Some(tls) = &dial.tls {
-        let name = rustls_pki_types::ServerName::try_from(url.host.clone())
-            .map_err(|_| format!("{:?} is no name that a certificate can hold: correct [broker] url.", url.host))?;
-        let connector = tokio_rustls::TlsConnector::from(tls.clone());
-        Box::new(connector.connect(name, tcp).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?)
-    } else {
-        Box::new(tcp)
-    };
-    let mut request = url.websocket(LINK_PATH).into_client_request().map_err(|error| trouble::upgrade(url, &error))?;
-    request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(SUBPROTOCOL));
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER_BYTES)
-        .write_buffer_size(0)
-        .max_write_buffer_size(2 * MAX_FRAME_BYTES)
-        .max_message_size(Some(MAX_FRAME_BYTES))
-        .max_frame_size(Some(MAX_FRAME_BYTES));
-    let (socket, _) = tokio_tungstenite::client_async_with_config(request, stream, Some(config))
-        .await
-        .map_err(|error| trouble::upgrade(url, &error))?;
-    Ok(socket)
+struct Opened {
+    socket: Socket,
+    way: Way,
+    join: u64,
+    journal: JournalHead,
+}
+
+enum Connection {
+    None,
+    Opening(JoinHandle<Result<Opened, String>>),
+    Open {
+        reader: SplitStream<Socket>,
+        writes: mpsc::Sender<Message>,
+        writer: JoinHandle<String>,
+        way: Way,
+        /// A frame came through.
+        heard: bool,
+    },
 }
 
 /// Tries the way to the broker's link once, for `doctor`.
 ///
 /// # Errors
 /// One sentence for people.
-pub async fn probe(dial: &Dial) -> Result<(), String> {
-    let mut socket = open(dial).await?;
+pub async fn probe(dial: &Dial) -> Result<Way, String> {
+    let (mut socket, way) = open(dial).await?;
     // Best effort: the broker also notices a socket that just ends.
     let _ = socket.close(None).await;
-    Ok(())
+    Ok(way)
 }
 
 /// Runs the link until [`Input::Leave`] or until nobody can send inputs any more.
@@ -154,6 +253,7 @@ pub async fn drive(
             () = sleep(wait) => Input::Tick,
         };
         leaving = input == Input::Leave;
+        connection.note(&input);
         for effect in session.handle(input, since_boot()) {
             match effect {
                 Effect::Connect => connection = Connection::Opening(tokio::spawn(connect(dial.clone(), joins.clone()))),
@@ -161,6 +261,9 @@ pub async fn drive(
                 Effect::Ping(number) => connection.write(Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()))),
                 Effect::Close(reason) => {
                     tracing::debug!(reason, "the link's socket is dropped");
+                    if connection.is_dumb() {
+                        dial.tunnel_next(1);
+                    }
                     connection.drop_now();
                 }
                 Effect::Up { journal_known } => told(LinkEvent::Up(journal_known)),
@@ -180,12 +283,12 @@ pub async fn drive(
     connection.finish().await;
 }
 
-async fn connect(dial: Dial, joins: Joins) -> Result<(Socket, u64, JournalHead), String> {
-    let socket = open(&dial).await?;
+async fn connect(dial: Dial, joins: Joins) -> Result<Opened, String> {
+    let (socket, way) = open(&dial).await?;
     // Only now, so that a broker that is away costs no write to the drive at every try.
     let joined = tokio::task::spawn_blocking(move || joins()).await;
-    let (join, head) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
-    Ok((socket, join, head))
+    let (join, journal) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
+    Ok(Opened { socket, way, join, journal })
 }
 
 async fn sleep(wait: Option<Duration>) {
@@ -203,8 +306,8 @@ impl Connection {
             Connection::Opening(task) => {
                 let opened = task.await.unwrap_or_else(|_| Err("The try to connect was broken off.".to_owned()));
                 match opened {
-                    Ok((socket, join, journal)) => {
-                        *self = Connection::start(socket);
+                    Ok(Opened { socket, way, join, journal }) => {
+                        *self = Connection::start(socket, way);
                         Input::Opened { join, journal }
                     }
                     Err(text) => {
@@ -226,7 +329,18 @@ impl Connection {
         }
     }
 
-    fn start(socket: Socket) -> Connection {
+    fn note(&mut self, input: &Input) {
+        if let (Connection::Open { heard, .. }, Input::Text(_)) = (self, input) {
+            *heard = true;
+        }
+    }
+
+    /// A WebSocket was opened, and no frame ever came through it: something between passes the upgrade and keeps the rest.
+    fn is_dumb(&self) -> bool {
+        matches!(self, Connection::Open { way: Way::Straight, heard: false, .. })
+    }
+
+    fn start(socket: Socket, way: Way) -> Connection {
         let (mut sink, reader) = socket.split();
         let (writes, mut waiting) = mpsc::channel(WRITES_MAX);
         let writer = tokio::spawn(async move {
@@ -241,7 +355,7 @@ impl Connection {
             let _ = tokio::time::timeout(LAST_WORDS_LIMIT, sink.close()).await;
             String::new()
         });
-        Connection::Open { reader, writes, writer }
+        Connection::Open { reader, writes, writer, way, heard: false }
     }
 
     fn write(&mut self, message: Message) {

@@ -6,6 +6,8 @@
 
 pub mod client;
 pub mod outbox;
+pub mod proxy;
 pub mod reconnect;
 pub mod session;
 pub mod trouble;
+mod tunnel;

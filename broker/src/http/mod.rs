@@ -19,7 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, delete, get, post, put};
 use serde::de::DeserializeOwned;
 use taxdisk_protocol::error::Code;
-use taxdisk_protocol::link::LINK_PATH;
+use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
@@ -63,7 +63,7 @@ impl Edge {
     /// An edge before `ledger`; it stops when `stopping` turns true.
     pub fn new(ledger: Ledger, config: &Config, stopping: watch::Receiver<bool>) -> Edge {
         Edge {
-            hub: Hub::new(ledger.clone(), hub::Times::of(&config.link), config.link.unproven, stopping.clone()),
+            hub: Hub::new(ledger.clone(), &config.link, stopping.clone()),
             ledger,
             failures: Arc::new(auth::Failures::new(config.limits.failures_per_minute)),
             batches: Arc::new(Semaphore::new(config.limits.batches)),
@@ -117,6 +117,8 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{id}", delete(keys::revoke))
         .route(LINK_PATH, any(hub::link))
+        .route(TUNNEL_PATH, post(hub::tunnel::open))
+        .route(&format!("{TUNNEL_PATH}/{{id}}"), post(hub::tunnel::send).get(hub::tunnel::fetch).delete(hub::tunnel::close))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
@@ -184,7 +186,10 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let millis = took.as_millis() as u64;
     if status.is_server_error() {
         tracing::warn!(status = status.as_u16(), millis, "answered");
-    } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics") || status == StatusCode::SWITCHING_PROTOCOLS {
+    } else if matches!(route.as_str(), "/healthz" | "/readyz" | "/metrics")
+        || route.starts_with(TUNNEL_PATH)
+        || status == StatusCode::SWITCHING_PROTOCOLS
+    {
         tracing::debug!(status = status.as_u16(), millis, "answered");
     } else {
         tracing::info!(status = status.as_u16(), millis, "answered");

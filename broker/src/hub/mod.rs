@@ -27,6 +27,7 @@ use crate::serve::Room;
 mod frame;
 pub mod join;
 pub mod session;
+pub(crate) mod tunnel;
 
 /// Read buffer of a link, bytes: links are many and idle, so it stays small.
 const READ_BUFFER_BYTES: usize = 8 * 1024;
@@ -74,6 +75,7 @@ pub struct Hub {
     ledger: Ledger,
     times: Times,
     unproven: Arc<Semaphore>,
+    pub(crate) tunnels: Arc<tunnel::Tunnels>,
     stopping: watch::Receiver<bool>,
     live: Mutex<Links>,
     count: watch::Sender<usize>,
@@ -94,10 +96,17 @@ struct Place {
 }
 
 impl Hub {
-    /// A hub before `ledger`, with room for `unproven` links that have not proven who they are.
-    pub fn new(ledger: Ledger, times: Times, unproven: usize, stopping: watch::Receiver<bool>) -> Arc<Hub> {
-        let unproven = Arc::new(Semaphore::new(unproven));
-        Arc::new(Hub { ledger, times, unproven, stopping, live: Mutex::default(), count: watch::Sender::new(0) })
+    /// A hub before `ledger`, with the limits of `link`.
+    pub fn new(ledger: Ledger, link: &config::Link, stopping: watch::Receiver<bool>) -> Arc<Hub> {
+        Arc::new(Hub {
+            ledger,
+            times: Times::of(link),
+            unproven: Arc::new(Semaphore::new(link.unproven)),
+            tunnels: Arc::new(tunnel::Tunnels::new(link.tunnels)),
+            stopping,
+            live: Mutex::default(),
+            count: watch::Sender::new(0),
+        })
     }
 
     /// Ends the link of an agent, if there is one.

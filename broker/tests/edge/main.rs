@@ -10,3 +10,4 @@ mod link;
 mod process;
 mod support;
 mod tls;
+mod tunnel;

@@ -7,4 +7,5 @@ mod claims;
 mod disk_faults;
 mod first_light;
 mod kill;
+mod networks;
 mod settling;

@@ -1,0 +1,89 @@
+//! The link's bytes over plain requests: what a tunnel lets through, and what it refuses.
+
+use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
+
+use crate::support::{Answer, BOUND, Broker, until};
+
+async fn open(broker: &Broker) -> String {
+    let opened = broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await;
+    assert_eq!(opened.status, 201, "{opened:?}");
+    format!("{TUNNEL_PATH}/{}", opened.json()["tunnel"].as_str().unwrap())
+}
+
+async fn send(broker: &Broker, tunnel: &str, at: usize, bytes: &[u8]) -> Answer {
+    broker.raw("POST", &format!("{tunnel}?at={at}"), &format!("content-length: {}\r\n", bytes.len()), bytes).await
+}
+
+async fn fetch(broker: &Broker, tunnel: &str, at: usize) -> Answer {
+    broker.raw("GET", &format!("{tunnel}?at={at}"), "", b"").await
+}
+
+/// Everything that comes until the tunnel ends.
+async fn all(broker: &Broker, tunnel: &str) -> String {
+    let mut got = Vec::new();
+    loop {
+        let answer = fetch(broker, tunnel, got.len()).await;
+        match answer.status {
+            200 => got.extend_from_slice(&answer.body),
+            204 => {}
+            _ => {
+                answer.problem(404, "not_found");
+                return String::from_utf8(got).unwrap();
+            }
+        }
+    }
+}
+
+const UPGRADE: &str = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+                       sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: taxdisk.v1\r\n";
+
+#[tokio::test]
+async fn bytes_sent_twice_count_once_and_bytes_not_fetched_are_kept() {
+    let broker = Broker::start().await;
+    let tunnel = open(&broker).await;
+    let request = format!("GET {LINK_PATH} HTTP/1.1\r\nhost: broker\r\n{UPGRADE}\r\n");
+    let (first, rest) = request.split_at(10);
+    assert_eq!(send(&broker, &tunnel, 0, first.as_bytes()).await.status, 204);
+    // The answer to the first was lost: its bytes come again, with more.
+    assert_eq!(send(&broker, &tunnel, 0, request.as_bytes()).await.status, 204);
+    assert_eq!(send(&broker, &tunnel, 10, rest.as_bytes()).await.status, 204);
+    send(&broker, &tunnel, request.len() + 1, b"x").await.problem(400, "invalid_parameter");
+    let answer = fetch(&broker, &tunnel, 0).await;
+    assert!(answer.body.starts_with(b"HTTP/1.1 101"), "{answer:?}");
+    // Not fetched as far as the broker knows: the same again, also from the middle.
+    assert_eq!(fetch(&broker, &tunnel, 0).await.body, answer.body);
+    assert_eq!(fetch(&broker, &tunnel, 9).await.body, answer.body[9..]);
+    fetch(&broker, &tunnel, 8).await.problem(400, "invalid_parameter");
+    fetch(&broker, &tunnel, answer.body.len() + 100).await.problem(400, "invalid_parameter");
+    assert_eq!(broker.raw("DELETE", &tunnel, "", b"").await.status, 204);
+    fetch(&broker, &tunnel, answer.body.len()).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn nothing_but_the_link_is_reached_through_a_tunnel() {
+    let broker = Broker::start().await;
+    for path in ["/v1/jobs", "/healthz", "/metrics", TUNNEL_PATH] {
+        let tunnel = open(&broker).await;
+        let key = &broker.admin;
+        let request = format!("GET {path} HTTP/1.1\r\nhost: broker\r\nauthorization: Bearer {key}\r\nconnection: close\r\n\r\n");
+        send(&broker, &tunnel, 0, request.as_bytes()).await;
+        let got = all(&broker, &tunnel).await;
+        assert!(got.starts_with("HTTP/1.1 404"), "{path}: {got}");
+    }
+    fetch(&broker, &format!("{TUNNEL_PATH}/00000000000000000000000000000000"), 0).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn tunnels_are_counted_and_one_that_nobody_uses_ends() {
+    let broker = Broker::start_with(|config| {
+        config.link.tunnels = 1;
+        config.link.ping_s = 1;
+        config.link.silence_s = 2;
+    })
+    .await;
+    let _tunnel = open(&broker).await;
+    broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.problem(503, "not_ready");
+    let begun = tokio::time::Instant::now();
+    until("room again", || async { broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.status == 201 }).await;
+    assert!(begun.elapsed() < BOUND);
+}
