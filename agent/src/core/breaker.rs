@@ -91,10 +91,11 @@ pub fn is_held(class: DeviceClass) -> bool {
         | DeviceClass::OverOfflineCount
         | DeviceClass::OverOfflineAmount
         | DeviceClass::Clock
-        | DeviceClass::NotPresent
         | DeviceClass::DeviceFault => true,
-        // Shown by reading the stock, the content's fault, stopped elsewhere, or of this one exchange only.
+        // Shown by reading the stock, the content's fault, stopped elsewhere, or of this one exchange only. A disk that was
+        // absent is back as soon as it can be opened and read: a till must not wait for a minute that nobody needs.
         DeviceClass::NoStock
+        | DeviceClass::NotPresent
         | DeviceClass::OverInvoiceLimit
         | DeviceClass::BadPassword
         | DeviceClass::NumberMismatch

@@ -314,15 +314,15 @@ impl DiskCore {
         context: &Context<'_>,
     ) {
         let kind = attempt.request.assignment.kind;
-        if let AttemptResult::NotIssued { class, text, .. } = &result {
+        if let AttemptResult::NotIssued { class, code, text } = &result {
             match class {
                 DeviceClass::NoStock => drop(self.levels.insert(kind, Level { stock: None, read_at_ms: context.now_ms })),
                 DeviceClass::BadPassword => self.stop_password(text, None, context),
-                // The line failed before the command was out: it must be brought back before the next one.
-                DeviceClass::Link => self.trouble(
+                // The line failed or went before the command was out: it must be brought back before the next one.
+                DeviceClass::Link | DeviceClass::NotPresent => self.trouble(
                     Trouble::Disk(taxdisk_drivers::disk::DiskError {
                         class: *class,
-                        code: None,
+                        code: code.clone(),
                         text: text.clone(),
                         tries_left: None,
                     }),

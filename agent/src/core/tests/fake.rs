@@ -107,7 +107,9 @@ pub(super) struct FakeDisk {
 }
 
 fn error(class: DeviceClass) -> DiskError {
-    DiskError { class, code: Some("JSK".into()), text: format!("{class} by the device"), tries_left: None }
+    // That nobody is there is said by the line, which knows no codes.
+    let code = (class != DeviceClass::NotPresent).then(|| "JSK".into());
+    DiskError { class, code, text: format!("{class} by the device"), tries_left: None }
 }
 
 impl FakeDisk {

@@ -1,5 +1,6 @@
 //! A disk that stops answering, a PC that slept: what is tried, and what is left alone.
 
+use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::AttemptResult;
 
 use super::fake::{FakeDisk, Fault, pair};
@@ -127,4 +128,35 @@ fn a_look_reads_at_once() {
     world.step();
     assert_eq!(world.last_effect, Some(Effect::Stock(super::fake::KIND)));
     assert!(world.disk.log.len() > reads && world.now_ms - before < 1_000);
+}
+
+/// Found by pulling cables under the shipped agent: the disk was plugged in again and stood idle for a minute, then for two.
+#[test]
+fn a_cable_that_went_under_an_attempt_holds_nothing_once_it_is_back() {
+    let mut world = idle(Rules::default());
+    world.broker.requeue = false;
+    let absent = DeviceClass::NotPresent;
+    for (serial, fault) in [("A1", Fault::NotSent(absent)), ("A2", Fault::ErrorBefore(absent))] {
+        world.disk.faults.push_back(fault);
+        world.submit(serial, true);
+        world.run();
+        let result = world.result(serial, 1);
+        assert!(matches!(result, Some(AttemptResult::NotIssued { class, .. }) if *class == absent), "{serial}: {result:?}");
+        let failed_ms = world.now_ms;
+        let next = format!("{serial}B");
+        world.submit(&next, true);
+        world.run();
+        assert!(world.issued(&next).is_some(), "{serial}: {:?}", world.result(&next, 1));
+        assert!(world.now_ms - failed_ms < 30_000, "{serial}: {} ms", world.now_ms - failed_ms);
+    }
+}
+
+#[test]
+fn a_line_that_went_before_the_command_is_opened_anew() {
+    let mut world = idle(Rules::default());
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::NotSent(DeviceClass::NotPresent));
+    world.submit("A1", true);
+    let closed = times(&mut world, 12, |effect| matches!(effect, Effect::Close));
+    assert_eq!(closed.len(), 1, "{:?}", world.disk.log);
 }
