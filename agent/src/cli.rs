@@ -273,6 +273,8 @@ pub enum SimDialect {
     Zc,
     /// A fiscal card behind a reader
     Card,
+    /// A USB disk of the open profile taxdisk-bot; with --usbip only
+    Bot,
 }
 
 /// Below `sim`.
@@ -307,9 +309,13 @@ pub struct SimArgs {
     #[command(subcommand)]
     pub command: Option<SimCommand>,
     /// Path that is linked to the pseudo-terminal; give it as `port` in the agent's configuration
-    #[arg(long, value_name = "LINK", required_unless_present = "http")]
+    #[arg(long, value_name = "LINK", required_unless_present_any = ["http", "usbip"])]
     pub pty: Option<PathBuf>,
-    /// What the disk speaks on the pseudo-terminal
+    /// Loopback address, such as 127.0.0.1:3240, at which the disk is given away as a USB device: `usbip attach -r 127.0.0.1 -b
+    /// 1-1` plugs it in
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "pty")]
+    pub usbip: Option<std::net::SocketAddr>,
+    /// What the disk speaks
     #[arg(long, value_enum, default_value_t = SimDialect::Zc)]
     pub dialect: SimDialect,
     /// Loopback address, such as 127.0.0.1:0, where the disk also answers as a tax-control server (/SKServer/SKDo) and as its

@@ -1,4 +1,5 @@
-//! `sim`: a simulated tax disk behind a pseudo-terminal, and over HTTP where wanted, in the foreground until SIGTERM.
+//! `sim`: a simulated tax disk behind a pseudo-terminal or as a USB device, and over HTTP where wanted, in the foreground until
+//! SIGTERM.
 
 use clap::ValueEnum as _;
 use serde::Serialize;
@@ -6,6 +7,7 @@ use taxdisk_drivers::conformance::component::{Component, ComponentStand};
 use taxdisk_drivers::conformance::zc::ZcStand;
 use taxdisk_drivers::conformance::{Stand, run};
 use taxdisk_drivers::dialects::zc::Framing;
+use taxdisk_drivers::sim::bot::BotOptions;
 use taxdisk_drivers::sim::bridge::BRIDGE_PATH;
 use taxdisk_drivers::sim::card::CardOptions;
 use taxdisk_drivers::sim::component::SKSERVER_PATH;
@@ -29,6 +31,8 @@ const CARD_STOCK: &str = "1100200107:00000088-00001000";
 struct Started {
     port: String,
     dialect: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usbip: Option<std::net::SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
     skserver: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,7 +62,9 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
         dialect: match args.dialect {
             SimDialect::Zc => Dialect::Zc,
             SimDialect::Card => Dialect::Card(CardOptions::default()),
+            SimDialect::Bot => Dialect::Bot(BotOptions::default()),
         },
+        usbip: args.usbip,
         http: args.http.map(|listen| HttpOptions { listen, control: args.http_control, ..HttpOptions::default() }),
         control: Some(control.clone()),
         config: first_config(args)?,
@@ -69,6 +75,7 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
     let handle = serve(options).map_err(|error| Failure::failed(format!("The simulated disk does not start: {error}.")))?;
     let port = handle.port().map(|port| port.display().to_string()).unwrap_or_default();
     let url = |path: &str| handle.http().map(|address| format!("http://{address}{path}"));
+    let usbip = handle.usbip();
     let (skserver, bridge) = (url(SKSERVER_PATH), url(BRIDGE_PATH));
     // Of a disk that was there before, the file counts and not the command line.
     let started = handle.with(|rig| {
@@ -78,7 +85,9 @@ pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
             dialect: match args.dialect {
                 SimDialect::Zc => "zc",
                 SimDialect::Card => "card",
+                SimDialect::Bot => "bot",
             },
+            usbip,
             skserver,
             bridge,
             control: control.display().to_string(),
@@ -180,7 +189,11 @@ fn scratch(disk: ConformanceDisk) -> std::io::Result<Scratch> {
 }
 
 fn next_steps(started: &Started) -> String {
-    let Started { port, dialect, control, disk, taxpayer, disk_password, certificate_password, skserver, bridge } = started;
+    let Started { port, dialect, usbip, control, disk, taxpayer, disk_password, certificate_password, skserver, bridge } =
+        started;
+    if let Some(address) = usbip {
+        return plug_in(started, address);
+    }
     let dialect =
         if *dialect == "zc" { String::new() } else { format!("\n                                    dialect = \"{dialect}\"") };
     let over_http = match (skserver, bridge) {
@@ -204,6 +217,35 @@ Next:
   3. taxdisk-agent doctor
 
 {over_http}Faults are switched on over {control}. Ctrl-C stops it; its ledger stays."
+    )
+}
+
+/// What to do with a disk that waits to be plugged in.
+fn plug_in(started: &Started, address: &std::net::SocketAddr) -> String {
+    let Started { dialect, control, disk, taxpayer, disk_password, certificate_password, .. } = started;
+    let (entry, name) = match *dialect {
+        "bot" => (format!("usb = \"1209:0001/{disk}\""), format!("usb:1209:0001/{disk}")),
+        // Its name under /dev/serial/by-id holds what its descriptors say.
+        _ => ("port = \"/dev/ttyACM0\"".to_owned(), "/dev/ttyACM0".to_owned()),
+    };
+    let port = match address.port() {
+        3240 => String::new(),
+        port => format!(" --tcp-port {port}"),
+    };
+    format!(
+        "Simulated USB disk {disk} of {taxpayer} waits at {address}. It signs nothing that any tax office knows.
+
+Next:
+  1. Plug it in, as root:           modprobe vhci-hcd
+                                    usbip{port} attach -r {} -b 1-1
+  2. In the agent's configuration:  [[disk]]
+                                    {entry}
+  3. Its passwords: taxdisk-agent disks secret set {name}
+     (disk password {disk_password}, certificate password {certificate_password}; made up, this disk guards nothing)
+  4. taxdisk-agent doctor
+
+Faults and the cable are moved over {control}. Ctrl-C stops it; its ledger stays.",
+        address.ip()
     )
 }
 

@@ -7,13 +7,14 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
+use super::bot::Ticker;
 use super::card::CardDevice;
 use super::clock::Stamp;
 use super::component::{ComponentCounters, ComponentFault, ComponentFaults};
@@ -90,6 +91,9 @@ pub struct SimState {
     pub faults: Vec<Fault>,
     /// Sequence number of the last recorded frame.
     pub wire_seq: u64,
+    /// Where the USB device is given away, if it is.
+    #[serde(default)]
+    pub usbip: Option<SocketAddr>,
     /// Where the components listen, if they do.
     #[serde(default)]
     pub http: Option<SocketAddr>,
@@ -145,6 +149,8 @@ pub(super) struct Line {
     pub(super) client: bool,
     pub(super) stopped: bool,
     pub(super) port: Option<PathBuf>,
+    /// Where a USB device is given away.
+    pub(super) usbip: Option<SocketAddr>,
     /// Why the last plugging in failed.
     pub(super) error: Option<String>,
 }
@@ -272,6 +278,7 @@ impl Rig {
             counters: self.device.counters().clone(),
             faults: self.faults.waiting().to_vec(),
             wire_seq: self.wire_seq,
+            usbip: self.line.usbip,
             http: self.component.http,
             component_counters: self.component.counters.clone(),
             component_faults: self.component.faults.waiting().to_vec(),
@@ -293,7 +300,7 @@ fn append_line(file: &mut File, record: &WireRecord) -> io::Result<()> {
 
 /// A rig that several threads use.
 pub(super) struct Shared {
-    rig: Mutex<Rig>,
+    rig: Arc<Mutex<Rig>>,
     changed: Condvar,
     wake_line: UnixStream,
     wake_control: UnixStream,
@@ -309,12 +316,23 @@ impl Shared {
             stream.set_nonblocking(true)?;
         }
         let started = Instant::now();
-        Ok((Shared { rig: Mutex::new(rig), changed: Condvar::new(), wake_line, wake_control, started }, line, control))
+        Ok((Shared { rig: Arc::new(Mutex::new(rig)), changed: Condvar::new(), wake_line, wake_control, started }, line, control))
     }
 
     /// A panic elsewhere leaves a usable rig: every operation on it is whole or not begun.
     pub(super) fn lock(&self) -> MutexGuard<'_, Rig> {
         self.rig.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rig alone, for a device on a bus.
+    pub(super) fn rig(&self) -> Arc<Mutex<Rig>> {
+        Arc::clone(&self.rig)
+    }
+
+    /// Tells the time as [`Self::now`] does.
+    pub(super) fn ticker(&self) -> Ticker {
+        let started = self.started;
+        Arc::new(move || started.elapsed())
     }
 
     /// Time since the start.

@@ -1,14 +1,15 @@
-//! The entry point: a simulated disk behind a pseudo-terminal and, where wanted, behind components over HTTP, with its control
-//! socket, in this process.
+//! The entry point: a simulated disk behind a pseudo-terminal, or on USB, and where wanted behind components over HTTP, with its
+//! control socket, in this process.
 
 use std::fs::OpenOptions;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::bot::{BotDevice, BotOptions};
 use super::card::{CardDevice, CardOptions};
 use super::clock::{TimeSource, real_time};
 use super::component::door::Door;
@@ -18,6 +19,7 @@ use super::control::{ControlAnswer, ControlRequest, ControlSocket, obey};
 use super::disk::SimDisk;
 use super::faults::Fault;
 use super::rig::{Rig, Shared, SimState, WireRecord};
+use super::usb::line::{self, OnLine};
 use super::zc::{ZcDevice, ZcOptions};
 use super::{control, pty};
 
@@ -34,6 +36,8 @@ pub enum Dialect {
     Zc,
     /// The link of a fiscal card reader. The disk must have one kind, with codes of ten digits.
     Card(CardOptions),
+    /// The open profile of a USB disk. Only over USB ([`SimOptions::usbip`]).
+    Bot(BotOptions),
 }
 
 /// What to serve and where.
@@ -43,6 +47,8 @@ pub struct SimOptions {
     pub state_dir: PathBuf,
     /// Where the link to the pseudo-terminal stands; `None` = only [`SimHandle::port`] tells.
     pub link: Option<PathBuf>,
+    /// Loopback address at which the disk is given away as a USB device, in place of the pseudo-terminal.
+    pub usbip: Option<SocketAddr>,
     /// Path of the control socket; `None` = none.
     pub control: Option<PathBuf>,
     /// Configuration for the first start; later starts read `disk.json`.
@@ -84,15 +90,24 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     };
     let door = options.http.map(Door::bind).transpose()?;
     let control = options.control.as_deref().map(ControlSocket::bind).transpose()?;
+    let bus = options.usbip.map(line::bind).transpose()?;
     let mut rig = Rig::new(disk, ZcDevice::new(options.zc), wire_file);
-    if let Dialect::Card(card) = options.dialect {
-        rig.card = Some(card_device(card, &rig.disk)?);
+    if let Dialect::Card(card) = &options.dialect {
+        rig.card = Some(card_device(card.clone(), &rig.disk)?);
     }
     rig.component.http = door.as_ref().map(Door::address);
+    rig.line.usbip = bus.as_ref().map(TcpListener::local_addr).transpose()?;
     let (shared, wake_line, wake_control) = Shared::new(rig)?;
     let mut handle = SimHandle { shared: Arc::new(shared), threads: Vec::new() };
     let (shared, link) = (Arc::clone(&handle.shared), options.link);
-    handle.spawn("sim-line", move || pty::run(&shared, link.as_deref(), wake_line))?;
+    match bus {
+        Some(bus) => {
+            let on_line = on_bus(options.dialect, &shared)?;
+            handle.spawn("sim-line", move || line::run(&shared, &bus, on_line, &wake_line))?;
+        }
+        None if matches!(options.dialect, Dialect::Bot(_)) => return Err(wrong("a USB disk stands on no serial line")),
+        None => handle.spawn("sim-line", move || pty::run(&shared, link.as_deref(), wake_line))?,
+    }
     if let Some(control) = control {
         let shared = Arc::clone(&handle.shared);
         handle.spawn("sim-control", move || control.run(&shared, &wake_control))?;
@@ -106,6 +121,26 @@ pub fn serve(options: SimOptions) -> io::Result<SimHandle> {
     Ok(handle)
 }
 
+fn wrong(text: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+/// What a host sees on its bus.
+fn on_bus(dialect: Dialect, shared: &Shared) -> io::Result<OnLine> {
+    match dialect {
+        Dialect::Zc => Ok(OnLine::Converter),
+        Dialect::Card(_) => Err(wrong("a card reader has a serial line only")),
+        Dialect::Bot(options) => {
+            // The memory of its tokens lies in the disk's folder, so it is opened with the disk, which stays the rig's.
+            let stand_in = SimDisk::in_memory(SimConfig::default(), real_time());
+            let disk = std::mem::replace(&mut shared.lock().disk, stand_in);
+            let mut device = BotDevice::open(disk, options, shared.ticker())?;
+            std::mem::swap(&mut device.disk, &mut shared.lock().disk);
+            Ok(OnLine::Disk(Arc::new(Mutex::new(device))))
+        }
+    }
+}
+
 fn card_device(options: CardOptions, disk: &SimDisk) -> io::Result<CardDevice> {
     // EF05 has room for ten digits, and a card issues one kind.
     let fits = |segment: &Segment| segment.code.to_string().len() == CARD_CODE_DIGITS;
@@ -114,7 +149,7 @@ fn card_device(options: CardOptions, disk: &SimDisk) -> io::Result<CardDevice> {
         return Ok(CardDevice::new(options));
     }
     let text = "a card holds one kind of invoice with codes of ten digits: set kinds and segments in the disk's configuration";
-    Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    Err(wrong(text))
 }
 
 impl SimHandle {
@@ -138,6 +173,11 @@ impl SimHandle {
     /// Adds a fault; `false` when too many wait.
     pub fn fault(&self, fault: Fault) -> bool {
         self.with(|rig| rig.faults.add(fault))
+    }
+
+    /// Where the USB device is given away.
+    pub fn usbip(&self) -> Option<SocketAddr> {
+        self.shared.lock().line.usbip
     }
 
     /// Where the components listen.

@@ -44,15 +44,15 @@ pub struct UsbAcm {
 impl UsbAcm {
     /// A converter with this disk.
     pub fn new(disk: SimDisk, options: ZcOptions, ticker: Ticker) -> UsbAcm {
-        let descriptors = Descriptors::acm(&disk.config().disk_number);
+        UsbAcm::of_rig(Arc::new(Mutex::new(Rig::new(disk, ZcDevice::new(options), None))), ticker)
+    }
+
+    /// The converter of a rig that was there before: the same disk, plugged in again. The ticker is the one that the rig has
+    /// lived by.
+    pub fn of_rig(rig: Arc<Mutex<Rig>>, ticker: Ticker) -> UsbAcm {
+        let descriptors = Descriptors::acm(&lock(&rig).disk.config().disk_number);
         let line = LineState { speed_baud: 9600, format: [0, 0, 8], terminal_ready: false, request_to_send: false };
-        UsbAcm {
-            rig: Arc::new(Mutex::new(Rig::new(disk, ZcDevice::new(options), None))),
-            line: Arc::new(Mutex::new(line)),
-            ticker,
-            descriptors,
-            output: VecDeque::new(),
-        }
+        UsbAcm { rig, line: Arc::new(Mutex::new(line)), ticker, descriptors, output: VecDeque::new() }
     }
 
     /// The disk, the faults and the device, for whoever watches and steers.

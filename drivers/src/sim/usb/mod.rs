@@ -7,6 +7,8 @@
 mod acm;
 mod bot;
 mod descriptors;
+pub mod import;
+pub(super) mod line;
 mod standard;
 #[cfg(test)]
 mod tests;
