@@ -319,19 +319,30 @@ pub struct AgentRig {
 impl AgentRig {
     /// Enrols with a single-use code and sets the passwords of its disks. `extra` goes into every `[[disk]]`.
     pub fn enroll(rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
+        let entry = |port: &&Path| {
+            let lines = format!("port = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}", port.display());
+            (port.display().to_string(), lines)
+        };
+        Self::enroll_disks(rig, name, "", &ports.iter().map(entry).collect::<Vec<_>>())
+    }
+
+    /// The same for disks of any kind: the name under which the agent keeps the passwords of each, and its `[[disk]]`. `more`
+    /// comes before them.
+    pub fn enroll_disks(rig: &Rig, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
         let dir = rig.path().join(format!("agent-{name}"));
         std::fs::create_dir_all(&dir).expect("folder");
-        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n", rig.broker.url, dir.join("state").display());
-        for port in ports {
-            text += &format!("[[disk]]\nport = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}\n", port.display());
+        let state = dir.join("state");
+        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n{more}", rig.broker.url, state.display());
+        for (_, entry) in disks {
+            text += &format!("[[disk]]\n{entry}\n");
         }
         std::fs::write(dir.join("agent.toml"), text).expect("configuration");
         let agent = AgentRig { name: name.to_owned(), dir, running: None };
         let answer = rig.api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
         agent.tool(&["enroll", &rig.broker.url, &code]);
-        for port in ports {
-            agent.set_secret(port);
+        for (disk, _) in disks {
+            agent.set_secret(Path::new(disk));
         }
         agent
     }

@@ -206,7 +206,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
             budget_s: 60,
             work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])]),
         },
-        Rung { name: "vm", budget_s: 180, work: Work::Tests(vec![guest()?]) },
+        Rung { name: "vm", budget_s: 480, work: Work::Tests(vec![guest()?]) },
         Rung { name: "docs", budget_s: 180, work: Work::Check(vec![docs]) },
     ])
 }

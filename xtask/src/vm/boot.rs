@@ -21,6 +21,8 @@ pub(crate) struct Machine<'a> {
     pub(crate) medium: &'a Path,
     /// Part of the names of the checks to run.
     pub(crate) only: Option<&'a str>,
+    /// Where the random choices of the guest begin; `None` = it draws one and prints it.
+    pub(crate) seed: Option<u64>,
 }
 
 /// Runs the guest to its end.
@@ -83,9 +85,13 @@ fn plain(line: &[u8]) -> String {
 }
 
 fn command(machine: &Machine<'_>) -> Command {
-    let mut append = "console=ttyS0 quiet loglevel=3 panic=-1".to_owned();
+    // What the kernel does not know and has no dot becomes the environment of the first process: where the programs are.
+    let mut append = format!("console=ttyS0 quiet loglevel=3 panic=-1 TAXDISK_TEST_BINARIES=/{}", super::image::PROGRAMS_FOLDER);
     if let Some(only) = machine.only {
         append.push_str(&format!(" taxdisk.only={only}"));
+    }
+    if let Some(seed) = machine.seed {
+        append.push_str(&format!(" taxdisk.seed={seed}"));
     }
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "qemu64", "-smp", "2", "-m", MEMORY_MIB]);

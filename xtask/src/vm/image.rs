@@ -10,6 +10,8 @@ use super::archive::Archive;
 use super::kernel::Kernel;
 use crate::workspace;
 
+/// Where the shipped programs lie.
+pub(super) const PROGRAMS_FOLDER: &str = "bin";
 /// Binaries of this workspace and where the guest has them.
 const PROGRAMS: [(&str, &str); 3] =
     [("vm_guest", "init"), ("taxdisk-agent", "bin/taxdisk-agent"), ("taxdisk-broker", "bin/taxdisk-broker")];

@@ -1,4 +1,4 @@
-//! The checks, in the order in which they run. Each is a function that panics when something is not as it must be.
+//! The checks. Each is a function that panics when something is not as it must be.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,6 +21,8 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_tests::process::wait_for;
 
 use crate::devices::{PLUG_PATIENCE, UsbBotStand};
+use crate::modem::ModemStand;
+use crate::{bus, import, product};
 
 /// How often the cable is pulled.
 const PULLS: u32 = 50;
@@ -30,17 +32,32 @@ const SIGNING_MS: u64 = 30;
 const ACM_PORT: u32 = 14;
 
 /// A check and its name.
-type Check = (&'static str, fn());
+pub(crate) type Check = (&'static str, fn());
 
-/// All of them.
-pub(crate) const ALL: &[Check] = &[
+/// Those that run side by side, each list in its order: they mostly wait, and share no device.
+pub(crate) const SIDE_BY_SIDE: [&[Check]; 2] = [USB, SERIAL];
+
+/// The USB disk.
+const USB: &[Check] = &[
     ("the_kernel_has_a_virtual_usb_controller", the_kernel_has_a_virtual_usb_controller),
     ("bulk_only_transport_to_a_foreign_stick", bulk_only_transport_to_a_foreign_stick),
     ("conformance_of_the_usb_disk", conformance_of_the_usb_disk),
     ("fifty_pulls_of_the_cable_make_no_invoice_twice", fifty_pulls_of_the_cable_make_no_invoice_twice),
+    ("stalls_end_in_a_true_verdict", bus::stalls_end_in_a_true_verdict),
+    ("a_nak_storm_is_left_and_settled_by_reading", bus::a_nak_storm_is_left_and_settled_by_reading),
+    ("a_reset_by_somebody_else_makes_no_second_invoice", bus::a_reset_by_somebody_else_makes_no_second_invoice),
+    ("the_disk_that_sim_gives_away_is_plugged_in", import::the_disk_that_sim_gives_away_is_plugged_in_by_this_kernel),
+];
+
+/// Serial ports.
+const SERIAL: &[Check] = &[
+    ("conformance_of_the_converter_at_a_modem_port", conformance_of_the_converter_at_a_modem_port),
     ("zc_over_a_modem_port_of_the_kernel", zc_over_a_modem_port_of_the_kernel),
     ("zc_through_a_foreign_serial_converter", zc_through_a_foreign_serial_converter),
 ];
+
+/// Those that have the machine for themselves, afterwards.
+pub(crate) const ALONE: &[Check] = &[("the_shipped_agent_survives_fifty_pulls", product::the_shipped_agent_survives_fifty_pulls)];
 
 fn the_kernel_has_a_virtual_usb_controller() {
     assert!(Path::new("/sys/devices/platform/vhci_hcd.0/attach").exists());
@@ -77,7 +94,7 @@ fn zc_through_a_foreign_serial_converter() {
 }
 
 /// Issues one invoice with the pair that was read before, and reads it back.
-fn issue_and_read_back(disk: &mut dyn TaxDisk, kind: InvoiceKind) {
+pub(crate) fn issue_and_read_back(disk: &mut dyn TaxDisk, kind: InvoiceKind) {
     let seller = disk.identity().unwrap();
     let expected = disk.stock(kind).unwrap().current;
     let invoice = sample::plain(disk.capabilities());
@@ -93,6 +110,14 @@ fn issue_and_read_back(disk: &mut dyn TaxDisk, kind: InvoiceKind) {
 /// The whole suite, through libusb and the kernel.
 fn conformance_of_the_usb_disk() {
     let report = conformance::run(&mut UsbBotStand::new(0));
+    println!("{report}");
+    assert_eq!(report.failures().count(), 0);
+    assert!(report.passed() >= 18);
+}
+
+/// The same over the kernel's serial driver.
+fn conformance_of_the_converter_at_a_modem_port() {
+    let report = conformance::run(&mut ModemStand::new(ACM_PORT));
     println!("{report}");
     assert_eq!(report.failures().count(), 0);
     assert!(report.passed() >= 18);
@@ -187,7 +212,7 @@ fn zc_over_a_modem_port_of_the_kernel() {
 }
 
 /// Whether a port of the virtual controller is free: its status is 4 (`VDEV_ST_NULL` of the kernel's usbip).
-fn free(port: u32) -> Result<(), String> {
+pub(crate) fn free(port: u32) -> Result<(), String> {
     let status = std::fs::read_to_string("/sys/devices/platform/vhci_hcd.0/status").map_err(|error| error.to_string())?;
     let wanted = format!("{port:04}");
     let line = status.lines().find(|line| line.split_whitespace().nth(1) == Some(&wanted)).unwrap_or("no such port");

@@ -65,7 +65,11 @@ impl UsbBotStand {
         self.plugged.take()
     }
 
-    fn opened(&self, password: &str) -> Box<dyn TaxDisk> {
+    /// What it issues.
+    pub(crate) const KIND: InvoiceKind = InvoiceKind::PaperOrdinary;
+
+    /// The disk that is on the bus, whoever put it there.
+    pub(crate) fn opened(password: &str) -> Box<dyn TaxDisk> {
         let device = wait_for("the disk on the bus", PLUG_PATIENCE, || {
             UsbDevice::open(SELECTOR.parse().unwrap()).map_err(|error| error.to_string())
         });
@@ -85,15 +89,15 @@ impl Stand for UsbBotStand {
     }
 
     fn kind(&self) -> InvoiceKind {
-        InvoiceKind::PaperOrdinary
+        UsbBotStand::KIND
     }
 
     fn open(&mut self) -> Result<Box<dyn TaxDisk>, DiskError> {
-        Ok(self.opened("88888888"))
+        Ok(UsbBotStand::opened("88888888"))
     }
 
     fn open_with_wrong_password(&mut self) -> Option<Result<Box<dyn TaxDisk>, DiskError>> {
-        Some(Ok(self.opened("11111111")))
+        Some(Ok(UsbBotStand::opened("11111111")))
     }
 
     fn with_disk(&self, work: &mut dyn FnMut(&mut SimDisk)) {
