@@ -24,8 +24,8 @@ use crate::devices::{PLUG_PATIENCE, UsbBotStand};
 use crate::modem::ModemStand;
 use crate::{bus, import, product};
 
-/// How often the cable is pulled.
-const PULLS: u32 = 50;
+/// How often the cable is pulled under the driver; the shipped agent meets fifty more.
+const PULLS: u32 = 25;
 /// How long the disk signs then: the random moments fall before, into and after it.
 const SIGNING_MS: u64 = 30;
 /// Where the modem port is plugged in; the USB disk goes round the others.
@@ -42,7 +42,7 @@ const USB: &[Check] = &[
     ("the_kernel_has_a_virtual_usb_controller", the_kernel_has_a_virtual_usb_controller),
     ("bulk_only_transport_to_a_foreign_stick", bulk_only_transport_to_a_foreign_stick),
     ("conformance_of_the_usb_disk", conformance_of_the_usb_disk),
-    ("fifty_pulls_of_the_cable_make_no_invoice_twice", fifty_pulls_of_the_cable_make_no_invoice_twice),
+    ("pulls_of_the_cable_make_no_invoice_twice", pulls_of_the_cable_make_no_invoice_twice),
     ("stalls_end_in_a_true_verdict", bus::stalls_end_in_a_true_verdict),
     ("a_nak_storm_is_left_and_settled_by_reading", bus::a_nak_storm_is_left_and_settled_by_reading),
     ("a_reset_by_somebody_else_makes_no_second_invoice", bus::a_reset_by_somebody_else_makes_no_second_invoice),
@@ -123,16 +123,17 @@ fn conformance_of_the_converter_at_a_modem_port() {
     assert!(report.passed() >= 18);
 }
 
-/// The cable is pulled at a random moment of an issuing command, fifty times. Guards I1 and I5: what the driver says agrees
+/// The cable is pulled at a random moment of an issuing command, again and again. Guards I1 and I5: what the driver says agrees
 /// with the disk's ledger, and after plugging in again reading tells what became of the expected number.
-fn fifty_pulls_of_the_cable_make_no_invoice_twice() {
+fn pulls_of_the_cable_make_no_invoice_twice() {
     let mut stand = UsbBotStand::new(SIGNING_MS);
     let kind = stand.kind();
     let mut random = rand::rngs::StdRng::seed_from_u64(50);
     let (mut signed, mut in_doubt, mut not_sent, mut lost_answers) = (0, 0, 0, 0);
     let mut disk = stand.open().unwrap();
     let seller = disk.identity().unwrap();
-    // One without trouble, to know how long it takes here: the moments are spread over that and a little more.
+    // One without trouble, to know how long it takes here: issuing is about a fifth of it, and the
+    // moments are spread over a third.
     let begun = Instant::now();
     issue_and_read_back(disk.as_mut(), kind);
     let whole_us = u64::try_from(begun.elapsed().as_micros()).unwrap();
@@ -150,7 +151,7 @@ fn fifty_pulls_of_the_cable_make_no_invoice_twice() {
             red: None,
             request_id: &request_id,
         };
-        let moment = Duration::from_micros(random.gen_range(0..whole_us * 2 / 3));
+        let moment = Duration::from_micros(random.gen_range(0..whole_us / 3));
         let cable = stand.cable();
         let answer = std::thread::scope(|scope| {
             scope.spawn(move || {

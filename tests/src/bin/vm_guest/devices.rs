@@ -52,6 +52,8 @@ impl UsbBotStand {
 
     pub(crate) fn plug(&mut self) {
         self.plugged = None;
+        // The kernel strikes a device out some time after its line broke: until then the old one would be opened.
+        wait_for("the old device to go", PLUG_PATIENCE, || if on_the_bus() { Err("there".to_owned()) } else { Ok(()) });
         let plugged = wait_for("a free port", PLUG_PATIENCE, || {
             self.next_port = (self.next_port + 1) % PORTS;
             let device = Box::new(UsbBot::new(Arc::clone(&self.device)));
@@ -81,6 +83,15 @@ impl UsbBotStand {
         };
         Box::new(BotDisk::new(device, config))
     }
+}
+
+/// Whether the kernel lists a device with the numbers of [`SELECTOR`].
+fn on_the_bus() -> bool {
+    let is = |folder: &std::path::Path, file: &str, wanted: &str| {
+        std::fs::read_to_string(folder.join(file)).is_ok_and(|text| text.trim() == wanted)
+    };
+    let devices = std::fs::read_dir("/sys/bus/usb/devices").unwrap().flatten().map(|entry| entry.path());
+    devices.into_iter().any(|device| is(&device, "idVendor", "1209") && is(&device, "idProduct", "0001"))
 }
 
 impl Stand for UsbBotStand {

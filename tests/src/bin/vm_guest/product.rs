@@ -115,6 +115,8 @@ impl OnBus for Converter {
 
     fn went(&self) {
         std::fs::remove_file(BY_ID).unwrap();
+        // The kernel strikes the port out some time after its line broke: until then the link would be made to the old one.
+        wait_for("the old port to go", PATIENCE, || tty_of(&self.number).map_or(Ok(()), |node| Err(node.display().to_string())));
     }
 }
 
@@ -294,7 +296,15 @@ pub(crate) fn the_shipped_agent_survives_fifty_pulls() {
         (format!("usb:{usb}"), format!("usb = \"{usb}\"")),
         (BY_ID.to_owned(), format!("port = \"{BY_ID}\"\nprofile = \"quick\"\nspeed = 115200")),
     ];
-    let mut agent = AgentRig::enroll_disks(&rig, "guest", &format!("[profiles]\ndir = \"{}\"\n", profiles.display()), &disks);
+    let mut agent = AgentRig::enroll_disks(
+        &rig,
+        "guest",
+        &format!(
+            "[log]\nlevel = \"taxdisk_agent=debug,taxdisk_drivers=debug,info\"\n[profiles]\ndir = \"{}\"\n",
+            profiles.display()
+        ),
+        &disks,
+    );
     // It starts with nothing plugged in: what it finds, it finds by hot-plug.
     agent.start(None);
     wait_for("the agent to be linked", PATIENCE, || {
