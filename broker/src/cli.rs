@@ -1,4 +1,5 @@
-//! The broker's command line: `serve`, `key`, `config check`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
+//! The broker's command line: `serve`, `key`, `store migrate`, `config check`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage,
+//! 78 configuration.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -16,8 +17,10 @@ use crate::config::{self, ConfigError, Loaded, Overrides};
 use crate::http::{self, Edge};
 use crate::ledger::{Ledger, Settings};
 use crate::ready::{self, Urls};
+use crate::store::postgres::lease::{Candidate, Lease};
+use crate::store::postgres::{Database, PostgresStore};
 use crate::tls::Certificate;
-use crate::{logging, metrics, serve};
+use crate::{cluster, logging, metrics, serve, store};
 
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -37,6 +40,9 @@ enum Command {
     /// API keys, written to the store itself: for the first key, and while the broker is stopped.
     #[command(subcommand)]
     Key(Key),
+    /// The ledger's store, while no broker runs.
+    #[command(subcommand)]
+    Store(StoreCommand),
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -128,16 +134,33 @@ enum ConfigCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Move the ledger from SQLite to PostgreSQL, whole or not at all. The chains are verified on both sides; the source is shut
+    /// for ever afterwards.
+    Migrate {
+        /// The ledger as it is: sqlite:/path/to/ledger.db
+        #[arg(long, value_name = "URL")]
+        from: String,
+        /// An empty database: postgres://user@host/database
+        #[arg(long, value_name = "URL")]
+        to: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
 /// Why a command did not do its work.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error("{0}")]
     Other(String),
 }
 
-fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
+pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
     Failure::Other(format!("{what}: {error}"))
 }
 
@@ -160,6 +183,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Openapi => print(&http::openapi::document()),
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
+        Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),
         Command::Serve(serve) => {
             let loaded = load(&serve.file, serve.listen.clone())?;
             logging::start(&loaded.config.log)?;
@@ -202,12 +226,25 @@ fn check(loaded: &Loaded, json: bool) -> Result<(), Failure> {
     print(&lines.iter().map(|line| format!("{:keys$}  {:values$}  {}\n", line.key, line.value, line.source)).collect::<String>())
 }
 
+async fn migrate(from: &str, to: &str, json: bool) -> Result<(), Failure> {
+    let moved = store::migrate::migrate(from, to).await.map_err(|error| failed("store migrate", error))?;
+    if json {
+        return print_json(&moved);
+    }
+    let rows: String = moved.rows.iter().map(|(table, rows)| format!("  {table:16}  {rows}\n")).collect();
+    let done = if moved.was_there { "was there already and is the same" } else { "was moved" };
+    print(&format!("ledger {} {done}; {} chains are whole on both sides; the source is shut\n{rows}", moved.ledger, moved.chains))
+}
+
 async fn keys(command: Key) -> Result<(), Failure> {
     let (Key::Create { file, .. } | Key::List { file, .. } | Key::Revoke { file, .. }) = &command;
     let loaded = load(file, None)?;
-    let ledger = open(&loaded).await?;
-    let result = with_keys(&ledger, command).await;
-    ledger.stop().await;
+    let open = Opened::open(&loaded).await?;
+    let result = tokio::select! {
+        result = with_keys(&open.ledger, command) => result,
+        () = open.hold() => Ok(()),
+    };
+    open.close().await;
     result
 }
 
@@ -248,12 +285,65 @@ fn line_of(key: &KeyView) -> String {
     format!("{}  {role:8}  {sellers}  {state}  {}\n", key.id, key.name)
 }
 
-async fn open(loaded: &Loaded) -> Result<Ledger, Failure> {
+fn settings(loaded: &Loaded) -> Settings {
     let silence_ms = i64::try_from(loaded.config.silence().as_millis()).unwrap_or(i64::MAX);
-    let settings = Settings { silence_ms, ..Settings::default() };
-    Ledger::open(&loaded.config.store.url, settings, Ledger::system_clock())
-        .await
-        .map_err(|error| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error))
+    Settings { silence_ms, ..Settings::default() }
+}
+
+/// A ledger that this process alone writes.
+struct Opened {
+    ledger: Ledger,
+    /// In PostgreSQL, only who leads writes.
+    lead: Option<(Database, Arc<Lease>)>,
+}
+
+impl Opened {
+    async fn open(loaded: &Loaded) -> Result<Opened, Failure> {
+        let url = &loaded.config.store.url;
+        let unusable =
+            |error: &dyn std::fmt::Display| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error);
+        if !loaded.config.store.is_postgres() {
+            let ledger = Ledger::open(url, settings(loaded), Ledger::system_clock()).await.map_err(|error| unusable(&error))?;
+            return Ok(Opened { ledger, lead: None });
+        }
+        let database = Database::connect(url, loaded.config.store.replicated).await.map_err(|error| unusable(&error))?;
+        let candidate = Candidate {
+            holder: format!("command-{}", hex::encode(rand::random::<[u8; 8]>())),
+            url: None,
+            secret: String::new(),
+            length: Duration::from_secs(loaded.config.cluster.lease_s),
+        };
+        let lease = database.take(&candidate).await.map_err(|error| unusable(&error))?;
+        let lease = lease.ok_or_else(|| unusable(&"a broker leads this database; ask its API, or stop all brokers first"))?;
+        let lease = Arc::new(lease);
+        let ledger = async {
+            let store = PostgresStore::open(&database, lease.clone()).await.map_err(|error| unusable(&error))?;
+            Ledger::start(Arc::new(store), settings(loaded), Ledger::system_clock()).await.map_err(|error| unusable(&error))
+        };
+        match ledger.await {
+            Ok(ledger) => Ok(Opened { ledger, lead: Some((database, lease)) }),
+            Err(failure) => {
+                let _ = database.release(&lease).await;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Keeps the lead, as long as it is not dropped.
+    async fn hold(&self) {
+        match &self.lead {
+            Some((database, lease)) => cluster::lead::hold(database, lease).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(self) {
+        self.ledger.stop().await;
+        if let Some((database, lease)) = self.lead {
+            // A lease that is not given back ends by itself.
+            let _ = database.release(&lease).await;
+        }
+    }
 }
 
 async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failure> {
@@ -265,7 +355,12 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let address = config.address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("the address is not known", error))?;
-    let ledger = open(loaded).await?;
+    if config.store.is_postgres() {
+        let (ready_file, bootstrap) = (serve.ready_file.clone(), serve.bootstrap_key_file.clone());
+        let front = cluster::Front { listener, address, acceptor, certificate, ready_file, bootstrap };
+        return cluster::serve(loaded, settings(loaded), front, &mut signals).await;
+    }
+    let ledger = Opened::open(loaded).await?.ledger;
     if let Some(path) = &serve.bootstrap_key_file {
         bootstrap(&ledger, path).await?;
     }
@@ -289,7 +384,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     ready::tell_up(&urls);
 
     let lost = tokio::select! {
-        () = signals.wait(certificate.as_ref()) => false,
+        () = signals.wait(certificate.as_slice()) => false,
         () = ledger.ended() => true,
     };
     ready::tell_stopping();
@@ -314,7 +409,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
 }
 
 /// Makes the first administrator's key. If we stop between making and writing it, `key create` makes another.
-async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result<(), Failure> {
+pub(crate) async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result<(), Failure> {
     if ledger.has_admin_key() {
         return Ok(());
     }
@@ -329,7 +424,8 @@ async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result<(), Failur
     Ok(())
 }
 
-struct Signals {
+/// What the process is told from outside.
+pub(crate) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hangup: tokio::signal::unix::Signal,
@@ -345,16 +441,17 @@ impl Signals {
         })
     }
 
-    /// Until the process is to stop. SIGHUP reads the certificate again.
-    async fn wait(&mut self, certificate: Option<&Arc<Certificate>>) {
+    /// Until the process is to stop. SIGHUP reads the certificates again.
+    pub(crate) async fn wait(&mut self, certificates: &[Arc<Certificate>]) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return,
                 _ = self.interrupt.recv() => return,
-                _ = self.hangup.recv() => match certificate.map(|certificate| certificate.reload()) {
-                    Some(Ok(())) => tracing::info!("the certificate was read again"),
-                    Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
-                    None => {}
+                _ = self.hangup.recv() => for certificate in certificates {
+                    match certificate.reload() {
+                        Ok(()) => tracing::info!("a certificate was read again"),
+                        Err(error) => tracing::error!(%error, "the certificate in use stays"),
+                    }
                 },
             }
         }

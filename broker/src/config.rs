@@ -27,6 +27,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// The ledger.
     pub store: Store,
+    /// Brokers that share one PostgreSQL database.
+    pub cluster: Cluster,
     /// Times of the agent link.
     pub link: Link,
     /// Limits of the edge.
@@ -63,14 +65,60 @@ pub struct Tls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `sqlite:/path/to/ledger.db`.
+    /// `sqlite:/path/to/ledger.db`, or `postgres://user@host/database`.
     pub url: String,
+    /// PostgreSQL only: every commit must be on a second server before it counts (`synchronous_standby_names` is set); where it
+    /// is not, the broker is not ready.
+    pub replicated: bool,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store { url: "sqlite:/var/lib/taxdisk-broker/ledger.db".to_owned() }
+        Store { url: "sqlite:/var/lib/taxdisk-broker/ledger.db".to_owned(), replicated: false }
     }
+}
+
+impl Store {
+    /// Is it a PostgreSQL database? Then several brokers may share it.
+    pub fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
+    }
+}
+
+/// Brokers that share one PostgreSQL database: one leads, the others forward to its internal address. Without PostgreSQL
+/// nothing of it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Cluster {
+    /// Internal IP address and port, for the other brokers only; port 0 takes a free one.
+    pub listen: String,
+    /// Where the others reach it; the bound address if left out. Needed with TLS (its name must be in the certificate) and
+    /// behind translated addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A leader that was not heard for so long is replaced, seconds.
+    pub lease_s: u64,
+    /// TLS between brokers; needed unless all of them are on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ClusterTls>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Cluster { listen: "127.0.0.1:0".to_owned(), url: None, lease_s: 5, tls: None }
+    }
+}
+
+/// Files for TLS between brokers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClusterTls {
+    /// PEM: this broker's certificate, then its chain.
+    pub certificate: PathBuf,
+    /// PEM: its private key.
+    pub key: PathBuf,
+    /// PEM: the authority that signs the brokers' certificates.
+    pub authority: PathBuf,
 }
 
 /// Times of the agent link.
@@ -218,6 +266,16 @@ impl Config {
             .map_err(|_| ConfigError(format!("listen.address: {text:?} is not an IP address and a port, as in 127.0.0.1:8470")))
     }
 
+    /// The internal address of several brokers.
+    ///
+    /// # Errors
+    /// When it is not an IP address and a port.
+    pub fn internal_address(&self) -> Result<SocketAddr, ConfigError> {
+        let text = &self.cluster.listen;
+        text.parse()
+            .map_err(|_| ConfigError(format!("cluster.listen: {text:?} is not an IP address and a port, as in 10.0.0.1:8471")))
+    }
+
     /// A link is dead after this long without a byte.
     pub fn silence(&self) -> Duration {
         Duration::from_secs(self.link.silence_s)
@@ -231,7 +289,15 @@ impl Config {
                  the network in the clear. Set tls.certificate and tls.key, or listen on 127.0.0.1 behind a proxy that does TLS"
             )));
         }
+        let internal = self.internal_address()?;
+        if self.cluster.tls.is_none() && !is_loopback(internal.ip()) {
+            return Err(ConfigError(format!(
+                "cluster.listen is {internal}, which others can reach, and cluster.tls is not set: API keys and invoices would \
+                 cross the network in the clear between the brokers. Set cluster.tls.certificate, key and authority"
+            )));
+        }
         let least = [
+            ("cluster.lease_s", self.cluster.lease_s, 2),
             ("link.ping_s", self.link.ping_s, 1),
             ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
             ("link.join_s", self.link.join_s, 1),

@@ -2,7 +2,7 @@
 //!
 //! One writer task drains what callers and agents hand in, lets [`crate::core`] decide on each, commits everything in one
 //! transaction of the store and only then answers, sends frames and wakes long polls (I8). A commit that fails is never repeated:
-//! the process ends, and the next start reads what is durable.
+//! the ledger ends, and the next one (of the next process, or of the broker that leads then) reads what is durable.
 //!
 //! It refuses to check keys' roles, to parse HTTP and to verify signatures: that is the edge's work. It never answers from what
 //! is not durable.
@@ -61,6 +61,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct Ledger {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Command>,
+    writer: tokio::task::AbortHandle,
 }
 
 type Answer<T> = Result<T, Refusal>;
@@ -93,7 +94,7 @@ impl Batch {
 }
 
 impl Ledger {
-    /// Opens the store at `url` (`sqlite:/path/file.db`), rebuilds memory and starts the writer and the timer.
+    /// Opens the embedded store at `url` (`sqlite:/path/file.db`), rebuilds memory and starts the writer and the timer.
     ///
     /// # Errors
     /// The store cannot be opened, or what it holds contradicts itself.
@@ -121,7 +122,7 @@ impl Ledger {
             waits: Waits::default(),
             next_session: AtomicU64::new(1),
         });
-        tokio::spawn(WriterTask::new(core, shared.clone(), receiver).run());
+        let writer = tokio::spawn(WriterTask::new(core, shared.clone(), receiver).run()).abort_handle();
         let timer = queue.downgrade();
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
@@ -135,7 +136,7 @@ impl Ledger {
                 }
             }
         });
-        Ok(Ledger { shared, queue })
+        Ok(Ledger { shared, queue, writer })
     }
 
     /// The clock of this machine.
@@ -177,6 +178,14 @@ impl Ledger {
         if self.queue.send(Command::Stop).await.is_ok() {
             self.ended().await;
         }
+    }
+
+    /// Throws everything away at once: nothing more is committed, answered or sent. For a broker that does not lead any more, or
+    /// may not. What was handed in and not answered may be durable or not; whoever reads the store next knows.
+    pub fn abandon(&self) {
+        self.shared.ready.store(false, Ordering::Release);
+        self.writer.abort();
+        self.shared.ended.send_replace(true);
     }
 
     /// Accepts a job. The key is looked up before anything is validated (I6).
@@ -231,8 +240,13 @@ impl Ledger {
                 Until::After(revision) => view.revision > revision,
                 Until::Ended => view.state.is_terminal(),
             };
-            if holds || tokio::time::timeout_at(end, woken).await.is_err() {
+            if holds {
                 return Ok(view);
+            }
+            tokio::select! {
+                () = woken => {}
+                () = tokio::time::sleep_until(end) => return Ok(view),
+                () = self.ended() => return Err(shared::not_ready()),
             }
         }
     }

@@ -6,10 +6,10 @@
 use std::path::PathBuf;
 use std::sync::{Arc, RwLock};
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -58,6 +58,29 @@ impl Certificate {
         config.max_early_data_size = 0;
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
+}
+
+/// How this broker reaches another one: TLS 1.3, and only certificates that this authority signed.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn client(authority: &PathBuf) -> Result<Arc<ClientConfig>, ConfigError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        ConfigError(format!("cluster.tls.authority: {} cannot be used: {error}", authority.display()))
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(authority).map_err(|error| wrong(&error))? {
+        roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(wrong(&"it holds no certificate"));
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|error| wrong(&error))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
 }
 
 impl ResolvesServerCert for Certificate {

@@ -61,6 +61,12 @@ impl Api {
         finish(request.header("authorization", format!("Bearer {}", self.key)).header("content-type", content_type).send(body))
     }
 
+    /// DELETE; `Err` only if no answer came.
+    pub fn try_delete(&self, path: &str) -> Result<Answer, String> {
+        let url = format!("{}{path}", self.url);
+        finish(self.agent.delete(url).header("authorization", format!("Bearer {}", self.key)).call())
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
     }

@@ -7,7 +7,9 @@
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, missing_docs)]
 
 pub mod api;
+pub mod cluster;
 pub mod jobs;
 pub mod oracle;
+pub mod postgres;
 pub mod process;
 pub mod rig;

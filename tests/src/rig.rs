@@ -114,10 +114,15 @@ pub struct BrokerRig {
 
 impl BrokerRig {
     fn start(dir: &Path, config: &str) -> BrokerRig {
-        let dir = dir.join("broker");
+        let store = format!("sqlite:{}", dir.join("broker/ledger.db").display());
+        BrokerRig::start_on(dir, "broker", &store, config)
+    }
+
+    /// A broker with the ledger at this URL.
+    pub fn start_on(dir: &Path, name: &str, store: &str, config: &str) -> BrokerRig {
+        let dir = dir.join(name);
         std::fs::create_dir_all(&dir).expect("folder");
-        let store = dir.join("ledger.db");
-        let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"sqlite:{}\"\n{config}", store.display());
+        let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{store}\"\n{config}");
         std::fs::write(dir.join("broker.toml"), text).expect("configuration");
         let running = Self::spawn(&dir, None, None);
         let mut broker = BrokerRig { running, url: String::new(), dir, point: None };
@@ -195,7 +200,7 @@ pub struct SimRig {
 }
 
 impl SimRig {
-    fn start(dir: &Path, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
+    pub fn start(dir: &Path, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
         let state_dir = dir.join(format!("disk-{name}"));
         std::fs::create_dir_all(&state_dir).expect("folder");
         let mut config = SimConfig {
@@ -319,28 +324,37 @@ pub struct AgentRig {
 impl AgentRig {
     /// Enrols with a single-use code and sets the passwords of its disks. `extra` goes into every `[[disk]]`.
     pub fn enroll(rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
+        AgentRig::enroll_at(rig.path(), &rig.api, name, ports, extra)
+    }
+
+    /// As [`AgentRig::enroll`], with its folder in `dir` and its link to the broker that `api` asks.
+    pub fn enroll_at(dir: &Path, api: &Api, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
         let entry = |port: &&Path| {
             let lines = format!("port = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}", port.display());
             (port.display().to_string(), lines)
         };
-        Self::enroll_disks(rig, name, "", &ports.iter().map(entry).collect::<Vec<_>>())
+        Self::enroll_with(dir, api, name, "", &ports.iter().map(entry).collect::<Vec<_>>())
     }
 
     /// The same for disks of any kind: the name under which the agent keeps the passwords of each, and its `[[disk]]`. `more`
     /// comes before them.
     pub fn enroll_disks(rig: &Rig, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
-        let dir = rig.path().join(format!("agent-{name}"));
+        Self::enroll_with(rig.path(), &rig.api, name, more, disks)
+    }
+
+    fn enroll_with(dir: &Path, api: &Api, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
+        let dir = dir.join(format!("agent-{name}"));
         std::fs::create_dir_all(&dir).expect("folder");
         let state = dir.join("state");
-        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n{more}", rig.broker.url, state.display());
+        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n{more}", api.url, state.display());
         for (_, entry) in disks {
             text += &format!("[[disk]]\n{entry}\n");
         }
         std::fs::write(dir.join("agent.toml"), text).expect("configuration");
         let agent = AgentRig { name: name.to_owned(), dir, running: None };
-        let answer = rig.api.post("/v1/enrollments", &json!({"name": name}));
+        let answer = api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
-        agent.tool(&["enroll", &rig.broker.url, &code]);
+        agent.tool(&["enroll", &api.url, &code]);
         for (disk, _) in disks {
             agent.set_secret(Path::new(disk));
         }

@@ -11,6 +11,8 @@ pub(crate) const COMPILER: (&str, &str) = ("cc", "gcc libc6-dev");
 pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
 /// Runs the guest of `cargo xtask vm`.
 pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
+/// The tests start a PostgreSQL server of their own. Debian keeps its programs out of the path.
+pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
 /// Unpacks the guest's kernel.
 pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
@@ -57,5 +59,6 @@ pub(crate) fn rust_components() -> Result<(), String> {
 
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let postgres = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
+    std::env::split_paths(&path).chain(postgres).any(|folder| folder.join(program).is_file())
 }

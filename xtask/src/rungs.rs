@@ -81,7 +81,7 @@ struct Row {
 /// # Errors
 /// A rung failed; the table has been printed.
 pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
-    needs::programs(&[needs::COMPILER, needs::SYSTEMD])?;
+    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES])?;
     needs::rust_components()?;
     let rungs = rungs()?;
     if let Some(unknown) = args.only.iter().find(|name| rungs.iter().all(|rung| rung.name != name.as_str())) {
@@ -97,7 +97,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
 /// # Errors
 /// One failed, or there is none of that name.
 pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
-    needs::programs(&[needs::COMPILER])?;
+    needs::programs(&[needs::COMPILER, needs::POSTGRES])?;
     let chosen: Vec<&Long> = LONG.iter().filter(|long| args.name.as_deref().is_none_or(|name| name == long.name)).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = LONG.iter().map(|long| long.name).collect();

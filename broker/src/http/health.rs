@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::Edge;
+use crate::ledger::Figures;
 
 /// Answer to `/readyz`.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -47,6 +48,11 @@ pub async fn ready(State(edge): State<Edge>) -> (StatusCode, Json<Readiness>) {
     (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
 ))]
 pub async fn metrics(State(edge): State<Edge>) -> Response {
-    let text = crate::metrics::render(edge.ledger.figures().await.ok().as_ref());
+    figures(edge.ledger.figures().await.ok().as_ref())
+}
+
+/// This process's figures as an answer, with those of its ledger if it has one.
+pub(crate) fn figures(of_ledger: Option<&Figures>) -> Response {
+    let text = crate::metrics::render(of_ledger);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

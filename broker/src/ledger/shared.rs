@@ -106,6 +106,7 @@ fn bytes_of(input: &Input) -> usize {
 pub(super) fn unreadable(error: StoreError) -> Refusal {
     match error {
         StoreError::Cursor => Refusal::new("invalid_parameter", "this cursor was not made here"),
+        StoreError::Fenced => not_ready(),
         error => {
             tracing::error!(%error, "the ledger cannot be read");
             Refusal::new("internal", "the ledger cannot be read")

@@ -68,7 +68,11 @@ impl WriterTask {
             let stop = self.drain(&mut batch, &mut looks).await;
             if let Err(error) = self.batch(batch).await {
                 // Nobody knows what is durable now: nothing is answered and nothing repeated. The next start reads it.
-                tracing::error!(%error, "the ledger cannot be written; the broker ends");
+                tracing::error!(%error, "the ledger cannot be written; it ends here");
+                break;
+            }
+            if !looks.is_empty() && !self.shared.store.leads() {
+                tracing::error!(error = %StoreError::Fenced, "what is in memory may be old; the ledger ends here");
                 break;
             }
             for look in looks {
@@ -130,6 +134,10 @@ impl WriterTask {
             waiting.push(Waiting { output, reply, frames });
         }
         self.commit(&changes, waiting.len()).await?;
+        // Answers and frames without a change come from memory alone: they are as good as our lead.
+        if !self.shared.store.leads() {
+            return Err(StoreError::Fenced);
+        }
         self.core.committed();
         self.publish(&changes);
         for one in waiting {

@@ -77,6 +77,16 @@ fn next(job: &Arc<Job>, what: What) -> (Arc<Job>, Change) {
     (job.clone(), Change::Job { job, event })
 }
 
+/// A job that was just accepted is withdrawn.
+pub(crate) fn cancelled(job: &Arc<Job>) -> Change {
+    next(job, What::Cancelled { by: "k".to_owned(), reason: String::new() }).1
+}
+
+/// A job that was just accepted is handed over.
+pub(crate) fn assigned_change(job: &Arc<Job>) -> [Change; 2] {
+    [next(job, assigned(1)).1, fence(1, 1)]
+}
+
 fn assigned(sequence: u64) -> What {
     What::Assigned { attempt: 1, disk: disk(), agent: agent(), epoch: 1, sequence }
 }

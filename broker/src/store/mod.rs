@@ -1,7 +1,8 @@
 //! What is durable. A store keeps what the core decided, whole commits or nothing, and decides nothing itself.
 //!
 //! The table of events is append-only and chained by hash per seller ([`chain`]); everything else can be rebuilt from it and is
-//! written in the same transaction for now. Two stores behind one trait pass one suite (`conformance`).
+//! written in the same transaction for now. Two stores behind one trait pass one suite (`conformance`):
+//! [`sqlite`] embedded, [`postgres`] for several brokers.
 //!
 //! It refuses a commit whose guards do not hold ([`StoreError::Stale`]) and then leaves nothing behind. It never repeats a
 //! commit.
@@ -24,6 +25,10 @@ use crate::core::types::JobFilter;
 pub mod chain;
 #[cfg(test)]
 pub(crate) mod conformance;
+mod encoding;
+mod fold;
+pub mod migrate;
+pub mod postgres;
 pub mod sqlite;
 
 /// Most jobs of one page.
@@ -41,6 +46,9 @@ pub enum StoreError {
     /// What is stored cannot be read: damaged, or written by a newer version.
     #[error("what is stored cannot be read: {0}")]
     Damaged(String),
+    /// Another broker leads this database, or may: nothing was kept. Whatever is in memory here is to be thrown away.
+    #[error("another broker leads this database now")]
+    Fenced,
     /// The cursor of a page is not one of ours.
     #[error("this cursor was not made here")]
     Cursor,
@@ -63,6 +71,11 @@ pub trait Store: Send + Sync {
 
     /// Everything that the core holds in memory.
     async fn restore(&self) -> Result<Restored, StoreError>;
+
+    /// Is what is read here, and what is in memory, still the newest there is? False once another broker may have written.
+    fn leads(&self) -> bool {
+        true
+    }
 
     /// Random id of this ledger, made with it.
     fn ledger(&self) -> &str;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod claims;
+mod cluster;
 mod disk_faults;
 mod first_light;
 mod kill;

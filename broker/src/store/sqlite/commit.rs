@@ -6,18 +6,12 @@ use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use taxdisk_protocol::ids::JobKey;
-use taxdisk_protocol::job::{Event, Job};
 
-use super::super::StoreError;
-use super::super::chain;
-use super::{Writer, text, word};
+use super::super::encoding::{damaged, text, word};
+use super::super::fold::{self, Entry, Head, JobRow};
+use super::super::{StoreError, chain};
+use super::Writer;
 use crate::core::change::Change;
-
-/// What a batch comes to for one job: the revision it starts from and the job after its last event.
-struct JobRow<'a> {
-    base: u64,
-    job: &'a Job,
-}
 
 #[derive(Default)]
 struct Rows<'a> {
@@ -55,27 +49,27 @@ impl Writer {
     }
 }
 
-async fn head(connection: &mut SqliteConnection, seller: &str) -> Result<(i64, [u8; 32]), StoreError> {
+async fn head(connection: &mut SqliteConnection, seller: &str) -> Result<Head, StoreError> {
     let row = sqlx::query("SELECT sequence, hash FROM events WHERE seller = ?1 ORDER BY sequence DESC LIMIT 1")
         .bind(seller)
         .fetch_optional(connection)
         .await?;
     let Some(row) = row else { return Ok((0, chain::ROOT)) };
     let mut hash = [0; 32];
-    hex::decode_to_slice(row.try_get::<&str, _>(1)?, &mut hash).map_err(|error| super::damaged("hash of an event", error))?;
+    hex::decode_to_slice(row.try_get::<&str, _>(1)?, &mut hash).map_err(|error| damaged("hash of an event", error))?;
     Ok((row.try_get(0)?, hash))
 }
 
 async fn write(
     connection: &mut SqliteConnection,
     changes: &[Change],
-    heads: &mut HashMap<String, (i64, [u8; 32])>,
+    heads: &mut HashMap<String, Head>,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     for change in changes {
         match change {
             Change::Job { job, event } => {
-                take_job(&mut rows, job, event)?;
+                fold::take_job(&mut rows.jobs, job, event)?;
                 let body = text(event);
                 let entry = Entry {
                     seller: job.key.seller.as_str(),
@@ -159,39 +153,9 @@ async fn write(
     .await
 }
 
-fn take_job<'a>(rows: &mut Rows<'a>, job: &'a Job, event: &Event) -> Result<(), StoreError> {
-    if job.revision != event.revision + 1 {
-        return Err(StoreError::Stale(format!("job {} is at {} after an event of {}", job.key, job.revision, event.revision)));
-    }
-    match rows.jobs.get_mut(&job.key) {
-        None => {
-            rows.jobs.insert(&job.key, JobRow { base: event.revision, job });
-        }
-        Some(row) if row.job.revision == event.revision => row.job = job,
-        Some(row) => {
-            let known = row.job.revision;
-            return Err(StoreError::Stale(format!("job {}: event of {} after {known}", job.key, event.revision)));
-        }
-    }
-    Ok(())
-}
-
-/// An entry before it has its place in the chain.
-struct Entry<'a> {
-    seller: &'a str,
-    at: i64,
-    serial: &'a str,
-    revision: i64,
-    what: &'a str,
-    body: &'a str,
-}
-
-fn chained(heads: &mut HashMap<String, (i64, [u8; 32])>, entry: &Entry<'_>) -> Value {
+fn chained(heads: &mut HashMap<String, Head>, entry: &Entry<'_>) -> Value {
+    let (sequence, hash) = fold::chained(heads, entry);
     let Entry { seller, at, serial, revision, what, body } = *entry;
-    let head = heads.entry(seller.to_owned()).or_insert((0, chain::ROOT));
-    let sequence = head.0 + 1;
-    let hash = chain::hash(&head.1, &chain::Entry { seller, sequence, at, serial, revision, what, body });
-    *head = (sequence, hash);
     json!([seller, sequence, at, serial, revision, what, body, hex::encode(hash)])
 }
 

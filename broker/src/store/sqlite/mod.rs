@@ -18,6 +18,7 @@ use taxdisk_protocol::link::Owner;
 use tokio::sync::Mutex;
 
 use super::chain::{self, Verified};
+use super::encoding::{damaged, json, text};
 use super::{EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
@@ -74,6 +75,13 @@ impl SqliteStore {
             .await?;
         let ledger: String =
             sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ledger'").fetch_one(&mut connection).await?;
+        let moved: Option<String> =
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'moved_to'").fetch_optional(&mut connection).await?;
+        if moved.is_some() {
+            return Err(StoreError::Damaged(
+                "this ledger was moved to PostgreSQL and lives there; nothing is issued from here".to_owned(),
+            ));
+        }
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
         Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), readers, ledger })
     }
@@ -84,23 +92,6 @@ impl SqliteStore {
         self.writer.into_inner().connection.close().await?;
         Ok(())
     }
-}
-
-pub(super) fn damaged(what: &str, error: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged(format!("{what}: {error}"))
-}
-
-fn json<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| damaged(what, error))
-}
-
-fn text<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_string(value).expect("our own rows have string keys and no failing serializers")
-}
-
-/// A unit enum as the word it has on the wire.
-fn word<T: serde::Serialize>(value: &T) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 #[async_trait]

@@ -9,7 +9,7 @@ use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::time::Timestamp;
 
 use super::super::StoreError;
-use super::{damaged, json};
+use super::super::encoding::{damaged, json};
 use crate::core::Restored;
 use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
 

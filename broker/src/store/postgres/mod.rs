@@ -1,0 +1,321 @@
+//! The store to scale and to fail over: PostgreSQL 15 or newer, every commit flushed (`synchronous_commit` on, `fsync` on;
+//! checked, or the store is refused).
+//!
+//! Several brokers share one database, and one of them leads ([`lease`]): it alone has a [`PostgresStore`], and every commit
+//! checks in its own transaction that its term is still the last one. One connection writes; a few read beside it. A commit is a
+//! handful of statements however many changes it holds: the rows of a table travel as arrays.
+//!
+//! Every wait has a bound, on the server and here. A commit whose end is not known breaks the store: it takes no more, and the
+//! broker throws away what it has in memory and reads again what is durable.
+//!
+//! Read first: [`Database`], [`PostgresStore`], [`lease::Lease`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::{Connection, Postgres, QueryBuilder, Row};
+use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{Event, Job};
+use taxdisk_protocol::link::Owner;
+use tokio::sync::Mutex;
+
+use super::chain::{self, Verified};
+use super::encoding::{damaged, json, word};
+use super::fold::Head;
+use super::{EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use crate::core::Restored;
+use crate::core::change::{Change, NumberKey};
+use crate::core::types::JobFilter;
+
+mod commit;
+mod database;
+pub mod lease;
+mod restore;
+#[cfg(test)]
+pub(super) mod tests;
+
+pub use database::Database;
+use database::bounded;
+use lease::Lease;
+
+/// Connections for readers beside the writer's.
+const READERS: u32 = 8;
+/// A read that takes longer has lost its server. The server's own bound is shorter.
+const READ: Duration = Duration::from_secs(20);
+
+/// The store of the broker that leads.
+#[derive(Debug)]
+pub struct PostgresStore {
+    writer: Mutex<Writer>,
+    readers: PgPool,
+    lease: Arc<Lease>,
+    ledger: String,
+}
+
+/// The connection that writes.
+#[derive(Debug)]
+struct Writer {
+    connection: PgConnection,
+    lease: Arc<Lease>,
+    /// Last entry of each chain that was written to. Nobody else writes while the term holds.
+    heads: HashMap<String, Head>,
+    /// A commit ended in a way that nobody knows.
+    broken: bool,
+    #[cfg(test)]
+    stall: Option<tests::Stall>,
+}
+
+impl PostgresStore {
+    /// The store of the holder of `lease`.
+    ///
+    /// # Errors
+    /// The database failed, or its tables are of a newer version.
+    pub async fn open(database: &Database, lease: Arc<Lease>) -> Result<PostgresStore, StoreError> {
+        database.bring_up_to_date().await?;
+        let mut connection = database.open().await?;
+        let ledger = bounded(READ, name(&mut connection)).await?;
+        let writer = Writer {
+            connection,
+            lease: lease.clone(),
+            heads: HashMap::new(),
+            broken: false,
+            #[cfg(test)]
+            stall: None,
+        };
+        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS), lease, ledger })
+    }
+
+    /// Closes the connections.
+    ///
+    /// # Errors
+    /// The database failed; nothing is lost by it.
+    pub async fn close(self) -> Result<(), StoreError> {
+        bounded(READ, async {
+            self.readers.close().await;
+            self.writer.into_inner().connection.close().await
+        })
+        .await
+    }
+}
+
+/// The ledger's name. If we stop between making the tables and naming the ledger, the next leader names it: nothing refers to a
+/// name before.
+async fn name(connection: &mut PgConnection) -> Result<String, StoreError> {
+    let fresh = format!("lg_{}", hex::encode(rand::random::<[u8; 8]>()));
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', $1) ON CONFLICT DO NOTHING")
+        .bind(fresh)
+        .execute(&mut *connection)
+        .await?;
+    Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ledger'").fetch_one(connection).await?)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
+        self.writer.lock().await.commit(changes).await
+    }
+
+    async fn restore(&self) -> Result<Restored, StoreError> {
+        restore::restore(&mut self.writer.lock().await.connection).await
+    }
+
+    fn leads(&self) -> bool {
+        self.lease.holds()
+    }
+
+    fn ledger(&self) -> &str {
+        &self.ledger
+    }
+
+    async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let sellers: Vec<&str> = keys.iter().map(|key| key.seller.as_str()).collect();
+        let serials: Vec<&str> = keys.iter().map(|key| key.serial.as_str()).collect();
+        let mut writer = self.writer.lock().await;
+        let rows: Vec<String> = bounded(
+            READ,
+            sqlx::query_scalar(
+                "SELECT jobs.body FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[]) AS rows (seller, serial)) \
+                 AS wanted JOIN jobs USING (seller, serial)",
+            )
+            .bind(sellers)
+            .bind(serials)
+            .fetch_all(&mut writer.connection),
+        )
+        .await?;
+        rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
+    }
+
+    async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError> {
+        if numbers.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let column = |text: fn(&NumberKey) -> String| numbers.iter().map(text).collect::<Vec<String>>();
+        let mut writer = self.writer.lock().await;
+        let rows = bounded(
+            READ,
+            sqlx::query(
+                "SELECT wanted.place, numbers.owner FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) \
+                 WITH ORDINALITY AS wanted (disk, kind, code, number, place) JOIN numbers USING (disk, kind, code, number)",
+            )
+            .bind(column(|key| key.disk.to_string()))
+            .bind(column(|key| key.kind.to_string()))
+            .bind(column(|key| key.pair.code.to_string()))
+            .bind(column(|key| key.pair.number.to_string()))
+            .fetch_all(&mut writer.connection),
+        )
+        .await?;
+        let mut owners = HashMap::new();
+        for row in rows {
+            let place = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("number", error))?;
+            let owner = json("owner of a number", row.try_get(1)?)?;
+            if let Some(key) = place.checked_sub(1).and_then(|index| numbers.get(index)) {
+                owners.insert(key.clone(), owner);
+            }
+        }
+        Ok(owners)
+    }
+
+    async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
+        let body: Option<String> = bounded(
+            READ,
+            sqlx::query_scalar("SELECT body FROM jobs WHERE seller = $1 AND serial = $2")
+                .bind(key.seller.as_str())
+                .bind(key.serial.as_str())
+                .fetch_optional(&self.readers),
+        )
+        .await?;
+        body.map(|body| json("job", &body).map(Arc::new)).transpose()
+    }
+
+    async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
+        let limit = i64::from(limit.clamp(1, PAGE_JOBS));
+        let before: i64 = match cursor {
+            None => i64::MAX,
+            Some(cursor) => cursor.strip_prefix("p").and_then(|place| place.parse().ok()).ok_or(StoreError::Cursor)?,
+        };
+        let mut query = filtered(filter, before);
+        // One more than asked tells whether there is a next page.
+        query.push(" ORDER BY place DESC LIMIT ").push_bind(limit + 1);
+        let rows = bounded(READ, query.build().fetch_all(&self.readers)).await?;
+        let more = rows.len() as i64 > limit;
+        let mut page = Page::default();
+        for row in rows.iter().take(limit as usize) {
+            page.jobs.push(Arc::new(json("job", row.try_get(1)?)?));
+            if more {
+                page.cursor = Some(format!("p{}", row.try_get::<i64, _>(0)?));
+            }
+        }
+        Ok(page)
+    }
+
+    async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError> {
+        let rows: Vec<String> = bounded(
+            READ,
+            sqlx::query_scalar("SELECT body FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' ORDER BY sequence")
+                .bind(key.seller.as_str())
+                .bind(key.serial.as_str())
+                .fetch_all(&self.readers),
+        )
+        .await?;
+        rows.iter().map(|body| json("event", body)).collect()
+    }
+
+    async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
+        let rows: Vec<String> = bounded(
+            READ,
+            sqlx::query_scalar(
+                "SELECT body FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' AND what = 'evidence' \
+                 ORDER BY sequence DESC LIMIT $3",
+            )
+            .bind(key.seller.as_str())
+            .bind(key.serial.as_str())
+            .bind(EVIDENCE_VIEWS)
+            .fetch_all(&self.readers),
+        )
+        .await?;
+        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
+        Ok(events?.into_iter().filter_map(evidence_view).collect())
+    }
+
+    async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
+        let mut connection = self.readers.acquire().await?;
+        verify_on(&mut connection, seller.map_or("", TaxpayerNumber::as_str)).await
+    }
+}
+
+/// Recomputes the chain of a seller (`""`: the broker's own), as this connection sees it.
+pub(super) async fn verify_on(connection: &mut PgConnection, seller: &str) -> Result<Verified, StoreError> {
+    /// Entries read at a time.
+    const STEP: i64 = 1000;
+    let (mut head, mut sequence) = (chain::ROOT, 0_i64);
+    loop {
+        let query = sqlx::query(
+            "SELECT sequence, at, serial, revision, what, body, hash FROM events \
+             WHERE seller = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+        );
+        let rows = bounded(READ, query.bind(seller).bind(sequence).bind(STEP).fetch_all(&mut *connection)).await?;
+        if rows.is_empty() {
+            return Ok(Verified::Whole { entries: sequence.unsigned_abs(), head });
+        }
+        for row in &rows {
+            let entry = chain::Entry {
+                seller,
+                sequence: row.try_get(0)?,
+                at: row.try_get(1)?,
+                serial: row.try_get(2)?,
+                revision: row.try_get(3)?,
+                what: row.try_get(4)?,
+                body: row.try_get(5)?,
+            };
+            let hash = chain::hash(&head, &entry);
+            if entry.sequence != sequence + 1 || hash.as_slice() != row.try_get::<&[u8], _>(6)? {
+                return Ok(Verified::Broken { sequence: sequence + 1 });
+            }
+            (head, sequence) = (hash, entry.sequence);
+        }
+    }
+}
+
+fn filtered(filter: &JobFilter, before: i64) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT place, body FROM jobs WHERE place < ");
+    query.push_bind(before);
+    if !filter.sellers.is_empty() {
+        let sellers: Vec<String> = filter.sellers.iter().map(ToString::to_string).collect();
+        query.push(" AND seller = ANY(").push_bind(sellers).push(")");
+    }
+    if !filter.states.is_empty() {
+        let states: Vec<String> = filter.states.iter().map(word).collect();
+        query.push(" AND state = ANY(").push_bind(states).push(")");
+        if filter.states.iter().all(|state| !state.is_terminal()) {
+            query.push(" AND live");
+        }
+    }
+    if let Some(serial) = &filter.serial {
+        query.push(" AND serial = ").push_bind(serial.to_string());
+    }
+    if let Some(prefix) = &filter.serial_prefix {
+        query.push(" AND starts_with(serial, ").push_bind(without_nul(prefix)).push(")");
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND kind = ").push_bind(kind.to_string());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND accepted_at >= ").push_bind(since.0);
+    }
+    if let Some(disk) = &filter.disk {
+        query.push(" AND ").push_bind(disk.to_string()).push(" = ANY(disks)");
+    }
+    query
+}
+
+/// PostgreSQL's text cannot hold U+0000. No serial number holds it either, nor U+FFFD: what is asked for is found nowhere.
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}

@@ -1,0 +1,118 @@
+//! Reads everything that the core holds in memory.
+
+use std::sync::Arc;
+
+use futures_util::TryStreamExt;
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Connection, Row};
+use taxdisk_protocol::ids::TaxpayerNumber;
+use taxdisk_protocol::time::Timestamp;
+
+use super::super::StoreError;
+use super::super::encoding::{damaged, json};
+use super::database::LONG_STATEMENT_MS;
+use crate::core::Restored;
+use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
+
+fn parsed<T>(what: &str, row: &PgRow, column: usize) -> Result<T, StoreError>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    row.try_get::<&str, _>(column)?.parse().map_err(|error| damaged(what, error))
+}
+
+/// A number that was accepted once; newer rules for callers do not reach back.
+fn seller(row: &PgRow) -> Result<TaxpayerNumber, StoreError> {
+    TaxpayerNumber::from_device(row.try_get(0)?).map_err(|error| damaged("seller", error))
+}
+
+/// In one snapshot. Nobody else can commit while our term holds; if it ends meanwhile, our first commit says so.
+pub(super) async fn restore(connection: &mut PgConnection) -> Result<Restored, StoreError> {
+    let mut transaction = connection.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    // The reader of many open jobs takes its time, and says nothing meanwhile.
+    sqlx::query("SELECT set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)")
+        .bind(LONG_STATEMENT_MS)
+        .execute(&mut *transaction)
+        .await?;
+    let mut restored = Restored::default();
+    read_jobs(&mut transaction, &mut restored).await?;
+    read_rest(&mut transaction, &mut restored).await?;
+    transaction.commit().await?;
+    Ok(restored)
+}
+
+async fn read_jobs(connection: &mut PgConnection, restored: &mut Restored) -> Result<(), StoreError> {
+    let mut jobs = sqlx::query("SELECT body FROM jobs WHERE live ORDER BY place").fetch(&mut *connection);
+    while let Some(row) = jobs.try_next().await? {
+        restored.jobs.push(Arc::new(json("job", row.try_get(0)?)?));
+    }
+    drop(jobs);
+    let last: Option<i64> = sqlx::query_scalar("SELECT max(place) FROM jobs").fetch_one(connection).await?;
+    restored.next_place = last.map_or(1, |place| place.unsigned_abs() + 1);
+    Ok(())
+}
+
+async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Result<(), StoreError> {
+    for row in sqlx::query("SELECT seller, body FROM sellers").fetch_all(&mut *connection).await? {
+        restored.sellers.push(SellerRow { seller: seller(&row)?, body: json("seller", row.try_get(1)?)? });
+    }
+    for row in sqlx::query("SELECT seller, point, body FROM issue_points").fetch_all(&mut *connection).await? {
+        restored.points.push(IssuePointRow {
+            seller: seller(&row)?,
+            point: parsed("issue point", &row, 1)?,
+            body: json("issue point", row.try_get(2)?)?,
+        });
+    }
+    for row in sqlx::query("SELECT disk, seen_at, report FROM disk_reports").fetch_all(&mut *connection).await? {
+        restored.reports.push(DiskReportRow {
+            disk: parsed("disk", &row, 0)?,
+            seen_at: Timestamp(row.try_get(1)?),
+            report: json("disk report", row.try_get(2)?)?,
+        });
+    }
+    for row in sqlx::query("SELECT disk, body FROM disk_assignments").fetch_all(&mut *connection).await? {
+        restored.assignments.push((parsed("disk", &row, 0)?, json("disk assignment", row.try_get(1)?)?));
+    }
+    for row in sqlx::query("SELECT disk, epoch, sequence, owner FROM disk_fences").fetch_all(&mut *connection).await? {
+        restored.fences.push(DiskFenceRow {
+            disk: parsed("disk", &row, 0)?,
+            epoch: row.try_get::<i64, _>(1)?.unsigned_abs(),
+            sequence: row.try_get::<i64, _>(2)?.unsigned_abs(),
+            owner: row
+                .try_get::<Option<&str>, _>(3)?
+                .map(|owner| owner.parse().map_err(|error| damaged("owner of a disk", error)))
+                .transpose()?,
+        });
+    }
+    for row in sqlx::query("SELECT disk, kind, pair FROM accounted").fetch_all(&mut *connection).await? {
+        restored.accounted.push((parsed("disk", &row, 0)?, parsed("kind", &row, 1)?, parsed("accounted pair", &row, 2)?));
+    }
+    for row in sqlx::query("SELECT body FROM agents").fetch_all(&mut *connection).await? {
+        restored.agents.push(json("agent", row.try_get(0)?)?);
+    }
+    for row in
+        sqlx::query("SELECT hash, name, expires_at FROM enrollments WHERE used_by IS NULL").fetch_all(&mut *connection).await?
+    {
+        restored.enrollments.push(EnrollmentRow {
+            hash: row.try_get(0)?,
+            name: json("name of an enrolment code", row.try_get(1)?)?,
+            expires_at: Timestamp(row.try_get(2)?),
+            used_by: None,
+        });
+    }
+    let keys = sqlx::query("SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at FROM api_keys");
+    for row in keys.fetch_all(&mut *connection).await? {
+        restored.keys.push(KeyRow {
+            id: row.try_get(0)?,
+            hash: row.try_get(1)?,
+            name: json("name of a key", row.try_get(2)?)?,
+            role: serde_json::from_value(serde_json::Value::String(row.try_get(3)?)).map_err(|error| damaged("role", error))?,
+            sellers: json("sellers of a key", row.try_get(4)?)?,
+            created_at: Timestamp(row.try_get(5)?),
+            expires_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp),
+            revoked_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp),
+        });
+    }
+    Ok(())
+}
