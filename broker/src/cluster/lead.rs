@@ -58,7 +58,7 @@ pub async fn run(ambition: &Ambition, node: &Arc<Node>, mut stopping: watch::Rec
     let mut trouble = String::new();
     let mut known = Instant::now();
     while !*stopping.borrow() {
-        node.turn();
+        node.came_round();
         match turn(ambition, node, &stopping).await {
             Ok(()) => {
                 trouble.clear();
@@ -68,7 +68,7 @@ pub async fn run(ambition: &Ambition, node: &Arc<Node>, mut stopping: watch::Rec
             Err(Trouble::Store(error)) => {
                 // The leader may well go on: its links are cut only when its lease must be over.
                 if known.elapsed() > ambition.candidate.length {
-                    node.become_(Role::Waiting);
+                    node.play(Role::Waiting);
                 }
                 let text = error.to_string();
                 if text != trouble {
@@ -102,13 +102,13 @@ async fn turn(ambition: &Ambition, node: &Arc<Node>, stopping: &watch::Receiver<
     let seat = ambition.database.seat().await?;
     let own = seat.holder.as_deref() == Some(ambition.candidate.holder.as_str());
     if seat.free || own {
-        node.become_(Role::Waiting);
+        node.play(Role::Waiting);
         if let Some(lease) = ambition.database.take(&ambition.candidate).await? {
             return lead(ambition, node, Arc::new(lease), stopping.clone()).await;
         }
         return Ok(());
     }
-    node.become_(match (seat.url, seat.secret) {
+    node.play(match (seat.url, seat.secret) {
         (Some(url), Some(secret)) => Role::Door(Leader { term: seat.term, url, secret }),
         // A command that writes a key: it is gone in a moment.
         _ => Role::Waiting,
@@ -147,7 +147,7 @@ async fn lead(
     let edge = Edge::new(ledger.clone(), &ambition.config, links_stopping);
     let hub = edge.hub.clone();
     let secret = ambition.candidate.secret.as_str().into();
-    node.become_(Role::Leading(Leadership { lease: lease.clone(), secret, router: http::router(edge) }));
+    node.play(Role::Leading(Leadership { lease: lease.clone(), secret, router: http::router(edge) }));
     let end = tokio::select! {
         () = keep(&ambition.database, &lease, node) => End::Lost,
         () = ledger.ended() => End::Lost,
@@ -158,7 +158,7 @@ async fn lead(
         lease.lose();
         ledger.abandon();
     }
-    node.become_(Role::Waiting);
+    node.play(Role::Waiting);
     let _ = stop_links.send(true);
     if matches!(end, End::Stopped) {
         // While the lease still holds: what was handed in is committed, agents hear a last word.
@@ -185,7 +185,7 @@ async fn give_back(ambition: &Ambition, lease: &Lease) {
 /// Renews the lease; returns when it is lost.
 async fn keep(database: &Database, lease: &Lease, node: &Node) {
     loop {
-        node.turn();
+        node.came_round();
         let pause = match database.renew(lease).await {
             Ok(true) => LOOK,
             Ok(false) => {

@@ -1,4 +1,4 @@
-//! Several brokers on one PostgreSQL database: one leads, the others are doors (decision 0012).
+//! Several brokers on one PostgreSQL database: one leads, the others are doors (decision 0013).
 //!
 //! The leader has the core, the writer and the links of all agents, whichever broker they came to. A door ends TLS, answers
 //! `/healthz` and `/metrics` itself and forwards everything else to the leader: requests, answers and the agents' upgraded
@@ -97,7 +97,7 @@ pub struct Node {
     door: Door,
     /// When the loop that looks after the lead last came round.
     began: Instant,
-    turned_ms: AtomicU64,
+    round_ms: AtomicU64,
 }
 
 /// Without a turn for so long, the loop hangs: every wait in it has a shorter bound.
@@ -106,21 +106,21 @@ const HANGS: Duration = Duration::from_secs(60);
 impl Node {
     /// A node that waits for a leader.
     fn new(door: Door) -> Arc<Node> {
-        Arc::new(Node { role: watch::Sender::new(Role::Waiting), door, began: Instant::now(), turned_ms: AtomicU64::new(0) })
+        Arc::new(Node { role: watch::Sender::new(Role::Waiting), door, began: Instant::now(), round_ms: AtomicU64::new(0) })
     }
 
-    fn turn(&self) {
+    fn came_round(&self) {
         let passed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.turned_ms.store(passed, Ordering::Relaxed);
+        self.round_ms.store(passed, Ordering::Relaxed);
     }
 
-    fn turns(&self) -> bool {
-        let turned = Duration::from_millis(self.turned_ms.load(Ordering::Relaxed));
-        self.began.elapsed().saturating_sub(turned) < HANGS
+    fn comes_round(&self) -> bool {
+        let round = Duration::from_millis(self.round_ms.load(Ordering::Relaxed));
+        self.began.elapsed().saturating_sub(round) < HANGS
     }
 
     /// Changes the role, and says so if it is another one. Links and requests of an older term end with it.
-    fn become_(&self, role: Role) {
+    fn play(&self, role: Role) {
         let (old, new) = (self.role.borrow().term(), role.term());
         let same = match (&*self.role.borrow(), &role) {
             (Role::Waiting, Role::Waiting) => true,

@@ -93,7 +93,7 @@ pub(crate) async fn serve(loaded: &Loaded, settings: Settings, front: Front, sig
     let watched = node.clone();
     let watchdog = tokio::spawn(ready::pet_watchdog(move || {
         let node = watched.clone();
-        async move { node.turns() }
+        async move { node.comes_round() }
     }));
     let leading = lead::run(&ambition, &node, leading_stops);
     tokio::pin!(leading);

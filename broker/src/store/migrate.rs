@@ -22,7 +22,7 @@ use taxdisk_protocol::ids::TaxpayerNumber;
 use super::chain::Verified;
 use super::encoding::damaged;
 use super::postgres::lease::Candidate;
-use super::postgres::{Database, verify_on};
+use super::postgres::{Database, fenced, verify_on};
 use super::sqlite::SqliteStore;
 use super::{Store, StoreError};
 
@@ -140,13 +140,7 @@ pub async fn migrate(from: &str, to: &str) -> Result<Moved, StoreError> {
         let mut connection = database.open().await?;
         let mut target = connection.begin().await?;
         // Locked to our end: nobody can begin to lead meanwhile.
-        let leads: Option<i32> =
-            sqlx::query_scalar("SELECT 1 FROM leases WHERE name = 'ledger' AND term = $1 AND holder = $2 FOR SHARE")
-                .bind(lease.term())
-                .bind(lease.holder())
-                .fetch_optional(&mut *target)
-                .await?;
-        leads.ok_or(StoreError::Fenced)?;
+        fenced(&mut target, &lease).await?;
         sqlx::query(
             "SELECT set_config('statement_timeout', '600000', true), \
                  set_config('idle_in_transaction_session_timeout', '600000', true)",

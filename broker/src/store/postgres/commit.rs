@@ -16,6 +16,7 @@ use super::super::fold::{self, Entry, Head, JobRow};
 use super::super::{StoreError, chain};
 use super::Writer;
 use super::database::bounded;
+use super::lease::Lease;
 use crate::core::change::{Change, DiskFenceRow, DiskReportRow, NumberKey, NumberRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
@@ -60,18 +61,15 @@ impl Writer {
     async fn attempt(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let mut heads = self.known_heads(changes).await?;
         let mut transaction = self.connection.begin().await?;
-        // Shared: a takeover changes this row, so it waits until we are done; after it, our term is not there any more.
-        let leads: Option<i32> =
-            sqlx::query_scalar("SELECT 1 FROM leases WHERE name = 'ledger' AND term = $1 AND holder = $2 FOR SHARE")
-                .bind(self.lease.term())
-                .bind(self.lease.holder())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        if leads.is_none() {
-            self.lease.lose();
-            return Err(StoreError::Fenced);
+        let written = match fenced(&mut transaction, &self.lease).await {
+            Ok(()) => write(&mut transaction, changes, &mut heads).await,
+            refused => refused,
+        };
+        if let Err(error) = written {
+            // Now, and not with the next commit: the lease's row is locked until then.
+            transaction.rollback().await?;
+            return Err(error);
         }
-        write(&mut transaction, changes, &mut heads).await?;
         #[cfg(test)]
         if let Some(stall) = &self.stall {
             stall.wait().await;
@@ -116,6 +114,22 @@ impl Writer {
         }
         Ok(heads)
     }
+}
+
+/// Locks the lease at our term. Shared: a takeover changes this row, so it waits until we are done; after it, our term is not
+/// there any more.
+pub(in super::super) async fn fenced(connection: &mut PgConnection, lease: &Lease) -> Result<(), StoreError> {
+    let leads: Option<i32> =
+        sqlx::query_scalar("SELECT 1 FROM leases WHERE name = 'ledger' AND term = $1 AND holder = $2 FOR SHARE")
+            .bind(lease.term())
+            .bind(lease.holder())
+            .fetch_optional(connection)
+            .await?;
+    if leads.is_some() {
+        return Ok(());
+    }
+    lease.lose();
+    Err(StoreError::Fenced)
 }
 
 async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut HashMap<String, Head>) -> Result<(), StoreError> {

@@ -38,6 +38,7 @@ mod restore;
 #[cfg(test)]
 pub(super) mod tests;
 
+pub(super) use commit::fenced;
 pub use database::Database;
 use database::bounded;
 use lease::Lease;
