@@ -358,7 +358,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     if config.store.is_postgres() {
         let (ready_file, bootstrap) = (serve.ready_file.clone(), serve.bootstrap_key_file.clone());
         let front = cluster::Front { listener, address, acceptor, certificate, ready_file, bootstrap };
-        return cluster::serve(loaded, settings(loaded), front, &mut signals).await;
+        return Box::pin(cluster::serve(loaded, settings(loaded), front, &mut signals)).await;
     }
     let ledger = Opened::open(loaded).await?.ledger;
     if let Some(path) = &serve.bootstrap_key_file {

@@ -25,13 +25,29 @@ pub struct ClusterRig {
 impl ClusterRig {
     /// `count` brokers and the tests' seller. The first one leads at the beginning.
     pub fn new(count: usize) -> ClusterRig {
+        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
+        ClusterRig::start(dir, count, "")
+    }
+
+    /// As [`ClusterRig::new`], with TLS between the brokers.
+    pub fn with_tls(count: usize) -> ClusterRig {
+        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("a certificate");
+        let (certificate, key) = (dir.path().join("inside.pem"), dir.path().join("inside.key"));
+        std::fs::write(&certificate, made.cert.pem()).expect("certificate");
+        std::fs::write(&key, made.signing_key.serialize_pem()).expect("key");
+        let (certificate, key) = (certificate.display(), key.display());
+        let config = format!("[cluster.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nauthority = \"{certificate}\"\n");
+        ClusterRig::start(dir, count, &config)
+    }
+
+    fn start(dir: tempfile::TempDir, count: usize, config: &str) -> ClusterRig {
         let server = Server::shared();
         let store = server.database();
-        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
-        let mut brokers = vec![BrokerRig::start_on(dir.path(), "broker-0", &store, "")];
+        let mut brokers = vec![BrokerRig::start_on(dir.path(), "broker-0", &store, config)];
         let key = brokers[0].admin_key();
         for index in 1..count {
-            brokers.push(BrokerRig::start_on(dir.path(), &format!("broker-{index}"), &store, ""));
+            brokers.push(BrokerRig::start_on(dir.path(), &format!("broker-{index}"), &store, config));
         }
         let apis: Vec<Api> = brokers.iter().map(|broker| Api::new(&broker.url, &key)).collect();
         let answer = apis[0].put(&format!("/v1/sellers/{SELLER}"), &json!({"name": "示例商贸有限公司"}));

@@ -46,7 +46,10 @@ fn one_serial_from_32_callers_on_two_brokers_is_one_job() {
         assert_eq!(api.try_jobs(SELLER).unwrap().len(), 5);
     }
     assert!(rig.leads(0).unwrap() && !rig.leads(1).unwrap(), "one leads, the other is a door");
-    // A batch is streamed through a door.
+    // A long poll waits through a door, and a batch is streamed.
+    let asked = Instant::now();
+    assert_eq!(rig.apis[1].get(&format!("/v1/jobs/{SELLER}/S0?wait=1s")).status, 200);
+    assert!(asked.elapsed() >= Duration::from_secs(1));
     let batch: Vec<_> = (0..200).map(|index| jobs::distinct(&format!("B{index}"))).collect();
     let lines = rig.apis[1].batch(&batch).unwrap();
     assert!(lines.len() == 200 && lines.iter().all(|line| line.status == 201));
@@ -92,7 +95,7 @@ fn a_leader_that_is_killed_is_replaced() {
 
 #[test]
 fn brokers_are_restarted_one_after_the_other_while_jobs_flow() {
-    let mut rig = ClusterRig::new(2);
+    let mut rig = ClusterRig::with_tls(2);
     let disks = two_disks(&rig);
     let mut agents = [rig.agent(0, "one", &disks[0]), rig.agent(1, "two", &disks[1])];
     for (agent, disk) in agents.iter_mut().zip(&disks) {
@@ -140,6 +143,7 @@ fn a_leader_that_was_stopped_and_wakes_up_answers_from_nothing_old() {
             std::thread::spawn(move || (shop.try_get("/v1/jobs"), shop.try_send("POST", "/v1/jobs", "application/json", &job)))
         })
         .collect();
+    // Time for them to get there; one that is later is only a weaker case, never a wrong one.
     std::thread::sleep(Duration::from_millis(500));
     rig.brokers[0].running.signal(Signal::CONT);
     for caller in early {
