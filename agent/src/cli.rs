@@ -147,9 +147,9 @@ pub enum DisksCommand {
     },
     /// Void the next blank invoice (空白作废)
     VoidBlank {
-        /// Kind, such as 025
+        /// Kind, such as 025; not needed where the disk is licensed for one
         #[arg(long)]
-        kind: InvoiceKind,
+        kind: Option<InvoiceKind>,
         /// Who voids (作废人)
         #[arg(long, value_name = "NAME")]
         operator: String,
@@ -194,9 +194,9 @@ pub struct NumberArgs {
     pub code: String,
     /// Invoice number (发票号码)
     pub number: String,
-    /// Kind, such as 025
+    /// Kind, such as 025; not needed where the disk is licensed for one
     #[arg(long)]
-    pub kind: InvoiceKind,
+    pub kind: Option<InvoiceKind>,
 }
 
 /// How a changing command is given.
@@ -219,9 +219,9 @@ pub struct ChangeArgs {
 /// A changing command about a kind.
 #[derive(Debug, Clone, Args)]
 pub struct KindArgs {
-    /// Kind, such as 025
+    /// Kind, such as 025; not needed where the disk is licensed for one
     #[arg(long)]
-    pub kind: InvoiceKind,
+    pub kind: Option<InvoiceKind>,
     /// How
     #[command(flatten)]
     pub change: ChangeArgs,

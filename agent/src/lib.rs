@@ -21,6 +21,7 @@ pub mod fault;
 pub mod hotplug;
 pub mod identity;
 pub mod journal;
+pub mod known;
 pub mod link;
 pub mod logging;
 pub mod ports;

@@ -17,17 +17,20 @@ use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::profile::{Dialect, Profile};
 use taxdisk_drivers::secret::Secret;
 use taxdisk_drivers::transport::LineError;
-use taxdisk_drivers::transport::document::{CommandLink, DocumentLink, HttpLink};
+use taxdisk_drivers::transport::document::{CommandLink, DocumentLink, HttpLink, RecordedDocuments};
 use taxdisk_drivers::transport::record::Recorded;
 use taxdisk_drivers::transport::ring::Tape;
 use taxdisk_drivers::transport::serial::SerialLine;
 use taxdisk_drivers::transport::usb::real::UsbDevice;
+use taxdisk_drivers::transport::usb::record::RecordedUsb;
 use taxdisk_drivers::transport::usb::{BulkDevice, UsbError};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 
 use crate::config::{CardSetup, Config, DiskConfig, Setup, SkServerSetup};
 use crate::core::ladder::Rules;
+use crate::journal::Journal;
+use crate::known::known_request;
 use crate::recording::Recordings;
 use crate::secrets::{DiskSecret, Secrets};
 use crate::worker::{Opener, Why};
@@ -45,6 +48,8 @@ pub struct Port {
     pub recordings: Option<Recordings>,
     /// What went over its line lately.
     pub tape: Tape,
+    /// Read for an invoice on which a component can prove its queries; `None`: nothing is proven.
+    pub journal: Option<Journal>,
 }
 
 /// Why a disk does not open.
@@ -144,7 +149,13 @@ impl Port {
             secrets: secrets.clone(),
             recordings: Some(Recordings::of(&config.state.dir)),
             tape: Tape::default(),
+            journal: None,
         }
+    }
+
+    /// The same, with what this agent knows of its disks.
+    pub fn knowing(self, journal: Journal) -> Port {
+        Port { journal: Some(journal), ..self }
     }
 
     /// The passwords of this disk.
@@ -210,6 +221,27 @@ impl Port {
         }
     }
 
+    /// The driver over an open way with a recorder between.
+    fn recorded(&self, way: Way, secret: DiskSecret) -> Result<Box<dyn TaxDisk>, OpenError> {
+        let tape = self.tape.clone();
+        let sink = move |entry| tape.push(entry);
+        let secret = Some(secret);
+        match (self.setup.dialect, way) {
+            (Dialect::Zc, Way::Line(line)) => Ok(Box::new(ZcDisk::new(Recorded::new(line, redact_frame, sink), self.zc(secret)))),
+            (Dialect::Card, Way::Line(line)) => {
+                Ok(Box::new(CardDisk::new(Recorded::new(line, card::redact_frame, sink), self.card(secret))))
+            }
+            (Dialect::Bot, Way::Usb(device)) => {
+                Ok(Box::new(BotDisk::new(RecordedUsb::new(*device, bot::mask_command, sink), self.bot(secret))))
+            }
+            (_, Way::Documents(link)) => {
+                let link: Box<dyn DocumentLink> = Box::new(RecordedDocuments::new(link, sink));
+                self.driver(Way::Documents(link), secret).map(Driver::into_disk)
+            }
+            (_, way) => self.driver(way, secret).map(Driver::into_disk),
+        }
+    }
+
     /// Whether the dialect has a command without a password by which a device shows that it is there.
     pub fn greets(&self) -> bool {
         match self.setup.dialect {
@@ -228,8 +260,15 @@ impl Port {
 
     /// What may be tried when the disk stops answering.
     pub fn recovery(&self) -> Rules {
-        // A command may run as long as the configuration lets the driver wait, whatever the profile says.
-        let longest_ms = self.setup.profile.timeouts.longest_ms.max(self.setup.answer_timeout_ms).into();
+        // A command may run as long as the driver waits for it under this configuration, whatever the profile says.
+        let waits = match self.setup.dialect {
+            Dialect::Zc => self.zc(None).timings.longest_command(),
+            Dialect::Card => self.card(None).timings.longest_command(),
+            Dialect::Bot => self.bot(None).timings.longest_command(),
+            Dialect::Nisec | Dialect::Skserver => self.times().1,
+        };
+        let waits_ms = u64::try_from(waits.as_millis()).unwrap_or(u64::MAX);
+        let longest_ms = u64::from(self.setup.profile.timeouts.longest_ms).max(waits_ms);
         Rules { longest_ms, can_reset: matches!(self.setup.place, Place::Usb(_)) }
     }
 
@@ -295,7 +334,9 @@ impl Port {
     /// 税控钥匙 has one password; it is kept where other disks have that of their certificate.
     fn skserver(&self, server: &SkServerSetup, secret: Option<DiskSecret>) -> SkServerConfig {
         let (read_timeout, change_timeout) = self.times();
+        let (disk, kinds) = server.disk();
         SkServerConfig {
+            known_request: self.journal.as_ref().and_then(|journal| known_request(journal, disk, kinds)),
             key_password: passwords(secret).1,
             issuing: self.setup.issuing.issuing(),
             max_lines: self.setup.max_lines,
@@ -354,7 +395,7 @@ fn token_floor() -> u32 {
 impl Opener for Port {
     fn keep_recording(&mut self, why: &str) {
         if let Some(recordings) = &self.recordings {
-            recordings.keep(&self.name, why, &self.tape);
+            recordings.keep(&self.name, self.setup.dialect, why, &self.tape);
         }
     }
 
@@ -366,14 +407,9 @@ impl Opener for Port {
         // The way first: for a port that is not there, nobody needs to hear of passwords.
         let way = self.way().map_err(|error| error.why())?;
         let secret = self.secret()?;
-        let way = match way {
-            Way::Line(line) if self.setup.dialect == Dialect::Zc && self.recordings.as_ref().is_some_and(Recordings::is_on) => {
-                let tape = self.tape.clone();
-                let line = Recorded::new(line, redact_frame, move |entry| tape.push(entry));
-                return Ok(Box::new(ZcDisk::new(line, self.zc(Some(secret)))));
-            }
-            way => way,
-        };
+        if self.recordings.as_ref().is_some_and(Recordings::is_on) {
+            return self.recorded(way, secret).map_err(|error| error.why());
+        }
         let driver = self.driver(way, Some(secret)).map_err(|error| error.why())?;
         Ok(driver.into_disk())
     }
@@ -414,7 +450,8 @@ mod tests {
     #[test]
     fn recovery_goes_by_the_profile_and_only_usb_is_reset() {
         let (_dir, mut serial) = port("port = \"/dev/no-such-port\"");
-        assert_eq!(serial.recovery(), Rules { longest_ms: 180_000, can_reset: false });
+        // A report may go over the network, and its answer may drip: longer than the profile's 180 s.
+        assert_eq!(serial.recovery(), Rules { longest_ms: 384_000, can_reset: false });
         assert_eq!(serial.reset().unwrap_err().class, DeviceClass::Unsupported);
         assert_eq!(Opener::open(&mut serial).err().unwrap().class, DeviceClass::NotPresent);
         let (_dir, mut usb) = port("usb = \"1209:0001/nothing-has-this-number\"");
@@ -424,7 +461,11 @@ mod tests {
         assert!(usb.reset().is_err());
         let card = "port = \"/dev/a\"\nprofile = \"card-reader\"\n[card]\npin = false\ntax_indexes = { \"1\" = \"0.13\" }";
         let (_dir, card) = port(card);
-        assert_eq!(card.recovery().longest_ms, 30_000);
+        // A minute by its profile; its answer may be waited for three times, 39 s.
+        assert_eq!(card.recovery().longest_ms, 60_000);
+        let slow = "port = \"/dev/a\"\nprofile = \"card-reader\"\nanswer_timeout_ms = 60000\n\
+                    [card]\npin = false\ntax_indexes = { \"1\" = \"0.13\" }";
+        assert_eq!(self::port(slow).1.recovery().longest_ms, 189_000, "three answers of 60 s, and 3 s to write each request");
         assert!(card.secret().unwrap().disk_password.is_empty(), "a card without a PIN needs none");
     }
 

@@ -124,7 +124,7 @@ impl Prober for PcProber<'_> {
             card: None,
         };
         let (name, secrets) = (place.to_string(), self.secrets.clone());
-        let port = Port { name, setup, secrets, recordings: None, tape: Default::default() };
+        let port = Port { name, setup, secrets, recordings: None, tape: Default::default(), journal: None };
         self.without_password(&port, "add it to the configuration first")
     }
 }

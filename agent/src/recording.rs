@@ -1,4 +1,5 @@
-//! What went over a disk's line around every failure, kept on this PC until a person exports it: `record on|off|export`.
+//! What went between this PC and a disk around every failure, over whichever transport, kept here until a person exports it:
+//! `record on|off|export`.
 //!
 //! Off unless a person switches it on. Passwords are masked before a byte is kept, names and taxpayer numbers before anything is
 //! exported. It refuses to grow: a ring in memory, and two files of a stated size per disk.
@@ -8,7 +9,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use taxdisk_drivers::dialects::zc::anonymise::anonymise;
+use taxdisk_drivers::dialects::anonymise;
+use taxdisk_drivers::profile::Dialect;
 use taxdisk_drivers::transport::record::Entry;
 use taxdisk_drivers::transport::ring::{Tape, from_json_lines, to_json_lines};
 
@@ -60,27 +62,28 @@ impl Recordings {
     }
 
     /// Keeps what the tape holds. A recording that cannot be written keeps no disk from working.
-    pub fn keep(&self, port: &str, why: &str, tape: &Tape) {
+    pub fn keep(&self, port: &str, dialect: Dialect, why: &str, tape: &Tape) {
         let entries = tape.take();
         if entries.is_empty() || !self.is_on() {
             return;
         }
-        if let Err(error) = self.append(port, why, &entries) {
+        if let Err(error) = self.append(port, dialect, why, &entries) {
             tracing::warn!(port, %error, "the recording cannot be written");
         }
     }
 
-    fn append(&self, port: &str, why: &str, entries: &[Entry]) -> std::io::Result<()> {
+    fn append(&self, port: &str, dialect: Dialect, why: &str, entries: &[Entry]) -> std::io::Result<()> {
         let file = self.file(port);
         if std::fs::metadata(&file).is_ok_and(|known| known.len() > FILE_MAX_BYTES) {
             std::fs::rename(&file, file.with_extension("old"))?;
         }
         let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
-        let note = serde_json::json!({ "failure": why });
+        let note = serde_json::json!({ "failure": why, "dialect": dialect.name() });
         file.write_all(format!("{note}\n{}", to_json_lines(entries)).as_bytes())
     }
 
-    /// All that was kept, people taken out: JSON Lines.
+    /// All that was kept, people taken out: JSON Lines. Before the entries of each disk a line names their dialect
+    /// (`{"recording":1,"dialect":"zc"}`); a part that begins with such a line can be played again against its driver.
     ///
     /// # Errors
     /// Nothing was kept, or it cannot be read.
@@ -98,11 +101,44 @@ impl Recordings {
         let mut text = String::new();
         for path in files {
             let kept = std::fs::read_to_string(&path).map_err(wrong)?;
-            let entries = from_json_lines(&kept).map_err(|error| Failure::failed(format!("{}: {error}.", path.display())))?;
-            text.push_str(&to_json_lines(&anonymise(entries)));
+            for (dialect, part) in parts(&kept) {
+                let entries = from_json_lines(&part).map_err(|error| Failure::failed(format!("{}: {error}.", path.display())))?;
+                let note = serde_json::json!({ "recording": FORMAT, "dialect": dialect.name() });
+                text.push_str(&format!("{note}\n{}", to_json_lines(&anonymise(dialect, entries))));
+            }
         }
         if text.is_empty() { Err(nothing()) } else { Ok(text) }
     }
+}
+
+/// Of the exported file.
+const FORMAT: u32 = 1;
+
+/// The parts of a file by the dialect that was spoken then. The notes, whose texts may name people, are left out.
+fn parts(kept: &str) -> Vec<(Dialect, String)> {
+    let mut parts: Vec<(Dialect, String)> = Vec::new();
+    for line in kept.lines() {
+        let note = serde_json::from_str::<serde_json::Value>(line).ok().filter(|value| value.get("failure").is_some());
+        match note {
+            Some(note) => {
+                // Files from before dialects were noted are of serial lines.
+                let dialect = note["dialect"].as_str().and_then(Dialect::of).unwrap_or(Dialect::Zc);
+                if parts.last().is_none_or(|(last, _)| *last != dialect) {
+                    parts.push((dialect, String::new()));
+                }
+            }
+            None => {
+                if parts.is_empty() {
+                    parts.push((Dialect::Zc, String::new()));
+                }
+                if let Some((_, part)) = parts.last_mut() {
+                    part.push_str(line);
+                    part.push('\n');
+                }
+            }
+        }
+    }
+    parts
 }
 
 fn nothing() -> Failure {

@@ -125,7 +125,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let workers = config.disk.iter().enumerate().map(|(index, disk)| {
         let happenings = happenings.clone();
         let events = Arc::new(move |event| drop(happenings.send(Happening::Worker(index, Box::new(event)))));
-        let port = Port::new(&config, disk, &secrets);
+        let port = Port::new(&config, disk, &secrets).knowing(journal.clone());
         let (profile, recovery) = (port.setup.profile.name.clone(), port.recovery());
         let worker = WorkerConfig { port: disk.name(), exclusive: disk.exclusive, recovery };
         let status = DiskStatus { port: disk.name(), profile, ..DiskStatus::default() };

@@ -7,6 +7,7 @@ mod pc;
 use broker::{Broker, Link};
 use pc::Pc;
 use taxdisk_drivers::sim::component::SKSERVER_PATH;
+use taxdisk_drivers::sim::skserver::{CxfsOne, SkServerOptions};
 use taxdisk_drivers::sim::{HttpOptions, SimConfig, SimHandle, SimOptions, bridge, serve};
 use taxdisk_protocol::api::{BuyerBody, InvoiceBody, LineBody, Operation, TotalsBody};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
@@ -17,10 +18,14 @@ const TAXPAYER: &str = "91110000MA0000001L";
 
 /// A simulated disk with both components in front of it.
 fn served(pc: &Pc) -> SimHandle {
+    served_by(pc, SkServerOptions::default())
+}
+
+fn served_by(pc: &Pc, skserver: SkServerOptions) -> SimHandle {
     let options = SimOptions {
         state_dir: pc.path("sim"),
         link: Some(pc.path("tty")),
-        http: Some(HttpOptions::default()),
+        http: Some(HttpOptions { skserver, ..HttpOptions::default() }),
         config: SimConfig { taxpayer_number: TAXPAYER.into(), ..bridge::fresh_disk() },
         ..SimOptions::default()
     };
@@ -101,20 +106,51 @@ fn a_disk_behind_a_nisec_bridge_is_explained_and_issues() {
     runs(&pc, &broker, &key, &sim);
 }
 
+/// The disk behind the server, configured. Returns its address.
+fn configure_server(pc: &Pc, sim: &SimHandle, more: &str) -> String {
+    let url = format!("http://{}{SKSERVER_PATH}", sim.http().unwrap());
+    let config = sim.with(|rig| rig.disk.config().clone());
+    let kinds: Vec<String> = config.kinds.iter().map(ToString::to_string).collect();
+    let section = format!(
+        "[disk.skserver]\nterminal = \"1\"\ndisk = \"{}\"\ntaxpayer = \"{}\"\ntaxpayer_name = \"{}\"\nkinds = {kinds:?}\n{more}",
+        config.disk_number, config.taxpayer_number, config.taxpayer_name
+    );
+    configure(pc, sim, &url, &format!("[[disk]]\nurl = \"{url}\"\nprofile = \"skserver\"\n{section}"));
+    url
+}
+
+/// Starts the agent once more, and says whether its disk can be asked by serial.
+fn finds_request(pc: &Pc, broker: &Broker, key: &str) -> bool {
+    let agent = pc.start();
+    let link = broker.link();
+    link.welcome(key);
+    let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if !disks.is_empty()));
+    let AgentFrame::Disks { disks } = report else { panic!() };
+    assert_eq!(agent.stop(), Some(0));
+    disks[0].capabilities.finds_request
+}
+
+#[test]
+fn a_server_is_asked_by_serial_once_it_has_proven_it_on_an_invoice_of_ours() {
+    for (means, proven) in [(CxfsOne::Request, true), (CxfsOne::Dates, false)] {
+        let broker = Broker::start();
+        let pc = Pc::new("");
+        let key = pc.enrol(&broker);
+        let sim = served_by(&pc, SkServerOptions { cxfs_one: means, ..SkServerOptions::default() });
+        configure_server(&pc, &sim, "request_query = 1\n");
+        assert!(!finds_request(&pc, &broker, &key), "nothing is known yet that could prove it");
+        runs(&pc, &broker, &key, &sim);
+        assert_eq!(finds_request(&pc, &broker, &key), proven, "cxfs 1 means {means:?}: {}", pc.log());
+    }
+}
+
 #[test]
 fn a_disk_behind_an_invoicing_server_is_explained_and_issues() {
     let broker = Broker::start();
     let pc = Pc::new("");
     let key = pc.enrol(&broker);
     let sim = served(&pc);
-    let url = format!("http://{}{SKSERVER_PATH}", sim.http().unwrap());
-    let config = sim.with(|rig| rig.disk.config().clone());
-    let kinds: Vec<String> = config.kinds.iter().map(ToString::to_string).collect();
-    let section = format!(
-        "[disk.skserver]\nterminal = \"1\"\ndisk = \"{}\"\ntaxpayer = \"{}\"\ntaxpayer_name = \"{}\"\nkinds = {kinds:?}\n",
-        config.disk_number, config.taxpayer_number, config.taxpayer_name
-    );
-    configure(&pc, &sim, &url, &format!("[[disk]]\nurl = \"{url}\"\nprofile = \"skserver\"\n{section}"));
+    let url = configure_server(&pc, &sim, "");
     let shown = pc.ends(0, &["disks", "--explain"]);
     assert!(shown.contains(&format!("+ {url}")) && shown.contains("answers"), "{shown}");
     runs(&pc, &broker, &key, &sim);

@@ -42,6 +42,14 @@ impl Default for Deadlines {
     }
 }
 
+impl Deadlines {
+    /// The same, none of them below the longest call of a driver.
+    pub fn covering(self, longest_call: Duration) -> Deadlines {
+        let at_least = |deadline: Duration| deadline.max(longest_call);
+        Deadlines { read: at_least(self.read), change: at_least(self.change), resync: at_least(self.resync) }
+    }
+}
+
 /// An issuing command with everything that it needs, owned. See [`IssueRequest`].
 #[derive(Debug, Clone)]
 pub struct IssueOrder {
@@ -283,6 +291,8 @@ struct State {
     running: Option<Running>,
     done: Option<(u64, Reply)>,
     late: VecDeque<Late>,
+    /// As the disk told them after it was asked who it is; `None` before.
+    capabilities: Option<Capabilities>,
     closed: bool,
     dead: bool,
 }
@@ -300,9 +310,9 @@ impl Handle {
         &self.owner.name
     }
 
-    /// See [`TaxDisk::capabilities`].
-    pub fn capabilities(&self) -> &Capabilities {
-        &self.owner.capabilities
+    /// See [`TaxDisk::capabilities`]: as they were after the last [`Handle::identity`].
+    pub fn capabilities(&self) -> Capabilities {
+        self.owner.mailbox.lock().capabilities.clone().unwrap_or_else(|| self.owner.capabilities.clone())
     }
 
     /// See [`TaxDisk::fence`].
@@ -466,8 +476,12 @@ fn run(mailbox: &Mailbox, mut disk: Box<dyn TaxDisk>) {
             }
         };
         let name = command.name();
+        let identifies = matches!(command, Command::Identity);
         let reply = perform(&mut *disk, command);
         let mut state = mailbox.lock();
+        if identifies {
+            state.capabilities = Some(disk.capabilities().clone());
+        }
         let hung = state.running.take().is_some_and(|running| running.id == id && running.hung);
         if hung {
             tracing::warn!(command = name, seconds = since.elapsed().as_secs(), "the disk came back after its caller gave up");

@@ -3,6 +3,8 @@
 //! Every call blocks the disk's own thread and comes back within its stated time; nothing here is retried behind the
 //! caller's back. Read [`TaxDisk::issue`] and [`IssueAnswer`] first: they carry what I1 rests on.
 
+use std::time::Duration;
+
 use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
@@ -289,7 +291,7 @@ pub enum Comparison {
 /// does, before it sends anything else; a new driver begins in that state, because the program before it may have been
 /// ended in the middle of a command. So a late answer is never taken for that of another command.
 pub trait TaxDisk: Send {
-    /// What the disk can express. Fixed for the life of the value.
+    /// What the disk can express. [`Self::identity`] may change it, where it proves what the disk can do; nothing else does.
     fn capabilities(&self) -> &Capabilities;
 
     /// When nothing older can still run on the device.
@@ -297,6 +299,12 @@ pub trait TaxDisk: Send {
 
     /// Name of the dialect, as in profiles (`zc`).
     fn dialect(&self) -> &'static str;
+
+    /// The longest that any call below takes when the device answers as slowly as it may. Whoever waits for a call waits at
+    /// least so long, or takes a device that is slow for one that hangs. Zero: nothing is known beyond the caller's own limits.
+    fn longest_call(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Brings a line in doubt back to a known state: waits out the dialect's silence time, drops input, and needs a good
     /// handshake. After an `Ok` on an [`Fence::Ordered`] line nothing that was sent before can still run.

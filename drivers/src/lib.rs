@@ -18,6 +18,7 @@ pub mod disk;
 pub mod hostile;
 pub mod operation;
 pub mod profile;
+mod redact;
 pub mod secret;
 pub mod sim;
 pub mod transport;

@@ -7,6 +7,7 @@
 mod bench;
 mod demo;
 mod dialect;
+mod fuzz;
 mod needs;
 mod release;
 mod rungs;
@@ -36,6 +37,8 @@ enum Chore {
     Test(rungs::TestArgs),
     /// Run what is too long for `test`; its dated figures go to docs/proof.md.
     TestLong(rungs::LongArgs),
+    /// Run the fuzz targets of the parsers; their dated figures go to docs/proof.md.
+    Fuzz(fuzz::FuzzArgs),
     /// Check files for what no other tool looks at.
     Tidy,
     /// Run the drivers against real USB and tty drivers of Linux, in a virtual machine.
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Chore::DemoDisk(args) => demo::disk(&args),
         Chore::Test(args) => rungs::test(&args),
         Chore::TestLong(args) => rungs::test_long(&args),
+        Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Tidy => tidy_here(),
         Chore::Vm(args) => vm::run(&args),
         Chore::NewDialect(args) => dialect::run(&args),

@@ -7,6 +7,8 @@ use crate::workspace;
 
 /// A C compiler: the cryptography and SQLite are partly C.
 pub(crate) const COMPILER: (&str, &str) = ("cc", "gcc libc6-dev");
+/// libFuzzer is C++.
+pub(crate) const CPP_COMPILER: (&str, &str) = ("c++", "g++");
 /// systemd's own checkers.
 pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
 /// Runs the guest of `cargo xtask vm`.

@@ -154,13 +154,25 @@ fn note_long(file: &Path, long: &Long, outcome: &Outcome, seconds: u64) -> Resul
     std::fs::write(file, with_long_row(&old, long.name, &row)).map_err(|error| format!("{}: {error}", file.display()))
 }
 
+/// Enters what another chore ran for long.
+///
+/// # Errors
+/// The page cannot be written.
+pub(crate) fn note(name: &str, result: &str, size: &str, tests: &str, seconds: u64) -> Result<(), String> {
+    let file = workspace::root().join("docs/proof.md");
+    let old = std::fs::read_to_string(&file).unwrap_or_default();
+    let day = jiff::Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let row = format!("| {name} | {day} | {result} | {size} | {tests} | {seconds} |");
+    std::fs::write(&file, with_long_row(&old, name, &row)).map_err(|error| format!("{}: {error}", file.display()))
+}
+
 fn with_long_row(old: &str, name: &str, row: &str) -> String {
     let mut text = if old.contains(LONG_HEADING) {
         old.to_owned()
     } else {
         let head = "| run | day | result | size | tests | seconds |\n|---|---|---|---|---|---|\n";
         format!(
-            "{}{LONG_HEADING}\n\nWritten by `cargo xtask test-long`.\n\n{head}",
+            "{}{LONG_HEADING}\n\nWritten by `cargo xtask test-long` and `cargo xtask fuzz`.\n\n{head}",
             if old.is_empty() { String::new() } else { format!("{old}\n") }
         )
     };

@@ -138,8 +138,11 @@ fn paths(name: &str, text: &str, report: &mut Report) {
     }
 }
 
-/// Versions of dependencies stand in the root's manifest only, and so do the lints.
+/// Versions of dependencies stand in the root's manifest only, and so do the lints. A workspace of its own has no root.
 fn manifest(name: &str, text: &str, report: &mut Report) {
+    if text.lines().any(|line| line.trim() == "[workspace]") {
+        return;
+    }
     let mut section = "";
     for (index, line) in text.lines().enumerate() {
         let line = line.trim();
@@ -214,5 +217,6 @@ mod tests {
         assert_eq!(found("x/Cargo.toml", good), Vec::<String>::new());
         assert_eq!(found("x/Cargo.toml", &good.replace("serde.workspace = true", "serde = \"1\"")).len(), 1);
         assert_eq!(found("x/Cargo.toml", &good.replace("[lints]", "[other]")).len(), 1);
+        assert_eq!(found("x/Cargo.toml", "[workspace]\n[package]\n[dependencies]\nserde = \"1\"\n"), Vec::<String>::new());
     }
 }

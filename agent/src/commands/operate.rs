@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use taxdisk_drivers::operation::PasswordKind;
+use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
 use super::disks::{SECRET_FILE_MAX_BYTES, ask_hidden, open_journal, port_of};
@@ -37,31 +38,51 @@ const OPEN_LIMIT: Duration = Duration::from_secs(300);
 /// What the command line asks for.
 struct Wish {
     what: What,
-    on: OnDisk,
     change: Option<ChangeArgs>,
     stock_only: bool,
 }
 
-fn wish(command: &DisksCommand) -> Result<Wish, Failure> {
-    let reading = |what, on: &OnDisk| Wish { what, on: on.clone(), change: None, stock_only: false };
-    let changing =
-        |what, change: &ChangeArgs| Wish { what, on: change.on.clone(), change: Some(change.clone()), stock_only: false };
+/// Which disk is meant.
+fn on(command: &DisksCommand) -> Result<&OnDisk, Failure> {
     Ok(match command {
         DisksCommand::Secret(_) => return Err(Failure::usage("`disks secret` gives no order.")),
-        DisksCommand::Status(on) => reading(What::Status, on),
-        DisksCommand::Stock(on) => Wish { stock_only: true, ..reading(What::Status, on) },
-        DisksCommand::Query { number, on } => reading(What::Query { kind: number.kind, pair: pair(number)? }, on),
+        DisksCommand::Status(on) | DisksCommand::Stock(on) | DisksCommand::Query { on, .. } => on,
+        DisksCommand::Void { change, .. } | DisksCommand::VoidBlank { change, .. } | DisksCommand::Password { change, .. } => {
+            &change.on
+        }
+        DisksCommand::Report(args)
+        | DisksCommand::Clear(args)
+        | DisksCommand::Upload(args)
+        | DisksCommand::RefreshOffline(args) => &args.change.on,
+    })
+}
+
+/// `kind` finds the kind where none is named.
+fn wish(
+    command: &DisksCommand,
+    kind: &mut dyn FnMut(Option<InvoiceKind>) -> Result<InvoiceKind, Failure>,
+) -> Result<Wish, Failure> {
+    let reading = |what| Wish { what, change: None, stock_only: false };
+    let changing = |what, change: &ChangeArgs| Wish { what, change: Some(change.clone()), stock_only: false };
+    Ok(match command {
+        DisksCommand::Secret(_) => return Err(Failure::usage("`disks secret` gives no order.")),
+        DisksCommand::Status(_) => reading(What::Status),
+        DisksCommand::Stock(_) => Wish { stock_only: true, ..reading(What::Status) },
+        DisksCommand::Query { number, .. } => {
+            let pair = pair(number)?;
+            reading(What::Query { kind: kind(number.kind)?, pair })
+        }
         DisksCommand::Void { number, operator, change } => {
-            let operator = operator.clone();
-            changing(What::Void { kind: number.kind, pair: pair(number)?, operator }, change)
+            let pair = pair(number)?;
+            changing(What::Void { kind: kind(number.kind)?, pair, operator: operator.clone() }, change)
         }
-        DisksCommand::VoidBlank { kind, operator, change } => {
-            changing(What::BlankVoid { kind: *kind, operator: operator.clone() }, change)
+        DisksCommand::VoidBlank { kind: given, operator, change } => {
+            changing(What::BlankVoid { kind: kind(*given)?, operator: operator.clone() }, change)
         }
-        DisksCommand::Report(args) => changing(What::Report { kind: args.kind }, &args.change),
-        DisksCommand::Clear(args) => changing(What::Clear { kind: args.kind }, &args.change),
-        DisksCommand::Upload(args) => changing(What::Upload { kind: args.kind }, &args.change),
-        DisksCommand::RefreshOffline(args) => changing(What::RefreshOffline { kind: args.kind }, &args.change),
+        DisksCommand::Report(args) => changing(What::Report { kind: kind(args.kind)? }, &args.change),
+        DisksCommand::Clear(args) => changing(What::Clear { kind: kind(args.kind)? }, &args.change),
+        DisksCommand::Upload(args) => changing(What::Upload { kind: kind(args.kind)? }, &args.change),
+        DisksCommand::RefreshOffline(args) => changing(What::RefreshOffline { kind: kind(args.kind)? }, &args.change),
         DisksCommand::Password { which, change, .. } => {
             let which = match which {
                 Which::Disk => PasswordKind::Disk,
@@ -78,13 +99,14 @@ fn pair(number: &NumberArgs) -> Result<NumberPair, Failure> {
 }
 
 pub(super) fn operate(config: &Config, command: &DisksCommand, json: bool) -> Result<(), Failure> {
-    let wish = wish(command)?;
+    let on = on(command)?;
     let state = StateDir::open(&config.state.dir)?;
-    let port = match &wish.on.disk {
+    let port = match &on.disk {
         Some(disk) => port_of(config, &state, disk)?,
         None => only_port(config)?,
     };
     let mut desk = Desk::open(config, &state, &port)?;
+    let wish = wish(command, &mut |given| given.map_or_else(|| only_kind(&mut desk), Ok))?;
     let order = |dry_run| {
         let anyway = wish.change.as_ref().is_some_and(|change| change.anyway);
         Order { id: fresh_id(), what: wish.what.clone(), dry_run, anyway }
@@ -130,6 +152,20 @@ fn only_port(config: &Config) -> Result<String, Failure> {
         many => {
             let names = many.iter().map(crate::config::DiskConfig::name).collect::<Vec<_>>().join(", ");
             Err(Failure::usage(format!("Say by --disk which disk is meant: {names}.")))
+        }
+    }
+}
+
+/// The kind of a disk that is licensed for one. It is read from the disk; nothing is changed for it.
+fn only_kind(desk: &mut Desk) -> Result<InvoiceKind, Failure> {
+    let order = Order { id: fresh_id(), what: What::Status, dry_run: false, anyway: false };
+    let kinds: Vec<InvoiceKind> = desk.order(order)?.before.kinds.iter().map(|reading| reading.kind).collect();
+    match kinds.as_slice() {
+        [one] => Ok(*one),
+        [] => Err(Failure::usage("The disk did not tell its kinds: say by --kind which one is meant. Nothing was sent.")),
+        many => {
+            let names: Vec<String> = many.iter().map(ToString::to_string).collect();
+            Err(Failure::usage(format!("Say by --kind which kind is meant: {}. Nothing was sent.", names.join(", "))))
         }
     }
 }

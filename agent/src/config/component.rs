@@ -91,6 +91,10 @@ pub struct SkServerSection {
     /// How a query names a number.
     #[serde(default)]
     pub number_form: NumberForm,
+    /// The digit of cxfs by which this product is asked for a request serial, from its maker's document. Left out: it cannot
+    /// be, or nobody knows; never found out by trying. It is used only after it was proven on an invoice of this agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_query: Option<u8>,
 }
 
 /// The same, parsed.
@@ -107,6 +111,10 @@ impl SkServerSection {
         if self.terminal.is_empty() {
             return Err("skserver.terminal is empty.".to_owned());
         }
+        // 0 asks by number.
+        if self.request_query.is_some_and(|digit| !(1..=9).contains(&digit)) {
+            return Err("skserver.request_query must be a digit from 1 to 9.".to_owned());
+        }
         let disk = self.disk.parse().map_err(|error| format!("skserver.disk: {error}."))?;
         let taxpayer = self.taxpayer.parse().map_err(|error| format!("skserver.taxpayer: {error}."))?;
         if self.kinds.is_empty() {
@@ -119,6 +127,11 @@ impl SkServerSection {
 }
 
 impl SkServerSetup {
+    /// The disk that is meant, and its kinds.
+    pub fn disk(&self) -> (&DiskNumber, &[InvoiceKind]) {
+        (&self.disk, &self.kinds)
+    }
+
     /// As the driver takes it, without password and limits.
     pub fn config(&self) -> SkServerConfig {
         SkServerConfig {
@@ -126,6 +139,7 @@ impl SkServerSetup {
             kinds: self.kinds.clone(),
             key_number: self.section.key_number.clone(),
             number_form: self.section.number_form,
+            request_query: self.section.request_query,
             ..SkServerConfig::new(self.section.terminal.clone(), self.disk.clone(), self.taxpayer.clone())
         }
     }
@@ -159,6 +173,7 @@ mod tests {
             (SkServerSection { disk: "".into(), ..good.clone() }, "skserver.disk"),
             (SkServerSection { taxpayer: "x".into(), ..good.clone() }, "skserver.taxpayer"),
             (SkServerSection { kinds: vec!["x".into()], ..good.clone() }, "skserver.kinds"),
+            (SkServerSection { request_query: Some(0), ..good.clone() }, "skserver.request_query"),
         ] {
             assert!(change.parse().unwrap_err().contains(part), "{part}");
         }

@@ -239,8 +239,9 @@ impl Shell {
             DeviceClass::BadPassword => Trouble::Gone(why.text),
             class => error(class, why.text),
         })?;
-        let handle =
-            DiskActor::spawn(&self.config.port, disk, self.deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
+        // A slow device is not taken for one that hangs.
+        let deadlines = self.deadlines.covering(disk.longest_call());
+        let handle = DiskActor::spawn(&self.config.port, disk, deadlines).map_err(|failed| Trouble::Gone(failed.to_string()))?;
         if let Some((id, new)) = trying
             && let Err(trouble) = self.spend(id, new)
         {
@@ -258,7 +259,7 @@ impl Shell {
         };
         let opened = Opened {
             identity: identity.clone(),
-            capabilities: handle.capabilities().clone(),
+            capabilities: handle.capabilities(),
             fence: handle.fence(),
             dialect: handle.dialect().to_owned(),
             proves: handle.identity_proves().to_vec(),

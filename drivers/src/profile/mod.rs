@@ -177,32 +177,11 @@ impl Default for Timeouts {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quirks {
-    /// The longest answer frame, bytes (a Bluetooth converter: 90). The driver assumes no packet to be full.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub answer_packet_max_bytes: Option<u16>,
-    /// How the length of an `ER` frame of type 20 and above is counted.
-    pub er_length: ErLength,
-    /// Width of the answer to 06 in bytes, 356 or 358; absent: by the length that came.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limits_width_bytes: Option<u16>,
     /// Sign of the amounts of a red invoice.
     pub red_sign: RedSign,
     /// The most lines of one invoice.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_lines: Option<u16>,
-}
-
-/// How the length of an `ER` frame of type 20 and above is counted (device-serial-zc.md, section 2.4).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ErLength {
-    /// Both counts are accepted.
-    #[default]
-    Either,
-    /// Header and text.
-    Exact,
-    /// One too few.
-    OneShort,
 }
 
 /// What opening a device needs.
@@ -315,12 +294,6 @@ impl Profile {
             return Err(
                 "timeouts.longest_ms must not be below answer_ms and network_ms: a command may run as long as those".into()
             );
-        }
-        if !matches!(self.quirks.limits_width_bytes, None | Some(356 | 358)) {
-            return Err("quirks.limits_width_bytes must be 356 or 358".into());
-        }
-        if self.quirks.answer_packet_max_bytes.is_some_and(|bytes| bytes < 16) {
-            return Err("quirks.answer_packet_max_bytes must be 16 or more".into());
         }
         if self.quirks.max_lines.is_some_and(|lines| !(1..=100).contains(&lines)) {
             return Err("quirks.max_lines must be from 1 to 100".into());

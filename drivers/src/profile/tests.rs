@@ -26,7 +26,6 @@ fn every_shipped_profile_is_read_and_the_makers_disks_are_never_opened() {
     assert!(profiles.iter().all(|profile| !profile.matches.probe));
     assert_eq!(profiles.find("zc-converter").unwrap().speed_baud(), Some(9600));
     assert_eq!(profiles.find("zc-bluetooth").unwrap().speed_baud(), Some(115_200));
-    assert_eq!(profiles.find("zc-bluetooth").unwrap().quirks.answer_packet_max_bytes, Some(90));
 }
 
 #[test]
@@ -73,8 +72,8 @@ fn what_is_wrong_is_named_with_its_place() {
         (format!("{WHOLE}[match]\nusb_serials = [\"A*\"]\n"), vec!["match.usb_serials"]),
         (format!("{WHOLE}[timeouts]\nlongest_ms = 1000\n"), vec!["timeouts.longest_ms"]),
         (format!("{WHOLE}[timeouts]\nanswer = 1\n"), vec!["answer", "line"]),
-        (format!("{WHOLE}[quirks]\nlimits_width_bytes = 357\n"), vec!["quirks.limits_width_bytes"]),
-        (format!("{WHOLE}[quirks]\ner_length = \"odd\"\n"), vec!["odd"]),
+        (format!("{WHOLE}[quirks]\nmax_lines = 101\n"), vec!["quirks.max_lines"]),
+        (format!("{WHOLE}[quirks]\nred_sign = \"odd\"\n"), vec!["odd"]),
         (WHOLE.replace("dialect", "detection_only"), vec!["detection_only"]),
         (WHOLE.replace("dialect = \"zc\"", ""), vec!["dialect is missing"]),
     ] {

@@ -7,12 +7,14 @@
 pub mod command;
 pub mod http;
 pub mod memory;
+pub mod record;
 
 use std::time::Duration;
 
 pub use command::CommandLink;
 pub use http::HttpLink;
 pub use memory::ScriptedDocuments;
+pub use record::{RecordedDocuments, ReplayedDocuments};
 
 /// The longest answer that a link takes, in bytes. More is not an answer to anything that a driver asks.
 pub const MAX_ANSWER_BYTES: usize = 1024 * 1024;

@@ -1,14 +1,14 @@
 //! What went over a line lately, bounded, and its form as JSON Lines: `{"at_us":…,"event":"sent","hex":"…"}`, an entry a line.
 //!
 //! A dump can be played again against a driver ([`super::record::replay`]). It keeps nothing that the recorder's mask did not
-//! pass; names and numbers of people are taken out before it leaves the PC, by the dialect ([`crate::dialects::zc::anonymise`]).
+//! pass; names and numbers of people are taken out before it leaves the PC ([`crate::dialects::anonymise`]).
 
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::record::{BadEntry, Entry, Event};
+use super::record::{BadEntry, Entry, Event, bytes_of};
 
 /// Entries that are kept: some hundred commands with their packets and acknowledgements.
 const ENTRIES_MAX: usize = 4096;
@@ -27,8 +27,8 @@ struct Kept {
 
 fn size(entry: &Entry) -> usize {
     match &entry.event {
-        Event::Sent(bytes) | Event::Received(bytes) => bytes.len(),
-        Event::Reopened => 0,
+        Event::Sent(bytes) | Event::Received(bytes) | Event::Control(_, bytes) => bytes.len(),
+        Event::Reopened | Event::ClearHalt(_) | Event::Failed(..) => 0,
     }
 }
 
@@ -72,11 +72,7 @@ pub fn joined(entries: Vec<Entry>) -> Vec<Entry> {
 pub fn to_json_lines(entries: &[Entry]) -> String {
     let mut text = String::new();
     for entry in entries {
-        let (event, bytes): (_, &[u8]) = match &entry.event {
-            Event::Sent(bytes) => ("sent", bytes),
-            Event::Received(bytes) => ("received", bytes),
-            Event::Reopened => ("reopened", &[]),
-        };
+        let (event, bytes) = entry.event.parts();
         let _ = write!(text, "{{\"at_us\":{},\"event\":\"{event}\",\"hex\":\"", entry.at.as_micros());
         bytes.iter().for_each(|byte| text.push_str(&format!("{byte:02X}")));
         text.push_str("\"}\n");
@@ -104,14 +100,8 @@ pub fn from_json_lines(text: &str) -> Result<Vec<Entry>, BadEntry> {
             continue;
         }
         let parsed: Line = serde_json::from_value(value).map_err(|_| bad())?;
-        let digits = |at: usize| u8::from_str_radix(parsed.hex.get(at..at + 2)?, 16).ok();
-        let bytes = (0..parsed.hex.len()).step_by(2).map(digits).collect::<Option<Vec<u8>>>().ok_or_else(bad)?;
-        let event = match parsed.event.as_str() {
-            "sent" => Event::Sent(bytes),
-            "received" => Event::Received(bytes),
-            "reopened" => Event::Reopened,
-            _ => return Err(bad()),
-        };
+        let bytes = bytes_of(&parsed.hex).ok_or_else(bad)?;
+        let event = Event::of(&parsed.event, bytes).ok_or_else(bad)?;
         entries.push(Entry { at: Duration::from_micros(parsed.at_us), event });
     }
     Ok(entries)

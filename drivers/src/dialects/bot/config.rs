@@ -29,6 +29,22 @@ impl Default for Timings {
     }
 }
 
+/// The transfers of one command on the bus, each at its limit.
+const TRANSFERS: Duration = Duration::from_secs(25);
+
+impl Timings {
+    /// The longest that one command can be waited for, and so run in the disk.
+    pub fn longest_command(&self) -> Duration {
+        self.network.max(self.answer) + TRANSFERS * 2
+    }
+
+    /// The longest that any call takes when the disk answers as slowly as it may: for the deadlines above.
+    pub fn longest_call(&self) -> Duration {
+        // An older command is waited for; then 02 after reopening, the stock before a blank void, and the command itself.
+        self.network * 2 + self.answer * 2 + TRANSFERS * 6
+    }
+}
+
 /// What the driver has to know about a disk that the disk does not tell.
 #[derive(Debug, Clone)]
 pub struct BotConfig {

@@ -116,14 +116,6 @@ impl<D: BulkDevice> BotDisk<D> {
         self.session.last_token()
     }
 
-    /// The longest that any call takes when the disk answers as slowly as it may: for the deadlines above.
-    pub fn longest_call(&self) -> Duration {
-        // An older command is waited for; then 02 after reopening, the stock before a blank void, and the command itself, each
-        // with its transfers of at most 25 s.
-        let times = self.config.timings;
-        times.network * 2 + times.answer * 2 + Duration::from_secs(25) * 6
-    }
-
     /// One command. The only place that sends one.
     pub(super) fn command(&mut self, order: Order<'_>, carries: Carries) -> Result<Vec<u8>, Failure> {
         let span = tracing::debug_span!(
@@ -325,6 +317,10 @@ impl<D: BulkDevice> TaxDisk for BotDisk<D> {
     }
 
     /// The transport's reset recovery, or opening anew; then the disk's word that it is no longer at what was sent before.
+    fn longest_call(&self) -> Duration {
+        self.config.timings.longest_call()
+    }
+
     fn resync(&mut self) -> Result<(), DiskError> {
         self.session.distrust();
         self.handshake()

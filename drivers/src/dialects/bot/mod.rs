@@ -12,6 +12,7 @@ mod changes;
 pub mod config;
 pub mod disk;
 mod expresses;
+mod redact;
 mod session;
 
 #[cfg(test)]
@@ -19,3 +20,4 @@ mod tests;
 
 pub use config::{BotConfig, Timings};
 pub use disk::BotDisk;
+pub use redact::{anonymise, mask_command, token_floor};

@@ -65,13 +65,6 @@ impl<L: ByteLine> CardDisk<L> {
         }
     }
 
-    /// The longest that any call takes when the reader answers as slowly as it may: for the deadlines above.
-    pub fn longest_call(&self) -> Duration {
-        let times = self.config.timings;
-        // Six readings, the command, its answer twice again; then silence, off and on, and five more.
-        times.silence_limit * 3 + (times.answer + times.write) * 18
-    }
-
     /// What stands in EF03 now.
     ///
     /// # Errors
@@ -306,6 +299,10 @@ impl<L: ByteLine> TaxDisk for CardDisk<L> {
 
     fn dialect(&self) -> &'static str {
         "card"
+    }
+
+    fn longest_call(&self) -> Duration {
+        self.config.timings.longest_call()
     }
 
     fn resync(&mut self) -> Result<(), DiskError> {

@@ -38,6 +38,19 @@ impl Default for Timings {
     }
 }
 
+impl Timings {
+    /// The longest that one command can be waited for, and so run in the card: its answer, and that answer again.
+    pub fn longest_command(&self) -> Duration {
+        (self.answer + self.write) * (1 + MAX_AGAIN)
+    }
+
+    /// The longest that any call takes when the reader answers as slowly as it may: for the deadlines above.
+    pub fn longest_call(&self) -> Duration {
+        // Six readings, the command, its answer twice again; then silence, off and on, and five more.
+        (self.silence_limit + self.silence) * 3 + (self.answer + self.write) * 18
+    }
+}
+
 /// Whether a lost answer is asked for again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GetAgain {

@@ -27,4 +27,4 @@ mod tests;
 
 pub use config::CardConfig;
 pub use disk::CardDisk;
-pub use redact::redact_frame;
+pub use redact::{anonymise, redact_frame};

@@ -89,12 +89,6 @@ impl<L: DocumentLink> NisecDisk<L> {
         self.read(|card| szsmcx::request(card, kind), |bytes| szsmcx::answer(bytes, kind))
     }
 
-    /// The longest that any call takes when the component answers as slowly as it may: for the deadlines above.
-    pub fn longest_call(&self) -> Duration {
-        // Two reads before a change, or one before the questions of a search.
-        (self.config.read_timeout * 2 + self.config.change_timeout).max(self.config.read_timeout * 6)
-    }
-
     /// One document. The only place that sends one.
     fn send<T>(
         &mut self,
@@ -300,6 +294,11 @@ impl<L: DocumentLink> TaxDisk for NisecDisk<L> {
 
     fn dialect(&self) -> &'static str {
         "nisec"
+    }
+
+    fn longest_call(&self) -> Duration {
+        // Two reads before a change, or one before the questions of a search.
+        (self.config.read_timeout * 2 + self.config.change_timeout).max(self.config.read_timeout * 6)
     }
 
     fn resync(&mut self) -> Result<(), DiskError> {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::number::NumberPair;
 
 use crate::dialects::nisec::document::Issuing;
 use crate::secret::Secret;
@@ -17,6 +18,24 @@ pub enum NumberForm {
     CodeFirstLast,
     /// `code~number`: server products whose terminals are called `nsrsbh~~kpzdbs`. They cannot be asked for a range.
     CodeTildeNumber,
+}
+
+/// An invoice that is known to have been issued for a request: the positive control of the query by serial.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRequest {
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// The serial that it was issued for. One of 16 digits proves nothing: it could be two dates.
+    pub serial: String,
+    /// Its code and number.
+    pub pair: NumberPair,
+}
+
+impl KnownRequest {
+    /// A product that reads dates would read this serial as two of them.
+    pub fn could_be_dates(serial: &str) -> bool {
+        serial.len() == 16 && serial.bytes().all(|digit| digit.is_ascii_digit())
+    }
 }
 
 /// What the driver has to know about a disk that the server does not tell.
@@ -45,6 +64,9 @@ pub struct SkServerConfig {
     /// The digit of cxfs by which this product is asked for a request serial; `None` where it cannot be, or where nobody
     /// knows. It must be proven besides ([`super::SkServerDisk::prove_request_query`]).
     pub request_query: Option<u8>,
+    /// With which invoice that is proven, by the first question who the disk is and after every failure of the link. `None`:
+    /// none is known, so the query is not used.
+    pub known_request: Option<KnownRequest>,
     /// The longest that a reading command may take.
     pub read_timeout: Duration,
     /// The longest that a changing command may take. Too short is safe: what outlives it is settled by reading.
@@ -66,6 +88,7 @@ impl SkServerConfig {
             max_lines: 100,
             number_form: NumberForm::default(),
             request_query: None,
+            known_request: None,
             read_timeout: Duration::from_secs(30),
             change_timeout: Duration::from_secs(120),
         }

@@ -12,7 +12,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
 use super::commands::{current, issue, key, limits, purchased, query, void};
-use super::config::{NumberForm, SkServerConfig};
+use super::config::{KnownRequest, NumberForm, SkServerConfig};
 use crate::dialects::nisec::disk::{MAX_SEARCH, capabilities, last_of, missing};
 use crate::dialects::nisec::document::commands::fpcx::{Range, parts};
 use crate::dialects::nisec::document::commands::fpzf::Target;
@@ -44,6 +44,8 @@ pub struct SkServerDisk<L: DocumentLink> {
     capabilities: Capabilities,
     /// The server said whose it is, and the link has not failed since.
     verified: bool,
+    /// The query by serial was proven to this server, and the link has not failed since.
+    proven: bool,
     password_refused: Option<DiskError>,
     /// Even a read was answered with a refused password: nothing at all may be sent any more.
     reads_refused: Option<DiskError>,
@@ -61,18 +63,21 @@ impl<L: DocumentLink> SkServerDisk<L> {
     /// A disk behind this link. Nothing is sent yet.
     pub fn new(link: L, config: SkServerConfig) -> SkServerDisk<L> {
         let capabilities = capabilities(config.max_lines);
-        SkServerDisk { link, config, capabilities, verified: false, password_refused: None, reads_refused: None }
+        SkServerDisk { link, config, capabilities, verified: false, proven: false, password_refused: None, reads_refused: None }
     }
 
     /// Proves that the query by serial means serials: a known issued one must bring back its invoice, the same that its
-    /// number brings, and an invented one none. To be called at set-up; from its `Ok` on [`Search::Request`] is answered and
-    /// [`Capabilities::finds_request`] holds.
+    /// number brings, and an invented one none. From its `Ok` on [`Search::Request`] is answered and
+    /// [`Capabilities::finds_request`] holds. The first [`TaxDisk::identity`] does it with
+    /// [`SkServerConfig::known_request`]. After a failure of the link another server may answer, so the next question by serial
+    /// begins with the same proof.
     ///
     /// # Errors
     /// The product has no such query, it means something else, or the server cannot be asked now. Nothing is proven then.
     pub fn prove_request_query(&mut self, kind: InvoiceKind, serial: &str, pair: NumberPair) -> Result<(), DiskError> {
         self.capabilities.finds_request = false;
-        if serial.len() == 16 && serial.bytes().all(|digit| digit.is_ascii_digit()) {
+        self.proven = false;
+        if KnownRequest::could_be_dates(serial) {
             let text = "a serial of 16 digits could be read as two dates and proves nothing: take one with a letter in it";
             return Err(own_error(DeviceClass::InvalidRequest, text));
         }
@@ -94,13 +99,18 @@ impl<L: DocumentLink> SkServerDisk<L> {
             _ => {}
         }
         self.capabilities.finds_request = true;
+        self.proven = true;
+        self.config.known_request = Some(KnownRequest { kind, serial: serial.to_owned(), pair });
         Ok(())
     }
 
-    /// The longest that any call takes when the server answers as slowly as it may: for the deadlines above.
-    pub fn longest_call(&self) -> Duration {
-        // The key and the pair before a change, or the key before the questions of a search.
-        (self.config.read_timeout * 2 + self.config.change_timeout).max(self.config.read_timeout * 6)
+    /// The proof with the invoice that is known, if there is one and such a query at all.
+    fn prove_known(&mut self) -> Result<(), DiskError> {
+        let (Some(KnownRequest { kind, serial, pair }), Some(_)) = (self.config.known_request.clone(), self.config.request_query)
+        else {
+            return Err(unproven());
+        };
+        self.prove_request_query(kind, &serial, pair)
     }
 
     /// One document. The only place that sends one.
@@ -132,7 +142,7 @@ impl<L: DocumentLink> SkServerDisk<L> {
                     })
                 }
                 Err(broken) => {
-                    self.verified = false;
+                    self.distrust();
                     Err(Failure { sent: broken.sent, refused: false, error: own_error(DeviceClass::Link, broken.text) })
                 }
             },
@@ -149,8 +159,7 @@ impl<L: DocumentLink> SkServerDisk<L> {
         let bad = matches!(error, AnswerError::Bad(_));
         let error = DiskError::from(error);
         if bad || error.class == DeviceClass::NotPresent {
-            // Who knows what is behind the link now.
-            self.verified = false;
+            self.distrust();
         }
         if error.class == DeviceClass::BadPassword {
             self.password_refused = Some(error.clone());
@@ -159,6 +168,12 @@ impl<L: DocumentLink> SkServerDisk<L> {
             }
         }
         error
+    }
+
+    /// Who knows what is behind the link now.
+    fn distrust(&mut self) {
+        self.verified = false;
+        self.proven = false;
     }
 
     /// Tries are few: nothing goes out that makes a refused password be tried again.
@@ -290,6 +305,12 @@ impl<L: DocumentLink> SkServerDisk<L> {
     }
 }
 
+fn unproven() -> DiskError {
+    DiskError::unsupported(
+        "the query by serial was not proven on a known invoice here, so its answer means nothing: ask by code and number",
+    )
+}
+
 impl<L: DocumentLink> TaxDisk for SkServerDisk<L> {
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -301,6 +322,11 @@ impl<L: DocumentLink> TaxDisk for SkServerDisk<L> {
 
     fn dialect(&self) -> &'static str {
         "skserver"
+    }
+
+    fn longest_call(&self) -> Duration {
+        // Two reads before a change, or one before the questions of a search.
+        (self.config.read_timeout * 2 + self.config.change_timeout).max(self.config.read_timeout * 6)
     }
 
     fn resync(&mut self) -> Result<(), DiskError> {
@@ -319,6 +345,12 @@ impl<L: DocumentLink> TaxDisk for SkServerDisk<L> {
 
     fn identity(&mut self) -> Result<Identity, DiskError> {
         self.verify()?;
+        if !self.proven && self.config.request_query.is_some() && self.config.known_request.is_some() {
+            match self.prove_known() {
+                Ok(()) => tracing::info!("the server's query by serial is proven on an invoice of ours"),
+                Err(error) => tracing::warn!(%error, "the server's query by serial is not used"),
+            }
+        }
         let config = &self.config;
         Ok(Identity {
             disk: config.disk.clone(),
@@ -367,10 +399,13 @@ impl<L: DocumentLink> TaxDisk for SkServerDisk<L> {
 
     fn find(&mut self, kind: InvoiceKind, search: Search<'_>) -> Result<Vec<FoundInvoice>, DiskError> {
         match search {
-            Search::Request(_) if !self.capabilities.finds_request => Err(DiskError::unsupported(
-                "the query by serial was not proven on a known invoice here, so its answer means nothing: ask by code and number",
-            )),
-            Search::Request(serial) => self.by_request(kind, serial),
+            Search::Request(_) if !self.capabilities.finds_request => Err(unproven()),
+            Search::Request(serial) => {
+                if !self.proven {
+                    self.prove_known()?;
+                }
+                self.by_request(kind, serial)
+            }
             Search::Last => {
                 let last = last_of(&self.purchased(kind)?)?;
                 self.query(kind, last)?.map(|found| vec![found]).ok_or_else(|| missing(last))

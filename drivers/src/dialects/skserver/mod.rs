@@ -14,5 +14,5 @@ pub mod disk;
 #[cfg(test)]
 mod tests;
 
-pub use config::{NumberForm, SkServerConfig};
+pub use config::{KnownRequest, NumberForm, SkServerConfig};
 pub use disk::SkServerDisk;

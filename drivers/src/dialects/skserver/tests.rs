@@ -8,7 +8,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 
 use super::commands::{current, issue, query};
-use super::{NumberForm, SkServerConfig, SkServerDisk};
+use super::{KnownRequest, NumberForm, SkServerConfig, SkServerDisk};
 use crate::dialects::nisec::document::samples::{self, found, order, stock};
 use crate::disk::{IssueAnswer, Search, TaxDisk};
 use crate::operation::{Operation, OperationAnswer};
@@ -220,16 +220,76 @@ fn a_serial_is_answered_only_after_the_proof() {
     let foreign = found("00000088").replace("<fpzt>", "<fpqqlsh>T3</fpqqlsh><fpzt>");
     link.then("10010", Ok(invoices(1, &foreign)));
     assert!(disk.find(KIND, Search::Request(SERIAL)).is_err());
-    key(&link);
+    // After an answer that was none the server is asked again whose it is, and has to prove its query again.
+    proof(&link);
     for reply in [refusal("10010", "没有找到"), answer("10010", "")] {
         link.then("10010", Ok(reply));
         assert!(disk.find(KIND, Search::Request(SERIAL)).is_err());
     }
-    // After an answer that was none the server is asked again whose it is.
-    key(&link);
+    proof(&link);
     link.then("10010", Ok(answer("10010", "<kpxx/>")));
     assert!(disk.find(KIND, Search::Request(SERIAL)).is_err());
     assert!(link.is_finished());
+}
+
+/// Whose server it is, and the positive control: by number, by serial, and a serial that nobody used.
+fn proof(link: &ScriptedDocuments) {
+    key(link);
+    link.then("10010", Ok(invoices(1, &found("00000088"))));
+    link.then("10010", Ok(invoices(1, &found("00000088"))));
+    link.then("10010", Ok(refusal("10010", "09D106:无数据")));
+}
+
+fn known() -> SkServerConfig {
+    SkServerConfig { known_request: Some(KnownRequest { kind: KIND, serial: SERIAL.to_owned(), pair: pair() }), ..config() }
+}
+
+#[test]
+fn with_a_known_invoice_the_first_question_proves_the_query_and_a_broken_link_costs_the_proof() {
+    let (mut disk, link) = disk_with(known());
+    assert!(!disk.capabilities().finds_request);
+    proof(&link);
+    disk.identity().unwrap();
+    assert!(disk.capabilities().finds_request && link.is_finished());
+    // Asked again who it is, it proves nothing twice.
+    key(&link);
+    disk.identity().unwrap();
+    link.then("10010", Err(failed(Sent::Maybe)));
+    assert!(disk.query(KIND, pair()).is_err());
+    // Another server came up behind the address: it reads dates, and its "nothing" is not believed.
+    key(&link);
+    link.then("10010", Ok(invoices(1, &found("00000088"))));
+    link.then("10010", Ok(refusal("10010", "09D106:无数据")));
+    assert_eq!(disk.find(KIND, Search::Request("T2")).unwrap_err().class, DeviceClass::Unsupported);
+    assert!(!disk.capabilities().finds_request && link.is_finished());
+}
+
+#[test]
+fn a_server_whose_query_by_serial_lies_is_used_without_it() {
+    for answers in [
+        // Nothing, as one that reads dates.
+        vec![invoices(1, &found("00000088")), refusal("10010", "09D106:无数据")],
+        // Another invoice.
+        vec![invoices(1, &found("00000088")), invoices(1, &found("00000087"))],
+        // The same invoice for every serial.
+        vec![invoices(1, &found("00000088")), invoices(1, &found("00000088")), invoices(1, &found("00000088"))],
+        // It does not have the invoice that is known to be there.
+        vec![refusal("10010", "09D106:无数据")],
+    ] {
+        let (mut disk, link) = disk_with(known());
+        key(&link);
+        for answer in answers {
+            link.then("10010", Ok(answer));
+        }
+        assert_eq!(disk.identity().unwrap().disk, samples::identity().disk);
+        assert!(!disk.capabilities().finds_request && link.is_finished());
+        assert_eq!(disk.find(KIND, Search::Request("T2")).unwrap_err().class, DeviceClass::Unsupported);
+    }
+    // A product that has no such query is not asked, whatever is known.
+    let (mut disk, link) = disk_with(SkServerConfig { request_query: None, ..known() });
+    key(&link);
+    disk.identity().unwrap();
+    assert!(!disk.capabilities().finds_request && link.is_finished());
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Settings of one disk behind a ZC line.
 
+use std::time::Duration;
+
 use super::exchange::Timings;
 use crate::secret::Secret;
 
@@ -44,6 +46,15 @@ pub struct ZcConfig {
     pub red_sign: RedSign,
     /// Time limits.
     pub timings: Timings,
+}
+
+impl ZcConfig {
+    /// The longest that any call takes when the device answers as slowly as it may: for the deadlines above.
+    pub fn longest_call(&self) -> Duration {
+        // An invoice: parties and remark, and for each line its name and amounts, in packets of 248 bytes. A document has fewer.
+        let bytes = 1024 + 128 * u32::from(self.max_lines);
+        self.timings.longest_call(bytes.div_ceil(248))
+    }
 }
 
 impl Default for ZcConfig {

@@ -119,14 +119,6 @@ impl<L: ByteLine> ZcDisk<L> {
         self.read(statistics::CODE, request, |data| statistics::answer(data, kind))
     }
 
-    /// The longest that any call takes when the device answers as slowly as it may: for the deadlines above.
-    pub fn longest_call(&self) -> Duration {
-        let times = self.config.timings;
-        let resync = (times.silence_limit + times.first_byte + times.write) * 3;
-        // 02 after reopening, 01, three packets of a command with their NP, the answer.
-        resync + times.answer * 6 + times.network_first_byte + times.write * 6
-    }
-
     /// A command whose document is not known travels in the fixed form only.
     pub(super) fn fixed_only(&self) -> Result<(), DiskError> {
         match self.config.framing {
@@ -342,6 +334,10 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
 
     fn dialect(&self) -> &'static str {
         "zc"
+    }
+
+    fn longest_call(&self) -> Duration {
+        self.config.longest_call()
     }
 
     fn resync(&mut self) -> Result<(), DiskError> {

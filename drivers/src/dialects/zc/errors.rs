@@ -14,6 +14,9 @@ use crate::transport::LineError;
 /// The longest text of the device that is kept; a type 0x20 frame could hold 64 KB.
 const MAX_TEXT_CHARS: usize = 500;
 
+/// For a refusal without a word.
+const NO_REASON: &str = "the device refused and gave no reason";
+
 /// JSK codes that mean "there is no such invoice" when they answer a query, and nothing of the kind otherwise.
 const ABSENT: [u16; 3] = [89, 220, 790];
 
@@ -107,7 +110,9 @@ fn plain_form(text: &str) -> String {
 
 impl From<Refusal> for DiskError {
     fn from(refusal: Refusal) -> DiskError {
-        DiskError { class: refusal.class, code: refusal.code, text: refusal.text, tries_left: refusal.tries_left }
+        // Spaces, or an empty element of a document.
+        let text = if refusal.text.is_empty() { NO_REASON.to_owned() } else { refusal.text };
+        DiskError { class: refusal.class, code: refusal.code, text, tries_left: refusal.tries_left }
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Timings {
     pub network_first_byte: Duration,
     /// Between bytes inside a frame.
     pub gap: Duration,
-    /// For the whole answer, however often the device says that it is busy.
+    /// For the whole answer, however many packets it has and however often the device says that it is busy.
     pub answer: Duration,
     /// To write one frame: 255 bytes take 8.5 s at 300 baud.
     pub write: Duration,
@@ -56,6 +56,31 @@ impl Default for Timings {
             silence: Duration::from_millis(3500),
             silence_limit: Duration::from_secs(60),
         }
+    }
+}
+
+impl Timings {
+    /// For the whole answer to a command.
+    fn limit(&self, command: u8) -> Duration {
+        match command {
+            // It does nothing.
+            HANDSHAKE => self.first_byte,
+            command if NETWORK.contains(&command) => self.answer + self.network_first_byte,
+            _ => self.answer,
+        }
+    }
+
+    /// The longest that one command can be waited for, and so run in the device.
+    pub fn longest_command(&self) -> Duration {
+        self.write * 2 + self.answer + self.network_first_byte
+    }
+
+    /// The longest that a call can take which sends a command of so many packets.
+    pub(super) fn longest_call(&self, packets: u32) -> Duration {
+        let handshake = self.write + self.first_byte;
+        let resync = (self.silence_limit + self.silence + handshake) * RESYNC_ROUNDS;
+        // 02 after reopening, the stock before a blank void, 01, and the command with all its packets.
+        resync + (self.write * 2 + self.answer) * 2 + handshake * (packets + 1) + self.answer + self.longest_command()
     }
 }
 
@@ -153,6 +178,8 @@ pub struct Wire<L> {
     clean: bool,
     /// The last command goes over the network.
     network: bool,
+    /// For its whole answer.
+    limit: Duration,
     received_bytes: u64,
 }
 
@@ -171,7 +198,7 @@ impl<L: ByteLine> Wire<L> {
     /// A line whose past is unknown: whoever had it before may have been ended in the middle of a command, so it begins in
     /// doubt.
     pub fn new(line: L, kind: FrameType, timings: Timings) -> Wire<L> {
-        Wire { line, kind, timings, unanswered: true, clean: false, network: false, received_bytes: 0 }
+        Wire { line, kind, timings, unanswered: true, clean: false, network: false, limit: timings.answer, received_bytes: 0 }
     }
 
     /// The line under it.
@@ -236,6 +263,7 @@ impl<L: ByteLine> Wire<L> {
         self.unanswered = true;
         self.clean = stray == 0;
         self.network = NETWORK.contains(&command);
+        self.limit = self.timings.limit(command);
         if stray > 0 && before == Before::Nothing {
             return Err(not_begun(Fault::Stray(stray)));
         }
@@ -309,11 +337,14 @@ impl<L: ByteLine> Wire<L> {
     fn converse(&mut self, frames: &[Vec<u8>], clean: bool) -> Outcome<(Vec<u8>, LineState)> {
         let mut sent = 0_u8;
         let (last, leading) = frames.split_last().expect("every command has at least one packet");
+        // It may be busy between packets, all in all for so long; at a slow speed the packets alone may take longer.
+        let patience = self.line.now() + self.timings.answer;
         for frame in leading {
             sent += 1;
             let broken = |fault, state| (Broken { progress: Progress::BeforeLastPacket, fault }, state);
             self.send(frame).map_err(|(_, error)| broken(Fault::Line(error), LineState::InDoubt))?;
-            let answer = self.answer().map_err(|fault| broken(fault, LineState::InDoubt))?;
+            let give_up = patience.max(self.line.now() + self.timings.first_byte);
+            let answer = self.answer(give_up).map_err(|fault| broken(fault, LineState::InDoubt))?;
             match answer.word {
                 Word::Np if answer.number == 0 && answer.data == [sent] => {}
                 Word::Er => return Err(refused(Progress::BeforeLastPacket, answer, clean)),
@@ -335,8 +366,10 @@ impl<L: ByteLine> Wire<L> {
         let in_doubt = |fault| (Broken { progress: Progress::LastPacketBegun, fault }, LineState::InDoubt);
         let mut data = Vec::new();
         let mut expected = 1_u8;
+        // One limit for all packets: a device that drips 255 of them would keep the thread for hours.
+        let give_up = self.line.now() + self.limit;
         loop {
-            let answer = self.answer().map_err(in_doubt)?;
+            let answer = self.answer(give_up).map_err(in_doubt)?;
             let out_of_order = |what: String| Err(in_doubt(Fault::OutOfOrder(what)));
             match (answer.word, answer.number) {
                 (Word::Er, _) if expected == 1 => return Err(refused(Progress::LastPacketBegun, answer, clean)),
@@ -372,9 +405,8 @@ impl<L: ByteLine> Wire<L> {
     }
 
     /// The next frame that is not a busy answer.
-    fn answer(&mut self) -> Result<Answer, Fault> {
+    fn answer(&mut self, give_up: Duration) -> Result<Answer, Fault> {
         let began = self.line.now();
-        let give_up = began + self.timings.answer + if self.network { self.timings.network_first_byte } else { Duration::ZERO };
         for busy in 0..MAX_BUSY_ANSWERS {
             match self.frame(give_up) {
                 Ok(answer) if answer.word == Word::Wt => {}

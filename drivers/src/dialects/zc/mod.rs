@@ -32,4 +32,5 @@ mod vectors;
 
 pub use config::{Framing, ZcConfig};
 pub use disk::ZcDisk;
+pub(in crate::dialects) use redact::mask_fields;
 pub use redact::redact_frame;

@@ -1,9 +1,7 @@
 //! Masks passwords in frames, so that traffic can be traced and recorded. What it does not know, it masks whole.
 
 use super::crc::checksum;
-
-/// What stands for a masked byte.
-const MASK: u8 = b'*';
+use crate::redact::{MASK, mask_document};
 
 /// Where a command carries passwords: offset and width in its data. `None`: unknown layout, everything is masked.
 fn passwords(command: u8) -> Option<&'static [(usize, usize)]> {
@@ -21,13 +19,50 @@ fn passwords(command: u8) -> Option<&'static [(usize, usize)]> {
     })
 }
 
+/// The data of a whole command of fixed fields, its passwords masked.
+pub(in crate::dialects) fn mask_fields(command: u8, data: &mut [u8]) {
+    match passwords(command) {
+        Some(fields) => {
+            for (offset, width) in fields {
+                let from = (*offset).min(data.len());
+                let to = (offset + width).min(data.len());
+                data[from..to].fill(MASK);
+            }
+        }
+        None => data.fill(MASK),
+    }
+}
+
+/// A frame with a whole document: a command in one packet, or an answer. A document in several packets might be cut in the
+/// middle of a password.
+fn document(frame: &[u8]) -> Option<Vec<u8>> {
+    let (header, len) = match frame {
+        [0x1B, 0x20, _, 0, high, low, ..] => (6, u16::from_be_bytes([*high, *low])),
+        [b'O', b'K', _, high, low, ..] | [b'E', b'R', _, high, low, ..] => (5, u16::from_be_bytes([*high, *low])),
+        _ => return None,
+    };
+    let end = usize::from(len);
+    if frame.len() != end + 2 || end < header {
+        return None;
+    }
+    let mut copy = frame[..header].to_vec();
+    copy.extend(mask_document(&frame[header..end]));
+    let crc = checksum(&copy).to_be_bytes();
+    copy.extend(crc);
+    Some(copy)
+}
+
 /// A copy of a frame with the passwords masked and the checksum made to fit, so that it can be replayed. Answers and
-/// acknowledgements carry no password and stay as they are. Anything else (XML, parts of frames) is masked behind its header.
+/// acknowledgements carry no password and stay as they are; of a document in one packet only the passwords are masked. Anything
+/// else (parts of frames) is masked behind its header.
 pub fn redact_frame(frame: &[u8]) -> Vec<u8> {
     let mut copy = frame.to_vec();
     let says = |at: usize| frame.get(at).is_some_and(|len| usize::from(*len) + 2 == frame.len());
     if matches!(frame.get(..2), Some(b"OK" | b"ER" | b"WT" | b"NP")) && (says(3) || says(4)) {
         return copy;
+    }
+    if let Some(masked) = document(frame) {
+        return masked;
     }
     let begins_like_a_command = matches!(frame.get(..2), Some([0x1B, 0x10 | 0x20]));
     if !begins_like_a_command || frame[1] == 0x20 || frame.len() < 7 || !says(4) {
@@ -40,15 +75,8 @@ pub fn redact_frame(frame: &[u8]) -> Vec<u8> {
     // All passwords stand in the first packet: pkgNo 1, or 0 when it is the only one. 0A always has at least three.
     let is_first = frame[3] == 1 || (frame[3] == 0 && frame[2] != 0x0A);
     match passwords(frame[2]) {
-        Some(fields) if is_first => {
-            for (offset, width) in fields {
-                let from = (*offset).min(data.len());
-                let to = (offset + width).min(data.len());
-                data[from..to].fill(MASK);
-            }
-        }
-        Some(_) => {}
-        None => data.fill(MASK),
+        Some(_) if !is_first => {}
+        _ => mask_fields(frame[2], data),
     }
     let crc = checksum(&copy[..end]).to_be_bytes();
     copy[end..].copy_from_slice(&crc);

@@ -12,6 +12,7 @@ pub mod hotplug;
 pub mod list;
 pub mod memory;
 pub mod real;
+pub mod record;
 
 use std::time::Duration;
 

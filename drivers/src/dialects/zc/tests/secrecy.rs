@@ -106,7 +106,7 @@ fn an_exported_recording_names_nobody_and_still_replays() {
         .iter()
         .flat_map(|entry| match &entry.event {
             Went::Sent(bytes) | Went::Received(bytes) => bytes.clone(),
-            Went::Reopened => Vec::new(),
+            _ => Vec::new(),
         })
         .collect();
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
