@@ -144,3 +144,116 @@ fn parts(kept: &str) -> Vec<(Dialect, String)> {
 fn nothing() -> Failure {
     Failure::failed("Nothing is recorded: switch it on by `taxdisk-agent record on`, and wait for a failure.")
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::time::Duration;
+    use taxdisk_drivers::transport::record::{During, Event, How};
+
+    const PORT: &str = "/dev/ttyUSB0";
+
+    fn on() -> (tempfile::TempDir, Recordings) {
+        let dir = tempfile::tempdir().unwrap();
+        let recordings = Recordings::of(dir.path());
+        recordings.switch(true).unwrap();
+        (dir, recordings)
+    }
+
+    fn tape(events: impl IntoIterator<Item = Event>) -> Tape {
+        let tape = Tape::default();
+        for (at, event) in events.into_iter().enumerate() {
+            tape.push(Entry { at: Duration::from_millis(u64::try_from(at).unwrap()), event });
+        }
+        tape
+    }
+
+    fn gbk(text: &str) -> Vec<u8> {
+        encoding_rs::GBK.encode(text).0.into_owned()
+    }
+
+    #[test]
+    fn nothing_is_kept_before_it_is_switched_on_nor_after_it_is_switched_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let recordings = Recordings::of(dir.path());
+        assert!(!recordings.is_on());
+        recordings.switch(false).unwrap();
+        recordings.keep(PORT, Dialect::Zc, "silence", &tape([Event::Reopened]));
+        assert!(recordings.export().unwrap_err().text.contains("record on"));
+        recordings.switch(true).unwrap();
+        assert!(recordings.is_on());
+        assert_eq!(std::fs::metadata(&recordings.folder).unwrap().permissions().mode() & 0o777, 0o700);
+        let full = tape([Event::Reopened]);
+        recordings.keep(PORT, Dialect::Zc, "silence", &full);
+        assert!(full.take().is_empty(), "what was kept is not kept twice");
+        assert_eq!(std::fs::metadata(recordings.file(PORT)).unwrap().permissions().mode() & 0o777, 0o600);
+        recordings.switch(false).unwrap();
+        recordings.keep(PORT, Dialect::Zc, "silence", &tape([Event::Reopened, Event::Reopened]));
+        let exported = recordings.export().unwrap();
+        assert_eq!(from_json_lines(&exported).unwrap().len(), 1, "{exported}");
+    }
+
+    #[test]
+    fn every_disk_is_exported_in_its_own_dialect_and_nobody_is_named() {
+        let (_dir, recordings) = on();
+        let document = gbk("<business id=\"FPCX\"><ghdwmc>张三商店 Smith</ghdwmc><nsrsbh>91110000MA0000001L</nsrsbh></business>");
+        let events = [Event::Sent(document.clone()), Event::Received(document), Event::Failed(During::Call, How::MaybeSent)];
+        recordings.keep("http://127.0.0.1:1/bridge", Dialect::Nisec, "no answer from 张三商店", &tape(events));
+        recordings.keep("/dev/ttyS9", Dialect::Card, "noise", &tape([Event::Received(gbk("91110000MA0000001L 张三"))]));
+        recordings.keep("usb", Dialect::Bot, "stall", &tape([Event::Failed(During::In, How::Stall)]));
+        let exported = recordings.export().unwrap();
+        let notes: Vec<serde_json::Value> = exported
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .filter(|line: &serde_json::Value| line["recording"] == 1)
+            .collect();
+        let mut dialects: Vec<&str> = notes.iter().map(|note| note["dialect"].as_str().unwrap()).collect();
+        dialects.sort_unstable();
+        assert_eq!(dialects, ["bot", "card", "nisec"]);
+        assert!(!exported.contains("failure") && !exported.contains("张三"), "{exported}");
+        let entries = from_json_lines(&exported).unwrap();
+        assert_eq!(entries.len(), 5);
+        for entry in entries {
+            if let Event::Sent(bytes) | Event::Received(bytes) = entry.event {
+                for secret in [gbk("张三"), b"Smith".to_vec(), b"91110000MA0000001L".to_vec()] {
+                    assert!(!bytes.windows(secret.len()).any(|part| part == secret), "{}", String::from_utf8_lossy(&bytes));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_whose_profile_was_changed_keeps_both_its_dialects() {
+        let (_dir, recordings) = on();
+        for dialect in [Dialect::Zc, Dialect::Zc, Dialect::Card] {
+            recordings.keep(PORT, dialect, "silence", &tape([Event::Reopened]));
+        }
+        let exported = recordings.export().unwrap();
+        let lines: Vec<&str> = exported.lines().collect();
+        assert!(lines.len() == 5 && lines[0].contains("zc") && lines[3].contains("card"), "{exported}");
+        // A file of an older release names no dialect: it is of a serial converter.
+        std::fs::write(recordings.file(PORT), "{\"failure\":\"x\"}\n{\"at_us\":1,\"event\":\"sent\",\"hex\":\"D5C5C8FD\"}\n")
+            .unwrap();
+        let exported = recordings.export().unwrap();
+        assert!(exported.contains("zc"), "{exported}");
+    }
+
+    #[test]
+    fn files_stay_bounded_and_damage_is_told() {
+        let (_dir, recordings) = on();
+        let large = || tape([Event::Received(vec![b'x'; 500 * 1024])]);
+        for _ in 0..12 {
+            recordings.keep(PORT, Dialect::Zc, "noise", &large());
+        }
+        let sizes: Vec<u64> =
+            std::fs::read_dir(&recordings.folder).unwrap().map(|file| file.unwrap().metadata().unwrap().len()).collect();
+        // A file may be over its size by one tape.
+        assert!(sizes.iter().sum::<u64>() <= 2 * (FILE_MAX_BYTES + 1_100_000), "{sizes:?}");
+        assert!(from_json_lines(&recordings.export().unwrap()).unwrap().len() >= 2);
+        std::fs::write(recordings.file(PORT), "not a recording\n").unwrap();
+        let failure = recordings.export().unwrap_err();
+        assert!(failure.text.contains("ttyUSB0.jsonl"), "{failure}");
+    }
+}

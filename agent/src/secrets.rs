@@ -384,4 +384,92 @@ mod tests {
         let text = DiskSecret::parse("disk_password = \"hunter2x\"\nnonsense = \"sesame99\"").unwrap_err();
         assert!(!text.contains("hunter2x") && !text.contains("sesame99"), "{text}");
     }
+
+    fn with_change(which: PasswordKind) -> (tempfile::TempDir, Secrets) {
+        let (dir, secrets) = secrets();
+        secrets.set("/dev/a", &DiskSecret::new("88888888", "12345678").unwrap()).unwrap();
+        secrets.prepare("/dev/a", "op_1", which, "newpass1").unwrap();
+        (dir, secrets)
+    }
+
+    fn present(secrets: &Secrets) -> [Vec<u8>; 2] {
+        let found = secrets.find("/dev/a").unwrap().unwrap();
+        [found.disk_password.expose().to_vec(), found.certificate_password.expose().to_vec()]
+    }
+
+    #[test]
+    fn a_prepared_change_keeps_both_passwords_and_changes_none_yet() {
+        let (_dir, secrets) = with_change(PasswordKind::Disk);
+        let change = secrets.change("/dev/a", "op_1").unwrap().unwrap();
+        assert_eq!(
+            (change.which, change.old.expose(), change.new.expose()),
+            (PasswordKind::Disk, &b"88888888"[..], &b"newpass1"[..])
+        );
+        assert_eq!(present(&secrets), [b"88888888".to_vec(), b"12345678".to_vec()]);
+        assert!(secrets.change("/dev/a", "op_2").unwrap().is_none() && secrets.change("/dev/b", "op_1").unwrap().is_none());
+        let shown = format!("{change:?}");
+        assert!(!shown.contains("newpass1") && !shown.contains("88888888"), "{shown}");
+        // Another reader of the file, as after a crash, knows the same.
+        let again = Secrets { file: secrets.file.clone(), credentials: None };
+        assert!(again.change("/dev/a", "op_1").unwrap().is_some());
+    }
+
+    #[test]
+    fn what_cannot_be_a_change_is_refused_and_leaves_the_file_as_it_was() {
+        let (dir, secrets) = with_change(PasswordKind::Disk);
+        let before = std::fs::read(&secrets.file).unwrap();
+        for (name, new, why) in [
+            ("/dev/b", "newpass2", "disks secret set"),
+            ("/dev/a", "too long a word", "printable"),
+            ("/dev/a", "88888888", "present one"),
+        ] {
+            let failure = secrets.prepare(name, "op_2", PasswordKind::Disk, new).unwrap_err();
+            assert!(failure.text.contains(why) && !failure.text.contains(new), "{failure}");
+        }
+        std::fs::create_dir(dir.path().join("credentials")).unwrap();
+        let credential = dir.path().join("credentials/disk-a");
+        std::fs::write(&credential, "disk_password = \"1\"\ncertificate_password = \"2\"\n").unwrap();
+        assert!(secrets.prepare("/dev/a", "op_2", PasswordKind::Disk, "newpass2").unwrap_err().text.contains("credential"));
+        assert_eq!(std::fs::read(&secrets.file).unwrap(), before);
+    }
+
+    #[test]
+    fn changes_that_wait_are_few_and_one_that_was_refused_is_forgotten() {
+        let (_dir, secrets) = with_change(PasswordKind::Disk);
+        for count in 2..=PENDING_MAX {
+            secrets.prepare("/dev/a", &format!("op_{count}"), PasswordKind::Certificate, "newpass2").unwrap();
+        }
+        let full = secrets.prepare("/dev/a", "op_9", PasswordKind::Disk, "newpass3").unwrap_err();
+        assert!(full.text.contains("under way"), "{full}");
+        secrets.withdraw("/dev/a", "op_2").unwrap();
+        assert!(secrets.change("/dev/a", "op_2").unwrap().is_none() && secrets.change("/dev/a", "op_1").unwrap().is_some());
+        secrets.prepare("/dev/a", "op_9", PasswordKind::Disk, "newpass3").unwrap();
+        // A person who says which passwords are right ends all of them.
+        secrets.set("/dev/a", &DiskSecret::new("7", "8").unwrap()).unwrap();
+        assert!(secrets.change("/dev/a", "op_1").unwrap().is_none() && secrets.change("/dev/a", "op_9").unwrap().is_none());
+    }
+
+    #[test]
+    fn each_password_of_a_change_is_tried_once_and_the_proven_one_stays() {
+        for (which, new) in [(PasswordKind::Disk, true), (PasswordKind::Disk, false), (PasswordKind::Certificate, true)] {
+            let (_dir, secrets) = with_change(which);
+            let at = usize::from(which == PasswordKind::Certificate);
+            let old = present(&secrets)[at].clone();
+            assert!(secrets.choose("/dev/a", "op_1", true).unwrap());
+            assert_eq!(present(&secrets)[at], b"newpass1");
+            assert!(secrets.spend("/dev/a", "op_1", true).unwrap());
+            assert!(!secrets.spend("/dev/a", "op_1", true).unwrap(), "a try is spent once");
+            assert!(!secrets.choose("/dev/a", "op_1", true).unwrap(), "and is not offered again");
+            assert!(secrets.choose("/dev/a", "op_1", false).unwrap() && secrets.spend("/dev/a", "op_1", false).unwrap());
+            assert_eq!(present(&secrets)[at], old);
+            secrets.keep("/dev/a", "op_1", new).unwrap();
+            assert_eq!(present(&secrets)[at], if new { b"newpass1".to_vec() } else { old });
+            // What is proven may be used again, the other never.
+            assert!(secrets.choose("/dev/a", "op_1", new).unwrap() && secrets.spend("/dev/a", "op_1", new).unwrap());
+            assert!(!secrets.choose("/dev/a", "op_1", !new).unwrap());
+            assert!(secrets.change("/dev/a", "op_1").unwrap().is_none(), "a decided change is no change any more");
+        }
+        let (_dir, secrets) = with_change(PasswordKind::Disk);
+        assert!(secrets.keep("/dev/a", "op_7", true).is_err() && !secrets.choose("/dev/a", "op_7", true).unwrap());
+    }
 }

@@ -103,6 +103,8 @@ fn a_disk_behind_a_nisec_bridge_is_explained_and_issues() {
     configure(&pc, &sim, &url, &format!("[[disk]]\nurl = \"{url}\"\nprofile = \"nisec-bridge\"\n"));
     let shown = pc.ends(0, &["disks", "--explain"]);
     assert!(shown.contains(&format!("+ {url}")) && shown.contains("answers"), "{shown}");
+    let several = pc.ends(2, &["disks", "report", "--dry-run"]);
+    assert!(several.contains("--kind") && several.contains("007"), "{several}");
     runs(&pc, &broker, &key, &sim);
 }
 

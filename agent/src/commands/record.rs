@@ -27,7 +27,11 @@ pub(super) fn record(config: &Config, command: &RecordCommand, json: bool) -> Re
             let wrong = |error: std::io::Error| Failure::failed(format!("{} cannot be written ({error}).", file.display()));
             let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(wrong)?;
             out.write_all(lines.as_bytes()).and_then(|()| out.sync_all()).map_err(wrong)?;
-            format!("{} entries are in {}: no names, taxpayer numbers or passwords.", lines.lines().count(), file.display())
+            format!(
+                "{} entries are in {}: no names, taxpayer numbers or passwords.",
+                lines.lines().filter(|line| line.contains("\"at_us\"")).count(),
+                file.display()
+            )
         }
     };
     super::show(json, &serde_json::json!({ "recording": recordings.is_on(), "text": text }), || text.clone());

@@ -139,6 +139,14 @@ fn a_driver_that_panics_is_gone_and_says_whether_the_command_was_begun() {
 }
 
 #[test]
+fn deadlines_are_never_below_the_longest_call_of_the_driver() {
+    let short = Deadlines { read: Duration::from_secs(1), change: Duration::from_secs(600), resync: Duration::from_secs(1) };
+    let longest = Duration::from_secs(280);
+    assert_eq!(short.covering(longest), Deadlines { read: longest, change: Duration::from_secs(600), resync: longest });
+    assert_eq!(short.covering(Duration::ZERO), short);
+}
+
+#[test]
 fn a_command_that_was_not_begun_is_withdrawn() {
     let mut state = State { waiting: Some((7, Command::Handshake)), ..State::default() };
     assert_eq!(Handle::give_up(&mut state), ActorError::Busy);
