@@ -63,7 +63,7 @@ mod tests {
             result,
             at: String::new(),
         };
-        vec![Record::Owned { disk, kind: KIND, pair, owner }, Record::Outcome(outcome)]
+        vec![Record::Owned { disk, kind: KIND, pair, owner, reverses: None }, Record::Outcome(outcome)]
     }
 
     #[test]
@@ -75,7 +75,7 @@ mod tests {
         let accounted = |number| Record::Accounted { disk: disk(), kind: KIND, base: Base::Last(pair(number)), remaining: None };
         journal.append(vec![accounted(90)]).wait().unwrap();
         assert_eq!(known_request(&journal, &disk(), &kinds), None, "numbers without an owner prove nothing");
-        let foreign = Record::Owned { disk: disk(), kind: KIND, pair: pair(90), owner: Owner::Foreign };
+        let foreign = Record::Owned { disk: disk(), kind: KIND, pair: pair(90), owner: Owner::Foreign, reverses: None };
         journal.append(vec![foreign]).wait().unwrap();
         journal.append(issued("A86", 86, disk())).wait().unwrap();
         journal.append(issued("A87", 87, disk())).wait().unwrap();
