@@ -122,7 +122,9 @@ impl Stand for UsbBotStand {
 
     fn calm(&mut self) {
         self.lock().faults.clear();
-        if self.plugged.as_ref().is_none_or(Plugged::is_gone) {
+        // The host sees it leave a moment before its thread has ended: the device itself knows first.
+        let leaves = self.lock().leaves_bus();
+        if leaves || self.plugged.as_ref().is_none_or(Plugged::is_gone) {
             self.plug();
         }
     }
