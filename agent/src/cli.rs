@@ -286,17 +286,35 @@ pub enum SimCommand {
         #[arg(value_enum, value_name = "DISK")]
         disks: Vec<ConformanceDisk>,
     },
+    /// Be the maker's component for one document: reads it from the input, writes the answer. Give this command as `command`
+    /// in the agent's configuration
+    Component {
+        /// Folder of the disk: its ledger and settings, made if missing
+        state: PathBuf,
+    },
 }
 
-/// What the suite can be run over without hardware and without waiting.
+/// What the suite can be run over without hardware.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ConformanceDisk {
     /// A converter, fields of fixed width
     Zc,
     /// A converter, documents
     ZcXml,
+    /// A converter on a pseudo-terminal, fields of fixed width; half a minute, as all that are on one
+    ZcPty,
+    /// A converter on a pseudo-terminal, documents
+    ZcXmlPty,
+    /// A fiscal card behind a reader
+    Card,
+    /// A fiscal card behind a reader on a pseudo-terminal
+    CardPty,
+    /// A USB disk of the profile taxdisk-bot, in memory
+    Bot,
     /// The maker's component, over HTTP
     Nisec,
+    /// The maker's component, through a local command
+    NisecCommand,
     /// A tax-control server
     Skserver,
 }

@@ -3,12 +3,13 @@
 
 use clap::ValueEnum as _;
 use serde::Serialize;
+use taxdisk_drivers::conformance::bot::BotStand;
 use taxdisk_drivers::conformance::component::{Component, ComponentStand};
-use taxdisk_drivers::conformance::zc::ZcStand;
-use taxdisk_drivers::conformance::{Stand, run};
+use taxdisk_drivers::conformance::line::{LineDialect, LineStand};
+use taxdisk_drivers::conformance::{Report, run, run_shares};
 use taxdisk_drivers::dialects::zc::Framing;
 use taxdisk_drivers::sim::bot::BotOptions;
-use taxdisk_drivers::sim::bridge::BRIDGE_PATH;
+use taxdisk_drivers::sim::bridge::{BRIDGE_PATH, run_filter};
 use taxdisk_drivers::sim::card::CardOptions;
 use taxdisk_drivers::sim::component::SKSERVER_PATH;
 use taxdisk_drivers::sim::config::Segment;
@@ -45,8 +46,13 @@ struct Started {
 }
 
 pub(super) fn sim(args: &SimArgs, json: bool) -> Result<(), Failure> {
-    if let Some(SimCommand::Conformance { disks }) = &args.command {
-        return conformance(disks, json);
+    match &args.command {
+        Some(SimCommand::Conformance { disks }) => return conformance(disks, json),
+        Some(SimCommand::Component { state }) => {
+            let done = run_filter(state, &mut std::io::stdin().lock(), &mut std::io::stdout().lock());
+            return done.map_err(|error| Failure::failed(format!("The component ends without a good answer ({error}).")));
+        }
+        None => {}
     }
     let absolute = |path: &std::path::PathBuf| {
         std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())))
@@ -148,6 +154,9 @@ fn segment(kind: InvoiceKind, text: &str) -> Option<Segment> {
     (first <= last).then_some(Segment { kind, code: code.parse().ok()?, first, last, bought_at: None, closed: false })
 }
 
+/// Shares of the suite that run side by side where a line's silences take real time.
+const SHARES: usize = 8;
+
 /// Runs the suite over each disk, in memory or in a folder that goes afterwards.
 fn conformance(disks: &[ConformanceDisk], json: bool) -> Result<(), Failure> {
     let wrong = |error: std::io::Error| Failure::failed(format!("The suite cannot run ({error})."));
@@ -155,21 +164,44 @@ fn conformance(disks: &[ConformanceDisk], json: bool) -> Result<(), Failure> {
     let mut failed = 0;
     for disk in if disks.is_empty() { all } else { disks } {
         let folder = scratch(*disk).map_err(wrong)?;
-        let mut stand: Box<dyn Stand> = match disk {
-            ConformanceDisk::Zc => Box::new(ZcStand::new(Framing::Fixed)),
-            ConformanceDisk::ZcXml => Box::new(ZcStand::new(Framing::Xml)),
-            ConformanceDisk::Nisec => Box::new(ComponentStand::new(Component::Nisec, &folder.0).map_err(wrong)?),
-            ConformanceDisk::Skserver => Box::new(ComponentStand::new(Component::SkServer, &folder.0).map_err(wrong)?),
-        };
-        let report = run(&mut *stand);
+        let report = report(*disk, &folder.0).map_err(wrong)?;
         failed += report.failures().count();
+        let not_applicable: serde_json::Map<String, serde_json::Value> =
+            report.not_applicable().map(|(case, why)| (case.to_owned(), why.into())).collect();
         let shown = serde_json::json!({
             "disk": report.stand, "passed": report.passed(), "cases": report.cases.len(),
-            "failed": report.failures().map(|case| &case.name).collect::<Vec<_>>(),
+            "failed": report.failures().map(|case| &case.name).collect::<Vec<_>>(), "not_applicable": not_applicable,
         });
         super::show(json, &shown, || report.to_string());
     }
     if failed == 0 { Ok(()) } else { Err(Failure::failed(format!("{failed} cases failed."))) }
+}
+
+fn report(disk: ConformanceDisk, folder: &std::path::Path) -> std::io::Result<Report> {
+    let in_memory = |dialect| Ok(run(&mut LineStand::in_memory(dialect)));
+    let on_a_terminal = |dialect| {
+        run_shares(SHARES, |share| {
+            let folder = folder.join(share.to_string());
+            std::fs::create_dir(&folder)?;
+            Ok(Box::new(LineStand::on_a_terminal(dialect, &folder)?))
+        })
+    };
+    let (fields, documents) = (LineDialect::Zc(Framing::Fixed), LineDialect::Zc(Framing::Xml));
+    match disk {
+        ConformanceDisk::Zc => in_memory(fields),
+        ConformanceDisk::ZcXml => in_memory(documents),
+        ConformanceDisk::Card => in_memory(LineDialect::Card),
+        ConformanceDisk::ZcPty => on_a_terminal(fields),
+        ConformanceDisk::ZcXmlPty => on_a_terminal(documents),
+        ConformanceDisk::CardPty => on_a_terminal(LineDialect::Card),
+        ConformanceDisk::Bot => Ok(run(&mut BotStand::new()?)),
+        ConformanceDisk::Nisec => Ok(run(&mut ComponentStand::new(Component::Nisec, folder)?)),
+        ConformanceDisk::NisecCommand => {
+            let arguments = ["sim", "component"].map(str::to_owned);
+            Ok(run(&mut ComponentStand::by_command(&std::env::current_exe()?, arguments, folder)?))
+        }
+        ConformanceDisk::Skserver => Ok(run(&mut ComponentStand::new(Component::SkServer, folder)?)),
+    }
 }
 
 /// A folder that goes when it is dropped.

@@ -129,6 +129,7 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         red: true,
         operations: vec![DiskOperation::Void],
         finds_request: false,
+        numbers_readable: true,
     };
     DiskReport {
         disk: "661545600001".into(),

@@ -56,6 +56,7 @@ fn serial_disk(max_lines: u16) -> Capabilities {
         red: true,
         operations: vec![DiskOperation::Void],
         finds_request: false,
+        numbers_readable: true,
     }
 }
 

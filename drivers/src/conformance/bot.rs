@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use taxdisk_protocol::kind::InvoiceKind;
 
-use super::{Stand, Trouble, zc};
+use super::{Stand, Trouble};
 use crate::dialects::bot::{BotConfig, BotDisk};
 use crate::disk::{DiskError, TaxDisk};
 use crate::secret::Secret;
@@ -204,6 +204,7 @@ fn token_of(block: &[u8]) -> Option<u32> {
 
 /// A taxdisk-bot device in memory.
 pub struct BotStand {
+    options: BotOptions,
     bus: Arc<Bus>,
 }
 
@@ -213,12 +214,21 @@ impl BotStand {
     /// # Errors
     /// The device's memory cannot be made.
     pub fn new() -> std::io::Result<BotStand> {
+        BotStand::with(BotOptions::default())
+    }
+
+    /// A fresh disk that differs in this from others.
+    ///
+    /// # Errors
+    /// The device's memory cannot be made.
+    pub fn with(options: BotOptions) -> std::io::Result<BotStand> {
         let now_ns = Arc::new(AtomicU64::new(0));
         let ticks = Arc::clone(&now_ns);
         let ticker = Arc::new(move || Duration::from_nanos(ticks.load(Ordering::SeqCst)));
         let disk = SimDisk::in_memory(fresh_disk(), real_time());
-        let device = BotDevice::open(disk, BotOptions::default(), ticker)?;
+        let device = BotDevice::open(disk, options, ticker)?;
         Ok(BotStand {
+            options,
             bus: Arc::new(Bus { device: Mutex::new(device), now_ns, plugged: Mutex::new(true), sent: Mutex::default() }),
         })
     }
@@ -233,19 +243,31 @@ impl BotStand {
         self.bus.lock().faults.add(fault)
     }
 
-    fn opened(&self, password: &str) -> Box<dyn TaxDisk> {
+    /// The host's end of the cable.
+    pub fn port(&self) -> Box<dyn BulkDevice> {
+        Box::new(Port { bus: Arc::clone(&self.bus), open: true })
+    }
+
+    /// A driver with the right passwords on a device that may be anything, such as [`Self::port`] with something between.
+    pub fn driver(&self, device: Box<dyn BulkDevice>) -> Box<dyn TaxDisk> {
+        self.driver_with(device, "88888888")
+    }
+
+    fn driver_with(&self, device: Box<dyn BulkDevice>, password: &str) -> Box<dyn TaxDisk> {
         let config = BotConfig {
             disk_password: Secret::new(password),
             certificate_password: Secret::new("12345678"),
             ..BotConfig::default()
         };
-        Box::new(BotDisk::new(Port { bus: Arc::clone(&self.bus), open: true }, config))
+        Box::new(BotDisk::new(device, config))
     }
 }
 
 impl Stand for BotStand {
     fn name(&self) -> String {
-        "taxdisk-bot, in memory".to_owned()
+        let weak = if self.options.durable { "" } else { ", forgets its token with the power" };
+        let silent = if self.options.stalls { "" } else { ", skips a stage without a stall" };
+        format!("taxdisk-bot, in memory{weak}{silent}")
     }
 
     fn kind(&self) -> InvoiceKind {
@@ -253,11 +275,11 @@ impl Stand for BotStand {
     }
 
     fn open(&mut self) -> Result<Box<dyn TaxDisk>, DiskError> {
-        Ok(self.opened("88888888"))
+        Ok(self.driver(self.port()))
     }
 
     fn open_with_wrong_password(&mut self) -> Option<Result<Box<dyn TaxDisk>, DiskError>> {
-        Some(Ok(self.opened("11111111")))
+        Some(Ok(self.driver_with(self.port(), "11111111")))
     }
 
     fn with_disk(&self, work: &mut dyn FnMut(&mut SimDisk)) {
@@ -266,7 +288,7 @@ impl Stand for BotStand {
 
     fn trouble(&mut self, trouble: Trouble) -> bool {
         // Packets of a fixed size are the bus's own: there are no pieces.
-        trouble != Trouble::TornAnswer && self.fault(Fault::once(zc::fault(trouble)).on(ISSUE))
+        trouble != Trouble::TornAnswer && self.fault(Fault::once(trouble.fault()).on(ISSUE))
     }
 
     fn calm(&mut self) {

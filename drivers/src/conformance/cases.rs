@@ -8,7 +8,8 @@ use taxdisk_protocol::money::Amount;
 use super::session::{REQUEST_ID, Session, failed};
 use super::{Outcome, Stand, Stop, ensure, sample};
 use crate::disk::{Comparison, IssueAnswer, IssueRequest, NumberStatus, Red, Search};
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
+use crate::sim::clock::ClockSetting;
 use crate::sim::ledger::EntryStatus;
 
 /// A case.
@@ -18,7 +19,9 @@ pub(crate) type Case = fn(&mut dyn Stand) -> Outcome;
 pub(crate) const ALL: &[(&str, Case)] = &[
     ("the identity is the disk's", identity),
     ("stock is read as the disk has it", stock),
-    ("an invoice is issued once and read back equal", issue),
+    ("an invoice is issued once, as it was asked for", issue),
+    ("an invoice reads back equal, and another one does not", read_back),
+    ("the last number is told", last),
     ("a number that was never used is absent", absent),
     ("a number asked under another kind is not found", other_kind),
     ("an invoice limit holds and is told", limits),
@@ -31,6 +34,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("a number is found by its request", by_request),
     ("text that is too wide is refused before it is sent", too_wide),
     ("too many lines are refused before they are sent", too_many_lines),
+    ("a period is reported", report),
     ("report and clear end a lock", report_and_clear),
     ("an operation that the dialect has not is refused before it is sent", unsupported),
 ];
@@ -60,14 +64,23 @@ fn stock(stand: &mut dyn Stand) -> Outcome {
 
 fn issue(stand: &mut dyn Stand) -> Outcome {
     let mut session = Session::open(stand)?;
-    let (invoice, remark) = (sample::plain(&session.capabilities()), "订单A1001 #ABC");
-    let signed = session.issue_well(&invoice, remark, None)?;
+    let invoice = sample::plain(&session.capabilities());
+    let remark = sample::fitting(session.capabilities().widths.remark, "订单A1001 #ABC");
+    let signed = session.issue_well(&invoice, &remark, None)?;
     let next = session.stock()?.current;
     ensure!(Some(next) == signed.pair.successor(), "after {} the pair reads {next}", signed.pair);
     let entries = session.ledger();
     let entry = entries.last().ok_or_else(|| Stop::Fail("the ledger is empty".to_owned()))?;
-    ensure!(entry.remark == remark && entry.buyer_name == sample::BUYER_NAME, "the disk signed {entry:?}");
+    ensure!(entry.remark == remark && entry.buyer_name == invoice.buyer.name, "the disk signed {entry:?}");
     ensure!((entry.net, entry.tax) == (invoice.totals.net, invoice.totals.tax), "the disk signed other sums: {entry:?}");
+    Ok(())
+}
+
+fn read_back(stand: &mut dyn Stand) -> Outcome {
+    let mut session = Session::open(stand)?;
+    session.reads_numbers()?;
+    let (invoice, remark) = (sample::plain(&session.capabilities()), "订单A1001 #ABC");
+    let signed = session.issue_well(&invoice, remark, None)?;
     let found = session.disk.query(session.kind, signed.pair).map_err(failed("querying it"))?;
     let Some(found) = found else { return Err(Stop::Fail(format!("{} is not found", signed.pair))) };
     ensure!(found.status == NumberStatus::Positive, "its status reads {:?}", found.status);
@@ -94,9 +107,33 @@ fn issue(stand: &mut dyn Stand) -> Outcome {
     Ok(())
 }
 
+/// Of a disk that tells no other number this is all that a doubt can be settled by.
+fn last(stand: &mut dyn Stand) -> Outcome {
+    let mut session = Session::open(stand)?;
+    let invoice = sample::plain(&session.capabilities());
+    let earlier = session.issue_well(&invoice, "", None)?.pair;
+    let pair = session.issue_well(&invoice, "", None)?.pair;
+    let found = session.disk.query(session.kind, pair).map_err(failed("querying the last number"))?;
+    let Some(found) = found else { return Err(Stop::Fail(format!("{pair} is not found"))) };
+    ensure!(found.pair == pair && found.status == NumberStatus::Positive, "{pair} reads {found:?}");
+    ensure!(found.fiscal_code.is_empty() || session.ledger_has(pair, &found.fiscal_code), "its fiscal code reads {found:?}");
+    let before = session.disk.query(session.kind, earlier);
+    ensure!(!matches!(before, Ok(None)), "{earlier} was issued, and is called absent");
+    if !session.capabilities().numbers_readable {
+        ensure!(before.is_err(), "numbers_readable = false, and {earlier} reads {before:?}");
+    }
+    Ok(())
+}
+
 fn absent(stand: &mut dyn Stand) -> Outcome {
     let mut session = Session::open(stand)?;
     let current = session.stock()?.current;
+    if !session.capabilities().numbers_readable {
+        // What it cannot know it must not say: an error is never "absent".
+        let found = session.disk.query(session.kind, current);
+        ensure!(found.is_err(), "numbers_readable = false, and the next number reads {found:?}");
+    }
+    session.reads_numbers()?;
     let found = session.disk.query(session.kind, current).map_err(failed("querying the next number"))?;
     ensure!(found.is_none(), "the next number reads {found:?}");
     Ok(())
@@ -156,8 +193,11 @@ fn wrong_password(stand: &mut dyn Stand) -> Outcome {
         stand.with_disk(&mut |disk| tries = disk.tries_left(crate::sim::disk::Secret::Disk));
         tries
     };
+    if !stand.open().map_err(failed("opening it"))?.identity_proves().contains(&PasswordKind::Disk) {
+        return Err(Stop::NotApplicable("identity_proves has no disk password: the device checks none".to_owned()));
+    }
     let Some(opened) = stand.open_with_wrong_password() else {
-        return Err(Stop::NotApplicable("the dialect carries no password".to_owned()));
+        return Err(Stop::Fail("the dialect carries a password, and the stand has no wrong one".to_owned()));
     };
     let before = tries(stand);
     let mut disk = opened.map_err(failed("opening it"))?;
@@ -199,6 +239,14 @@ fn blank_void(stand: &mut dyn Stand) -> Outcome {
     ensure!(status == Some(NumberStatus::BlankVoid), "its status reads {status:?}");
     let next = session.stock()?.current;
     ensure!(Some(next) == expected.successor(), "after {expected} the pair reads {next}");
+    if !session.capabilities().numbers_readable {
+        // On a day with a blank that was given up such a disk may not tell what its last number is: the next day begins.
+        configure(&session, &|config| {
+            if let ClockSetting::OffsetS(offset_s) = &mut config.clock {
+                *offset_s += 86_400;
+            }
+        })?;
+    }
     Ok(())
 }
 
@@ -302,6 +350,21 @@ fn too_many_lines(stand: &mut dyn Stand) -> Outcome {
     Ok(())
 }
 
+fn report(stand: &mut dyn Stand) -> Outcome {
+    let mut session = Session::open(stand)?;
+    can(&session, DiskOperation::Report)?;
+    configure(&session, &|config| config.online = true)?;
+    done(session.disk.operate(&Operation::Report { kind: session.kind }))?;
+    let mut reported = false;
+    session.stand.with_disk(&mut |disk| reported = disk.config().state.reported_at.is_some());
+    ensure!(reported, "the disk knows of no report");
+    if can(&session, DiskOperation::Clear).is_ok() {
+        done(session.disk.operate(&Operation::Clear { kind: session.kind }))?;
+    }
+    let invoice = sample::plain(&session.capabilities());
+    session.issue_well(&invoice, "", None).map(|_| ())
+}
+
 fn report_and_clear(stand: &mut dyn Stand) -> Outcome {
     let mut session = Session::open(stand)?;
     can(&session, DiskOperation::Report)?;
@@ -339,7 +402,11 @@ fn unsupported(stand: &mut dyn Stand) -> Outcome {
         ensure!(plain, "{} gave {answer:?}", operation.name());
     }
     ensure!(session.ledger() == before, "the ledger has changed");
-    if refused == 0 { Err(Stop::NotApplicable("it can do all of them".to_owned())) } else { Ok(()) }
+    if refused > 0 {
+        return Ok(());
+    }
+    let names: Vec<_> = operations.iter().map(|operation| operation.name().as_str()).collect();
+    Err(Stop::NotApplicable(format!("operations has {}", names.join(", "))))
 }
 
 /// The last blank is signed; then there is none, and nothing more is.

@@ -11,17 +11,18 @@ pub mod bot;
 pub mod cases;
 pub mod component;
 mod faults;
-
+pub mod line;
 pub mod sample;
 mod session;
-pub mod zc;
 
 use std::fmt;
 
+use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::kind::InvoiceKind;
 
 use crate::disk::{DiskError, TaxDisk};
 use crate::sim::SimDisk;
+use crate::sim::faults::{FaultKind, ForeignContent, ForeignTime, When};
 
 /// What goes wrong around one issuing command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +79,36 @@ impl Trouble {
             Trouble::PowerCutAfter => "a power cut after signing",
         }
     }
+
+    /// What the simulated device calls it, where it is spoken to without a component.
+    pub fn fault(self) -> FaultKind {
+        let refuse = |jsk, when| FaultKind::Refuse { jsk: Some(jsk), text: None, when };
+        match self {
+            Trouble::LostCommand => FaultKind::LoseAnswerBeforeSigning,
+            Trouble::LostAnswer => FaultKind::LoseAnswerAfterSigning,
+            Trouble::DamagedAnswer => FaultKind::CrcError,
+            Trouble::TornAnswer => FaultKind::Split { delay_ms: 1 },
+            Trouble::RefusedBefore => refuse(784, When::Before),
+            Trouble::RefusedAfter => refuse(784, When::After),
+            Trouble::Busy => FaultKind::WtStorm { count: 4, interval_ms: 20, when: When::After },
+            Trouble::ForeignInvoice => {
+                let content = ForeignContent::SameAsNext(Some("别人的".to_owned()));
+                FaultKind::ForeignIssue { at: ForeignTime::BeforeIssue, content }
+            }
+            Trouble::PowerCutBefore => FaultKind::PowerCut { when: When::Before, off_ms: 100 },
+            Trouble::PowerCutAfter => FaultKind::PowerCut { when: When::After, off_ms: 100 },
+        }
+    }
+
+    /// Why it cannot happen to a device with these capabilities and this fence, in their own words; `None` where it can. A
+    /// stand must be able to make everything that can.
+    pub fn excluded_by(self, _capabilities: &Capabilities, fence: Fence) -> Option<&'static str> {
+        match (self, fence) {
+            (Trouble::TornAnswer, Fence::Token) => Some("fence = token: an answer comes whole, there is no stream of bytes"),
+            (Trouble::TornAnswer, Fence::None) => Some("fence = none: an answer comes whole, there is no stream of bytes"),
+            _ => None,
+        }
+    }
 }
 
 /// A driver and the simulated disk behind it. Between two cases the driver is dropped and opened again; the disk stays.
@@ -100,7 +131,8 @@ pub trait Stand {
     /// Works on the simulated disk while its line stands still.
     fn with_disk(&self, work: &mut dyn FnMut(&mut SimDisk));
 
-    /// The next issuing command meets this; `false` where the simulated device cannot do it.
+    /// The next issuing command meets this; `false` where the simulated device cannot do it, which is a failure unless
+    /// [`Trouble::excluded_by`] says that it never happens to such a device.
     fn trouble(&mut self, trouble: Trouble) -> bool;
 
     /// Takes back what still waits, and sees that the device can be reached again.
@@ -140,6 +172,14 @@ impl Report {
     /// Those that failed.
     pub fn failures(&self) -> impl Iterator<Item = &CaseReport> {
         self.cases.iter().filter(|case| matches!(case.finding, Finding::Fail(_)))
+    }
+
+    /// Those that do not apply, and the capability that says so.
+    pub fn not_applicable(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.cases.iter().filter_map(|case| match &case.finding {
+            Finding::NotApplicable(why) => Some((case.name.as_str(), why.as_str())),
+            _ => None,
+        })
     }
 
     /// How many passed.
@@ -184,21 +224,59 @@ pub(crate) use ensure;
 
 /// Runs every case.
 pub fn run(stand: &mut dyn Stand) -> Report {
+    run_share(stand, 0, 1)
+}
+
+/// Runs the suite in so many shares side by side, each on a stand of its own: for lines whose silences take real time. The
+/// report is the same as that of [`run`].
+///
+/// # Errors
+/// A stand cannot be made.
+///
+/// # Panics
+/// A case does.
+pub fn run_shares(shares: usize, stand: impl Fn(usize) -> std::io::Result<Box<dyn Stand>> + Sync) -> std::io::Result<Report> {
+    let (shares, make) = (shares.max(1), &stand);
+    let work = |share: usize| move || -> std::io::Result<Report> { Ok(run_share(&mut *make(share)?, share, shares)) };
+    let parts: Vec<Report> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..shares).map(|share| scope.spawn(work(share))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("a case panicked")).collect::<Result<_, _>>()
+    })?;
+    let name = parts.first().map(|part| part.stand.clone()).unwrap_or_default();
+    let mut parts: Vec<_> = parts.into_iter().map(|part| part.cases.into_iter()).collect();
+    let mut cases = Vec::new();
+    // They were dealt out in turn, and are taken in again in turn.
+    for share in (0..shares).cycle() {
+        match parts[share].next() {
+            Some(case) => cases.push(case),
+            None => break,
+        }
+    }
+    Ok(Report { stand: name, cases })
+}
+
+/// Every `shares`-th case, from the one of this number on.
+fn run_share(stand: &mut dyn Stand, share: usize, shares: usize) -> Report {
     let mut report = Report { stand: stand.name(), cases: Vec::new() };
-    for (name, case) in cases::ALL {
-        let outcome = case(stand);
-        stand.calm();
-        report.cases.push(CaseReport { name: (*name).to_owned(), finding: finding(outcome) });
-    }
-    for trouble in Trouble::ALL {
-        let outcome = faults::issue_and_settle(stand, trouble);
-        stand.calm();
-        report.cases.push(CaseReport { name: format!("{}, then settling by reads", trouble.name()), finding: finding(outcome) });
-    }
+    let quiet = cases::ALL.iter().map(|(name, case)| ((*name).to_owned(), Work::Quiet(*case)));
+    let troubles = Trouble::ALL.map(|trouble| (format!("{}, then settling by reads", trouble.name()), Work::Trouble(trouble)));
     // Last, because afterwards nothing can be issued.
-    let outcome = cases::stock_out(stand);
-    report.cases.push(CaseReport { name: "the last blank is used".to_owned(), finding: finding(outcome) });
+    let last = ("the last blank is used".to_owned(), Work::Quiet(cases::stock_out as cases::Case));
+    for (name, work) in quiet.chain(troubles).chain([last]).skip(share).step_by(shares) {
+        let outcome = match work {
+            Work::Quiet(case) => case(stand),
+            Work::Trouble(trouble) => faults::issue_and_settle(stand, trouble),
+        };
+        stand.calm();
+        report.cases.push(CaseReport { name, finding: finding(outcome) });
+    }
     report
+}
+
+/// What a case consists of.
+enum Work {
+    Quiet(cases::Case),
+    Trouble(Trouble),
 }
 
 fn finding(outcome: Outcome) -> Finding {

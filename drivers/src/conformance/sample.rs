@@ -42,15 +42,26 @@ pub fn invoice(capabilities: &Capabilities, mut lines: Vec<Line>) -> Invoice {
     let sum = |amount: fn(&Line) -> Amount| fen(lines.iter().map(|line| amount(line).fen()).sum());
     let (net, tax) = (sum(|line| line.net), sum(|line| line.tax));
     let (address_phone, bank_account) = contact(capabilities);
+    let widths = &capabilities.widths;
+    for line in &mut lines {
+        line.name = fitting(widths.item_name, &line.name);
+    }
+    let buyer_number = BUYER_NUMBER.parse().ok().filter(|_| widths.taxpayer_number > 0);
+    let person = |name: &str, is_told_apart: bool| if is_told_apart { fitting(widths.person, name) } else { String::new() };
     Invoice {
-        buyer: Buyer { name: BUYER_NAME.to_owned(), taxpayer_number: BUYER_NUMBER.parse().ok(), address_phone, bank_account },
+        buyer: Buyer { name: fitting(widths.party_name, BUYER_NAME), taxpayer_number: buyer_number, address_phone, bank_account },
         totals: Totals { net, tax, gross: fen(net.fen() + tax.fen()) },
         lines,
         remark: String::new(),
-        clerk: "张三".to_owned(),
-        payee: if capabilities.single_person { String::new() } else { "李四".to_owned() },
-        reviewer: if capabilities.single_person { String::new() } else { "王五".to_owned() },
+        clerk: person("张三", true),
+        payee: person("李四", !capabilities.single_person),
+        reviewer: person("王五", !capabilities.single_person),
     }
+}
+
+/// The text, or nothing where the device has no room for any.
+pub fn fitting(width: u16, text: &str) -> String {
+    if width == 0 { String::new() } else { text.to_owned() }
 }
 
 /// The plain one: two lines.

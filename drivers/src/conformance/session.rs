@@ -42,13 +42,21 @@ impl<'a> Session<'a> {
         self.disk.capabilities().clone()
     }
 
+    /// Ends a case that needs what the device does not give back.
+    pub(super) fn reads_numbers(&self) -> Result<(), Stop> {
+        if self.disk.capabilities().numbers_readable {
+            return Ok(());
+        }
+        Err(Stop::NotApplicable("numbers_readable = false: the disk tells its last number only, and no content".to_owned()))
+    }
+
     pub(super) fn stock(&mut self) -> Result<Stock, Stop> {
         self.disk.stock(self.kind).map_err(failed("reading the stock"))
     }
 
     pub(super) fn issue(&mut self, expected: NumberPair, invoice: &Invoice, remark: &str, red: Option<&Red>) -> IssueAnswer {
         let request =
-            IssueRequest { kind: self.kind, expected, invoice, remark, seller: &self.seller, red, request_id: "CONFORMANCE1" };
+            IssueRequest { kind: self.kind, expected, invoice, remark, seller: &self.seller, red, request_id: REQUEST_ID };
         self.disk.issue(&request)
     }
 
@@ -62,6 +70,10 @@ impl<'a> Session<'a> {
         ensure!(entries.len() == before + 1, "one command made {} numbers", entries.len() - before);
         ensure!(entries[before].pair() == expected, "the ledger says {}", entries[before].pair());
         Ok(signed)
+    }
+
+    pub(super) fn ledger_has(&self, pair: NumberPair, fiscal_code: &str) -> bool {
+        self.ledger().iter().any(|entry| entry.pair() == pair && entry.fiscal_code == fiscal_code)
     }
 
     pub(super) fn ledger(&self) -> Vec<LedgerEntry> {

@@ -106,21 +106,22 @@ struct FilterStage {
     error: RefCell<Option<io::Error>>,
 }
 
+/// The disk of the folder, made on first use; waits for it while another process has it.
+pub(crate) fn open_disk(folder: &Path) -> io::Result<SimDisk> {
+    let deadline = Instant::now() + BUSY_WAIT;
+    loop {
+        match SimDisk::open(folder, &fresh_disk(), real_time()) {
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(BUSY_LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 impl FilterStage {
     fn open(&self) -> Option<SimDisk> {
-        let deadline = Instant::now() + BUSY_WAIT;
-        loop {
-            match SimDisk::open(&self.folder, &fresh_disk(), real_time()) {
-                Ok(disk) => return Some(disk),
-                Err(error) if error.kind() == io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
-                    std::thread::sleep(BUSY_LOOK);
-                }
-                Err(error) => {
-                    self.error.replace(Some(error));
-                    return None;
-                }
-            }
-        }
+        open_disk(&self.folder).map_err(|error| self.error.replace(Some(error))).ok()
     }
 }
 

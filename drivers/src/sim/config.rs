@@ -169,6 +169,9 @@ pub struct DiskState {
     pub locked: Option<u32>,
     /// Last period report: invoices up to here can no longer be voided.
     pub reported_at: Option<Stamp>,
+    /// What the last declaration of a fiscal card said (F4), as it came.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub declaration: Vec<u8>,
     /// A report was made and waits to be cleared.
     pub report_pending: bool,
     /// So many ledger entries, from the first, were uploaded. Only kept while offline.

@@ -156,7 +156,7 @@ pub(super) struct Line {
 }
 
 impl Rig {
-    pub(super) fn new(disk: SimDisk, device: ZcDevice, wire_file: Option<File>) -> Rig {
+    pub(crate) fn new(disk: SimDisk, device: ZcDevice, wire_file: Option<File>) -> Rig {
         Rig {
             disk,
             faults: Faults::default(),
@@ -171,7 +171,7 @@ impl Rig {
     }
 
     /// Gives bytes to the device, lets it do what is due, and takes what it says.
-    pub(super) fn turn(&mut self, input: &[u8], now: Duration) -> Vec<u8> {
+    pub(crate) fn turn(&mut self, input: &[u8], now: Duration) -> Vec<u8> {
         let (wire, said) = match &mut self.card {
             Some(card) => {
                 if !input.is_empty() {
@@ -195,7 +195,7 @@ impl Rig {
     }
 
     /// When the device has something to do without input.
-    pub(super) fn wake_at(&self) -> Option<Duration> {
+    pub(crate) fn wake_at(&self) -> Option<Duration> {
         self.card.as_ref().map_or_else(|| self.device.wake_at(), CardDevice::wake_at)
     }
 

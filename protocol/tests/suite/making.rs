@@ -100,6 +100,7 @@ pub(crate) fn serial_converter() -> Capabilities {
         red: false,
         operations: vec![DiskOperation::Void],
         finds_request: false,
+        numbers_readable: true,
     }
 }
 

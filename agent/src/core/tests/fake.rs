@@ -163,6 +163,7 @@ impl FakeDisk {
                 red: true,
                 operations: self.operations(),
                 finds_request: self.keeps_requests,
+                numbers_readable: true,
             },
             fence: self.fence.unwrap_or(Fence::Ordered),
             dialect: "fake".into(),

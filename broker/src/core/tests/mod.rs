@@ -71,6 +71,7 @@ pub(super) fn capabilities() -> Capabilities {
         red: true,
         operations: vec![DiskOperation::Void],
         finds_request: false,
+        numbers_readable: true,
     }
 }
 

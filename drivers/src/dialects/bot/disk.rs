@@ -26,7 +26,7 @@ use crate::disk::{
     Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Search, Segment, Stock,
     TaxDisk,
 };
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 use crate::transport::usb::BulkDevice;
 use crate::transport::usb::bot::Progress;
 
@@ -420,6 +420,11 @@ impl<D: BulkDevice> TaxDisk for BotDisk<D> {
 
     fn operate(&mut self, operation: &Operation) -> OperationAnswer {
         self.change(operation)
+    }
+
+    fn identity_proves(&self) -> &'static [PasswordKind] {
+        // SKPXXCX carries the disk password; nothing that only reads carries the certificate's.
+        &[PasswordKind::Disk]
     }
 
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison {

@@ -41,5 +41,6 @@ pub(super) fn capabilities(config: &BotConfig) -> Capabilities {
             DiskOperation::ChangePassword,
         ],
         finds_request: false,
+        numbers_readable: true,
     }
 }

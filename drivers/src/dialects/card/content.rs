@@ -60,6 +60,7 @@ pub(super) fn capabilities(config: &CardConfig) -> Capabilities {
         red: false,
         operations: vec![DiskOperation::BlankVoid, DiskOperation::Report],
         finds_request: false,
+        numbers_readable: false,
     }
 }
 
@@ -104,6 +105,11 @@ pub(super) fn check(request: &IssueRequest<'_>, config: &CardConfig) -> Result<(
 
 /// Sums by tax index, tax included; discounts are taken off.
 pub(super) fn signed_part(request: &IssueRequest<'_>, config: &CardConfig) -> Result<Invoice, DiskError> {
+    // The card itself would add them up by tax index; what is declared holds all the same.
+    let lines = request.invoice.lines.len();
+    if lines > MAX_INDEXES {
+        return Err(refuse("lines", format!("{lines} lines, more than the {MAX_INDEXES} that are promised for a fiscal card")));
+    }
     let mut sums: Vec<(u8, Amount)> = Vec::new();
     let mut total = Amount::ZERO;
     for (place, line) in request.invoice.lines.iter().enumerate() {

@@ -25,7 +25,7 @@ use crate::disk::{
     Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, NumberStatus, OfflineTotals, Search,
     Segment, Signed, Stock, TaxDisk,
 };
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 use crate::transport::ByteLine;
 
 /// What the card does not tell of an invoice, so that no comparison can ever say "equal".
@@ -420,6 +420,11 @@ impl<L: ByteLine> TaxDisk for CardDisk<L> {
             },
             other => OperationAnswer::unsupported(other),
         }
+    }
+
+    fn identity_proves(&self) -> &'static [PasswordKind] {
+        // The PIN is kept as the disk's password, and is shown before anything is read.
+        if self.config.pin.is_empty() { &[] } else { &[PasswordKind::Disk] }
     }
 
     fn compare(&self, _: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison {

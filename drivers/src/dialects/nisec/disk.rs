@@ -24,7 +24,7 @@ use crate::disk::{
     Comparison, DiskError, FoundInvoice, Identity, IssueAnswer, IssueRequest, Limits, OfflineTotals, Search, Segment, Stock,
     TaxDisk,
 };
-use crate::operation::{Operation, OperationAnswer};
+use crate::operation::{Operation, OperationAnswer, PasswordKind};
 use crate::secret::Secret;
 use crate::transport::document::{DocumentLink, Sent};
 
@@ -382,6 +382,11 @@ impl<L: DocumentLink> TaxDisk for NisecDisk<L> {
         }
     }
 
+    fn identity_proves(&self) -> &'static [PasswordKind] {
+        // SKPXXCX carries the disk password; nothing that only reads carries the certificate's.
+        &[PasswordKind::Disk]
+    }
+
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison {
         compare(request, found)
     }
@@ -430,5 +435,6 @@ pub(crate) fn capabilities(max_lines: u16) -> Capabilities {
         red: true,
         operations: vec![DiskOperation::Void, DiskOperation::BlankVoid],
         finds_request: false,
+        numbers_readable: true,
     }
 }

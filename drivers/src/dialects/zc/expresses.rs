@@ -43,5 +43,6 @@ pub(super) fn capabilities(config: &ZcConfig) -> Capabilities {
         red: true,
         operations,
         finds_request: false,
+        numbers_readable: true,
     }
 }

@@ -29,6 +29,8 @@ impl Sw {
     const NO_RECORD: Sw = Sw(0x6A83);
     const CONDITIONS: Sw = Sw(0x6985);
     const NOT_VERIFIED: Sw = Sw(0x6982);
+    /// The card's own state; the facts give it beside the PIN's.
+    const LOCKED: Sw = Sw(0x6A81);
     const PIN_LOCKED: Sw = Sw(0x9303);
     /// F2: amount out of range. E9: no roll.
     const OUT_OF_RANGE: Sw = Sw(0x9401);
@@ -44,6 +46,7 @@ impl Sw {
             Some(237 | 6011) => Sw(0x63C0 | tries),
             Some(554) => Sw::OUT_OF_RANGE,
             Some(89 | 220) => Sw::NO_RECORD,
+            Some(21 | 701 | 702) => Sw::LOCKED,
             Some(99 | 132 | 449 | 559) => Sw::WRONG_DATA,
             Some(120 | 121) => Sw::MEMORY,
             _ if *refusal == OVER_LIMIT || *refusal == ZERO_TOTAL => Sw::OUT_OF_RANGE,
@@ -196,8 +199,7 @@ fn verify(given: &[u8], card: &mut Card, disk: &mut SimDisk) -> Result<(), Sw> {
 /// F2. The ledger's entry is durable before the answer exists; if the power goes in between, EF03 tells.
 fn issue(apdu: &Apdu<'_>, disk: &mut SimDisk, saving: Saving) -> Answer {
     let data = apdu.xored(0x2C)?;
-    let (head, rest) = data.split_at(9);
-    let (lines, total) = rest.split_at(INDEXES * 5);
+    let head = data.split_at(9).0;
     let number = InvoiceNumber::new(be32(&head[5..]));
     let kind = files::kind(disk);
     let current = disk.stock(kind).map_err(|refusal| Sw::of(&refusal, disk))?.current;
@@ -208,6 +210,18 @@ fn issue(apdu: &Apdu<'_>, disk: &mut SimDisk, saving: Saving) -> Answer {
         let entry = disk.void_blank(kind, "", None, saving).map_err(|refusal| Sw::of(&refusal, disk))?;
         return Ok(files::fiscal_code(Some(&entry)).to_vec());
     }
+    let order = order_of(apdu, disk)?;
+    let entry = disk.issue(&order, None, saving).map_err(|refusal| Sw::of(&refusal, disk))?;
+    Ok(files::fiscal_code(Some(&entry)).to_vec())
+}
+
+/// What F2 is about to issue: a normal invoice or a return.
+pub(super) fn order_of(apdu: &Apdu<'_>, disk: &SimDisk) -> Result<IssueOrder, Sw> {
+    if (apdu.class, apdu.ins) != (0xC0, 0xF2) {
+        return Err(Sw::UNKNOWN_INS);
+    }
+    let (head, rest) = apdu.xored(0x2C)?.split_at(9);
+    let (lines, total) = rest.split_at(INDEXES * 5);
     if !matches!(head[4], 1 | 2) {
         return Err(Sw::WRONG_DATA);
     }
@@ -220,8 +234,8 @@ fn issue(apdu: &Apdu<'_>, disk: &mut SimDisk, saving: Saving) -> Answer {
     if gross.fen() != i64::from(be32(total)) {
         return Err(Sw::WRONG_DATA);
     }
-    let order = IssueOrder {
-        kind,
+    Ok(IssueOrder {
+        kind: files::kind(disk),
         red: head[4] == 2,
         buyer_number: String::new(),
         buyer_name: String::new(),
@@ -233,9 +247,7 @@ fn issue(apdu: &Apdu<'_>, disk: &mut SimDisk, saving: Saving) -> Answer {
         origin: Origin::Host,
         door: Door::Card,
         ..IssueOrder::default()
-    };
-    let entry = disk.issue(&order, None, saving).map_err(|refusal| Sw::of(&refusal, disk))?;
-    Ok(files::fiscal_code(Some(&entry)).to_vec())
+    })
 }
 
 /// One tax index with its amount, tax included.
@@ -258,8 +270,10 @@ fn line_of(index: u8, fen: u32, disk: &SimDisk) -> Result<EntryLine, Sw> {
 
 /// F4: the period report. Sums over everything, status 1, and a signature.
 fn declare(apdu: &Apdu<'_>, disk: &mut SimDisk) -> Answer {
-    apdu.xored(0x47)?;
+    let declared = apdu.xored(0x47)?.to_vec();
     disk.report().map_err(|refusal| Sw::of(&refusal, disk))?;
+    // If the power goes between the two, the card shows the declaration before: its host asks a person.
+    disk.configure(|config| config.state.declaration = declared).map_err(|_| Sw::MEMORY)?;
     let totals = [0; 8];
     Ok(with_xor([totals.as_slice(), &[1], &made_up::<4>(disk), &made_up::<128>(disk)].concat()))
 }

@@ -91,15 +91,21 @@ fn last_declaration(disk: &SimDisk) -> Vec<u8> {
     if let Some(reported) = disk.config().state.reported_at {
         file[4..8].copy_from_slice(&date(Some(&reported.date())));
         file[16..22].copy_from_slice(&indexes(disk));
+        // What was declared: the two dates, the counts, and the sums by index, all as they came.
+        let declared = &disk.config().state.declaration;
+        if let (Some(to), true) = (file.get_mut(..declared.len()), declared.len() <= 70) {
+            to.copy_from_slice(declared);
+        }
         file[70] = 1;
     }
     file
 }
 
 fn roll(disk: &SimDisk) -> Vec<u8> {
-    let Some((segment, next, _)) = disk.segments(kind(disk)).next() else { return [vec![1], vec![0; 18]].concat() };
-    [[0].as_slice(), &text::<10>(&segment.code.to_string()), &next.value().to_be_bytes(), &segment.last.value().to_be_bytes()]
-        .concat()
+    let Some((segment, ..)) = disk.segments(kind(disk)).next() else { return [vec![1], vec![0; 18]].concat() };
+    // As it was loaded (F7): what is used of it, EF03 tells.
+    let (first, last) = (segment.first.value(), segment.last.value());
+    [[0].as_slice(), &text::<10>(&segment.code.to_string()), &first.to_be_bytes(), &last.to_be_bytes()].concat()
 }
 
 /// The fiscal code of an entry, 8 bytes; a blank has none.

@@ -290,7 +290,8 @@ impl CardDevice {
             };
             answer.map_err(|sw| status = sw)
         };
-        match work.run_other(disk, execute) {
+        let next = if is_user { None } else { apdu::order_of(&apdu, disk).ok() };
+        match work.run_other(next, disk, execute) {
             Ok(Some(Outcome::Good(data))) => {
                 let length = u16::try_from(data.len()).unwrap_or(u16::MAX);
                 let told = self.options.tells_length && (1..=255).contains(&length);
@@ -329,7 +330,14 @@ impl CardDevice {
         if work.loses_answer() || !self.line_up {
             return self.record(at, WireDirection::ToHost, bytes, Some("lost"));
         }
-        self.say(at, bytes, None);
+        match work.split() {
+            Some(split) => {
+                self.record(at, WireDirection::ToHost, bytes.clone(), Some("split"));
+                let pieces = (0..).zip(bytes).map(|(place, byte)| (at + split.saturating_mul(place), vec![byte]));
+                self.output.extend(pieces);
+            }
+            None => self.say(at, bytes, None),
+        }
     }
 
     fn say(&mut self, at: Duration, bytes: Vec<u8>, note: Option<&'static str>) {

@@ -10,7 +10,7 @@ use super::frame::{self, FrameType, Packet, link_error};
 use super::script::{Delay, Script};
 use crate::sim::disk::SimDisk;
 use crate::sim::faults::FaultKind;
-use crate::sim::issue::Saving;
+use crate::sim::issue::{IssueOrder, Saving};
 use crate::sim::nisec;
 use crate::sim::refusal::Refusal;
 
@@ -68,6 +68,11 @@ impl Work {
         self.script.transmission().cut_after
     }
 
+    /// The answer trickles with so much time between its bytes.
+    pub(in crate::sim) fn split(&self) -> Option<Duration> {
+        Some(self.script.transmission().split).filter(|split| !split.is_zero())
+    }
+
     /// How long the power stays away, if it goes.
     pub(in crate::sim) fn power_off(&self) -> Duration {
         self.script.power_cut().unwrap_or_default()
@@ -99,17 +104,18 @@ impl Work {
         }
     }
 
-    /// Executes another dialect's command with the same faults around it; the command keeps why it failed to itself.
+    /// Executes another dialect's command with the same faults around it; `next` is what it is about to issue. The command keeps why it failed to itself.
     ///
     /// # Errors
     /// A fault refuses.
     pub(in crate::sim) fn run_other(
         &self,
+        next: Option<IssueOrder>,
         disk: &mut SimDisk,
         execute: impl FnOnce(&mut SimDisk, Saving) -> Result<Vec<u8>, ()>,
     ) -> Result<Option<Outcome>, Refusal> {
         let mut failed = false;
-        let reply = self.script.around(None, disk, |disk, saving| match execute(disk, saving) {
+        let reply = self.script.around(next, disk, |disk, saving| match execute(disk, saving) {
             Ok(data) => Reply::Data(data),
             Err(()) => {
                 failed = true;

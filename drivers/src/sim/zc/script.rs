@@ -95,7 +95,11 @@ impl Script {
 
     /// Executes the command with everything that the faults put around it.
     pub(super) fn run(&self, packet: &Packet, options: &mut ZcOptions, disk: &mut SimDisk) -> Reply {
-        let next = issuing::parse_issue(&packet.data, disk).ok().map(|parsed| parsed.order);
+        let fields = match packet.frame_type {
+            FrameType::Xml => super::xml::fields(packet.cmd, &packet.data),
+            _ => Some(packet.data.clone()),
+        };
+        let next = fields.and_then(|fields| issuing::parse_issue(&fields, disk).ok()).map(|parsed| parsed.order);
         self.around(next, disk, |disk, saving| match (packet.frame_type, packet.cmd) {
             (FrameType::Fields, cmd) => commands::execute(cmd, &packet.data, options, disk, saving),
             (_, 0x01) => Reply::Data(Vec::new()),

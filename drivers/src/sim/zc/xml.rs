@@ -159,6 +159,14 @@ const DOCUMENTS: [Document; 15] = [
     },
 ];
 
+/// The fixed fields that a document of a command stands for, if it is one.
+pub(super) fn fields(cmd: u8, data: &[u8]) -> Option<Vec<u8>> {
+    let root = Element::parse(data).unwrap_or_default();
+    let document = DOCUMENTS.iter().find(|document| document.cmds.contains(&cmd) && document.id == root.attribute("id"))?;
+    let input = root.child("body").filter(|_| root.name == "business").and_then(|body| body.child("input"))?;
+    request(document, input).ok()
+}
+
 /// Executes a document. A business error is an OK with a returncode; a cmd that no document has is unknown.
 pub(super) fn execute(cmd: u8, data: &[u8], options: &ZcOptions, disk: &mut SimDisk, saving: Saving) -> Reply {
     if !DOCUMENTS.iter().any(|document| document.cmds.contains(&cmd)) {

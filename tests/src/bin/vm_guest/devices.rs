@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taxdisk_drivers::conformance::{Stand, Trouble, zc};
+use taxdisk_drivers::conformance::{Stand, Trouble};
 use taxdisk_drivers::dialects::bot::{BotConfig, BotDisk, Timings};
 use taxdisk_drivers::disk::{DiskError, TaxDisk};
 use taxdisk_drivers::secret::Secret;
@@ -117,7 +117,7 @@ impl Stand for UsbBotStand {
 
     fn trouble(&mut self, trouble: Trouble) -> bool {
         // Packets of a fixed size are the bus's own: there are no pieces.
-        trouble != Trouble::TornAnswer && self.lock().faults.add(Fault::once(zc::fault(trouble)).on(ISSUE))
+        trouble != Trouble::TornAnswer && self.lock().faults.add(Fault::once(trouble.fault()).on(ISSUE))
     }
 
     fn calm(&mut self) {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use taxdisk_drivers::conformance::{Stand, Trouble, zc};
+use taxdisk_drivers::conformance::{Stand, Trouble};
 use taxdisk_drivers::dialects::zc::exchange::Timings;
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{DiskError, TaxDisk};
@@ -82,7 +82,7 @@ impl Stand for ModemStand {
     }
 
     fn trouble(&mut self, trouble: Trouble) -> bool {
-        self.lock().faults.add(Fault::once(zc::fault(trouble)).on(ISSUE))
+        self.lock().faults.add(Fault::once(trouble.fault()).on(ISSUE))
     }
 
     fn calm(&mut self) {
