@@ -53,6 +53,14 @@ pub struct Identity {
     pub version: String,
 }
 
+impl Identity {
+    /// What no decoder takes. The name goes onto every invoice: it is never guessed.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        let damaged = self.taxpayer_name.contains(char::REPLACEMENT_CHARACTER);
+        damaged.then(|| "the taxpayer's name that the disk gives is no text in its character set".to_owned())
+    }
+}
+
 /// The next pair of a kind and how many blank invoices are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Stock {
@@ -248,6 +256,21 @@ pub struct FoundInvoice {
     /// Buyer's bank and account; empty where the dialect has no such field.
     #[serde(default)]
     pub buyer_bank_account: String,
+}
+
+impl FoundInvoice {
+    /// What no decoder takes. Our mark may have stood there: taken for a foreign invoice it would be issued again. Half a
+    /// character at the end of a field is no damage: other programs cut their texts, and ours fit.
+    pub(crate) fn unreadable(&self) -> Option<String> {
+        let damaged = |text: &str| {
+            let cut = text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text);
+            cut.contains(char::REPLACEMENT_CHARACTER)
+        };
+        let texts = [("remark", &self.remark), ("buyer's name", &self.buyer_name), ("clerk", &self.clerk)];
+        let lines = self.lines.iter().map(|line| ("item name", &line.name));
+        let (field, _) = texts.into_iter().chain(lines).find(|(_, text)| damaged(text))?;
+        Some(format!("the {field} of {} reads as no text in the disk's character set: whose it is cannot be told", self.pair))
+    }
 }
 
 /// One piece of stock: a roll, a box, or a range that was distributed.

@@ -83,8 +83,7 @@ pub struct Capabilities {
     /// The component keeps the request that an invoice was issued for and finds it by that, as was proven on this disk.
     #[serde(default)]
     pub finds_request: bool,
-    /// Any number can be read back, with what was signed under it. If not, the disk tells its last number only, and nothing of
-    /// the content.
+    /// Any number can be read back with its content; if not, the disk tells its last number only, and no content.
     #[serde(default = "yes")]
     pub numbers_readable: bool,
 }

@@ -14,12 +14,14 @@ mod faults;
 pub mod line;
 pub mod sample;
 mod session;
+mod to_do;
 
 use std::fmt;
 
 use taxdisk_protocol::capabilities::{Capabilities, Fence};
 use taxdisk_protocol::kind::InvoiceKind;
 
+pub use self::to_do::to_do;
 use crate::disk::{DiskError, TaxDisk};
 use crate::sim::SimDisk;
 use crate::sim::faults::{FaultKind, ForeignContent, ForeignTime, When};

@@ -317,14 +317,18 @@ impl<L: ByteLine> TaxDisk for CardDisk<L> {
     fn identity(&mut self) -> Result<Identity, DiskError> {
         let found = self.file(IDENTITY, CardIdentity::read)?;
         self.known = Some(Known { disk: found.number.clone(), taxpayer: found.taxpayer.clone() });
-        Ok(Identity {
+        let identity = Identity {
             disk: found.number,
             taxpayer: found.taxpayer,
             taxpayer_name: found.name,
             kinds: vec![self.config.kind],
             clock: None,
             version: format!("{:02X}", found.version),
-        })
+        };
+        match identity.unreadable() {
+            Some(why) => Err(self.misplaced(why)),
+            None => Ok(identity),
+        }
     }
 
     fn stock(&mut self, kind: InvoiceKind) -> Result<Stock, DiskError> {

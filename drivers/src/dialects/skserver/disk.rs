@@ -158,7 +158,9 @@ impl<L: DocumentLink> SkServerDisk<L> {
     fn told(&mut self, error: AnswerError, uses: Uses) -> DiskError {
         let bad = matches!(error, AnswerError::Bad(_));
         let error = DiskError::from(error);
-        if bad || error.class == DeviceClass::NotPresent {
+        // A refused change may be that of another disk, and nothing but the key says whose server it is.
+        let change = uses == Uses::Password && error.class != DeviceClass::BadPassword;
+        if bad || change || error.class == DeviceClass::NotPresent {
             self.distrust();
         }
         if error.class == DeviceClass::BadPassword {

@@ -371,6 +371,9 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
         let data = outcome.map_err(|failure| failure.error)?;
         let answer = if self.is_xml() { xml::identity } else { disk_info::answer };
         let identity = answer(&data).map_err(|bad| self.misplaced(bad))?;
+        if let Some(why) = identity.unreadable() {
+            return Err(self.misplaced(BadAnswer(why)));
+        }
         if identity.disk != number {
             return Err(self.misplaced(BadAnswer(format!("the disk gives two numbers, {number} and {}", identity.disk))));
         }
@@ -420,7 +423,11 @@ impl<L: ByteLine> TaxDisk for ZcDisk<L> {
     fn query(&mut self, kind: InvoiceKind, pair: NumberPair) -> Result<Option<FoundInvoice>, DiskError> {
         let (request, answer) = if self.is_xml() { XML_QUERY } else { FIXED_QUERY };
         match self.ask(query::CODE, |subject| request(subject, kind, pair))? {
-            Ok(data) => answer(&data, pair).map(Some).map_err(|bad| self.misplaced(bad)),
+            Ok(data) => match answer(&data, pair).map(|found| (found.unreadable(), found)) {
+                Ok((None, found)) => Ok(Some(found)),
+                Ok((Some(why), _)) => Err(self.misplaced(BadAnswer(why))),
+                Err(bad) => Err(self.misplaced(bad)),
+            },
             Err(failure) if failure.absent => Ok(None),
             Err(failure) => Err(failure.error),
         }

@@ -14,7 +14,7 @@ pub(crate) fn read_invoice(group: Fields<'_>) -> Result<FoundInvoice, BadAnswer>
         NumberStatus::BlankVoid => group.amount(name),
         _ => group.required::<Amount>(name),
     };
-    Ok(FoundInvoice {
+    let found = FoundInvoice {
         pair: group.pair("fpdm", "fphm")?,
         status,
         issued_at: issued_at(group)?,
@@ -33,7 +33,11 @@ pub(crate) fn read_invoice(group: Fields<'_>) -> Result<FoundInvoice, BadAnswer>
         request_id: group.told("fpqqlsh")?,
         buyer_address_phone: group.text("ghdwdzdh")?,
         buyer_bank_account: group.text("ghdwyhzh")?,
-    })
+    };
+    match found.unreadable() {
+        Some(why) => Err(BadAnswer(why)),
+        None => Ok(found),
+    }
 }
 
 /// kprq is 8 digits with kpsj beside it; some write all 14 into kprq.

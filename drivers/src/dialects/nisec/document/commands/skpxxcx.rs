@@ -30,14 +30,18 @@ pub fn answer(bytes: &[u8]) -> Result<Identity, AnswerError> {
     let data = super::fields(bytes, ID)?;
     let fields = Fields(&data);
     let taxpayer = fields.text("nsrsbh")?;
-    Ok(Identity {
+    let identity = Identity {
         disk: fields.required("skpbh")?,
         taxpayer: TaxpayerNumber::from_device(&taxpayer).map_err(|_| bad("nsrsbh", &taxpayer))?,
         taxpayer_name: fields.text("nsrmc")?,
         kinds: kinds(&fields.text("fplxdm")?)?,
         clock: fields.told("dqsz")?,
         version: fields.text("bbh")?,
-    })
+    };
+    match identity.unreadable() {
+        Some(why) => Err(BadAnswer(why).into()),
+        None => Ok(identity),
+    }
 }
 
 /// Three digits each, nothing between them.
