@@ -13,7 +13,7 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 20] = [
+    let pages: [&[&str]; 21] = [
         &[],
         &["run"],
         &["enroll"],
@@ -28,6 +28,7 @@ fn the_help_is_as_agreed() {
         &["status"],
         &["sim"],
         &["sim", "conformance"],
+        &["sim", "component"],
         &["journal", "show"],
         &["record"],
         &["record", "export"],

@@ -408,3 +408,37 @@ pub trait TaxDisk: Send {
     /// Compares what was read with what was sent, field by field, as this dialect would have written it.
     fn compare(&self, request: &IssueRequest<'_>, found: &FoundInvoice) -> Comparison;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_text_is_no_evidence_and_half_a_character_at_the_end_is_no_damage() {
+        let found = |remark: &str, item: &str| FoundInvoice {
+            pair: NumberPair { code: "011002000107".parse().unwrap(), number: "00000088".parse().unwrap() },
+            status: NumberStatus::Positive,
+            issued_at: String::new(),
+            fiscal_code: String::new(),
+            buyer_name: "测试买方".to_owned(),
+            buyer_number: String::new(),
+            lines: vec![FoundLine { name: item.to_owned(), ..FoundLine::default() }],
+            net: Amount::ZERO,
+            tax: Amount::ZERO,
+            gross: Amount::ZERO,
+            remark: remark.to_owned(),
+            clerk: String::new(),
+            voided_at: None,
+            signature: String::new(),
+            original: None,
+            request_id: None,
+            buyer_address_phone: String::new(),
+            buyer_bank_account: String::new(),
+        };
+        assert_eq!(found("订单 #ABC", "打印纸").unreadable(), None);
+        assert_eq!(found("别人的很长的备\u{FFFD}", "打印\u{FFFD}").unreadable(), None);
+        assert!(found("订单 \u{FFFD}ABC", "打印纸").unreadable().unwrap().contains("remark"));
+        assert!(found("", "打\u{FFFD}纸").unreadable().unwrap().contains("item name"));
+    }
+}

@@ -350,23 +350,26 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// Pulls the line; returns when the master is closed and the link is gone.
+    /// Pulls the line; returns when the master is closed and the link is gone, or when somebody else wants it plugged in again.
     pub(super) fn unplug(&self, cut_power: bool) {
         let mut rig = self.lock();
         rig.line.want_plugged = false;
         rig.line.cut_power = cut_power;
         self.wake();
-        while rig.line.plugged && !rig.line.stopped {
+        // Who waits for the opposite waits in vain.
+        self.announce();
+        while rig.line.plugged && !rig.line.want_plugged && !rig.line.stopped {
             rig = self.changed.wait(rig).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// Plugs the line in; returns when a client can open it.
+    /// Plugs the line in; returns when a client can open it, or when somebody else has pulled it again.
     pub(super) fn replug(&self) -> io::Result<()> {
         let mut rig = self.lock();
         rig.line.want_plugged = true;
         rig.line.error = None;
         self.wake();
+        self.announce();
         loop {
             if rig.line.stopped {
                 return Err(io::Error::other("the simulator is stopped"));
@@ -374,7 +377,8 @@ impl Shared {
             if let Some(error) = rig.line.error.take() {
                 return Err(io::Error::other(error));
             }
-            if rig.line.plugged {
+            // An error of the line also takes the wish back, and was looked at before.
+            if rig.line.plugged || !rig.line.want_plugged {
                 return Ok(());
             }
             rig = self.changed.wait(rig).unwrap_or_else(PoisonError::into_inner);

@@ -163,7 +163,8 @@ fn is_of_the_line(error: &DiskError) -> bool {
     matches!(error.class, DeviceClass::Link | DeviceClass::DeviceFault | DeviceClass::NotPresent) && !error.text.is_empty()
 }
 
-/// The device turns bad between two calls: everything fails as a fault of line or device, and nothing is issued unless it says so.
+/// The device turns bad between two calls: everything fails as a fault of line or device, and nothing is issued unless it says
+/// so.
 fn turns_bad(dialect: &str, mode: Mode) {
     let what = format!("{dialect}, {mode:?}");
     let mut desk = Desk::of(dialect);

@@ -88,6 +88,11 @@ mod tests {
         assert_eq!(list, "//! Words.\n\npub mod bot;\npub mod ukey;\npub mod zc;\n");
         let disk = std::fs::read_to_string(root.path().join("drivers/src/dialects/ukey/disk.rs")).unwrap();
         assert!(disk.contains("pub struct UkeyDisk") && !disk.contains("NAME") && !disk.contains("Title"));
+        // Every method that is left to do says what, and the test ends with the list of them. That the file compiles, and what
+        // the list says, is tested where the suite is (drivers/src/conformance/to_do).
+        assert!(disk.matches("to_do(\"").count() >= 7, "{disk}");
+        let test = std::fs::read_to_string(root.path().join("drivers/tests/conformance_ukey.rs")).unwrap();
+        assert!(test.contains("to_do(&report)") && test.contains("dialects::ukey::UkeyDisk"), "{test}");
         assert!(write(root.path(), "ukey").unwrap_err().contains("already"));
         for bad in ["", "Ukey", "a-b", "1a", "../x"] {
             assert!(write(root.path(), bad).is_err(), "{bad:?} was taken");

@@ -8,6 +8,7 @@
 //!
 //! Where the facts are silent: a wrong sum is answered with type F8, an unknown type with F7, an unpowered card with F4, FA
 //! with nothing to repeat with F9, none of which replaces the last answer; an unfinished frame is dropped after 3 s.
+//! EF05 shows the roll as it was loaded, whatever is used of it. A locked card answers F2 with 6A81.
 
 mod apdu;
 mod files;

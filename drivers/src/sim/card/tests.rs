@@ -209,7 +209,7 @@ fn files_have_the_lengths_of_the_facts() {
         assert_eq!(bench.apdu(0x50, &[0x00, 0xB0, 0, 0, 0]).0.len(), length, "EF0{id}");
     }
     let (roll, _) = bench.apdu(0x50, &[0x00, 0xB0, 0, 0, 0]);
-    assert_eq!(roll, [b"\x001100000320".as_slice(), &[0, 0, 0, 89, 0, 0, 3, 0xE8]].concat());
+    assert_eq!(roll, [b"\x001100000320".as_slice(), &[0, 0, 0, 84, 0, 0, 3, 0xE8]].concat());
     assert_eq!(bench.apdu(0x50, &[0x00, 0xA4, 0, 0, 2, 0xEF, 9]), (vec![], 0x6A82));
     bench.apdu(0x50, &hex("00A4000002EF02"));
     assert!(bench.apdu(0x50, &[0x00, 0xB0, 0, 26, 18]).0.starts_with(b"91110000MA00000019"));

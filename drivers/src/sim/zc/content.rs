@@ -104,7 +104,8 @@ impl Work {
         }
     }
 
-    /// Executes another dialect's command with the same faults around it; `next` is what it is about to issue. The command keeps why it failed to itself.
+    /// Executes another dialect's command with the same faults around it; `next` is what it is about to issue. The command keeps
+    /// why it failed to itself.
     ///
     /// # Errors
     /// A fault refuses.
