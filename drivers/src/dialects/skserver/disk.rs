@@ -160,7 +160,8 @@ impl<L: DocumentLink> SkServerDisk<L> {
         let error = DiskError::from(error);
         // A refused change may be that of another disk, and nothing but the key says whose server it is.
         let change = uses == Uses::Password && error.class != DeviceClass::BadPassword;
-        if bad || change || error.class == DeviceClass::NotPresent {
+        self.verified &= !change;
+        if bad || error.class == DeviceClass::NotPresent {
             self.distrust();
         }
         if error.class == DeviceClass::BadPassword {
