@@ -198,10 +198,19 @@ async fn keys_are_known_by_their_hash_until_they_end() {
     drop(ledger);
 }
 
-/// A store whose commits fail from some moment on.
+/// A store whose commits fail from some moment on, or that another broker may write.
 struct Failing {
     inner: SqliteStore,
     fails: AtomicBool,
+    deposed: AtomicBool,
+}
+
+impl Failing {
+    async fn open(place: &Place) -> Arc<Failing> {
+        let url = format!("sqlite:{}", place.folder.path().join("ledger.db").display());
+        let inner = SqliteStore::open(&url).await.unwrap();
+        Arc::new(Failing { inner, fails: AtomicBool::new(false), deposed: AtomicBool::new(false) })
+    }
 }
 
 #[async_trait::async_trait]
@@ -215,6 +224,10 @@ impl Store for Failing {
 
     async fn restore(&self) -> Result<Restored, StoreError> {
         self.inner.restore().await
+    }
+
+    fn leads(&self) -> bool {
+        !self.deposed.load(Ordering::Relaxed)
     }
 
     fn ledger(&self) -> &str {
@@ -256,9 +269,7 @@ impl Store for Failing {
 #[tokio::test]
 async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     let place = Place::new();
-    let url = format!("sqlite:{}", place.folder.path().join("ledger.db").display());
-    let inner = SqliteStore::open(&url).await.unwrap();
-    let store = Arc::new(Failing { inner, fails: AtomicBool::new(false) });
+    let store = Failing::open(&place).await;
     let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
     let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
     ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
@@ -271,6 +282,42 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("a failed commit ends the ledger");
     assert!(!ledger.is_ready());
     assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
+}
+
+#[tokio::test]
+async fn what_may_be_old_is_neither_answered_nor_sent() {
+    for looks in [true, false] {
+        let place = Place::new();
+        let store = Failing::open(&place).await;
+        let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
+        let agent = agent(&ledger).await;
+        let (_, mut frames) = join(&ledger, &agent, 1).await;
+        assert!(ledger.figures().await.is_ok() && ledger.agents().await.is_ok());
+        store.deposed.store(true, Ordering::Relaxed);
+        // Neither changes anything, so no commit would tell.
+        let refused = if looks { ledger.figures().await.map(|_| ()) } else { ledger.agents().await.map(|_| ()) };
+        assert_eq!(refused.unwrap_err().code, "not_ready", "looks: {looks}");
+        tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("the ledger ends");
+        let next = tokio::time::timeout(Duration::from_secs(10), frames.recv()).await;
+        assert_eq!(next.expect("the session ends"), None);
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_ledger_keeps_nobody_waiting() {
+    let place = Place::new();
+    let store = Failing::open(&place).await;
+    let ledger = Ledger::start(store, Settings::default(), place.clock()).await.unwrap();
+    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    ledger.submit(submission("A1")).await.unwrap();
+    let waiting = ledger.clone();
+    let poll = tokio::spawn(async move { waiting.job_when(&key("A1"), Until::Ended, Duration::from_secs(50)).await });
+    ledger.abandon();
+    let poll = tokio::time::timeout(Duration::from_secs(20), poll).await.expect("the long poll ends").unwrap();
+    assert_eq!(poll.unwrap_err().code, "not_ready");
+    assert_eq!(ledger.submit(submission("A2")).await.unwrap_err().code, "not_ready");
+    assert!(!ledger.is_ready());
 }
 
 #[test]
