@@ -18,15 +18,21 @@ pub struct ClusterRig {
     pub brokers: Vec<BrokerRig>,
     /// One for each broker, with the administrator's key.
     pub apis: Vec<Api>,
+    pub server: Arc<Server>,
     dir: tempfile::TempDir,
-    _server: Arc<Server>,
 }
 
 impl ClusterRig {
     /// `count` brokers and the tests' seller. The first one leads at the beginning.
     pub fn new(count: usize) -> ClusterRig {
         let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
-        ClusterRig::start(dir, count, "")
+        ClusterRig::start(dir, Server::shared(), count, "")
+    }
+
+    /// As [`ClusterRig::new`], on a server that no other test uses.
+    pub fn with_own_server(count: usize) -> ClusterRig {
+        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
+        ClusterRig::start(dir, Arc::new(Server::start(&[])), count, "")
     }
 
     /// As [`ClusterRig::new`], with TLS between the brokers.
@@ -38,11 +44,10 @@ impl ClusterRig {
         std::fs::write(&key, made.signing_key.serialize_pem()).expect("key");
         let (certificate, key) = (certificate.display(), key.display());
         let config = format!("[cluster.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nauthority = \"{certificate}\"\n");
-        ClusterRig::start(dir, count, &config)
+        ClusterRig::start(dir, Server::shared(), count, &config)
     }
 
-    fn start(dir: tempfile::TempDir, count: usize, config: &str) -> ClusterRig {
-        let server = Server::shared();
+    fn start(dir: tempfile::TempDir, server: Arc<Server>, count: usize, config: &str) -> ClusterRig {
         let store = server.database();
         let mut brokers = vec![BrokerRig::start_on(dir.path(), "broker-0", &store, config)];
         let key = brokers[0].admin_key();
@@ -52,7 +57,7 @@ impl ClusterRig {
         let apis: Vec<Api> = brokers.iter().map(|broker| Api::new(&broker.url, &key)).collect();
         let answer = apis[0].put(&format!("/v1/sellers/{SELLER}"), &json!({"name": "示例商贸有限公司"}));
         assert!(answer.status < 300, "{answer:?}");
-        ClusterRig { brokers, apis, dir, _server: server }
+        ClusterRig { brokers, apis, server, dir }
     }
 
     pub fn path(&self) -> &Path {

@@ -14,9 +14,10 @@ const START: Duration = Duration::from_secs(120);
 
 /// A running server.
 pub struct Server {
-    child: Child,
+    child: Mutex<Child>,
     folder: tempfile::TempDir,
     programs: PathBuf,
+    settings: Vec<String>,
     last: AtomicU32,
 }
 
@@ -48,23 +49,35 @@ impl Server {
         init.args(["--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync", "--pgdata"]).arg(&data);
         let made = init.current_dir(folder.path()).output().expect("initdb starts");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let log = std::fs::File::create(folder.path().join("server.log")).expect("log");
-        let mut command = as_account(account.as_ref(), &programs.join("postgres"));
-        command.arg("-D").arg(&data).arg("-k").arg(folder.path());
-        command.args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB"]);
-        for setting in settings {
-            command.args(["-c", setting]);
-        }
-        command.current_dir(folder.path()).stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
-        let child = command.spawn().expect("postgres starts");
-        let mut server = Server { child, folder, programs, last: AtomicU32::new(0) };
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let child = Mutex::new(spawn(&programs, folder.path(), &settings));
+        let server = Server { child, folder, programs, settings, last: AtomicU32::new(0) };
+        server.wait_ready();
+        server
+    }
+
+    fn wait_ready(&self) {
         let began = Instant::now();
-        while !server.ask("postgres", "SELECT 1").is_ok_and(|answer| answer == "1") {
-            let ended = server.child.try_wait().expect("a child can be asked for");
-            assert!(ended.is_none() && began.elapsed() < START, "PostgreSQL does not start ({ended:?}): {}", server.log());
+        while !self.ask("postgres", "SELECT 1").is_ok_and(|answer| answer == "1") {
+            let ended = self.child.lock().unwrap_or_else(PoisonError::into_inner).try_wait().expect("a child can be asked for");
+            assert!(ended.is_none() && began.elapsed() < START, "PostgreSQL does not start ({ended:?}): {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
-        server
+    }
+
+    /// Ends it at once, as a crash would: connections are cut, nothing is written back.
+    pub fn crash(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pid) = rustix::process::Pid::from_raw(child.id().cast_signed()) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
+        }
+        let _ = child.wait();
+    }
+
+    /// Starts it again over the same files, after [`Server::crash`].
+    pub fn start_again(&self) {
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = spawn(&self.programs, self.folder.path(), &self.settings);
+        self.wait_ready();
     }
 
     /// A new, empty database; gives its URL.
@@ -100,12 +113,20 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Fast: connections are cut, nothing is written back that a next start would need; there is none.
-        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id().cast_signed()) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::QUIT);
-        }
-        let _ = self.child.wait();
+        self.crash();
     }
+}
+
+fn spawn(programs: &Path, folder: &Path, settings: &[String]) -> Child {
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("server.log")).expect("log");
+    let mut command = as_account(Account::find().as_ref(), &programs.join("postgres"));
+    command.arg("-D").arg(folder.join("data")).arg("-k").arg(folder);
+    command.args(["-c", "listen_addresses=", "-c", "max_connections=200", "-c", "shared_buffers=64MB"]);
+    for setting in settings {
+        command.args(["-c", setting]);
+    }
+    command.current_dir(folder).stdin(Stdio::null()).stdout(log.try_clone().expect("log")).stderr(log);
+    command.spawn().expect("postgres starts")
 }
 
 /// The newest PostgreSQL that Debian's packages put beside each other, else what is on the path.

@@ -12,6 +12,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use taxdisk_protocol::api::DiskReport;
+use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, JournalHead, PING_S, SILENCE_S, proof_message};
 
@@ -358,6 +359,11 @@ impl Session {
     }
 
     fn refused(&mut self, code: &str, reason: &str, now: Duration, out: &mut Vec<Effect>) {
+        if matches!(Code::from_name(code), Some(Code::NotReady | Code::Timeout)) {
+            // It stops, or another broker leads: soon somebody is there again, and no person has to act.
+            let text = format!("The broker is not ready: {} ({}).", short(reason).trim_end_matches('.'), short(code));
+            return self.drop_link(text, now, out);
+        }
         self.refusal(
             format!("The broker refused this agent: {} ({}).", short(reason).trim_end_matches('.'), short(code)),
             now,

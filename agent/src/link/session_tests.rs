@@ -205,6 +205,24 @@ fn a_refusal_is_shown_and_tried_again_slowly() {
 }
 
 #[test]
+fn a_broker_that_stops_is_tried_again_soon() {
+    let refused = BrokerFrame::Refused { code: "not_ready".into(), reason: "the broker stops".into() };
+    let mut bench = Bench::new();
+    bench.join();
+    let effects = bench.say(&refused);
+    assert!(closed(&effects));
+    assert_eq!(down(&effects), Some("The broker is not ready: the broker stops (not_ready)."));
+    let wait = bench.session.deadline().unwrap() - bench.now;
+    assert!(wait <= s(2), "{wait:?}");
+    // Also before the welcome.
+    let mut bench = Bench::new();
+    bench.open();
+    assert!(closed(&bench.say(&refused)));
+    let wait = bench.session.deadline().unwrap() - bench.now;
+    assert!(wait <= s(1), "{wait:?}");
+}
+
+#[test]
 fn tries_come_ever_later_and_a_good_link_starts_the_schedule_anew() {
     let mut bench = Bench::new();
     let mut waits = Vec::new();

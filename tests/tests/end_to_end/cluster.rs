@@ -109,8 +109,10 @@ fn brokers_are_restarted_one_after_the_other_while_jobs_flow() {
             rig.submit(other, &jobs::distinct(&format!("R{sent}")));
             sent += 1;
         }
+        let began = Instant::now();
         let status = rig.brokers[restarted].running.terminate();
         assert!(status.success(), "{status}");
+        println!("turn {turn}: stopped in {:?}", began.elapsed());
         let began = Instant::now();
         rig.submit(other, &jobs::distinct(&format!("R{sent}")));
         sent += 1;
@@ -163,4 +165,37 @@ fn a_leader_that_was_stopped_and_wakes_up_answers_from_nothing_old() {
     assert!(!rig.leads(0).unwrap() && rig.leads(1).unwrap());
     assert_eq!(rig.submit(0, &jobs::distinct("W1")), 200);
     assert_eq!(rig.apis[0].try_jobs(SELLER).unwrap().len(), 1, "nothing came in by the revoked key");
+}
+
+#[test]
+fn a_database_that_crashes_and_comes_back_loses_nothing() {
+    let rig = ClusterRig::with_own_server(2);
+    let disks = two_disks(&rig);
+    let mut agents = [rig.agent(0, "one", &disks[0]), rig.agent(1, "two", &disks[1])];
+    for (agent, disk) in agents.iter_mut().zip(&disks) {
+        agent.start(None);
+        rig.wait_online(0, &disk.number);
+    }
+    let all: Vec<_> = (0..45).map(|index| jobs::distinct(&format!("D{index}"))).collect();
+    for (turn, part) in all.chunks(15).enumerate() {
+        for job in part {
+            rig.submit(turn % 2, job);
+        }
+        // Invoices are being issued now; their outcomes have nowhere to go for a while.
+        rig.server.crash();
+        for api in &rig.apis {
+            let text = serde_json::to_vec(&jobs::distinct("LATE")).unwrap();
+            wait_for("a broker to say that it is not ready", PATIENCE, || {
+                let answer = api.try_send("POST", "/v1/jobs", "application/json", &text)?;
+                if answer.status == 503 && answer.code() == "not_ready" { Ok(()) } else { Err(format!("{answer:?}")) }
+            });
+            assert_eq!(api.get("/healthz").status, 200, "the process itself is well");
+        }
+        rig.server.start_again();
+    }
+    rig.submit(0, &jobs::distinct("LATE"));
+    let done = oracle::wait_done(&rig.apis[1], all.len() + 1, PATIENCE);
+    assert!(done.iter().all(|job| job.state == JobState::Issued), "{:?}", done.iter().map(oracle::summary).next());
+    oracle::check(&done, &[&disks[0], &disks[1]]);
+    assert_eq!(disks[0].ledger().len() + disks[1].ledger().len(), all.len() + 1);
 }
