@@ -367,6 +367,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let (stop, stopping) = watch::channel(false);
     let edge = Edge::new(ledger.clone(), config, stopping.clone());
     let hub = edge.hub.clone();
+    let hooks = edge.hooks.clone();
     let limits = config.limits.clone();
     let serving = tokio::spawn(async move { serve::run(listener, acceptor, http::router(edge), &limits, stopping).await });
     let upkeep = tokio::spawn(metrics::keep_up());
@@ -401,6 +402,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     // Links end with a word to the agent; requests run to their end. Both have a bound.
     let _ = tokio::time::timeout(Duration::from_secs(config.limits.stop_s), hub.empty()).await;
     let _ = serving.await;
+    let _ = tokio::time::timeout(Duration::from_secs(config.limits.stop_s), hooks.ended()).await;
     ledger.stop().await;
     if let Some(path) = &serve.ready_file {
         let _ = std::fs::remove_file(path);

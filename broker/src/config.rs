@@ -13,6 +13,10 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
 
+mod webhooks;
+
+pub use webhooks::Webhooks;
+
 /// The longest time that a caller may ask a job's answer to wait, seconds (`?wait=55s`). Proxies cut silence at 60 s.
 pub const MAX_WAIT_S: u64 = 55;
 
@@ -33,6 +37,8 @@ pub struct Config {
     pub link: Link,
     /// Limits of the edge.
     pub limits: Limits,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     /// What is written to standard error.
     pub log: Log,
 }
@@ -161,13 +167,15 @@ pub struct Limits {
     /// Failed authentications of one address in a minute; further failures are answered by 429 and cost no log line. Good keys
     /// always pass: behind a proxy all callers share one address.
     pub failures_per_minute: u32,
+    /// Event streams (`GET /v1/events`) at the same time.
+    pub streams: usize,
     /// From the signal to the end, seconds: running requests and links get this long.
     pub stop_s: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 4096, header_s: 30, request_s: 90, batches: 16, failures_per_minute: 30, stop_s: 10 }
+        Limits { connections: 4096, header_s: 30, request_s: 90, batches: 16, failures_per_minute: 30, streams: 256, stop_s: 10 }
     }
 }
 
@@ -282,6 +290,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.webhooks.check()?;
         let address = self.address()?;
         if self.tls.is_none() && !is_loopback(address.ip()) {
             return Err(ConfigError(format!(
@@ -366,7 +375,7 @@ fn shown(key: &str, value: &Value) -> String {
     };
     // A store's URL may hold a password between `:` and `@`.
     match (key, text.split_once("://"), text.rsplit_once('@')) {
-        ("store.url", Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
+        ("store.url" | "webhooks.proxy", Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
         _ => text,
     }
 }

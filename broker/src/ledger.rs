@@ -23,11 +23,12 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use taxdisk_protocol::time::Timestamp;
 use tokio::sync::{mpsc, watch};
 
-use crate::core::change::{EnrollmentRow, KeyRow};
+use crate::core::change::{Change, EnrollmentRow, KeyRow};
 use crate::core::{Core, Input, Reply};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
+mod feed;
 mod secrets;
 mod shared;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod tests;
 mod waits;
 mod writer;
 
+pub use feed::{Feed, SeenAnnouncement};
 use secrets::Keys;
 use shared::{Shared, unexpected, unreadable};
 use waits::Waits;
@@ -109,6 +111,7 @@ impl Ledger {
     /// What the store holds cannot be read.
     pub async fn start(store: Arc<dyn Store>, settings: Settings, clock: Clock) -> Result<Ledger, StartError> {
         let restored = store.restore().await.map_err(|error| StartError(error.to_string()))?;
+        let last = store.last_announcement().await.map_err(|error| StartError(error.to_string()))?;
         let mut core = Core::new(settings.clone(), restored, clock());
         let (queue, receiver) = mpsc::channel(settings.queue_inputs);
         let shared = Arc::new(Shared {
@@ -120,9 +123,11 @@ impl Ledger {
             ready: AtomicBool::new(true),
             ended: watch::Sender::new(false),
             waits: Waits::default(),
+            feed: Feed::at(last),
             next_session: AtomicU64::new(1),
         });
         let writer = tokio::spawn(WriterTask::new(core, shared.clone(), receiver).run()).abort_handle();
+        tokio::spawn(feed::follow(Arc::downgrade(&shared)));
         let timer = queue.downgrade();
         tokio::spawn(async move {
             let mut interval = tokio::time::interval(Duration::from_millis(TICK_MS));
@@ -150,6 +155,32 @@ impl Ledger {
     /// Random id of this ledger, made with the store: `lg_` and 16 hex digits. For `challenge`.
     pub fn id(&self) -> &str {
         self.shared.store.ledger()
+    }
+
+    /// Commits changes that others decided on, with whatever else is committed then.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub(crate) async fn keep(&self, changes: Vec<Change>) -> Answer<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.done(Input::Keep(changes)).await
+    }
+
+    /// The stream of what outsiders are told.
+    pub fn feed(&self) -> &Feed {
+        &self.shared.feed
+    }
+
+    /// The store, to read.
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        &self.shared.store
+    }
+
+    /// The ledger's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.shared.clock)()
     }
 
     /// How much there is of what.

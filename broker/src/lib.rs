@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod core;
 mod fault;
+pub mod hooks;
 pub mod http;
 pub mod hub;
 pub mod ledger;

@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use taxdisk_protocol::api;
 
+pub(crate) mod webhook;
+
+use webhook::WebhookCommand;
+
 /// Submit, watch and administer issuing jobs over a taxdisk broker.
 #[derive(Debug, Parser)]
 #[command(name = "taxdisk", version, max_term_width = 110, arg_required_else_help = true)]
@@ -62,6 +66,9 @@ pub(crate) enum Command {
     /// API keys.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Endpoints that are told what happens.
+    #[command(subcommand)]
+    Webhook(WebhookCommand),
 }
 
 /// The key of a job.

@@ -14,6 +14,7 @@ pub mod calc;
 pub mod capabilities;
 pub mod class;
 pub mod error;
+pub mod event;
 pub mod gbk;
 pub mod hash;
 pub mod ids;

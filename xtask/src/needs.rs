@@ -15,6 +15,10 @@ pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
 pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 /// The tests start a PostgreSQL server of their own. Debian keeps its programs out of the path.
 pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
+/// Runs the reference library of Standard Webhooks.
+const PYTHON: (&str, &str) = ("python3", "python3 python3-venv");
+/// That library, as pip names it.
+const STANDARD_WEBHOOKS: &str = "standardwebhooks==1.1.0";
 /// Unpacks the guest's kernel.
 pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
@@ -41,6 +45,32 @@ pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<(), String> {
     install.env("DEBIAN_FRONTEND", "noninteractive");
     install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages);
     workspace::run(install)
+}
+
+/// Makes sure that the reference library of Standard Webhooks for Python is there, in a folder of its own below `target/`.
+///
+/// # Errors
+/// Python is missing, or the package cannot be installed.
+pub(crate) fn reference_verifier() -> Result<(), String> {
+    let folder = workspace::target().join("tools/standardwebhooks");
+    let python = folder.join("bin/python");
+    let is_there = || {
+        let mut check = Command::new(&python);
+        check.args(["-c", "import standardwebhooks"]);
+        workspace::output(check).is_ok()
+    };
+    if is_there() {
+        return Ok(());
+    }
+    programs(&[PYTHON])?;
+    println!("installing {STANDARD_WEBHOOKS} for Python into {}", folder.display());
+    let mut make = Command::new(PYTHON.0);
+    make.args(["-m", "venv"]).arg(&folder);
+    workspace::output(make)?;
+    let mut install = Command::new(&python);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", STANDARD_WEBHOOKS]);
+    workspace::output(install)?;
+    if is_there() { Ok(()) } else { Err(format!("{STANDARD_WEBHOOKS} was installed and cannot be imported")) }
 }
 
 /// Makes sure that rustfmt and clippy are there.

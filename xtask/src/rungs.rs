@@ -84,6 +84,10 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
     needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES])?;
     needs::rust_components()?;
     let rungs = rungs()?;
+    // Only the end-to-end tests ask it, but they must never find it missing.
+    if args.only.is_empty() || args.only.iter().any(|name| name == "end-to-end") {
+        needs::reference_verifier()?;
+    }
     if let Some(unknown) = args.only.iter().find(|name| rungs.iter().all(|rung| rung.name != name.as_str())) {
         let names: Vec<&str> = rungs.iter().map(|rung| rung.name).collect();
         return Err(format!("There is no rung {unknown}; there are: {}.", names.join(", ")));

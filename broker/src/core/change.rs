@@ -11,6 +11,9 @@ use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
+use super::announcement::Announcement;
+use super::webhooks::{DeliveryRow, WebhookRow};
+
 /// One durable change.
 // Nearly all changes are jobs; a box each would only cost an allocation.
 #[allow(clippy::large_enum_variant)]
@@ -52,6 +55,21 @@ pub enum Change {
     Key(KeyRow),
     /// Something that was done, for the chain.
     Audit(Audit),
+    /// Something that outsiders are told of. Gets the next position of the stream.
+    Announcement(Announcement),
+    /// An endpoint as it is now.
+    Webhook(WebhookRow),
+    /// An endpoint is gone, with its deliveries.
+    WebhookGone(String),
+    /// A delivery as it is now.
+    Delivery(DeliveryRow),
+    /// Announcements and ended deliveries up to a position and before a moment are not needed any more.
+    ForgetAnnouncements {
+        /// Position.
+        up_to: u64,
+        /// Moment.
+        before: Timestamp,
+    },
 }
 
 /// A seller.

@@ -95,6 +95,8 @@ pub(crate) struct Disk {
     pub(crate) troubles: u32,
     pub(crate) accounted: BTreeMap<InvoiceKind, NumberPair>,
     pub(crate) waiting_run: u8,
+    /// What outsiders were told of it last.
+    pub(crate) told_ready: bool,
 }
 
 impl Disk {
@@ -121,6 +123,7 @@ impl Disk {
             troubles: 0,
             accounted: BTreeMap::new(),
             waiting_run: 0,
+            told_ready: false,
         }
     }
 

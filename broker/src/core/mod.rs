@@ -20,6 +20,7 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame, Owner};
 use taxdisk_protocol::time::Timestamp;
 
 mod accept;
+pub mod announcement;
 pub mod change;
 mod disk;
 mod dispatch;
@@ -34,6 +35,7 @@ mod restore;
 mod session;
 pub mod types;
 mod view;
+pub mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -92,6 +94,8 @@ pub enum Input {
     Disks,
     /// All agents, for lists.
     Agents,
+    /// Changes that others decided on and that share the commit: those of [`webhooks`].
+    Keep(Vec<Change>),
     /// Time passed.
     Tick,
 }
@@ -242,6 +246,10 @@ impl Core {
             Input::Frame(session, frame) => self.frame(session, *frame, known),
             Input::Disks => Ok(Reply::Disks(self.disk_views())),
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
+            Input::Keep(changes) => {
+                self.turn.changes = changes;
+                Ok(Reply::Done)
+            }
             Input::Tick => self.tick(),
         };
         // The time stays, for what readers are told between inputs.
@@ -336,7 +344,9 @@ impl Core {
         if job.state.is_terminal() {
             self.ended.push(key.clone());
         }
+        let told = announcement::of_job(&job, &event);
         self.turn.changes.push(Change::Job { job: job.clone(), event });
+        self.turn.changes.extend(told.map(Change::Announcement));
         Ok(job)
     }
 

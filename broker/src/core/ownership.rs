@@ -156,6 +156,7 @@ impl Core {
             1 => self.decide_sole(number),
             _ => self.deny_all(number),
         }
+        self.announce_disk(number);
     }
 
     fn decide_sole(&mut self, number: &DiskNumber) {

@@ -58,6 +58,7 @@ impl Core {
             self.turn.changes.push(Change::Agent(row));
         }
         self.sessions.insert(session, Session { agent: join.agent.clone(), disks: Default::default(), suspicious });
+        self.announce_agent(&join.agent, true);
         if went_back {
             let known = journal_known.unwrap_or_default();
             let text = format!("its journal went back from record {known} to {}", join.journal.sequence);
@@ -93,6 +94,7 @@ impl Core {
             found.row.seen_at = Some(now);
             let row = found.row.clone();
             self.turn.changes.push(Change::Agent(row));
+            self.announce_agent(&agent, false);
         }
         // Who was denied and went without a word may have been the former owner.
         let former: Vec<DiskNumber> = self

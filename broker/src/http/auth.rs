@@ -28,6 +28,11 @@ impl Caller {
         &self.0.id
     }
 
+    /// What the ledger knows of the key.
+    pub fn known(&self) -> &ledger::Caller {
+        &self.0
+    }
+
     /// Sellers that the key is limited to; empty: all.
     pub fn sellers(&self) -> &[TaxpayerNumber] {
         &self.0.sellers

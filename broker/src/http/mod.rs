@@ -24,6 +24,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
 use crate::config::Config;
+use crate::hooks::Hooks;
 use crate::hub::{self, Hub};
 use crate::ledger::Ledger;
 
@@ -32,6 +33,7 @@ pub mod auth;
 pub mod batch;
 pub mod body;
 pub mod disks;
+pub mod events;
 pub mod health;
 pub mod jobs;
 pub mod json;
@@ -39,6 +41,7 @@ pub mod keys;
 pub mod openapi;
 pub mod refused;
 pub mod sellers;
+pub mod webhooks;
 
 pub use refused::Refused;
 
@@ -53,6 +56,10 @@ pub struct Edge {
     pub failures: Arc<auth::Failures>,
     /// Room for batches.
     pub batches: Arc<Semaphore>,
+    /// Room for event streams.
+    pub streams: Arc<Semaphore>,
+    /// Webhooks.
+    pub hooks: Hooks,
     /// True as soon as the broker stops.
     pub stopping: watch::Receiver<bool>,
     /// The longest time of a call.
@@ -64,9 +71,11 @@ impl Edge {
     pub fn new(ledger: Ledger, config: &Config, stopping: watch::Receiver<bool>) -> Edge {
         Edge {
             hub: Hub::new(ledger.clone(), &config.link, stopping.clone()),
-            ledger,
+            ledger: ledger.clone(),
             failures: Arc::new(auth::Failures::new(config.limits.failures_per_minute)),
             batches: Arc::new(Semaphore::new(config.limits.batches)),
+            streams: Arc::new(Semaphore::new(config.limits.streams)),
+            hooks: Hooks::start(ledger.clone(), &config.webhooks, stopping.clone()),
             stopping,
             request_time: Duration::from_secs(config.limits.request_s),
         }
@@ -116,6 +125,13 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/enrollments", post(agents::create_enrollment))
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{id}", delete(keys::revoke))
+        .route("/v1/events", get(events::stream))
+        .route("/v1/webhooks", post(webhooks::create).get(webhooks::list))
+        .route("/v1/webhooks/{id}", get(webhooks::show).put(webhooks::put).delete(webhooks::remove))
+        .route("/v1/webhooks/{id}/rotate", post(webhooks::rotate))
+        .route("/v1/webhooks/{id}/test", post(webhooks::test))
+        .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
+        .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
         .route(LINK_PATH, any(hub::link))
         .route(TUNNEL_PATH, post(hub::tunnel::open))
         .route(&format!("{TUNNEL_PATH}/{{id}}"), post(hub::tunnel::send).get(hub::tunnel::fetch).delete(hub::tunnel::close))

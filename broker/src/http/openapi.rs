@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, batch, disks, health, jobs, keys, sellers};
+use super::{agents, batch, disks, events, health, jobs, keys, sellers, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -23,6 +23,9 @@ use super::{agents, batch, disks, health, jobs, keys, sellers};
         disks::list, disks::assign,
         agents::list, agents::create_enrollment, agents::enroll, agents::revoke,
         keys::create, keys::list, keys::revoke,
+        events::stream,
+        webhooks::create, webhooks::list, webhooks::show, webhooks::put, webhooks::remove, webhooks::rotate, webhooks::test,
+        webhooks::replay, webhooks::deliveries,
         health::alive, health::ready, health::metrics,
     ),
     components(schemas(taxdisk_protocol::error::Problem)),

@@ -10,6 +10,7 @@ use taxdisk_protocol::job::Job;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::feed::Feed;
 use super::secrets::Keys;
 use super::waits::Waits;
 use super::writer::Command;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) ready: AtomicBool,
     pub(super) ended: watch::Sender<bool>,
     pub(super) waits: Waits,
+    pub(super) feed: Feed,
     pub(super) keys: RwLock<Keys>,
     pub(super) overlays: RwLock<HashMap<TaxpayerNumber, Arc<Overlay>>>,
     pub(super) next_session: AtomicU64,
@@ -99,6 +101,7 @@ fn bytes_of(input: &Input) -> usize {
             AgentFrame::Disks { disks } => REST + LINE * disks.len(),
             _ => REST,
         },
+        Input::Keep(changes) => REST * changes.len(),
         _ => REST,
     }
 }

@@ -14,8 +14,9 @@ use super::*;
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
 use crate::core::tests::{DISK, issued, key, report, seller, submission};
+use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 use crate::store::chain::Verified;
-use crate::store::{Page, StoreError};
+use crate::store::{DeliveryFilter, Page, StoreError};
 
 struct Place {
     folder: tempfile::TempDir,
@@ -259,6 +260,22 @@ impl Store for Failing {
 
     async fn evidence(&self, key: &JobKey) -> Result<Vec<taxdisk_protocol::api::EvidenceView>, StoreError> {
         self.inner.evidence(key).await
+    }
+
+    async fn announcements(&self, after: u64, limit: u32) -> Result<Vec<AnnouncementRow>, StoreError> {
+        self.inner.announcements(after, limit).await
+    }
+
+    async fn last_announcement(&self) -> Result<u64, StoreError> {
+        self.inner.last_announcement().await
+    }
+
+    async fn webhooks(&self) -> Result<(Vec<WebhookRow>, Vec<DeliveryRow>), StoreError> {
+        self.inner.webhooks().await
+    }
+
+    async fn deliveries(&self, webhook: &str, filter: &DeliveryFilter, limit: u32) -> Result<Vec<DeliveryRow>, StoreError> {
+        self.inner.deliveries(webhook, filter, limit).await
     }
 
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {

@@ -170,6 +170,9 @@ impl WriterTask {
         if changes.iter().any(|change| matches!(change, Change::Key(_))) {
             *self.shared.keys.write().unwrap_or_else(std::sync::PoisonError::into_inner) = Keys::new(self.core.keys());
         }
+        if changes.iter().any(|change| matches!(change, Change::Announcement(_))) {
+            self.shared.feed.committed();
+        }
         for change in changes {
             if let Change::Job { job, event } = change {
                 metrics::counter!("taxdisk_job_events_total", "event" => event.what.name()).increment(1);

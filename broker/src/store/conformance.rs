@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use taxdisk_protocol::api::{JobState, Operation, Priority, Role, SellerBody};
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, EvidenceKind, Job, Next, What};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -15,9 +16,11 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
 use super::chain::Verified;
-use super::{Store, StoreError};
+use super::{DeliveryFilter, Store, StoreError};
+use crate::core::announcement::Announcement;
 use crate::core::change::{AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, NumberKey, NumberRow, SellerRow};
 use crate::core::types::JobFilter;
+use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
 
 /// How a suite gets at a store: an empty one, the same one opened again, and a hand that damages a row behind its back.
 pub(crate) trait Bench {
@@ -358,6 +361,112 @@ pub(crate) async fn evidence_and_doubt_outlive_the_end<B: Bench>(bench: B) {
     assert_eq!(store.restore().await.unwrap().jobs.len(), 1, "a late outcome must still be read");
 }
 
+fn told(serial: &str, revision: u64, at: i64) -> Change {
+    Change::Announcement(Announcement {
+        at: Timestamp(at),
+        kind: "job.issued".to_owned(),
+        seller: Some(seller()),
+        serial: Some(serial.parse().unwrap()),
+        revision,
+        body: serde_json::json!({ "state": "issued", "text": "甲\u{0}乙" }),
+    })
+}
+
+fn webhook(id: &str, cursor: u64) -> WebhookRow {
+    WebhookRow {
+        id: id.to_owned(),
+        url: "https://shop.example/hooks".to_owned(),
+        description: String::new(),
+        events: vec!["job.*".to_owned()],
+        sellers: vec![seller()],
+        signing: taxdisk_protocol::event::Signing::Symmetric,
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        old_secret: Some(("whsec_AAAA".to_owned(), Timestamp(9))),
+        enabled: true,
+        disabled: None,
+        cursor,
+        failing_since: Some(Timestamp(3)),
+        delivered_at: None,
+        created_at: Timestamp(1),
+        created_by: "k_1".to_owned(),
+    }
+}
+
+/// An announcement is there with the event that it tells of, or neither is; positions rise without a gap that is filled later.
+pub(crate) async fn an_announcement_is_as_durable_as_its_event<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    assert_eq!((store.last_announcement().await.unwrap(), store.announcements(0, 10).await.unwrap().len()), (0, 0));
+    let (job, accepted) = accept("A1", 1);
+    let (_, handed) = next(&job, assigned(1));
+    store.commit(&[accepted.clone(), told("A1", 1, 10), told("A1", 2, 11)]).await.unwrap();
+    // A guard that does not hold takes the announcement with it.
+    stale(store.commit(&[told("A9", 1, 12), accepted]).await);
+    store.commit(&[handed, told("A1", 3, 13)]).await.unwrap();
+    let rows = store.announcements(0, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.announcement.revision).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(rows.is_sorted_by(|a, b| a.position < b.position));
+    let Change::Announcement(first) = told("A1", 1, 10) else { unreachable!() };
+    assert_eq!((&rows[0].announcement, rows[0].tag.as_str()), (&first, first.tag().as_str()));
+    assert_eq!(store.last_announcement().await.unwrap(), rows[2].position);
+    assert_eq!(store.announcements(rows[0].position, 1).await.unwrap(), rows[1..2]);
+    let store = bench.reopen(store).await;
+    assert_eq!(store.announcements(0, 10).await.unwrap(), rows);
+    // About nobody in particular.
+    store.commit(&[Change::Announcement(Announcement::of(Timestamp(1), "agent.up", None, serde_json::json!({})))]).await.unwrap();
+    let last = store.announcements(rows[2].position, 10).await.unwrap();
+    assert_eq!((last.len(), last[0].announcement.seller.is_none(), last[0].announcement.serial.is_none()), (1, true, true));
+}
+
+/// Endpoints and deliveries are as they were written last; those that wait come back at a start, the rest by the log.
+pub(crate) async fn deliveries_outlive_a_restart_and_go_with_their_endpoint<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    store.commit(&[told("A1", 1, 10), told("A2", 1, 20), told("A3", 1, 30)]).await.unwrap();
+    let rows = store.announcements(0, 10).await.unwrap();
+    let fresh = |id: &str, n: usize| fresh(id, &rows[n], Timestamp(5));
+    let tip = rows[2].position;
+    let all = [0, 1, 2].map(|n| Change::Delivery(fresh("wh_a", n)));
+    store.commit(&[Change::Webhook(webhook("wh_a", 0)), Change::Webhook(webhook("wh_b", 0))]).await.unwrap();
+    store
+        .commit(&[all.as_slice(), &[Change::Webhook(webhook("wh_a", tip)), Change::Delivery(fresh("wh_b", 0))]].concat())
+        .await
+        .unwrap();
+    let ended = DeliveryRow { state: DeliveryState::Delivered, tries: 2, ..fresh("wh_a", 1) };
+    let given_up = DeliveryRow { state: DeliveryState::Failed, ..fresh("wh_a", 2) };
+    // Twice in one commit: the last word counts.
+    let twice = [Change::Delivery(fresh("wh_a", 1)), Change::Delivery(ended.clone()), Change::Delivery(given_up.clone())];
+    store.commit(&twice).await.unwrap();
+    let store = bench.reopen(store).await;
+    let (mut hooks, mut waiting) = store.webhooks().await.unwrap();
+    hooks.sort_by(|a, b| a.id.cmp(&b.id));
+    waiting.sort_by(|a, b| a.webhook.cmp(&b.webhook));
+    assert_eq!(hooks, [webhook("wh_a", tip), webhook("wh_b", 0)]);
+    assert_eq!(waiting, [fresh("wh_a", 0), fresh("wh_b", 0)]);
+    let log = |filter: DeliveryFilter| {
+        let store = &store;
+        async move { store.deliveries("wh_a", &filter, 10).await.unwrap() }
+    };
+    assert_eq!(log(DeliveryFilter::default()).await, [given_up.clone(), ended.clone(), fresh("wh_a", 0)]);
+    assert_eq!(log(DeliveryFilter { before: Some(tip), ..Default::default() }).await.len(), 2);
+    assert_eq!(log(DeliveryFilter { state: Some(DeliveryState::Failed), ..Default::default() }).await, [given_up]);
+    assert_eq!(log(DeliveryFilter { position: Some(rows[1].position), ..Default::default() }).await, [ended]);
+    let between = DeliveryFilter { since: Some(Timestamp(20)), until: Some(Timestamp(30)), ..Default::default() };
+    assert_eq!(log(between).await.len(), 1);
+    // Old announcements and ended deliveries may go; what waits never does, and no position comes twice.
+    store.commit(&[Change::ForgetAnnouncements { up_to: tip, before: Timestamp(25) }]).await.unwrap();
+    assert_eq!(store.announcements(0, 10).await.unwrap(), rows[2..]);
+    assert_eq!(log(DeliveryFilter::default()).await.len(), 2);
+    store.commit(&[Change::ForgetAnnouncements { up_to: tip, before: Timestamp(99) }]).await.unwrap();
+    assert_eq!(store.last_announcement().await.unwrap(), tip);
+    assert_eq!(store.webhooks().await.unwrap().1.len(), 2);
+    let store = bench.reopen(store).await;
+    store.commit(&[told("A4", 1, 40)]).await.unwrap();
+    assert!(store.announcements(0, 10).await.unwrap()[0].position > tip);
+    store.commit(&[Change::WebhookGone("wh_a".to_owned())]).await.unwrap();
+    let (hooks, waiting) = store.webhooks().await.unwrap();
+    assert_eq!((hooks, waiting), (vec![webhook("wh_b", 0)], vec![fresh("wh_b", 0)]));
+    assert!(store.deliveries("wh_a", &DeliveryFilter::default(), 10).await.unwrap().is_empty());
+}
+
 /// Makes one test of each case of the suite.
 macro_rules! suite {
     ($bench:expr; $($case:ident)*) => {
@@ -380,6 +489,8 @@ macro_rules! suite_of {
             an_enrolment_code_is_used_once
             keys_keep_their_end
             evidence_and_doubt_outlive_the_end
+            an_announcement_is_as_durable_as_its_event
+            deliveries_outlive_a_restart_and_go_with_their_endpoint
         }
     };
 }

@@ -56,7 +56,7 @@ struct Table {
 }
 
 /// Every table of the ledger but its name, in both.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 15] = [
     Table {
         name: "events",
         columns: "seller, sequence, at, serial, revision, what, body, hash",
@@ -106,6 +106,19 @@ const TABLES: [Table; 12] = [
         columns: "id, hash, name, role, sellers, created_at, expires_at, revoked_at",
         from: "id, hash, json_quote(name) || '', role, sellers, created_at, expires_at, revoked_at",
         to: "v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint",
+    },
+    Table {
+        name: "announcements",
+        columns: "position, tag, at, kind, seller, serial, revision, body",
+        from: "position, tag, at, kind, seller, serial, revision, body",
+        to: "(v ->> 0)::bigint, v ->> 1, (v ->> 2)::bigint, v ->> 3, v ->> 4, v ->> 5, (v ->> 6)::bigint, v ->> 7",
+    },
+    Table { name: "webhooks", columns: "id, body", from: "id, body", to: "v ->> 0, v ->> 1" },
+    Table {
+        name: "deliveries",
+        columns: "webhook, position, state, at, body",
+        from: "webhook, position, state, at, body",
+        to: "v ->> 0, (v ->> 1)::bigint, v ->> 2, (v ->> 3)::bigint, v ->> 4",
     },
 ];
 
@@ -160,6 +173,12 @@ pub async fn migrate(from: &str, to: &str) -> Result<Moved, StoreError> {
             rows.insert(table.name.to_owned(), count);
         }
         if !was_there {
+            // Positions go on after the last one that was ever given, also where its row is gone.
+            let last = source.last_announcement().await?.cast_signed();
+            sqlx::query("SELECT setval('announcements_position_seq', greatest($1, 1), $1 > 0)")
+                .bind(last)
+                .execute(&mut *target)
+                .await?;
             sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', $1)")
                 .bind(source.ledger())
                 .execute(&mut *target)

@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::link::Owner;
+use taxdisk_protocol::time::Timestamp;
 
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
 use crate::core::types::JobFilter;
+use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 pub mod chain;
 #[cfg(test)]
@@ -63,6 +66,21 @@ pub struct Page {
     pub cursor: Option<String>,
 }
 
+/// Which deliveries of an endpoint, the newest event first. Everything that is given must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DeliveryFilter {
+    /// Events before this position.
+    pub before: Option<u64>,
+    /// This event.
+    pub position: Option<u64>,
+    /// In this state.
+    pub state: Option<DeliveryState>,
+    /// Events at or after.
+    pub since: Option<Timestamp>,
+    /// Events before.
+    pub until: Option<Timestamp>,
+}
+
 /// What the broker keeps for ever.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -97,6 +115,19 @@ pub trait Store: Send + Sync {
 
     /// Evidence of a job, oldest first.
     async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError>;
+
+    /// Announcements after a position, oldest first, at most `limit`. A position that is visible has no smaller one that becomes
+    /// visible later: a reader that goes on from the last one it saw misses nothing.
+    async fn announcements(&self, after: u64, limit: u32) -> Result<Vec<AnnouncementRow>, StoreError>;
+
+    /// The last position that was ever given; 0: none.
+    async fn last_announcement(&self) -> Result<u64, StoreError>;
+
+    /// All endpoints, and all deliveries that wait.
+    async fn webhooks(&self) -> Result<(Vec<WebhookRow>, Vec<DeliveryRow>), StoreError>;
+
+    /// Deliveries of an endpoint, the newest event first.
+    async fn deliveries(&self, webhook: &str, filter: &DeliveryFilter, limit: u32) -> Result<Vec<DeliveryRow>, StoreError>;
 
     /// Recomputes the chain of a seller (`None`: the broker's own).
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<chain::Verified, StoreError>;

@@ -4,10 +4,13 @@
 
 mod auth;
 mod batch;
+mod events;
 mod input;
 mod jobs;
 mod link;
 mod process;
+mod receiver;
 mod support;
 mod tls;
 mod tunnel;
+mod webhooks;

@@ -117,7 +117,7 @@ pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8
     Ok(EXIT_OK)
 }
 
-fn say(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
+pub(super) fn say(json: bool, value: &impl serde::Serialize, text: impl FnOnce() -> String) {
     if json { output::json(value) } else { output::print(&text()) }
 }
 

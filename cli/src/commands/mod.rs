@@ -2,6 +2,7 @@
 
 mod admin;
 mod job;
+mod webhook;
 
 pub(crate) use job::job_path;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Agent(command) => admin::agent(&client, command, json),
         Command::Enrollment(command) => admin::enrollment(&client, command, json),
         Command::Key(command) => admin::key(&client, command, json),
+        Command::Webhook(command) => webhook::run(&client, command, json),
     }
 }
 

@@ -97,6 +97,9 @@ catalogue! {
     DuplicateInBatch "duplicate_in_batch" 409 Unknown Never Caller
         "This serial number occurs twice in one batch."
         "Nothing of the second line was stored. One business document has one serial number: find out which line is right.";
+    WebhookAddress "webhook_address" 422 Unknown Never Caller
+        "This address is not called."
+        "The detail says why: webhooks go to https:// addresses of the world, unless the broker's configuration allows more. No job was touched.";
     // Re-issue, cancel, settle.
     JobIssued "job_issued" 409 Yes Never Caller
         "The invoice of this job exists."

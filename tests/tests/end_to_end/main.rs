@@ -10,3 +10,4 @@ mod first_light;
 mod kill;
 mod networks;
 mod settling;
+mod webhooks;

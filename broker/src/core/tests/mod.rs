@@ -19,6 +19,7 @@ use taxdisk_protocol::link::{
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
+use super::announcement::Announcement;
 use super::change::{AgentRow, Change, NumberKey};
 use super::types::{Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
 use super::{Core, Effect, Input, Known, Reply, Restored};
@@ -30,6 +31,7 @@ mod lateness;
 mod outcomes;
 mod owners;
 mod random;
+mod telling;
 
 pub(crate) const DISK: &str = "661234567890";
 
@@ -182,6 +184,7 @@ pub(super) struct World {
     pub(super) frames: Vec<(SessionId, BrokerFrame)>,
     pub(super) closed: Vec<SessionId>,
     pub(super) audits: Vec<(&'static str, serde_json::Value)>,
+    pub(super) announcements: Vec<Announcement>,
     joins: HashMap<AgentId, u64>,
     next_session: u64,
     next_id: u64,
@@ -222,6 +225,7 @@ impl World {
             frames: Vec::new(),
             closed: Vec::new(),
             audits: Vec::new(),
+            announcements: Vec::new(),
             joins: HashMap::new(),
             next_session: 1,
             next_id: 1,
@@ -312,7 +316,9 @@ impl World {
             }
             Change::DiskAssignment(disk, body) => self.restored.assignments.push((disk, body)),
             Change::Audit(audit) => self.audits.push((audit.what, audit.body)),
+            Change::Announcement(announcement) => self.announcements.push(announcement),
             Change::Enrollment(_) | Change::EnrollmentUsed { .. } | Change::Key(_) => {}
+            other => panic!("the ledger does not decide on {other:?}"),
         }
     }
 

@@ -14,9 +14,9 @@ use taxdisk_protocol::kind::InvoiceKind;
 use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Entry, Head, JobRow};
 use super::super::{StoreError, chain};
-use super::Writer;
 use super::database::bounded;
 use super::lease::Lease;
+use super::{Writer, webhooks};
 use crate::core::change::{Change, DiskFenceRow, DiskReportRow, NumberKey, NumberRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
@@ -134,7 +134,11 @@ pub(in super::super) async fn fenced(connection: &mut PgConnection, lease: &Leas
 
 async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut HashMap<String, Head>) -> Result<(), StoreError> {
     let mut rows = Rows::default();
+    let mut hooks = webhooks::Rows::default();
     for change in changes {
+        if hooks.take(change) {
+            continue;
+        }
         match change {
             Change::Job { job, event } => {
                 fold::take_job(&mut rows.jobs, job, event)?;
@@ -173,6 +177,7 @@ async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut Ha
             other => seldom(connection, other).await?,
         }
     }
+    hooks.write(connection).await?;
     jobs(connection, rows.jobs).await?;
     events(connection, rows.events).await?;
     numbers(connection, rows.numbers.into_values().collect()).await?;
@@ -335,7 +340,7 @@ async fn accounted(connection: &mut PgConnection, rows: BTreeMap<(&str, InvoiceK
 }
 
 /// Runs a statement whose every row must be taken.
-async fn taken(connection: &mut PgConnection, query: Sql, rows: usize, guard: &str) -> Result<(), StoreError> {
+pub(super) async fn taken(connection: &mut PgConnection, query: Sql, rows: usize, guard: &str) -> Result<(), StoreError> {
     let done = query.execute(connection).await.map_err(|error| match &error {
         sqlx::Error::Database(inner) if inner.is_unique_violation() => StoreError::Stale(guard.to_owned()),
         _ => StoreError::Database(error),
@@ -394,7 +399,12 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)
-        | Change::Accounted(..) => return Ok(()),
+        | Change::Accounted(..)
+        | Change::Announcement(_)
+        | Change::Webhook(_)
+        | Change::WebhookGone(_)
+        | Change::Delivery(_)
+        | Change::ForgetAnnouncements { .. } => return Ok(()),
     };
     let guard = match change {
         Change::EnrollmentUsed { .. } => "an enrolment code was used already",

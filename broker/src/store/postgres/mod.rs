@@ -26,10 +26,11 @@ use tokio::sync::Mutex;
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, word};
 use super::fold::Head;
-use super::{EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
 use crate::core::types::JobFilter;
+use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 mod commit;
 mod database;
@@ -37,6 +38,7 @@ pub mod lease;
 mod restore;
 #[cfg(test)]
 pub(super) mod tests;
+mod webhooks;
 
 pub(super) use commit::fenced;
 pub use database::Database;
@@ -243,6 +245,22 @@ impl Store for PostgresStore {
         .await?;
         let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
+    }
+
+    async fn announcements(&self, after: u64, limit: u32) -> Result<Vec<AnnouncementRow>, StoreError> {
+        bounded(READ, self.announcements_after(after, limit)).await
+    }
+
+    async fn last_announcement(&self) -> Result<u64, StoreError> {
+        bounded(READ, self.announcement_tip()).await
+    }
+
+    async fn webhooks(&self) -> Result<(Vec<WebhookRow>, Vec<DeliveryRow>), StoreError> {
+        bounded(READ, self.all_webhooks()).await
+    }
+
+    async fn deliveries(&self, webhook: &str, filter: &DeliveryFilter, limit: u32) -> Result<Vec<DeliveryRow>, StoreError> {
+        bounded(READ, self.delivery_page(webhook, filter, limit)).await
     }
 
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {

@@ -10,7 +10,7 @@ use taxdisk_protocol::ids::JobKey;
 use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Entry, Head, JobRow};
 use super::super::{StoreError, chain};
-use super::Writer;
+use super::{Writer, webhooks};
 use crate::core::change::Change;
 
 #[derive(Default)]
@@ -66,7 +66,11 @@ async fn write(
     heads: &mut HashMap<String, Head>,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
+    let mut hooks = webhooks::Rows::default();
     for change in changes {
+        if hooks.take(change) {
+            continue;
+        }
         match change {
             Change::Job { job, event } => {
                 fold::take_job(&mut rows.jobs, job, event)?;
@@ -108,6 +112,7 @@ async fn write(
             other => seldom(connection, other).await?,
         }
     }
+    hooks.write(connection).await?;
     jobs(connection, rows.jobs).await?;
     insert(
         connection,
@@ -196,7 +201,12 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
 }
 
 /// Writes all rows; every one must be taken.
-async fn insert(connection: &mut SqliteConnection, rows: Vec<Value>, sql: &'static str, guard: &str) -> Result<(), StoreError> {
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    rows: Vec<Value>,
+    sql: &'static str,
+    guard: &str,
+) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -259,7 +269,12 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)
-        | Change::Accounted(..) => return Ok(()),
+        | Change::Accounted(..)
+        | Change::Announcement(_)
+        | Change::Webhook(_)
+        | Change::WebhookGone(_)
+        | Change::Delivery(_)
+        | Change::ForgetAnnouncements { .. } => return Ok(()),
     };
     let done = query.execute(connection).await.map_err(|error| match &error {
         sqlx::Error::Database(inner) if inner.is_unique_violation() => StoreError::Stale("the row exists already".to_owned()),

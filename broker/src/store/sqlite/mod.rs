@@ -19,15 +19,17 @@ use tokio::sync::Mutex;
 
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, text};
-use super::{EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey};
 use crate::core::types::JobFilter;
+use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 mod commit;
 mod restore;
 #[cfg(test)]
 mod tests;
+mod webhooks;
 
 /// Readers beside the writer: lists and single jobs are short, and two cores serve no more at once.
 const READERS: u32 = 4;
@@ -228,6 +230,22 @@ impl Store for SqliteStore {
         .await?;
         let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
+    }
+
+    async fn announcements(&self, after: u64, limit: u32) -> Result<Vec<AnnouncementRow>, StoreError> {
+        self.announcements_after(after, limit).await
+    }
+
+    async fn last_announcement(&self) -> Result<u64, StoreError> {
+        self.announcement_tip().await
+    }
+
+    async fn webhooks(&self) -> Result<(Vec<WebhookRow>, Vec<DeliveryRow>), StoreError> {
+        self.all_webhooks().await
+    }
+
+    async fn deliveries(&self, webhook: &str, filter: &DeliveryFilter, limit: u32) -> Result<Vec<DeliveryRow>, StoreError> {
+        self.delivery_page(webhook, filter, limit).await
     }
 
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
