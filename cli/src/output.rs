@@ -49,6 +49,12 @@ pub(crate) fn jobs(jobs: &[JobView]) -> String {
 pub(crate) fn job(job: &JobView) -> String {
     let mut lines = vec![format!("{} {}: {}, revision {}", job.seller, job.serial, state(job), job.revision)];
     lines.push(format!("  accepted {}, changed {}", job.accepted_at, job.changed_at));
+    if let Some(text) = &job.waiting_text {
+        lines.push(format!("  waits: {text}"));
+    }
+    if let Some(estimate) = &job.estimate {
+        lines.push(format!("  begins about {} ({})", estimate.start, estimate.basis));
+    }
     if let Some(invoice) = &job.invoice {
         let totals = &invoice.totals;
         lines.push(format!(
@@ -121,6 +127,8 @@ fn waiting(reason: Waiting) -> &'static str {
         Waiting::Contested => "two agents claim the disk",
         Waiting::Settling => "the disk is being read",
         Waiting::Backlog => "others are before it",
+        Waiting::Breaker => "the disk failed several times and rests",
+        Waiting::Paused => "paused by a person",
     }
 }
 

@@ -12,6 +12,14 @@ use crate::capabilities::{Capabilities, Fence};
 use crate::class::DeviceClass;
 use crate::number::NumberPair;
 
+mod dispatch;
+mod keys;
+
+pub use dispatch::{
+    Estimate, OfflineView, PauseMode, PauseOf, PauseRequest, PauseView, Severity, Thresholds, WarningCode, WarningView,
+};
+pub use keys::{KeyRequest, KeyView, NewKey, Role};
+
 /// What a job asks of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -214,6 +222,10 @@ pub enum Waiting {
     Settling,
     /// Other jobs of this disk are before it.
     Backlog,
+    /// The disk failed several times in a row and rests.
+    Breaker,
+    /// A person has paused the disk, its agent or the seller.
+    Paused,
 }
 
 /// Whose fault a failure is.
@@ -302,6 +314,15 @@ pub struct JobView {
     /// Why it waits, while it is queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,
+    /// The disk that it waits for, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_disk: Option<String>,
+    /// Why it waits, for people, with numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_text: Option<String>,
+    /// When it is likely to begin; only where one job is shown, and absent when nobody can say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<Estimate>,
     /// The agent of an assigned job is away.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agent_away: bool,
@@ -479,6 +500,9 @@ pub struct SellerBody {
     /// Our mark in the remark; on unless switched off.
     #[serde(default = "yes")]
     pub mark: bool,
+    /// When to warn.
+    #[serde(default, skip_serializing_if = "Thresholds::is_default")]
+    pub warnings: Thresholds,
 }
 
 fn yes() -> bool {
@@ -492,8 +516,16 @@ pub enum DiskTrouble {
     /// The job waits.
     #[default]
     Wait,
-    /// The job fails at once.
+    /// A job that a disk refused fails at once.
     Fail,
+    /// The job waits; when disk trouble has lasted for so many seconds, it fails if it is proven not issued.
+    #[serde(rename = "fail_after_s")]
+    FailAfter(u32),
+}
+
+impl DiskTrouble {
+    /// The longest time of `fail_after_s`, seconds: 30 days. What waits longer waits for a person.
+    pub const FAIL_AFTER_MAX_S: u32 = 30 * 24 * 3600;
 }
 
 /// An issue point of a seller.
@@ -533,6 +565,15 @@ pub struct StockView {
     /// Issuing stops after this day, `yyyyMMdd`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issue_deadline: Option<String>,
+    /// 上传截止日: day of the month by which invoices must be uploaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload_day: Option<u8>,
+    /// 离线时长: how long invoices may wait for their upload, hours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_hours: Option<u32>,
+    /// 离线累计金额上限: how much they may come to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline_amount: Option<String>,
 }
 
 /// What an agent says of a disk.
@@ -561,6 +602,18 @@ pub struct DiskReport {
     /// Disk clock, `yyyyMMddHHmmss`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<String>,
+    /// What was not uploaded yet, where the disk tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offline: Option<OfflineView>,
+    /// Tries of a password that are left, where one was refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_tries: Option<u8>,
+    /// Used part of the disk's memory, percent, where it tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_percent: Option<u8>,
+    /// The disk's clock minus the PC's when it was read last, seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock_offset_s: Option<i64>,
 }
 
 /// Can a disk issue?
@@ -597,6 +650,12 @@ pub struct DiskView {
     pub open_attempts: u64,
     /// Jobs are dispatched to it.
     pub enabled: bool,
+    /// Pauses that keep it from work: its own, its agent's, its seller's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pauses: Vec<PauseView>,
+    /// What will stop it if nobody acts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<WarningView>,
     /// Last report, RFC 3339.
     pub seen_at: String,
 }
@@ -626,6 +685,9 @@ pub struct AgentView {
     /// What an administrator should know: a journal that went back, a clone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<String>,
+    /// Its disks are kept from work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseView>,
 }
 
 /// Make an enrolment code.
@@ -674,65 +736,6 @@ pub struct TunnelBody {
     pub tunnel: String,
 }
 
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Submit, read, re-issue and cancel jobs.
-    Platform,
-    /// Everything.
-    Admin,
-}
-
-/// Make an API key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KeyRequest {
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// Sellers it is limited to; empty: all.
-    #[serde(default)]
-    pub sellers: Vec<String>,
-    /// How long it is good, seconds; for ever if left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_s: Option<u64>,
-}
-
-/// A new API key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct NewKey {
-    /// Public half, for lists and logs.
-    pub id: String,
-    /// The key itself, shown once: `Authorization: Bearer …`.
-    pub key: String,
-    /// RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<String>,
-}
-
-/// An API key as lists show it; its secret half is kept nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct KeyView {
-    /// Public half.
-    pub id: String,
-    /// What people call it.
-    pub name: String,
-    /// What it may do.
-    pub role: Role,
-    /// Sellers it is limited to; empty: all.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub sellers: Vec<String>,
-    /// RFC 3339.
-    pub created_at: String,
-    /// RFC 3339; good for ever if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<String>,
-    /// RFC 3339; in force if absent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub revoked_at: Option<String>,
-}
-
 /// A seller as lists show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SellerView {
@@ -744,6 +747,12 @@ pub struct SellerView {
     pub disk_trouble: DiskTrouble,
     /// Our mark in the remark.
     pub mark: bool,
+    /// When to warn.
+    #[serde(default)]
+    pub warnings: Thresholds,
+    /// Its disks are kept from work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pause: Option<PauseView>,
 }
 
 /// An issue point as lists show it.

@@ -9,6 +9,8 @@ pub struct Timestamp(pub i64);
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// China has one time, eight hours before UTC, and no summer time. Disks keep it.
+const CHINA_HOURS: i8 = 8;
 
 impl Timestamp {
     /// So many milliseconds later; stays at the end of time instead of running over.
@@ -24,6 +26,43 @@ impl Timestamp {
     /// Milliseconds since `earlier`; negative if that lies ahead.
     pub fn since_ms(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0)
+    }
+
+    /// As people in China read a moment that is near: `Thursday 15:00`.
+    pub fn weekday_text(self) -> String {
+        self.in_china().map_or_else(|| self.to_string(), |moment| moment.strftime("%A %H:%M").to_string())
+    }
+
+    /// As people in China read a day: `Thursday 2026-11-26`.
+    pub fn weekday_day(self) -> String {
+        self.in_china().map_or_else(|| self.to_string(), |moment| moment.strftime("%A %Y-%m-%d").to_string())
+    }
+
+    /// The end of day `day` of the month after this moment's, in China; a day that the month does not have is its last one.
+    pub fn end_of_day_next_month(self, day: u8) -> Option<Timestamp> {
+        let next = self.in_china()?.date().first_of_month().checked_add(jiff::Span::new().months(1)).ok()?;
+        let day = i8::try_from(day).ok().filter(|day| *day > 0)?.min(next.days_in_month());
+        let end = next.with().day(day).build().ok()?.tomorrow().ok()?;
+        let moment = end.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(CHINA_HOURS))).ok()?;
+        Some(Timestamp(moment.timestamp().as_millisecond()))
+    }
+
+    fn in_china(self) -> Option<jiff::Zoned> {
+        let moment = jiff::Timestamp::from_millisecond(self.0).ok()?;
+        Some(moment.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(CHINA_HOURS))))
+    }
+
+    /// Reads a date or a time as a disk writes it: `yyyyMMdd` or `yyyyMMddHHmmss`, China's time. A date is its first moment.
+    pub fn from_disk(text: &str) -> Option<Timestamp> {
+        let digits = text.len() == 8 || text.len() == 14;
+        if !digits || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let part = |from: usize, to: usize| text.get(from..to).map_or(Some(0), |part| part.parse::<i8>().ok());
+        let (year, month, day) = (text[..4].parse().ok()?, part(4, 6)?, part(6, 8)?);
+        let civil = jiff::civil::DateTime::new(year, month, day, part(8, 10)?, part(10, 12)?, part(12, 14)?, 0).ok()?;
+        let moment = civil.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(CHINA_HOURS))).ok()?;
+        Some(Timestamp(moment.timestamp().as_millisecond()))
     }
 
     /// Number of the day (UTC) since 1970-01-01.
@@ -67,6 +106,21 @@ mod tests {
         assert_eq!(disk_clock_after("20260228235959", 999).as_deref(), Some("20260228235959"));
         for bad in ["", "2026-02-28", "20260230000000", "时"] {
             assert_eq!(disk_clock_after(bad, 0), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_a_disk_writes_is_chinas_time() {
+        let moment = Timestamp::from_disk("20231115061320").expect("a time");
+        assert_eq!(moment.to_string(), "2023-11-14T22:13:20.000Z");
+        assert_eq!(moment.weekday_text(), "Wednesday 06:13");
+        let due = |text: &str, day| Timestamp::from_disk(text).and_then(|moment| moment.end_of_day_next_month(day));
+        assert_eq!(due("20231115061320", 15), Timestamp::from_disk("20231216"));
+        assert_eq!(due("20240131235959", 31), Timestamp::from_disk("20240301"), "February has 29 days");
+        assert_eq!(due("20231231000000", 0), None);
+        assert_eq!(Timestamp::from_disk("20231115").map(|day| day.weekday_text()), Some("Wednesday 00:00".to_owned()));
+        for bad in ["", "2023", "20231315", "2023111506132x", "20231115250000"] {
+            assert_eq!(Timestamp::from_disk(bad), None, "{bad}");
         }
     }
 

@@ -106,8 +106,15 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
             remaining: 913,
             invoice_limit: Some("10000.00".into()),
             issue_deadline: None,
+            upload_day: None,
+            offline_hours: None,
+            offline_amount: None,
         }],
         clock: Some("20260203015300".into()),
+        offline: None,
+        password_tries: None,
+        memory_percent: None,
+        clock_offset_s: None,
     };
     vec![
         (
