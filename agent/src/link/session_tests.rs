@@ -143,6 +143,10 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         health: DiskHealth { ready, class: None, text: String::new() },
         stock: Vec::new(),
         clock: None,
+        offline: None,
+        password_tries: None,
+        memory_percent: None,
+        clock_offset_s: None,
     }
 }
 

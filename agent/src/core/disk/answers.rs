@@ -6,6 +6,7 @@ use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
 
 use super::{After, DiskCore, Level, OPEN_RETRY_MS, State};
 use crate::core::attempt::{Attempt, Step as AttemptStep};
@@ -50,6 +51,16 @@ impl DiskCore {
                 }
                 Err(trouble) => self.trouble(trouble, context),
             },
+            (State::Totals, Answer::Totals(answer)) => match answer {
+                Ok(totals) => self.offline = Some((Some(totals), context.now_ms)),
+                // As with limits: who does not tell is not asked again soon.
+                Err(Trouble::Disk(error))
+                    if !matches!(error.class, DeviceClass::Link | DeviceClass::BadPassword | DeviceClass::NotPresent) =>
+                {
+                    self.offline = Some((None, context.now_ms));
+                }
+                Err(trouble) => self.trouble(trouble, context),
+            },
             (State::Surveying(walk, opens), answer) => self.on_survey(walk, opens, answer, context),
             (State::Operating(work), answer) => self.on_operating(work, answer, context),
             (State::OperatingSurvey(walk, work), answer) => self.on_operating_survey(walk, work, answer, context),
@@ -78,6 +89,8 @@ impl DiskCore {
                 self.levels.clear();
                 self.limits.clear();
                 self.to_account = opened.identity.kinds.iter().copied().collect();
+                self.offline = None;
+                self.clock_offset_s = clock_offset_s(opened.identity.clock.as_deref(), context.at);
                 self.opened = Some(*opened);
                 self.opened_at_ms = context.now_ms;
                 self.reopen = false;
@@ -157,6 +170,7 @@ impl DiskCore {
             None => text.to_owned(),
         };
         self.password_stop = Some(text.clone());
+        self.password_tries = tries_left;
         self.report(context, true);
         let records = vec![Record::PasswordStop { port: self.config.port.clone(), text }];
         // If we stop before this is durable, at the next start one more try is spent; there is no earlier place to write it.
@@ -438,4 +452,11 @@ impl DiskCore {
             self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));
         }
     }
+}
+
+/// The disk's clock minus the PC's, seconds; `None` where one of them cannot be read. The PC's is that of the answer, a second or
+/// two after the disk's.
+fn clock_offset_s(disk: Option<&str>, pc: &str) -> Option<i64> {
+    let (disk, pc) = (Timestamp::from_disk(disk?)?, pc.parse::<Timestamp>().ok()?);
+    Some(disk.since_ms(pc) / 1000)
 }

@@ -16,7 +16,7 @@ mod report;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use taxdisk_drivers::disk::{Limits, Stock};
+use taxdisk_drivers::disk::{Limits, OfflineTotals, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -83,6 +83,7 @@ enum State {
     Resyncing,
     Level(InvoiceKind),
     Limits(InvoiceKind),
+    Totals,
     Surveying(Walk, Vec<Open>),
     /// An operation that has not ended.
     Operating(Box<Work>),
@@ -125,6 +126,12 @@ pub struct DiskCore {
     writes: VecDeque<(Vec<Record>, After)>,
     levels: BTreeMap<InvoiceKind, Level>,
     limits: BTreeMap<InvoiceKind, (Limits, u64)>,
+    /// What was not uploaded when it was asked last, and when that was; `None` inside: the disk does not tell.
+    offline: Option<(Option<OfflineTotals>, u64)>,
+    /// The disk's clock minus the PC's when it was opened, seconds.
+    clock_offset_s: Option<i64>,
+    /// Tries that were left when a password was refused.
+    password_tries: Option<u8>,
     breaker: Breaker,
     open_at_ms: u64,
     resync: bool,
@@ -168,6 +175,9 @@ impl DiskCore {
             writes: VecDeque::new(),
             levels: BTreeMap::new(),
             limits: BTreeMap::new(),
+            offline: None,
+            clock_offset_s: None,
+            password_tries: None,
             breaker: Breaker::default(),
             open_at_ms: 0,
             resync: false,
@@ -369,6 +379,14 @@ impl DiskCore {
             self.state = State::Limits(kind);
             return Effect::Limits(kind);
         }
+        // For the early warning only, and only of a disk that limits it: an idle disk has the time, and no job waits for it.
+        let limited = |(limits, _): &(Limits, u64)| limits.offline_hours.is_some() || limits.offline_amount.is_some();
+        if self.limits.values().any(limited)
+            && self.offline.as_ref().is_none_or(|(_, at)| now.saturating_sub(*at) >= LIMITS_AGE_MS)
+        {
+            self.state = State::Totals;
+            return Effect::Totals;
+        }
         let read_at = |kind: &InvoiceKind| self.levels.get(kind).map_or(0, |level| level.read_at_ms);
         let oldest = kinds.iter().copied().min_by_key(|kind| read_at(kind));
         if let Some(kind) = oldest.filter(|kind| now.saturating_sub(read_at(kind)) >= IDLE_POLL_MS) {
@@ -487,7 +505,10 @@ impl DiskCore {
             .levels
             .iter()
             .map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
-        let report = report::whole(opened, &self.config.port, health, stock.collect());
+        let mut report = report::whole(opened, &self.config.port, health, stock.collect());
+        report.offline = self.offline.as_ref().and_then(|(totals, _)| totals.as_ref()).map(report::offline);
+        report.clock_offset_s = self.clock_offset_s;
+        report.password_tries = self.password_tries.filter(|_| self.password_stop.is_some());
         if let Some(report) = self.reporter.offer(report, context.now_ms, force) {
             self.told.push_back(Told::Report(Box::new(report)));
         }

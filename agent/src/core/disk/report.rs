@@ -1,7 +1,7 @@
 //! The report of a disk, told when it changed. A falling stock alone is no news for each invoice.
 
-use taxdisk_drivers::disk::{Limits, Stock};
-use taxdisk_protocol::api::{DiskHealth, DiskReport, StockView};
+use taxdisk_drivers::disk::{Limits, OfflineTotals, Stock};
+use taxdisk_protocol::api::{DiskHealth, DiskReport, OfflineView, StockView};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -85,7 +85,15 @@ pub(super) fn stock(kind: InvoiceKind, stock: Option<Stock>, limits: Option<&Lim
         remaining: stock.map_or(0, |stock| stock.remaining),
         invoice_limit: limits.and_then(|limits| limits.invoice_limit).map(|limit| limit.to_string()),
         issue_deadline: limits.and_then(|limits| limits.issue_deadline.clone()),
+        upload_day: limits.and_then(|limits| limits.upload_day),
+        offline_hours: limits.and_then(|limits| limits.offline_hours),
+        offline_amount: limits.and_then(|limits| limits.offline_amount).map(|limit| limit.to_string()),
     }
+}
+
+pub(super) fn offline(totals: &OfflineTotals) -> OfflineView {
+    // No dialect here tells how many may wait.
+    OfflineView { count: totals.count, first: totals.first.clone(), sum: totals.sum.to_string(), count_limit: None }
 }
 
 pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<StockView>) -> DiskReport {
@@ -102,5 +110,9 @@ pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<
         health,
         stock,
         clock: identity.clock.clone(),
+        offline: None,
+        password_tries: None,
+        memory_percent: None,
+        clock_offset_s: None,
     }
 }
