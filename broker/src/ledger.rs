@@ -29,6 +29,7 @@ use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
 mod feed;
+mod dispatch;
 mod secrets;
 mod shared;
 #[cfg(test)]
@@ -42,6 +43,7 @@ use shared::{Shared, unexpected, unreadable};
 use waits::Waits;
 use writer::{Command, WriterTask};
 
+pub use crate::core::Scope;
 pub use crate::core::types::{
     Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
 };
@@ -249,6 +251,9 @@ impl Ledger {
         if job.evidence_count > 0 {
             view.evidence = self.shared.store.evidence(key).await.map_err(unreadable)?;
         }
+        if view.state == taxdisk_protocol::api::JobState::Queued {
+            view.estimate = self.estimate(key).await?;
+        }
         Ok(view)
     }
 
@@ -287,6 +292,9 @@ impl Ledger {
     /// # Errors
     /// `invalid_parameter`, `not_ready`.
     pub async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Answer<JobPage> {
+        if filter.waiting.is_some() {
+            return self.jobs_waiting(filter, cursor, limit).await;
+        }
         let page = self.shared.store.jobs(filter, cursor, limit).await.map_err(unreadable)?;
         Ok(JobPage { jobs: page.jobs.iter().map(|job| self.shared.view(job)).collect(), cursor: page.cursor })
     }

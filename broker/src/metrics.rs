@@ -6,14 +6,14 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use taxdisk_protocol::api::Waiting;
+use taxdisk_protocol::api::{Severity, Waiting, WarningCode};
 
 use crate::ledger::Figures;
 
 /// From a durable write on a good drive to a long poll.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 
-const REASONS: [Waiting; 10] = [
+const REASONS: [Waiting; 12] = [
     Waiting::NoDisk,
     Waiting::DiskOffline,
     Waiting::NoStock,
@@ -24,6 +24,8 @@ const REASONS: [Waiting; 10] = [
     Waiting::Contested,
     Waiting::Settling,
     Waiting::Backlog,
+    Waiting::Breaker,
+    Waiting::Paused,
 ];
 
 /// The recorder of this process; made at the first call.
@@ -56,6 +58,34 @@ fn describe() {
     describe_gauge!("taxdisk_disks", "Disks that were ever reported");
     describe_gauge!("taxdisk_disks_online", "Disks that answer now");
     describe_gauge!("taxdisk_disks_contested", "Disks that several agents claim: nobody issues on them");
+    describe_gauge!("taxdisk_disks_paused", "Disks that are kept from work by a pause or drain");
+    describe_gauge!("taxdisk_disks_troubled", "Disks that are connected and take no job for a reason of their own");
+    describe_gauge!("taxdisk_oldest_queued_age_seconds", "How long the oldest queued job has waited");
+    describe_gauge!("taxdisk_warnings", "Early warnings that are up, by code and severity");
+    describe_counter!("taxdisk_warnings_turned_total", "Early warnings that were raised or cleared, by code");
+    describe_counter!("taxdisk_recalls_total", "Attempts that an agent was asked to give back, by the reason");
+    describe_counter!("taxdisk_policy_failures_total", "Jobs that failed because their seller's time for disk trouble was over");
+    describe_counter!("taxdisk_submissions_total", "Submissions, by the answer");
+    describe_counter!("taxdisk_outcomes_total", "Outcomes that agents reported, by the result");
+    describe_counter!("taxdisk_job_events_total", "Events of jobs that became durable, by name");
+    describe_gauge!("taxdisk_open_jobs", "Jobs that have not ended");
+    describe_histogram!("taxdisk_commit_seconds", Unit::Seconds, "One commit of the ledger");
+    describe_histogram!("taxdisk_commit_inputs", "Inputs that one commit held");
+    describe_histogram!("taxdisk_dispatch_wait_milliseconds", Unit::Milliseconds, "From acceptance to a hand-over");
+    // A counter is shown from the beginning, so that an alert on its growth does not miss the first one.
+    for why in ["pause", "trouble", "sooner_elsewhere"] {
+        metrics::counter!("taxdisk_recalls_total", "why" => why).absolute(0);
+    }
+    metrics::counter!("taxdisk_policy_failures_total").absolute(0);
+    metrics::counter!("taxdisk_failed_authentications_total").absolute(0);
+    for code in WarningCode::ALL {
+        for to in ["raised", "cleared"] {
+            metrics::counter!("taxdisk_warnings_turned_total", "code" => code.as_str(), "to" => to).absolute(0);
+        }
+    }
+    for result in ["issued", "not_issued", "given_back", "unsettled", "late"] {
+        metrics::counter!("taxdisk_outcomes_total", "result" => result).absolute(0);
+    }
     describe_counter!("taxdisk_http_requests_total", "Requests that were answered");
     describe_counter!("taxdisk_failed_authentications_total", "Calls without a good key");
     describe_counter!("taxdisk_links_refused_total", "Links that did not come to be, by the reason");
@@ -80,6 +110,15 @@ pub fn render(figures: Option<&Figures>) -> String {
     gauge!("taxdisk_disks").set(figures.disks_known as f64);
     gauge!("taxdisk_disks_online").set(figures.disks_online as f64);
     gauge!("taxdisk_disks_contested").set(figures.disks_contested as f64);
+    gauge!("taxdisk_disks_paused").set(figures.disks_paused as f64);
+    gauge!("taxdisk_disks_troubled").set(figures.disks_troubled as f64);
+    gauge!("taxdisk_oldest_queued_age_seconds").set(figures.oldest_queued_s as f64);
+    for code in WarningCode::ALL {
+        for (severity, word) in [(Severity::Warning, "warning"), (Severity::Critical, "critical")] {
+            let count = figures.warnings.iter().find(|found| (found.0, found.1) == (code, severity)).map_or(0, |found| found.2);
+            gauge!("taxdisk_warnings", "code" => code.as_str(), "severity" => word).set(count as f64);
+        }
+    }
     handle.render()
 }
 
@@ -94,6 +133,33 @@ pub async fn keep_up() {
         ticks.tick().await;
         if let Some(handle) = handle() {
             handle.run_upkeep();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// Names of metrics in a text.
+    fn names(text: &str) -> std::collections::BTreeSet<String> {
+        let part = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        text.split(|c: char| !part(c)).filter(|word| word.starts_with("taxdisk_")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_metric_that_alerts_and_documents_name_is_shown_from_the_beginning() {
+        start();
+        let shown = render(Some(&Figures::default()));
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for (file, least) in [("systemd/alerts/taxdisk.rules.yml", 10), ("docs/metrics.md", 15)] {
+            let named = names(&std::fs::read_to_string(root.join(file)).unwrap());
+            assert!(named.len() >= least, "{file} names {named:?}");
+            for name in named {
+                let sample = |line: &str| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with([' ', '{']));
+                assert!(shown.lines().any(sample), "{file} names {name}, which is not shown:\n{shown}");
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ impl Core {
         let job = Job::accept(&event).map_err(|error| Refusal::new("internal", error.to_string()))?;
         let job = Arc::new(job);
         self.turn.changes.push(Change::Job { job: job.clone(), event });
-        self.jobs.insert(key.clone(), OpenJob { job, fit, unfit, lane: None });
+        self.jobs.insert(key.clone(), OpenJob { job, fit, unfit, lane: None, queued_at: self.turn.now });
         self.enqueue(&key);
         self.pump_seller(&key.seller);
         let job = self.job(&key, known).expect("the job was just put there");

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use taxdisk_protocol::api::{DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody};
+use taxdisk_protocol::api::{DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody, Severity, WarningCode};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -13,6 +13,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
 use super::webhooks::{DeliveryRow, WebhookRow};
+use super::pause::PauseRow;
 
 /// One durable change.
 // Nearly all changes are jobs; a box each would only cost an allocation.
@@ -70,6 +71,67 @@ pub enum Change {
         /// Moment.
         before: Timestamp,
     },
+    /// Something holds from now on (`on`), or no longer. Kept by its name; a warning that turns is an event for people outside.
+    Notice {
+        /// What.
+        notice: Notice,
+        /// It holds.
+        on: bool,
+    },
+}
+
+/// Something that holds until it is taken back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "notice", rename_all = "snake_case")]
+pub enum Notice {
+    /// A pause or drain.
+    Pause(PauseRow),
+    /// An early warning.
+    Warning(WarningRow),
+    /// Since when a disk is in trouble, where the seller counts it.
+    Trouble(TroubleRow),
+}
+
+impl Notice {
+    /// Its name: one row each in a store.
+    pub fn name(&self) -> String {
+        match self {
+            Notice::Pause(row) => format!("pause/{}", row.scope),
+            Notice::Warning(row) => {
+                let kind = row.kind.map(|kind| kind.to_string()).unwrap_or_default();
+                format!("warning/{}/{}/{kind}", row.disk, row.code.as_str())
+            }
+            Notice::Trouble(row) => format!("trouble/{}/{}", row.disk, row.kind),
+        }
+    }
+}
+
+/// A warning that is up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarningRow {
+    /// Disk.
+    pub disk: DiskNumber,
+    /// What it is about.
+    pub code: WarningCode,
+    /// Kind, where it is about one.
+    pub kind: Option<InvoiceKind>,
+    /// How urgent.
+    pub severity: Severity,
+    /// For people.
+    pub text: String,
+    /// Raised.
+    pub since: Timestamp,
+}
+
+/// Since when a kind of a disk is in trouble.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TroubleRow {
+    /// Disk.
+    pub disk: DiskNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Since.
+    pub since: Timestamp,
 }
 
 /// A seller.

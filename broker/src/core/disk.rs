@@ -1,16 +1,18 @@
 //! One tax disk as the broker knows it: who owns it, what is open on it, and whether it can take a job.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use taxdisk_protocol::api::{DiskAssignment, DiskReport, Waiting};
+use taxdisk_protocol::api::{DiskAssignment, DiskReport, StockView, Waiting};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::change::DiskFenceRow;
+use super::change::{DiskFenceRow, WarningRow};
 use super::types::SessionId;
+use super::warn::{Burn, WarningKey};
 
 /// One attempt runs and one is staged, so that the disk never waits for the network.
 pub(crate) const OPEN_ATTEMPTS: usize = 2;
@@ -25,6 +27,9 @@ const REST_MAX_MS: i64 = 60_000;
 const PROBE_MS: i64 = 2_000;
 /// The longest time between two such tries.
 const PROBE_MAX_MS: i64 = 300_000;
+/// Invoices whose time is remembered: enough for a median that follows a disk's mood.
+const DURATIONS: usize = 31;
+const HOUR_MS: i64 = 3_600_000;
 
 /// The live owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +55,8 @@ pub(crate) struct OpenRef {
     pub(crate) unsettled: bool,
     /// The present owner was told of it in its grant and has not answered yet.
     pub(crate) asked: bool,
+    /// The owner was asked to give it back.
+    pub(crate) recalled: bool,
 }
 
 /// Trouble that was proven not to have issued; until a newer report says ready.
@@ -76,7 +83,10 @@ pub(crate) struct Disk {
     pub(crate) seller: Option<TaxpayerNumber>,
     pub(crate) report: Option<DiskReport>,
     pub(crate) kinds: BTreeSet<InvoiceKind>,
-    pub(crate) stocked: BTreeSet<InvoiceKind>,
+    /// Blank invoices left, as the disk said and less what was issued since.
+    left: BTreeMap<InvoiceKind, u32>,
+    /// Single-invoice limits, where the disk tells.
+    pub(crate) limits: BTreeMap<InvoiceKind, Amount>,
     pub(crate) profile: Option<u32>,
     pub(crate) assignment: Option<DiskAssignment>,
     pub(crate) seen_at: Timestamp,
@@ -97,6 +107,13 @@ pub(crate) struct Disk {
     pub(crate) waiting_run: u8,
     /// What outsiders were told of it last.
     pub(crate) told_ready: bool,
+    /// Since when each kind is in trouble.
+    pub(crate) trouble_since: BTreeMap<InvoiceKind, Timestamp>,
+    /// Milliseconds of its last invoices.
+    pub(super) durations_ms: VecDeque<u64>,
+    pub(super) burn: BTreeMap<InvoiceKind, Burn>,
+    /// Warnings that are up.
+    pub(super) warnings: BTreeMap<WarningKey, WarningRow>,
 }
 
 impl Disk {
@@ -106,7 +123,8 @@ impl Disk {
             seller: None,
             report: None,
             kinds: BTreeSet::new(),
-            stocked: BTreeSet::new(),
+            left: BTreeMap::new(),
+            limits: BTreeMap::new(),
             profile: None,
             assignment: None,
             seen_at: now,
@@ -124,16 +142,22 @@ impl Disk {
             accounted: BTreeMap::new(),
             waiting_run: 0,
             told_ready: false,
+            trouble_since: BTreeMap::new(),
+            durations_ms: VecDeque::new(),
+            burn: BTreeMap::new(),
+            warnings: BTreeMap::new(),
         }
     }
 
     /// Takes what the disk says of itself.
     pub(crate) fn take_report(&mut self, report: DiskReport, now: Timestamp) {
         self.kinds = report.kinds.iter().filter_map(|kind| kind.parse().ok()).collect();
-        self.stocked =
-            report.stock.iter().filter(|stock| stock.remaining > 0).filter_map(|stock| stock.kind.parse().ok()).collect();
+        self.left = report.stock.iter().filter_map(|stock| Some((stock.kind.parse().ok()?, stock.remaining))).collect();
+        let limit = |stock: &StockView| Some((stock.kind.parse().ok()?, stock.invoice_limit.as_deref()?.parse().ok()?));
+        // A limit of zero is how some disks write that they have none.
+        self.limits = report.stock.iter().filter_map(limit).filter(|(_, limit)| *limit > Amount::ZERO).collect();
         for (kind, hold) in &mut self.sold_out {
-            hold.reported_ready |= self.stocked.contains(kind);
+            hold.reported_ready |= self.left.get(kind).is_some_and(|left| *left > 0);
         }
         self.seen_at = now;
         if report.health.ready
@@ -176,18 +200,81 @@ impl Disk {
         if self.is_settling() {
             return Some(Waiting::Settling);
         }
-        if let Some(hold) = &self.hold
-            && hold.holds(now)
-        {
-            return Some(waiting_for(hold.class));
-        }
         match &self.report {
             Some(report) if report.health.ready => {}
             Some(report) => return Some(report.health.class.map_or(Waiting::DiskFault, waiting_for)),
             None => return Some(Waiting::DiskOffline),
         }
+        if let Some(hold) = &self.hold
+            && hold.holds(now)
+        {
+            // It says that it is well and yet failed one attempt after the other.
+            let rests = hold.reported_ready && now < hold.rest_until;
+            return Some(if rests { Waiting::Breaker } else { waiting_for(hold.class) });
+        }
         let sold_out = self.sold_out.get(&kind).is_some_and(|hold| hold.holds(now));
-        if self.stocked.contains(&kind) && !sold_out { None } else { Some(Waiting::NoStock) }
+        if self.left(kind) == 0 || sold_out {
+            return Some(Waiting::NoStock);
+        }
+        self.is_offline_full(kind, now).then_some(Waiting::OverLimit)
+    }
+
+    /// Blank invoices of a kind that are left.
+    pub(crate) fn left(&self, kind: InvoiceKind) -> u32 {
+        self.left.get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Attempts of a kind that run or are staged.
+    pub(crate) fn busy_of(&self, kind: InvoiceKind) -> usize {
+        self.open.values().filter(|open| !open.unsettled && open.kind == kind).count()
+    }
+
+    /// The sum that may be issued without an upload, where the disk tells.
+    pub(crate) fn offline_amount(&self, kind: InvoiceKind) -> Option<Amount> {
+        self.stock_view(kind)?.offline_amount.as_deref()?.parse().ok()
+    }
+
+    fn stock_view(&self, kind: InvoiceKind) -> Option<&StockView> {
+        let name = kind.to_string();
+        self.report.as_ref()?.stock.iter().find(|stock| stock.kind == name)
+    }
+
+    /// What may still be issued before an upload, where the disk tells how much it holds and how much it allows.
+    pub(crate) fn offline_room(&self, kind: InvoiceKind) -> Option<Amount> {
+        let held = self.report.as_ref()?.offline.as_ref().filter(|held| held.count > 0)?;
+        self.offline_amount(kind)?.checked_sub(held.sum.parse().ok()?)
+    }
+
+    /// A limit on what is not uploaded is reached: the disk would refuse.
+    fn is_offline_full(&self, kind: InvoiceKind, now: Timestamp) -> bool {
+        let held = self.report.as_ref().and_then(|report| report.offline.as_ref()).filter(|held| held.count > 0);
+        let (Some(held), Some(stock)) = (held, self.stock_view(kind)) else { return false };
+        let first = held.first.as_deref().and_then(Timestamp::from_disk);
+        let late = first
+            .zip(stock.offline_hours)
+            .is_some_and(|(first, hours)| hours > 0 && now.since_ms(first) >= i64::from(hours).saturating_mul(HOUR_MS));
+        let many = held.count_limit.is_some_and(|limit| limit > 0 && held.count >= limit);
+        late || many || self.offline_room(kind).is_some_and(|room| room <= Amount::ZERO)
+    }
+
+    /// An invoice was issued here.
+    pub(crate) fn issued(&mut self, kind: InvoiceKind, pair: NumberPair, disk_ms: Option<u64>, now: Timestamp) {
+        self.troubles = 0;
+        // A report that came after the signature counts without this number already: its current pair is beyond it.
+        let counted = self
+            .stock_view(kind)
+            .and_then(|stock| stock.current.as_ref())
+            .is_none_or(|current| current.code != pair.code.to_string() || current.number > pair.number.to_string());
+        if !counted && let Some(left) = self.left.get_mut(&kind) {
+            *left = left.saturating_sub(1);
+        }
+        self.burn.entry(kind).or_default().count(now);
+        if let Some(ms) = disk_ms {
+            self.durations_ms.push_back(ms);
+            if self.durations_ms.len() > DURATIONS {
+                self.durations_ms.pop_front();
+            }
+        }
     }
 
     /// A place is free for one more attempt.

@@ -5,25 +5,120 @@ use taxdisk_protocol::ids::{DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::What;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Assignment, AttemptRef, BrokerFrame};
+use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::rules;
 
 use super::change::Change;
 use super::disk::{Disk, OpenRef};
+use super::pause::pauses_of;
 use super::queue::LaneKey;
-use super::{Core, Job, Seller};
+use super::{Core, Job, OpenJob, Seller};
+
+/// Different single-invoice limits among the disks of one seller; a bit each.
+const LIMITS: usize = 64;
 
 impl Core {
     /// Puts a queued job at its place in the queue. A job that a late outcome names stays out until the disk was read (I4).
     pub(super) fn enqueue(&mut self, key: &JobKey) {
-        let Some(open) = self.jobs.get_mut(key) else { return };
+        let Some(open) = self.jobs.get(key) else { return };
         let job = &open.job;
         if job.state != JobState::Queued || !job.is_proven_not_issued() || open.lane.is_some() {
             return;
         }
-        let lane = LaneKey { point: job.issue_point.clone(), kind: job.kind, unfit: open.unfit };
+        let lane = self.lane_of(open);
         let shop = self.shops.entry(key.seller.clone()).or_default();
         shop.queue.insert(&lane, job.priority, job.place, key.clone());
-        open.lane = Some(lane);
+        if let Some(open) = self.jobs.get_mut(key) {
+            open.lane = Some(lane);
+        }
+    }
+
+    fn lane_of(&self, open: &OpenJob) -> LaneKey {
+        let job = &open.job;
+        let Amounts { gross, net } = amounts(job);
+        let limits = self.shops.get(&job.key.seller).map(|shop| shop.limits.as_slice()).unwrap_or_default();
+        let bits = |amount: Amount| {
+            limits.iter().enumerate().filter(|(_, limit)| amount > **limit).fold(0, |bits, (index, _)| bits | 1_u64 << index)
+        };
+        let (over, over_net) = (bits(gross), bits(net));
+        LaneKey { point: job.issue_point.clone(), kind: job.kind, unfit: open.unfit, over, over_net }
+    }
+
+    /// The limits of a seller's disks changed: every lane is named anew. Jobs keep their places.
+    pub(super) fn place_limits(&mut self, seller: &TaxpayerNumber) {
+        let Some(shop) = self.shops.get(seller) else { return };
+        let disks = shop.disks.iter().filter_map(|number| self.disks.get(number));
+        let mut limits: Vec<Amount> = disks.flat_map(|disk| disk.limits.values().copied()).collect();
+        limits.sort_unstable();
+        limits.dedup();
+        // More different limits than bits: those beyond are left to the disks themselves, which refuse with a proof.
+        limits.truncate(LIMITS);
+        if limits == shop.limits {
+            return;
+        }
+        let keys: Vec<JobKey> = shop.queue.lanes().flat_map(|(_, jobs)| jobs.cloned()).collect();
+        for key in &keys {
+            self.dequeue(key);
+        }
+        if let Some(shop) = self.shops.get_mut(seller) {
+            shop.limits = limits;
+        }
+        for key in &keys {
+            self.enqueue(key);
+        }
+    }
+
+    /// People let it work.
+    pub(super) fn may_work(&self, disk: &Disk) -> bool {
+        disk.is_enabled() && pauses_of(&self.pauses, disk).next().is_none()
+    }
+
+    /// Would the disk take this job now, if it had a place?
+    pub(super) fn could_take(&self, disk: &Disk, key: &JobKey) -> bool {
+        self.jobs.get(key).is_some_and(|open| self.lane_allowed(disk, &self.lane_of(open)) && self.has_offline_room(disk, key))
+    }
+
+    /// Can the disk take jobs of this lane now, as far as the lane says?
+    pub(super) fn lane_allowed(&self, disk: &Disk, lane: &LaneKey) -> bool {
+        let (Some(number), Some(profile)) = (&disk.seller, disk.profile) else { return false };
+        let Some(seller) = self.sellers.get(number) else { return false };
+        lane.unfit & (1 << profile) == 0
+            && disk.kinds.contains(&lane.kind)
+            && point_allows(seller, lane.point.as_ref(), disk)
+            && self.limit_allows(number, lane, disk)
+            && disk.trouble(lane.kind, self.turn.now).is_none()
+            // What is at the disk already uses up its last blank invoices.
+            && disk.busy_of(lane.kind) < disk.left(lane.kind) as usize
+    }
+
+    /// Is the lane within the single-invoice limit of a disk? Whether a disk compares the gross or the net amount is not known of
+    /// every make (invoice-rules.md, section 4): what is over by its gross alone goes to a disk where it surely fits, and to this
+    /// one only if there is none. The disk's refusal is a proof.
+    pub(super) fn limit_allows(&self, seller: &TaxpayerNumber, lane: &LaneKey, disk: &Disk) -> bool {
+        let (Some(shop), Some(known)) = (self.shops.get(seller), self.sellers.get(seller)) else { return false };
+        let bit = |disk: &Disk| {
+            let index = disk.limits.get(&lane.kind).and_then(|limit| shop.limits.binary_search(limit).ok());
+            index.map_or(0, |index| 1_u64 << index)
+        };
+        if lane.over & bit(disk) == 0 {
+            return true;
+        }
+        if lane.over_net & bit(disk) != 0 {
+            return false;
+        }
+        !shop.disks.iter().filter_map(|number| self.disks.get(number)).any(|other| {
+            other.is_enabled()
+                && other.kinds.contains(&lane.kind)
+                && point_allows(known, lane.point.as_ref(), other)
+                && other.profile.is_some_and(|profile| lane.unfit & (1 << profile) == 0)
+                && lane.over & bit(other) == 0
+        })
+    }
+
+    /// With this job the disk stays within what it may issue before an upload.
+    fn has_offline_room(&self, disk: &Disk, key: &JobKey) -> bool {
+        let Some(open) = self.jobs.get(key) else { return false };
+        disk.offline_room(open.job.kind).is_none_or(|room| amounts(&open.job).gross <= room)
     }
 
     /// Takes a job out of the queue, wherever it stands.
@@ -37,14 +132,15 @@ impl Core {
     /// Hands out work to every disk of a seller that can take some.
     pub(super) fn pump_seller(&mut self, seller: &TaxpayerNumber) {
         let Some(shop) = self.shops.get(seller) else { return };
-        // The least busy first, so that two disks share a queue evenly.
-        let mut disks: Vec<(usize, DiskNumber)> = shop
+        // The least busy first, so that two disks share a queue evenly; one that will stop soon only when the others are full.
+        let mut disks: Vec<(bool, usize, DiskNumber)> = shop
             .disks
             .iter()
-            .filter_map(|number| self.disks.get(number).filter(|disk| disk.has_place()).map(|disk| (disk.busy(), number.clone())))
+            .filter_map(|number| self.disks.get(number).filter(|disk| disk.has_place()))
+            .map(|disk| (disk.is_strained(), disk.busy(), disk.number.clone()))
             .collect();
         disks.sort();
-        for (_, disk) in disks {
+        for (_, _, disk) in disks {
             self.pump(&disk);
         }
     }
@@ -61,26 +157,20 @@ impl Core {
                 self.dequeue(&key);
             }
         }
+        self.attract(number);
     }
 
     /// The next job of a disk, and whether its profile was never checked for it.
     fn next_for(&self, number: &DiskNumber) -> Option<(TaxpayerNumber, JobKey, bool)> {
         let disk = self.disks.get(number)?;
-        if !disk.is_enabled() || !disk.has_place() {
+        if !self.may_work(disk) || !disk.has_place() {
             return None;
         }
         let (owner_seller, profile) = (disk.seller.clone()?, disk.profile?);
-        let seller = self.sellers.get(&owner_seller)?;
         let shop = self.shops.get(&owner_seller)?;
-        let now = self.turn.now;
         let bit = 1_u64 << profile;
-        let allowed = |lane: &LaneKey| {
-            lane.unfit & bit == 0
-                && disk.kinds.contains(&lane.kind)
-                && disk.trouble(lane.kind, now).is_none()
-                && point_allows(seller, lane.point.as_ref(), disk)
-        };
-        let (key, _) = shop.queue.next(disk.waiting_run, allowed)?;
+        let allowed = |lane: &LaneKey| self.lane_allowed(disk, lane);
+        let (key, _) = shop.queue.next(disk.waiting_run, allowed, |key| self.has_offline_room(disk, key))?;
         let unchecked = self.jobs.get(&key).is_some_and(|open| open.fit & bit == 0);
         Some((owner_seller, key, unchecked))
     }
@@ -154,7 +244,7 @@ impl Core {
                 taxdisk_protocol::api::Priority::Waiting => disk.waiting_run.saturating_add(1),
                 taxdisk_protocol::api::Priority::Bulk => 0,
             };
-            let open = OpenRef { key: key.clone(), attempt, kind: job.kind, unsettled: false, asked: false };
+            let open = OpenRef { key: key.clone(), attempt, kind: job.kind, unsettled: false, asked: false, recalled: false };
             disk.open.insert(sequence, open);
             let fence = disk.fence();
             self.turn.changes.push(Change::DiskFence(fence));
@@ -177,6 +267,19 @@ impl Core {
             .filter_map(|disk| disk.profile)
             .fold(0, |bits, profile| bits | (1 << profile))
     }
+}
+
+/// What limits look at.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Amounts {
+    pub(super) gross: Amount,
+    pub(super) net: Amount,
+}
+
+/// The sums of a job; zero where it has none. They were checked when it was accepted.
+pub(super) fn amounts(job: &Job) -> Amounts {
+    let Some(totals) = job.invoice.as_ref().map(|invoice| &invoice.totals) else { return Amounts::default() };
+    Amounts { gross: totals.gross.parse().unwrap_or_default(), net: totals.net.parse().unwrap_or_default() }
 }
 
 /// May this disk issue for this point? A point without disks may use every disk of the seller.

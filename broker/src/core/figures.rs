@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use taxdisk_protocol::api::{JobState, Waiting};
+use taxdisk_protocol::api::{JobState, Severity, Waiting, WarningCode};
 
 use super::Core;
+use super::pause::pauses_of;
 use super::types::Figures;
 use super::view::Overlay;
 
@@ -16,8 +17,12 @@ impl Core {
             disks_known: self.disks.len() as u64,
             disks_online: self.disks.values().filter(|disk| disk.owner.is_some()).count() as u64,
             disks_contested: self.disks.values().filter(|disk| disk.claims.len() > 1).count() as u64,
+            disks_paused: self.disks.values().filter(|disk| pauses_of(&self.pauses, disk).next().is_some()).count() as u64,
+            disks_troubled: self.disks.values().filter(|disk| self.is_troubled(disk)).count() as u64,
+            warnings: self.warning_figures(),
             ..Figures::default()
         };
+        let now = self.turn.now;
         let mut queued: BTreeMap<u8, (Waiting, u64)> = BTreeMap::new();
         let nothing = Overlay::default();
         for open in self.jobs.values() {
@@ -25,6 +30,8 @@ impl Core {
                 JobState::Assigned => figures.assigned += 1,
                 JobState::Unsettled => figures.unsettled += 1,
                 JobState::Queued => {
+                    let waited_s = now.since_ms(open.job.accepted_at).max(0).cast_unsigned() / 1000;
+                    figures.oldest_queued_s = figures.oldest_queued_s.max(waited_s);
                     let overlay = self.shops.get(&open.job.key.seller).and_then(|shop| shop.overlay.as_deref());
                     let waiting = overlay.unwrap_or(&nothing).reason(&open.job);
                     queued.entry(waiting as u8).or_insert((waiting, 0)).1 += 1;
@@ -34,5 +41,17 @@ impl Core {
         }
         figures.queued = queued.into_values().collect();
         figures
+    }
+
+    fn is_troubled(&self, disk: &super::disk::Disk) -> bool {
+        disk.owner.is_some() && disk.kinds.iter().all(|kind| disk.trouble(*kind, self.turn.now).is_some())
+    }
+
+    fn warning_figures(&self) -> Vec<(WarningCode, Severity, u64)> {
+        let mut counts: BTreeMap<(WarningCode, Severity), u64> = BTreeMap::new();
+        for row in self.disks.values().flat_map(|disk| disk.warnings.values()) {
+            *counts.entry((row.code, row.severity)).or_default() += 1;
+        }
+        counts.into_iter().map(|((code, severity), count)| (code, severity, count)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! What administrators set up: sellers, issue points, disks, agents, keys. Each change leaves an entry in the chain.
 
-use taxdisk_protocol::api::{DiskAssignment, IssuePointBody, SellerBody};
+use taxdisk_protocol::api::{DiskAssignment, DiskTrouble, IssuePointBody, PauseView, SellerBody};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::link::BrokerFrame;
 
@@ -14,6 +14,12 @@ const ISSUE_POINTS: usize = 10_000;
 
 impl Core {
     pub(super) fn put_seller(&mut self, seller: TaxpayerNumber, body: SellerBody, by: &str) -> Result<Reply, Refusal> {
+        if let DiskTrouble::FailAfter(after_s) = body.disk_trouble
+            && !(1..=DiskTrouble::FAIL_AFTER_MAX_S).contains(&after_s)
+        {
+            let text = format!("disk_trouble: fail_after_s is 1 to {} (30 days)", DiskTrouble::FAIL_AFTER_MAX_S);
+            return Err(Refusal::new("invalid_parameter", text));
+        }
         self.turn.changes.push(Change::Seller(SellerRow { seller: seller.clone(), body: body.clone() }));
         self.audit(Some(&seller), "seller_put", serde_json::json!({ "by": by, "seller": body }));
         match self.sellers.get_mut(&seller) {
@@ -163,6 +169,11 @@ impl Core {
         self.turn.changes.push(Change::Key(row));
         self.audit(None, "key_revoked", serde_json::json!({ "by": by, "id": id }));
         Ok(Reply::Done)
+    }
+
+    /// All pauses in force.
+    pub fn pauses(&self) -> Vec<PauseView> {
+        self.pauses.values().map(super::PauseRow::view).collect()
     }
 
     /// Sellers by number, for lists.

@@ -10,13 +10,14 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, ReissueAnswer, ReissueRequest,
-    SellerBody, SettleRequest,
+    AgentView, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, PauseMode, PauseRequest,
+    ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job, What};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, Owner};
+use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::time::Timestamp;
 
 mod accept;
@@ -24,11 +25,14 @@ pub mod announcement;
 pub mod change;
 mod disk;
 mod dispatch;
+mod estimate;
 mod figures;
 mod late;
 mod manage;
 mod outcome;
 mod ownership;
+mod pause;
+mod policy;
 mod queue;
 mod reissue;
 mod restore;
@@ -36,6 +40,7 @@ mod session;
 pub mod types;
 mod view;
 pub mod webhooks;
+mod warn;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -45,6 +50,7 @@ use disk::Disk;
 use queue::{LaneKey, Queue};
 use types::{CancelAnswer, Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
 
+pub use pause::{PauseRow, Scope};
 pub use restore::Restored;
 pub use view::Overlay;
 
@@ -90,6 +96,10 @@ pub enum Input {
     Leave(SessionId, Left),
     /// A frame of a joined agent.
     Frame(SessionId, Box<AgentFrame>),
+    /// Keep from work.
+    Pause(Scope, PauseMode, PauseRequest, String),
+    /// Let work again.
+    Resume(Scope, PauseRequest, String),
     /// All disks, for lists.
     Disks,
     /// All agents, for lists.
@@ -162,6 +172,8 @@ struct OpenJob {
     unfit: u64,
     /// Where it stands in the queue, if it does.
     lane: Option<LaneKey>,
+    /// Accepted or issued again; after a restart its last event. Attempts that come back do not change it.
+    queued_at: Timestamp,
 }
 
 #[derive(Debug)]
@@ -177,6 +189,8 @@ struct Shop {
     disks: Vec<DiskNumber>,
     /// Distinct capabilities of its disks; a bit of `fit` and `unfit` is an index into it.
     profiles: Vec<Capabilities>,
+    /// Distinct single-invoice limits of its disks, ascending; a bit of a lane is an index into it.
+    limits: Vec<Amount>,
     overlay: Option<Arc<Overlay>>,
 }
 
@@ -214,6 +228,8 @@ pub struct Core {
     sessions: HashMap<SessionId, Session>,
     enrollments: HashMap<String, EnrollmentRow>,
     keys: BTreeMap<String, KeyRow>,
+    /// What people keep from work.
+    pauses: BTreeMap<Scope, PauseRow>,
     next_place: u64,
     /// Ended in this batch: kept until the commit, since the store does not know them yet.
     ended: Vec<JobKey>,
@@ -222,6 +238,8 @@ pub struct Core {
     /// Shops whose overlay the readers must get anew.
     dirty: HashSet<TaxpayerNumber>,
     turn: Turn,
+    /// Warnings were last looked at, since only time had passed.
+    warned_at: Timestamp,
 }
 
 impl Core {
@@ -244,6 +262,8 @@ impl Core {
             Input::Join(join, session) => self.join(join, session),
             Input::Leave(session, how) => self.leave(session, how),
             Input::Frame(session, frame) => self.frame(session, *frame, known),
+            Input::Pause(scope, mode, request, by) => self.pause(scope, mode, &request.reason, by),
+            Input::Resume(scope, request, by) => self.resume(scope, &request.reason, &by),
             Input::Disks => Ok(Reply::Disks(self.disk_views())),
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
             Input::Keep(changes) => {
@@ -332,7 +352,8 @@ impl Core {
 
     /// Brings a job that had ended back into memory.
     fn revive(&mut self, job: Arc<Job>) {
-        self.jobs.entry(job.key.clone()).or_insert(OpenJob { job, fit: 0, unfit: 0, lane: None });
+        let queued_at = self.turn.now;
+        self.jobs.entry(job.key.clone()).or_insert(OpenJob { job, fit: 0, unfit: 0, lane: None, queued_at });
     }
 
     /// Records one event of a job in memory. The guards of [`Job::advance`] are the last word (I9).

@@ -130,8 +130,10 @@ impl Core {
                 let (expected, disk_ms, settled) = (report.expected, report.disk_ms, *settled);
                 self.record(&key, What::Issued { attempt, epoch, invoice, expected, settled, disk_ms })?;
                 self.free(&report.disk, report.sequence);
+                let now = self.turn.now;
                 if let Some(disk) = self.disks.get_mut(&report.disk) {
-                    disk.troubles = 0;
+                    // What was found by reading says nothing of how long an invoice takes.
+                    disk.issued(job.kind, *pair, (!settled).then_some(disk_ms), now);
                 }
                 settled
             }
@@ -146,6 +148,8 @@ impl Core {
                     if let Some(disk) = self.disks.get_mut(&report.disk) {
                         disk.hold(*class, job.kind, now);
                     }
+                    self.look_trouble(&report.disk);
+                    self.route_away(&report.disk);
                 }
                 true
             }
@@ -190,8 +194,10 @@ impl Core {
         if let Some(seller) = self.disks.get(&report.disk).and_then(|disk| disk.seller.clone()) {
             self.touch(&seller);
         }
+        self.look_warnings(&report.disk);
         self.pump_seller(&key.seller);
         self.pump(&report.disk);
+        self.look_drained();
         Ok(())
     }
 
@@ -284,7 +290,7 @@ impl Core {
         }
         let policy = self.sellers.get(&job.key.seller).map(|seller| seller.body.disk_trouble).unwrap_or_default();
         match policy {
-            DiskTrouble::Wait => Next::Queue { waiting: Some(waiting_for(class)) },
+            DiskTrouble::Wait | DiskTrouble::FailAfter(_) => Next::Queue { waiting: Some(waiting_for(class)) },
             DiskTrouble::Fail => {
                 let (code, fault) = ("disk_trouble".to_owned(), Fault::Disk);
                 Next::Fail { problem: JobProblem { code, fault, class: Some(class), text: text.to_owned() } }
@@ -317,7 +323,14 @@ impl Core {
         let Some(disk) = self.disks.get_mut(&found.disk) else { return };
         if found.named.is_some() {
             let (key, kind) = (job.key.clone(), job.kind);
-            disk.open.entry(found.sequence).or_insert(OpenRef { key, attempt, kind, unsettled: true, asked: false });
+            disk.open.entry(found.sequence).or_insert(OpenRef {
+                key,
+                attempt,
+                kind,
+                unsettled: true,
+                asked: false,
+                recalled: false,
+            });
         } else {
             disk.open.remove(&found.sequence);
         }

@@ -60,6 +60,9 @@ impl Core {
         }
         for number in &seen {
             self.decide(number);
+            self.look_trouble(number);
+            self.look_warnings(number);
+            self.route_away(number);
             self.pump(number);
         }
         Ok(Reply::Done)
@@ -113,6 +116,7 @@ impl Core {
             None => None,
         };
         disk.profile = index.and_then(|index| u32::try_from(index).ok());
+        self.place_limits(&seller);
         self.touch(&seller);
     }
 

@@ -21,7 +21,23 @@ pub(crate) struct LaneKey {
     pub(crate) kind: InvoiceKind,
     /// Profiles (bits) that cannot express these jobs.
     pub(crate) unfit: u64,
+    /// Single-invoice limits of the seller's disks (bits) that their gross amount is over.
+    pub(crate) over: u64,
+    /// The same for the net amount: over these under every reading of the rule.
+    pub(crate) over_net: u64,
 }
+
+/// Jobs at one priority.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Accepted before.
+    pub(crate) before: u64,
+    /// All.
+    pub(crate) all: u64,
+}
+
+/// Jobs of a lane that are looked at behind one that does not fit into what a disk may still issue off line.
+const LOOK_AHEAD: usize = 32;
 
 #[derive(Debug, Default)]
 struct Lane {
@@ -63,8 +79,14 @@ impl Queue {
         }
     }
 
-    /// The next job over all lanes that `allowed` lets pass. `run` counts the waiting ones since the last bulk one.
-    pub(crate) fn next(&self, run: u8, allowed: impl Fn(&LaneKey) -> bool) -> Option<(JobKey, Priority)> {
+    /// The next job over all lanes that `allowed` lets pass, and of a lane the first that `fits`. `run` counts the waiting ones
+    /// since the last bulk one.
+    pub(crate) fn next(
+        &self,
+        run: u8,
+        allowed: impl Fn(&LaneKey) -> bool,
+        fits: impl Fn(&JobKey) -> bool,
+    ) -> Option<(JobKey, Priority)> {
         let mut waiting: Option<(u64, &JobKey)> = None;
         let mut bulk: Option<(u64, &JobKey)> = None;
         for (lane, jobs) in &self.lanes {
@@ -72,7 +94,7 @@ impl Queue {
                 continue;
             }
             for (best, jobs) in [(&mut waiting, &jobs.waiting), (&mut bulk, &jobs.bulk)] {
-                if let Some((place, key)) = jobs.first_key_value()
+                if let Some((place, key)) = jobs.iter().take(LOOK_AHEAD).find(|(_, key)| fits(key))
                     && best.is_none_or(|(known, _)| *place < known)
                 {
                     *best = Some((*place, key));
@@ -85,6 +107,23 @@ impl Queue {
             (None, Some((_, key))) => Some((key.clone(), Priority::Bulk)),
             (None, None) => None,
         }
+    }
+
+    /// Every lane with its jobs, those of waiting people first.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (&LaneKey, impl Iterator<Item = &JobKey>)> {
+        self.lanes.iter().map(|(lane, jobs)| (lane, jobs.waiting.values().chain(jobs.bulk.values())))
+    }
+
+    /// How many waiting and bulk jobs the allowed lanes hold, and how many of them were accepted before `place`.
+    pub(crate) fn before(&self, place: u64, allowed: impl Fn(&LaneKey) -> bool) -> (Count, Count) {
+        let (mut waiting, mut bulk) = (Count::default(), Count::default());
+        for (_, jobs) in self.lanes.iter().filter(|(lane, _)| allowed(lane)) {
+            for (count, jobs) in [(&mut waiting, &jobs.waiting), (&mut bulk, &jobs.bulk)] {
+                count.before += jobs.range(..place).count() as u64;
+                count.all += jobs.len() as u64;
+            }
+        }
+        (waiting, bulk)
     }
 
     /// Jobs in the lanes that `allowed` lets pass.

@@ -80,6 +80,7 @@ impl Core {
         let job = self.record(key, What::Reissued { by, reason, content })?;
         if let Some(open) = self.jobs.get_mut(key) {
             (open.fit, open.unfit) = (fit, unfit);
+            open.queued_at = self.turn.now;
         }
         drop(job);
         self.enqueue(key);

@@ -13,7 +13,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::change::{AgentRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
+use super::change::{AgentRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, Notice, SellerRow};
 use super::disk::{Disk, Former, OpenRef};
 use super::types::Settings;
 use super::{Agent, Core, OpenJob, Seller, Turn};
@@ -43,6 +43,8 @@ pub struct Restored {
     pub enrollments: Vec<EnrollmentRow>,
     /// API keys.
     pub keys: Vec<KeyRow>,
+    /// What holds until it is taken back.
+    pub notices: Vec<Notice>,
 }
 
 impl Core {
@@ -58,11 +60,13 @@ impl Core {
             sessions: HashMap::new(),
             enrollments: HashMap::new(),
             keys: Default::default(),
+            pauses: Default::default(),
             next_place: restored.next_place,
             ended: Vec::new(),
             fresh_numbers: HashMap::new(),
             dirty: HashSet::new(),
             turn: Turn { now, ..Turn::default() },
+            warned_at: now,
         };
         for row in restored.sellers {
             core.sellers.insert(row.seller, Seller { body: row.body, points: Default::default() });
@@ -89,6 +93,15 @@ impl Core {
             disk.take_report(row.report, row.seen_at);
             core.place_in_shop(&row.disk);
         }
+        for notice in restored.notices {
+            match notice {
+                Notice::Pause(row) => drop(core.pauses.insert(row.scope.clone(), row)),
+                Notice::Warning(row) => {
+                    drop(core.disk_entry(&row.disk.clone(), now).warnings.insert((row.code, row.kind), row));
+                }
+                Notice::Trouble(row) => drop(core.disk_entry(&row.disk, now).trouble_since.insert(row.kind, row.since)),
+            }
+        }
         core.agents = restored.agents.into_iter().map(|row| (row.agent.clone(), Agent { row, session: None })).collect();
         core.enrollments = restored.enrollments.into_iter().map(|row| (row.hash.clone(), row)).collect();
         core.keys = restored.keys.into_iter().map(|row| (row.id.clone(), row)).collect();
@@ -106,10 +119,12 @@ impl Core {
         let key = job.key.clone();
         for attempt in job.attempts.iter().filter(|attempt| attempt.state.is_open() || attempt.named.is_some()) {
             let unsettled = !(job.state == JobState::Assigned && attempt.state == taxdisk_protocol::job::AttemptState::Open);
-            let open = OpenRef { key: key.clone(), attempt: attempt.attempt, kind: job.kind, unsettled, asked: false };
+            let open =
+                OpenRef { key: key.clone(), attempt: attempt.attempt, kind: job.kind, unsettled, asked: false, recalled: false };
             self.disk_entry(&attempt.disk, now).open.insert(attempt.sequence, open);
         }
-        self.jobs.insert(key.clone(), OpenJob { job, fit: 0, unfit: 0, lane: None });
+        let queued_at = job.changed_at;
+        self.jobs.insert(key.clone(), OpenJob { job, fit: 0, unfit: 0, lane: None, queued_at });
         self.enqueue(&key);
     }
 }

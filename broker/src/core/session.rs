@@ -169,12 +169,20 @@ impl Core {
     pub(super) fn tick(&mut self) -> Result<Reply, Refusal> {
         let now = self.turn.now;
         let numbers: Vec<DiskNumber> = self.disks.keys().cloned().collect();
+        let look = now.since_ms(self.warned_at) >= super::warn::LOOK_EVERY_MS;
+        if look {
+            self.warned_at = now;
+        }
         for number in numbers {
             self.decide(&number);
             let Some(disk) = self.disks.get(&number) else { continue };
             let away = disk.owner.is_none() && now.since_ms(disk.ownerless_since) >= self.settings.away_limit_ms;
             if away && disk.busy() > 0 {
                 self.lapse(&number)?;
+            }
+            self.look_trouble(&number);
+            if look {
+                self.look_warnings(&number);
             }
             let Some(disk) = self.disks.get_mut(&number) else { continue };
             let held = (disk.hold.is_some(), disk.sold_out.len());
@@ -187,6 +195,8 @@ impl Core {
                 self.pump(&number);
             }
         }
+        self.fail_overdue();
+        self.look_drained();
         // A used one stays as long as it would have been valid: whoever tries it again is told that it was used.
         self.enrollments.retain(|_, row| row.expires_at >= now);
         Ok(Reply::Done)

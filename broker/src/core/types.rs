@@ -1,6 +1,6 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
-use taxdisk_protocol::api::{JobState, JobView, Role, Waiting};
+use taxdisk_protocol::api::{JobState, JobView, Role, Severity, Waiting, WarningCode};
 use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, SerialNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -104,6 +104,8 @@ pub struct JobFilter {
     pub disk: Option<DiskNumber>,
     /// Accepted at or after this moment.
     pub since: Option<Timestamp>,
+    /// Queued, and for this reason.
+    pub waiting: Option<Waiting>,
     /// Exactly this serial number.
     pub serial: Option<SerialNumber>,
 }
@@ -235,4 +237,12 @@ pub struct Figures {
     pub disks_online: u64,
     /// Disks that several agents claim.
     pub disks_contested: u64,
+    /// Disks that are kept from work by a pause.
+    pub disks_paused: u64,
+    /// Disks that are connected and take no job of any kind for a reason of their own.
+    pub disks_troubled: u64,
+    /// Seconds that the oldest queued job has waited; 0 without one.
+    pub oldest_queued_s: u64,
+    /// Warnings that are up.
+    pub warnings: Vec<(WarningCode, Severity, u64)>,
 }

@@ -162,6 +162,9 @@ pub struct Filter {
     state: Option<String>,
     /// Invoice kind, three digits.
     kind: Option<String>,
+    /// Queued, and for this reason: `no_disk`, `disk_offline`, `no_stock`, `locked`, `over_limit`, `password`, `disk_fault`,
+    /// `contested`, `settling`, `backlog`, `breaker` or `paused`. A page may hold fewer jobs than asked, and go on all the same.
+    waiting: Option<String>,
     /// Disk that an attempt ran on.
     disk: Option<String>,
     /// Accepted at or after, RFC 3339.
@@ -188,6 +191,14 @@ pub async fn list(State(edge): State<Edge>, caller: Caller, Query(query): Query<
     for state in query.state.iter().flat_map(|states| states.split(',')) {
         let known = serde_json::from_value::<JobState>(state.into());
         filter.states.push(known.map_err(|error| Refused::new(Code::InvalidParameter, format!("state: {error}")))?);
+    }
+    if let Some(waiting) = &query.waiting {
+        let known = serde_json::from_value(waiting.as_str().into());
+        filter.waiting = Some(known.map_err(|error| Refused::new(Code::InvalidParameter, format!("waiting: {error}")))?);
+        if filter.states.iter().any(|state| *state != JobState::Queued) {
+            return Err(Refused::new(Code::InvalidParameter, "waiting: only queued jobs wait; leave `state` out"));
+        }
+        filter.states = vec![JobState::Queued];
     }
     filter.kind = query.kind.as_deref().map(|kind| parsed("kind", kind)).transpose()?;
     filter.disk = query.disk.as_deref().map(|disk| parsed("disk", disk)).transpose()?;

@@ -39,6 +39,7 @@ pub mod jobs;
 pub mod json;
 pub mod keys;
 pub mod openapi;
+pub mod pauses;
 pub mod refused;
 pub mod sellers;
 pub mod webhooks;
@@ -119,6 +120,16 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/sellers/{taxno}/issue-points/{id}", put(sellers::put_point).get(sellers::show_point))
         .route("/v1/disks", get(disks::list))
         .route("/v1/disks/{number}/assignment", put(disks::assign))
+        .route("/v1/disks/{number}/pause", post(pauses::disk::pause))
+        .route("/v1/disks/{number}/drain", post(pauses::disk::drain))
+        .route("/v1/disks/{number}/resume", post(pauses::disk::resume))
+        .route("/v1/agents/{id}/pause", post(pauses::agent::pause))
+        .route("/v1/agents/{id}/drain", post(pauses::agent::drain))
+        .route("/v1/agents/{id}/resume", post(pauses::agent::resume))
+        .route("/v1/sellers/{taxno}/pause", post(pauses::seller::pause))
+        .route("/v1/sellers/{taxno}/drain", post(pauses::seller::drain))
+        .route("/v1/sellers/{taxno}/resume", post(pauses::seller::resume))
+        .route("/v1/warnings", get(pauses::warnings))
         .route("/v1/agents", get(agents::list))
         .route("/v1/agents/enroll", post(agents::enroll))
         .route("/v1/agents/{id}/revoke", post(agents::revoke))

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, batch, disks, events, health, jobs, keys, sellers, webhooks};
+use super::{agents, batch, disks, events, health, jobs, keys, pauses, sellers, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,6 +21,8 @@ use super::{agents, batch, disks, events, health, jobs, keys, sellers, webhooks}
         jobs::submit, batch::submit, jobs::show, jobs::list, jobs::reissue, jobs::cancel, jobs::settle,
         sellers::put, sellers::show, sellers::list, sellers::put_point, sellers::show_point, sellers::list_points,
         disks::list, disks::assign,
+        pauses::disk::pause, pauses::disk::drain, pauses::disk::resume, pauses::agent::pause, pauses::agent::drain,
+        pauses::agent::resume, pauses::seller::pause, pauses::seller::drain, pauses::seller::resume, pauses::warnings,
         agents::list, agents::create_enrollment, agents::enroll, agents::revoke,
         keys::create, keys::list, keys::revoke,
         events::stream,

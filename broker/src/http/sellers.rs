@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use taxdisk_protocol::api::{IssuePointBody, IssuePointView, SellerBody, SellerView};
+use taxdisk_protocol::api::{IssuePointBody, IssuePointView, PauseOf, PauseView, SellerBody, SellerView};
 use taxdisk_protocol::error::{Code, Problem};
 use taxdisk_protocol::ids::{IssuePoint, TaxpayerNumber};
 
@@ -25,11 +25,13 @@ pub async fn put(
     let seller: TaxpayerNumber = parsed("taxno", &taxno)?;
     edge.ledger.put_seller(&seller, body.clone(), by.by()).await?;
     tracing::info!(%seller, by = by.by(), "seller written");
-    Ok(Json(view(&seller, body)))
+    Ok(Json(view(&seller, body, &edge.ledger.pauses().await?)))
 }
 
-fn view(seller: &TaxpayerNumber, body: SellerBody) -> SellerView {
-    SellerView { taxpayer_number: seller.to_string(), name: body.name, disk_trouble: body.disk_trouble, mark: body.mark }
+fn view(seller: &TaxpayerNumber, body: SellerBody, pauses: &[PauseView]) -> SellerView {
+    let pause = pauses.iter().find(|pause| pause.of == PauseOf::Seller && pause.id == seller.as_str()).cloned();
+    let SellerBody { name, disk_trouble, mark, warnings } = body;
+    SellerView { taxpayer_number: seller.to_string(), name, disk_trouble, mark, warnings, pause }
 }
 
 /// Shows a seller.
@@ -41,7 +43,7 @@ pub async fn show(State(edge): State<Edge>, caller: Caller, Path(taxno): Path<St
     caller.may(&taxno)?;
     let seller: TaxpayerNumber = parsed("taxno", &taxno)?;
     let body = edge.ledger.seller(&seller).await.map_err(unknown_here)?;
-    Ok(Json(view(&seller, body)))
+    Ok(Json(view(&seller, body, &edge.ledger.pauses().await?)))
 }
 
 /// Under its own address an unknown seller is a thing that is not found; on a job it is a field that is wrong.
@@ -54,9 +56,9 @@ fn unknown_here(refusal: crate::ledger::Refusal) -> Refused {
 #[utoipa::path(get, path = "/v1/sellers", tag = "sellers", responses((status = 200, description = "Sellers", body = Vec<SellerView>)), security(("key" = [])))]
 pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<SellerView>>, Refused> {
     let sellers = edge.ledger.sellers().await?.into_iter();
-    Ok(Json(
-        sellers.filter(|(seller, _)| caller.may(seller.as_str()).is_ok()).map(|(seller, body)| view(&seller, body)).collect(),
-    ))
+    let pauses = edge.ledger.pauses().await?;
+    let mine = sellers.filter(|(seller, _)| caller.may(seller.as_str()).is_ok());
+    Ok(Json(mine.map(|(seller, body)| view(&seller, body, &pauses)).collect()))
 }
 
 /// Makes or changes an issue point.

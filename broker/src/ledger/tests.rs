@@ -36,7 +36,8 @@ impl Place {
     async fn open(&self, settings: Settings) -> Ledger {
         let url = format!("sqlite:{}", self.folder.path().join("ledger.db").display());
         let ledger = Ledger::open(&url, settings, self.clock()).await.unwrap();
-        let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+        let body =
+            SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
         ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
         ledger
     }
@@ -288,7 +289,8 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     let place = Place::new();
     let store = Failing::open(&place).await;
     let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
-    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
     ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
     let agent = agent(&ledger).await;
     let (_, mut frames) = join(&ledger, &agent, 1).await;

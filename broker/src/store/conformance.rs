@@ -141,7 +141,8 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
         join: 3,
         alarms: vec!["x".to_owned()],
     };
-    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false };
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false, warnings: Default::default() };
     let changes = vec![
         Change::Seller(SellerRow { seller: seller(), body: body.clone() }),
         accepted,
@@ -285,7 +286,12 @@ pub(crate) async fn an_enrolment_code_is_used_once<B: Bench>(bench: B) {
         vec![
             Change::Seller(SellerRow {
                 seller: seller(),
-                body: SellerBody { name: letter.to_owned(), disk_trouble: Default::default(), mark: true },
+                body: SellerBody {
+                    name: letter.to_owned(),
+                    disk_trouble: Default::default(),
+                    mark: true,
+                    warnings: Default::default(),
+                },
             }),
             Change::EnrollmentUsed { hash: "h".to_owned(), agent },
         ]

@@ -8,6 +8,7 @@ mod events;
 mod input;
 mod jobs;
 mod link;
+mod pauses;
 mod process;
 mod receiver;
 mod support;

@@ -45,7 +45,8 @@ impl Broker {
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let settings = Settings { silence_ms: config.silence().as_millis() as i64, ..Settings::default() };
         let ledger = Ledger::open(&url, settings, Ledger::system_clock()).await.unwrap();
-        let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+        let body =
+            SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
         ledger.put_seller(&SELLER.parse().unwrap(), body, "test").await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -102,7 +102,8 @@ fn a_seller_must_be_known_and_the_mark_is_his_choice() {
     stranger.seller = "110105123456789".to_owned();
     assert_eq!(refused(&mut world, stranger).code, "seller_unknown");
     assert_eq!(world.submit("A1").mark, Some(taxdisk_protocol::mark::mark(&key("A1"))));
-    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false };
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false, warnings: Default::default() };
     world.ok(Input::PutSeller(seller().parse().unwrap(), body, "test".to_owned()));
     assert_eq!(world.submit("A2").mark, None);
     // Taken with a mark, it keeps it: the remark that goes to the disk never changes between attempts.

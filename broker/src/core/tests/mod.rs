@@ -27,11 +27,16 @@ use super::{Core, Effect, Input, Known, Reply, Restored};
 mod acceptance;
 mod asked;
 mod dispatching;
+mod fairness;
 mod lateness;
 mod outcomes;
 mod owners;
+mod pauses;
+mod policies;
 mod random;
 mod telling;
+mod routing;
+mod warnings;
 
 pub(crate) const DISK: &str = "661234567890";
 
@@ -125,9 +130,29 @@ pub(crate) fn report(disk: &str) -> DiskReport {
             remaining: 1000,
             invoice_limit: None,
             issue_deadline: None,
+            upload_day: None,
+            offline_hours: None,
+            offline_amount: None,
         }],
         clock: None,
+        offline: None,
+        password_tries: None,
+        memory_percent: None,
+        clock_offset_s: None,
     }
+}
+
+/// The submission with these amounts, of one line without price and tax.
+pub(super) fn submission_of(serial: &str, gross: &str) -> JobSubmission {
+    let mut submission = submission(serial);
+    if let Some(invoice) = &mut submission.invoice {
+        let line = &mut invoice.lines[0];
+        (line.quantity, line.price) = (None, None);
+        (line.net, line.rate, line.tax) = (gross.to_owned(), "0".to_owned(), "0.00".to_owned());
+        line.zero_rate = Some("exempt".to_owned());
+        invoice.totals = TotalsBody { net: gross.to_owned(), tax: "0.00".to_owned(), gross: gross.to_owned() };
+    }
+    submission
 }
 
 pub(super) fn agent(letter: char) -> AgentId {
@@ -230,7 +255,8 @@ impl World {
             next_session: 1,
             next_id: 1,
         };
-        let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true };
+        let body =
+            SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
         world.ok(Input::PutSeller(seller().parse().unwrap(), body, "test".to_owned()));
         world
     }
@@ -315,6 +341,12 @@ impl World {
                 self.restored.agents.push(row);
             }
             Change::DiskAssignment(disk, body) => self.restored.assignments.push((disk, body)),
+            Change::Notice { notice, on } => {
+                self.restored.notices.retain(|known| known.name() != notice.name());
+                if on {
+                    self.restored.notices.push(notice);
+                }
+            }
             Change::Audit(audit) => self.audits.push((audit.what, audit.body)),
             Change::Announcement(announcement) => self.announcements.push(announcement),
             Change::Enrollment(_) | Change::EnrollmentUsed { .. } | Change::Key(_) => {}
@@ -339,6 +371,7 @@ impl World {
             agents: durable.agents.clone(),
             enrollments: Vec::new(),
             keys: Vec::new(),
+            notices: durable.notices.clone(),
         };
         self.core = Core::new(settings, restored, self.now);
         self.frames.clear();
@@ -410,6 +443,13 @@ impl World {
     pub(super) fn settles(&mut self, session: SessionId) -> Vec<OpenAttempt> {
         self.take(|to, frame| match frame {
             BrokerFrame::Settle { open, .. } if to == session => Some(open.clone()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn recalls(&mut self, session: SessionId) -> Vec<String> {
+        self.take(|to, frame| match frame {
+            BrokerFrame::Recall { attempt, .. } if to == session => Some(attempt.key.serial.to_string()),
             _ => None,
         })
     }

@@ -90,7 +90,8 @@ fn failed_says_whose_fault_it_is() {
     assert_eq!(world.state("A1"), JobState::Failed);
     let problem = world.job("A1").problem.clone().unwrap();
     assert_eq!((problem.code.as_str(), problem.fault), ("disk_refused", Fault::Request));
-    let body = SellerBody { name: "测试".to_owned(), disk_trouble: DiskTrouble::Fail, mark: true };
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: DiskTrouble::Fail, mark: true, warnings: Default::default() };
     world.ok(Input::PutSeller(seller().parse().unwrap(), body, "test".to_owned()));
     world.submit("A2");
     let work = world.assigned(session).remove(0);

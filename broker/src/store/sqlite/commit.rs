@@ -264,6 +264,16 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         .bind(row.created_at.0)
         .bind(row.expires_at.map(|at| at.0))
         .bind(row.revoked_at.map(|at| at.0)),
+        Change::Notice { notice, on: true } => {
+            sqlx::query("INSERT INTO notices (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body")
+                .bind(notice.name())
+                .bind(text(notice))
+        }
+        Change::Notice { notice, on: false } => {
+            // What a seller did not count yet has no row: there is nothing to take away.
+            sqlx::query("DELETE FROM notices WHERE name = ?1").bind(notice.name()).execute(connection).await?;
+            return Ok(());
+        }
         Change::Job { .. }
         | Change::Audit(_)
         | Change::Number(_)
