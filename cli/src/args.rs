@@ -105,6 +105,9 @@ pub(crate) enum JobCommand {
         /// Only in this state.
         #[arg(long)]
         state: Option<State>,
+        /// Only queued jobs that wait for this reason.
+        #[arg(long, conflicts_with = "state")]
+        waiting: Option<WaitingArg>,
         /// At most so many.
         #[arg(long, default_value_t = 50)]
         limit: usize,
@@ -213,6 +216,12 @@ pub(crate) enum SellerCommand {
         /// What a job does when a disk is in trouble and nothing was issued.
         #[arg(long, default_value = "wait")]
         disk_trouble: DiskTroubleArg,
+        /// Instead: let a job wait, and fail when disk trouble has lasted so long and nothing was issued.
+        #[arg(long, value_name = "SECONDS", conflicts_with = "disk_trouble")]
+        fail_after: Option<u32>,
+        /// Warn at another threshold, as in `stock_count=100`; give it several times. The others get their defaults.
+        #[arg(long = "warn", value_name = "NAME=NUMBER")]
+        warnings: Vec<String>,
         /// Do not put our mark into the remark. An answer that was lost can then often not be proved from the disk.
         #[arg(long)]
         without_mark: bool,
@@ -224,6 +233,42 @@ pub(crate) enum SellerCommand {
     },
     /// List sellers.
     List,
+    /// Keep the disks of a seller from work: nothing new is handed over, and what was not begun is asked back.
+    Pause(PauseArgs),
+    /// The same, and see when nothing is open any more: the disk may be taken away.
+    Drain(DrainArgs),
+    /// Let the disks of a seller work again.
+    Resume(ResumeArgs),
+}
+
+/// What is kept from work, and why.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct PauseArgs {
+    /// Its number or id.
+    pub(crate) id: String,
+    /// Why; kept in the ledger and shown with the jobs that wait.
+    #[arg(long)]
+    pub(crate) reason: String,
+}
+
+/// What is drained, and why.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct DrainArgs {
+    #[command(flatten)]
+    pub(crate) pause: PauseArgs,
+    /// Wait until nothing is open any more.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// What works again.
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ResumeArgs {
+    /// Its number or id.
+    pub(crate) id: String,
+    /// Why; kept in the ledger.
+    #[arg(long, default_value = "")]
+    pub(crate) reason: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -245,8 +290,16 @@ pub(crate) enum IssuePointCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DiskCommand {
-    /// List disks with stock and health.
+    /// List disks with stock, health, pauses and warnings.
     List,
+    /// List what will stop a disk if nobody acts, the most urgent first.
+    Warnings,
+    /// Keep a disk from work: nothing new is handed over, and what was not begun is asked back.
+    Pause(PauseArgs),
+    /// The same, and see when nothing is open any more: the disk may be taken away.
+    Drain(DrainArgs),
+    /// Let a disk work again.
+    Resume(ResumeArgs),
     /// Say whose jobs a disk takes, or stop it.
     Assign {
         /// Number of the disk.
@@ -264,6 +317,12 @@ pub(crate) enum DiskCommand {
 pub(crate) enum AgentCommand {
     /// List agents.
     List,
+    /// Keep the disks of an agent from work: nothing new is handed over, and what was not begun is asked back.
+    Pause(PauseArgs),
+    /// The same, and see when nothing is open any more: the disk may be taken away.
+    Drain(DrainArgs),
+    /// Let the disks of an agent work again.
+    Resume(ResumeArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -334,6 +393,12 @@ pub(crate) enum Map {
 words!(
     /// State of a job.
     State => api::JobState { Queued, Assigned, Unsettled, Issued, Failed, Cancelled }
+);
+words!(
+    /// Why a queued job waits.
+    WaitingArg => api::Waiting {
+        NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused,
+    }
 );
 words!(
     /// Priority of a job.

@@ -2,10 +2,12 @@
 
 use serde_json::{Value, json};
 use taxdisk_protocol::api::{
-    AgentView, DiskAssignment, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey, SellerBody,
+    AgentView, DiskAssignment, DiskTrouble, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey,
+    SellerBody, SellerView, WarningView,
 };
 use ureq::http::Method;
 
+use super::pauses::{self, thresholds};
 use super::rows;
 use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand};
 use crate::client::{Client, segment};
@@ -15,19 +17,28 @@ use crate::{EXIT_OK, output};
 /// `seller …`
 pub(super) fn seller(client: &Client, command: SellerCommand, json: bool) -> Result<u8, Failure> {
     match command {
-        SellerCommand::Set { seller, name, disk_trouble, without_mark } => {
-            let body = SellerBody { name, disk_trouble: disk_trouble.into(), mark: !without_mark };
+        SellerCommand::Set { seller, name, disk_trouble, fail_after, warnings, without_mark } => {
+            let disk_trouble = fail_after.map_or(disk_trouble.into(), DiskTrouble::FailAfter);
+            let body = SellerBody { name, disk_trouble, mark: !without_mark, warnings: thresholds(&warnings)? };
             let answer: Value = client.send(Method::PUT, &format!("/v1/sellers/{}", segment(&seller)), &body)?;
             say(json, &answer, || format!("Seller {seller} is {}.", body.name));
         }
         SellerCommand::Show { seller } => {
-            let answer: SellerBody = client.get(&format!("/v1/sellers/{}", segment(&seller)))?;
+            let answer: SellerView = client.get(&format!("/v1/sellers/{}", segment(&seller)))?;
             say(json, &answer, || {
-                let trouble = format!("{:?}", answer.disk_trouble).to_lowercase();
+                let trouble = match answer.disk_trouble {
+                    DiskTrouble::Wait => "wait".to_owned(),
+                    DiskTrouble::Fail => "fail".to_owned(),
+                    DiskTrouble::FailAfter(s) => format!("fail after {s} s"),
+                };
                 let mark = if answer.mark { "yes" } else { "no" };
-                format!("{seller} {}\n  on disk trouble: {trouble}, mark in the remark: {mark}", answer.name)
+                let pause = answer.pause.as_ref().map_or(String::new(), |pause| format!("\n  {}", pauses::text(pause)));
+                format!("{seller} {}\n  on disk trouble: {trouble}, mark in the remark: {mark}{pause}", answer.name)
             });
         }
+        SellerCommand::Pause(args) => return pauses::pause(client, "sellers", &args, json),
+        SellerCommand::Drain(args) => return pauses::drain(client, "sellers", &args, json),
+        SellerCommand::Resume(args) => return pauses::resume(client, "sellers", &args, json),
         SellerCommand::List => {
             let sellers: Vec<Value> = rows(client, "/v1/sellers")?;
             say(json, &sellers, || {
@@ -57,6 +68,13 @@ pub(super) fn disk(client: &Client, command: DiskCommand, json: bool) -> Result<
             let disks: Vec<DiskView> = rows(client, "/v1/disks")?;
             say(json, &disks, || disk_table(&disks));
         }
+        DiskCommand::Warnings => {
+            let warnings: Vec<WarningView> = rows(client, "/v1/warnings")?;
+            say(json, &warnings, || pauses::warnings(&warnings));
+        }
+        DiskCommand::Pause(args) => return pauses::pause(client, "disks", &args, json),
+        DiskCommand::Drain(args) => return pauses::drain(client, "disks", &args, json),
+        DiskCommand::Resume(args) => return pauses::resume(client, "disks", &args, json),
         DiskCommand::Assign { disk, seller, disable } => {
             let path = format!("/v1/disks/{}/assignment", segment(&disk));
             let answer: Value = client.send(Method::PUT, &path, &DiskAssignment { seller: seller.clone(), enabled: !disable })?;
@@ -71,10 +89,16 @@ pub(super) fn disk(client: &Client, command: DiskCommand, json: bool) -> Result<
 
 /// `agent …`
 pub(super) fn agent(client: &Client, command: AgentCommand, json: bool) -> Result<u8, Failure> {
-    let AgentCommand::List = command;
-    let agents: Vec<AgentView> = rows(client, "/v1/agents")?;
-    say(json, &agents, || agent_table(&agents));
-    Ok(EXIT_OK)
+    match command {
+        AgentCommand::List => {
+            let agents: Vec<AgentView> = rows(client, "/v1/agents")?;
+            say(json, &agents, || agent_table(&agents));
+            Ok(EXIT_OK)
+        }
+        AgentCommand::Pause(args) => pauses::pause(client, "agents", &args, json),
+        AgentCommand::Drain(args) => pauses::drain(client, "agents", &args, json),
+        AgentCommand::Resume(args) => pauses::resume(client, "agents", &args, json),
+    }
 }
 
 /// `enrollment …`
@@ -132,6 +156,7 @@ fn disk_table(disks: &[DiskView]) -> String {
         let state = match disk {
             disk if disk.claimants.len() > 1 => format!("CONTESTED by {}", disk.claimants.join(", ")),
             disk if !disk.enabled => "switched off".to_owned(),
+            disk if !disk.pauses.is_empty() => disk.pauses.iter().map(pauses::text).collect::<Vec<_>>().join("\n"),
             disk if !disk.online => "offline".to_owned(),
             disk if disk.report.health.ready => "ready".to_owned(),
             _ => match report.health.class {
@@ -155,7 +180,8 @@ fn disk_table(disks: &[DiskView]) -> String {
             report.port.clone(),
         ]);
     }
-    table.to_string()
+    let warnings: Vec<WarningView> = disks.iter().flat_map(|disk| disk.warnings.clone()).collect();
+    if warnings.is_empty() { table.to_string() } else { format!("{table}\n{}", pauses::warnings(&warnings)) }
 }
 
 fn agent_table(agents: &[AgentView]) -> String {
@@ -166,6 +192,7 @@ fn agent_table(agents: &[AgentView]) -> String {
     for agent in agents {
         let state = match agent {
             AgentView { revoked: true, .. } => "revoked",
+            AgentView { pause: Some(_), .. } => "paused",
             AgentView { online: true, .. } => "online",
             _ => "offline",
         };

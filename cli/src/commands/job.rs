@@ -5,13 +5,13 @@ use std::path::Path;
 use serde_json::Value;
 use taxdisk_protocol::api::{
     CancelRequest, InvoiceBody, JobPage, JobState, JobView, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest,
-    SettleRequest,
+    SettleRequest, Waiting,
 };
 use taxdisk_protocol::number::NumberPair;
 use ureq::http::Method;
 
 use super::read_whole;
-use crate::args::{JobCommand, Key, SettleArgs, State};
+use crate::args::{JobCommand, Key, SettleArgs};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_FAILED, EXIT_OK, import, output};
@@ -33,7 +33,14 @@ pub(super) fn run(client: &Client, command: JobCommand, json: bool) -> Result<u8
             print(&client.get(&path(&key, ""))?, json);
             Ok(EXIT_OK)
         }
-        JobCommand::List { seller, state, limit } => list(client, seller.as_deref(), state, limit, json),
+        JobCommand::List { seller, state, waiting, limit } => {
+            let filter = [
+                ("seller", seller),
+                ("state", state.map(|state| word(&JobState::from(state)))),
+                ("waiting", waiting.map(|waiting| word(&Waiting::from(waiting)))),
+            ];
+            list(client, &filter, limit, json)
+        }
         JobCommand::Watch { key } => watch(client, &path(&key, ""), None, json),
         JobCommand::Reissue { key, reason, invoice } => reissue(client, &key, reason, invoice.as_deref(), json),
         JobCommand::Cancel { key, reason } => {
@@ -75,14 +82,14 @@ fn submit(client: &Client, file: &Path, wait: bool, json: bool) -> Result<u8, Fa
     Ok(EXIT_OK)
 }
 
-fn list(client: &Client, seller: Option<&str>, state: Option<State>, limit: usize, json: bool) -> Result<u8, Failure> {
+fn list(client: &Client, filter: &[(&str, Option<String>)], limit: usize, json: bool) -> Result<u8, Failure> {
     let mut jobs: Vec<JobView> = Vec::new();
     let mut cursor: Option<String> = None;
     while jobs.len() < limit {
         let mut path = format!("/v1/jobs?limit={}", PAGE_COUNT.min(limit - jobs.len()));
-        for (name, value) in [("seller", seller.map(str::to_owned)), ("state", state.map(state_word)), ("cursor", cursor)] {
+        for (name, value) in filter.iter().chain(&[("cursor", cursor)]) {
             if let Some(value) = value {
-                path.push_str(&format!("&{name}={}", segment(&value)));
+                path.push_str(&format!("&{name}={}", segment(value)));
             }
         }
         let page: JobPage = client.get(&path)?;
@@ -104,8 +111,9 @@ fn list(client: &Client, seller: Option<&str>, state: Option<State>, limit: usiz
     Ok(EXIT_OK)
 }
 
-fn state_word(state: State) -> String {
-    serde_json::to_value(JobState::from(state)).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+/// A value of the API as its word.
+fn word(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 /// Prints the job now and at every change, until nothing more happens by itself.
@@ -182,6 +190,6 @@ mod tests {
         let read = pair("011002000107/00000088").unwrap();
         assert_eq!((read.code.as_str(), read.number.as_str()), ("011002000107", "00000088"));
         assert!(pair("011002000107 88").is_err());
-        assert_eq!(state_word(State::Unsettled), "unsettled");
+        assert_eq!(word(&JobState::Unsettled), "unsettled");
     }
 }

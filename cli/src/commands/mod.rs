@@ -2,6 +2,7 @@
 
 mod admin;
 mod job;
+mod pauses;
 mod webhook;
 
 pub(crate) use job::job_path;

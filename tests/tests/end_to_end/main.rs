@@ -9,5 +9,6 @@ mod disk_faults;
 mod first_light;
 mod kill;
 mod networks;
+mod pauses;
 mod settling;
 mod webhooks;
