@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{JobState, Operation, Priority, Role, SellerBody};
+use taxdisk_protocol::api::{JobState, Operation, PauseMode, Priority, Role, SellerBody};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
@@ -18,9 +18,12 @@ use taxdisk_protocol::time::Timestamp;
 use super::chain::Verified;
 use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
-use crate::core::change::{AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, NumberKey, NumberRow, SellerRow};
+use crate::core::change::{
+    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, SellerRow, TroubleRow,
+};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
+use crate::core::{PauseRow, Scope};
 
 /// How a suite gets at a store: an empty one, the same one opened again, and a hand that damages a row behind its back.
 pub(crate) trait Bench {
@@ -122,6 +125,23 @@ async fn entries(store: &impl Store) -> u64 {
     }
 }
 
+fn pause(reason: &str) -> Notice {
+    Notice::Pause(PauseRow {
+        scope: Scope::Disk(disk()),
+        mode: PauseMode::Drain,
+        by: "k".to_owned(),
+        reason: reason.to_owned(),
+        since: Timestamp(5),
+        drained_at: Some(Timestamp(6)),
+    })
+}
+
+/// Of another disk each.
+fn trouble(number: u8) -> Notice {
+    let disk = format!("66999999999{number}").parse().unwrap();
+    Notice::Trouble(TroubleRow { disk, kind: InvoiceKind::Roll, since: Timestamp(i64::from(number)) })
+}
+
 /// What was committed is there, byte for byte, after the store was opened again.
 pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B) {
     let store = bench.open().await;
@@ -151,8 +171,14 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
         number(7, Owner::Foreign),
         Change::Accounted(disk(), InvoiceKind::Roll, pair(7)),
         Change::Agent(agent_row.clone()),
+        Change::Notice { notice: trouble(1), on: true },
+        Change::Notice { notice: trouble(2), on: true },
+        Change::Notice { notice: pause("first"), on: true },
     ];
     store.commit(&changes).await.unwrap();
+    // The last word on a name counts; what was never there is taken away without a murmur.
+    let notices = [(trouble(1), false), (trouble(3), false), (pause("second\u{0}"), true)];
+    store.commit(&notices.map(|(notice, on)| Change::Notice { notice, on })).await.unwrap();
     let (ended, _) = accept("A2", 2);
     let (ended, cancelled) = next(&ended, What::Cancelled { by: "k".to_owned(), reason: String::new() });
     let (_, accepted) = accept("A2", 2);
@@ -167,6 +193,7 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
     assert_eq!((restored.next_place, restored.sellers[0].body.clone()), (3, body));
     assert_eq!((restored.fences[0].epoch, restored.fences[0].owner.clone()), (1, Some(agent())));
     assert_eq!((restored.agents, restored.accounted), (vec![agent_row], vec![(disk(), InvoiceKind::Roll, pair(7))]));
+    assert_eq!(restored.notices, [pause("second\u{0}"), trouble(2)]);
     // The chain goes on where it ended.
     let (_, started) = next(&job, What::Started { attempt: 1, epoch: 1, expected: pair(8) });
     store.commit(&[started]).await.unwrap();

@@ -56,7 +56,7 @@ struct Table {
 }
 
 /// Every table of the ledger but its name, in both.
-const TABLES: [Table; 15] = [
+const TABLES: [Table; 16] = [
     Table {
         name: "events",
         columns: "seller, sequence, at, serial, revision, what, body, hash",
@@ -95,6 +95,7 @@ const TABLES: [Table; 15] = [
     Table { name: "sellers", columns: "seller, body", from: "seller, body", to: "v ->> 0, v ->> 1" },
     Table { name: "issue_points", columns: "seller, point, body", from: "seller, point, body", to: "v ->> 0, v ->> 1, v ->> 2" },
     Table { name: "agents", columns: "agent, body", from: "agent, body", to: "v ->> 0, v ->> 1" },
+    Table { name: "notices", columns: "name, body", from: "name, body", to: "v ->> 0, v ->> 1" },
     Table {
         name: "enrollments",
         columns: "hash, name, expires_at, used_by",

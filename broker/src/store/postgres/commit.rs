@@ -373,6 +373,16 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
                 .bind(row.agent.to_string())
                 .bind(text(row))
         }
+        Change::Notice { notice, on: true } => {
+            sqlx::query("INSERT INTO notices (name, body) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
+                .bind(notice.name())
+                .bind(text(notice))
+        }
+        Change::Notice { notice, on: false } => {
+            // What a seller did not count yet has no row: there is nothing to take away.
+            sqlx::query("DELETE FROM notices WHERE name = $1").bind(notice.name()).execute(connection).await?;
+            return Ok(());
+        }
         Change::Enrollment(row) => sqlx::query("INSERT INTO enrollments (hash, name, expires_at) VALUES ($1, $2, $3)")
             .bind(row.hash.clone())
             .bind(text(&row.name))

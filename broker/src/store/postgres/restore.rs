@@ -88,6 +88,9 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
     for row in sqlx::query("SELECT disk, kind, pair FROM accounted").fetch_all(&mut *connection).await? {
         restored.accounted.push((parsed("disk", &row, 0)?, parsed("kind", &row, 1)?, parsed("accounted pair", &row, 2)?));
     }
+    for row in sqlx::query("SELECT body FROM notices ORDER BY name").fetch_all(&mut *connection).await? {
+        restored.notices.push(json("notice", row.try_get(0)?)?);
+    }
     for row in sqlx::query("SELECT body FROM agents").fetch_all(&mut *connection).await? {
         restored.agents.push(json("agent", row.try_get(0)?)?);
     }

@@ -69,7 +69,7 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
     for row in sqlx::query("SELECT disk, kind, pair FROM accounted").fetch_all(&mut *connection).await? {
         restored.accounted.push((parsed("disk", &row, 0)?, parsed("kind", &row, 1)?, parsed("accounted pair", &row, 2)?));
     }
-    for row in sqlx::query("SELECT body FROM notices").fetch_all(&mut *connection).await? {
+    for row in sqlx::query("SELECT body FROM notices ORDER BY name").fetch_all(&mut *connection).await? {
         restored.notices.push(json("notice", row.try_get(0)?)?);
     }
     for row in sqlx::query("SELECT body FROM agents").fetch_all(&mut *connection).await? {
