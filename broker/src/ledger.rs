@@ -28,8 +28,8 @@ use crate::core::{Core, Input, Reply};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
-mod feed;
 mod dispatch;
+mod feed;
 mod secrets;
 mod shared;
 #[cfg(test)]

@@ -12,8 +12,8 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
-use super::webhooks::{DeliveryRow, WebhookRow};
 use super::pause::PauseRow;
+use super::webhooks::{DeliveryRow, WebhookRow};
 
 /// One durable change.
 // Nearly all changes are jobs; a box each would only cost an allocation.

@@ -39,8 +39,8 @@ mod restore;
 mod session;
 pub mod types;
 mod view;
-pub mod webhooks;
 mod warn;
+pub mod webhooks;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -327,7 +327,8 @@ async fn an_abandoned_ledger_keeps_nobody_waiting() {
     let place = Place::new();
     let store = Failing::open(&place).await;
     let ledger = Ledger::start(store, Settings::default(), place.clock()).await.unwrap();
-    let body = SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
     ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
     ledger.submit(submission("A1")).await.unwrap();
     let waiting = ledger.clone();

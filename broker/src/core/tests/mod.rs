@@ -34,8 +34,8 @@ mod owners;
 mod pauses;
 mod policies;
 mod random;
-mod telling;
 mod routing;
+mod telling;
 mod warnings;
 
 pub(crate) const DISK: &str = "661234567890";
