@@ -67,6 +67,7 @@ fn paper(serial: &str, sim: &SimHandle) -> Assignment {
         kind: "007".parse().unwrap(),
         invoice,
         content_hash: "00".repeat(32),
+        original: None,
         mark: None,
     }
 }

@@ -147,8 +147,11 @@ pub(crate) struct SettleArgs {
     /// What the readings prove.
     #[arg(long)]
     pub(crate) decision: Decision,
-    /// The pair that was issued, `CODE NUMBER`; needed for `issued`.
-    #[arg(long, value_name = "PAIR", required_if_eq("decision", "issued"))]
+    /// The pair that was issued, `CODE NUMBER`; needed for `issued`, but of a void job.
+    #[arg(long, value_name = "PAIR")]
+    #[arg(required_if_eq_all([("decision", "issued"), ("reading", "present-ours")]))]
+    #[arg(required_if_eq_all([("decision", "issued"), ("reading", "present-foreign")]))]
+    #[arg(required_if_eq_all([("decision", "issued"), ("reading", "absent")]))]
     pub(crate) pair: Option<String>,
     /// First reading: the disk's current pair, `CODE NUMBER`.
     #[arg(long, value_name = "PAIR")]
@@ -392,7 +395,7 @@ pub(crate) enum Map {
 
 words!(
     /// State of a job.
-    State => api::JobState { Queued, Assigned, Unsettled, Issued, Failed, Cancelled }
+    State => api::JobState { Queued, Assigned, Unsettled, Issued, Voided, Failed, Cancelled }
 );
 words!(
     /// Why a queued job waits.
@@ -425,6 +428,10 @@ words!(
         PresentForeign,
         /// The disk has no such invoice.
         Absent,
+        /// Of a void job: the original is void.
+        Void,
+        /// Of a void job: the original is valid.
+        Valid,
     }
 );
 
@@ -447,6 +454,8 @@ mod tests {
         let settle = "taxdisk job settle S N --decision issued --current a --reading absent --reason r --revision 3";
         assert!(parse(settle).is_err());
         assert!(parse(&settle.replace("issued", "not-issued")).is_ok());
+        assert!(parse(&settle.replace("absent", "present-ours")).is_err());
+        assert!(parse(&settle.replace("absent", "void")).is_ok(), "a void job issues no number");
         assert!(parse("taxdisk job import f --concurrency 17").is_err());
     }
 }

@@ -55,6 +55,16 @@ pub(crate) fn job(job: &JobView) -> String {
     if let Some(estimate) = &job.estimate {
         lines.push(format!("  begins about {} ({})", estimate.start, estimate.basis));
     }
+    if let Some(original) = &job.original {
+        let by = job.original_serial.as_ref().map_or_else(String::new, |serial| format!(", issued by {serial}"));
+        lines.push(format!("  about {} {}{by}", original.code, original.number));
+    }
+    if let Some(void) = &job.voided {
+        lines.push(format!("  voided by {} at {}", void.serial, void.at));
+    }
+    for red in &job.reversed_by {
+        lines.push(format!("  reversed by {} at {}: {}", red.serial, red.at, red.gross.as_deref().unwrap_or("?")));
+    }
     if let Some(invoice) = &job.invoice {
         let totals = &invoice.totals;
         lines.push(format!(
@@ -105,6 +115,7 @@ pub(crate) fn state(job: &JobView) -> String {
         JobState::Assigned => "assigned",
         JobState::Unsettled => "unsettled",
         JobState::Issued => "issued",
+        JobState::Voided => "voided",
         JobState::Failed => "failed",
         JobState::Cancelled => "cancelled",
     };

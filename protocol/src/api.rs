@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::capabilities::{Capabilities, Fence};
 use crate::class::DeviceClass;
 use crate::number::NumberPair;
+pub use crate::undo::UndoneView;
 
 mod dispatch;
 mod keys;
@@ -21,7 +22,7 @@ pub use dispatch::{
 pub use keys::{KeyRequest, KeyView, NewKey, Role};
 
 /// What a job asks of a disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Operation {
     /// 开具.
@@ -185,7 +186,9 @@ pub enum JobState {
     Unsettled,
     /// A legal invoice exists.
     Issued,
-    /// Proven not issued.
+    /// Of a void job: the invoice that it names is void.
+    Voided,
+    /// Proven not issued; of a void job: proven not void.
     Failed,
     /// Withdrawn before it was handed over, or proven not issued.
     Cancelled,
@@ -194,7 +197,12 @@ pub enum JobState {
 impl JobState {
     /// Nothing more happens by itself.
     pub fn is_terminal(self) -> bool {
-        matches!(self, JobState::Issued | JobState::Failed | JobState::Cancelled)
+        matches!(self, JobState::Issued | JobState::Voided | JobState::Failed | JobState::Cancelled)
+    }
+
+    /// What the job asked for is done: a second time would be once too often.
+    pub fn is_done(self) -> bool {
+        matches!(self, JobState::Issued | JobState::Voided)
     }
 }
 
@@ -281,7 +289,7 @@ pub struct AttemptView {
     /// The pair that was journalled before the command.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<PairBody>,
-    /// `open`, `issued`, `not_issued`, `given_back` or `unsettled`.
+    /// `open`, `issued`, `voided`, `not_issued`, `given_back` or `unsettled`.
     pub result: String,
     /// Class of the trouble, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -332,6 +340,21 @@ pub struct JobView {
     /// The legal invoice, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issued: Option<IssuedInvoice>,
+    /// The invoice that a void or red job is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<PairBody>,
+    /// Serial number of the job that issued it; absent where it was issued elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_serial: Option<String>,
+    /// The only disk that can do it: that of the original.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
+    /// The job that voided this invoice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voided: Option<UndoneView>,
+    /// The jobs that reversed this invoice, whole or in part.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reversed_by: Vec<UndoneView>,
     /// What went wrong, on `failed` and `unsettled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<JobProblem>,
@@ -471,9 +494,9 @@ pub struct SettleRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SettleDecision {
-    /// The invoice exists.
+    /// The invoice exists; of a void job: its original is void.
     Issued,
-    /// It does not.
+    /// It does not; of a void job: its original is valid.
     NotIssued,
 }
 
@@ -487,6 +510,10 @@ pub enum SettleReading {
     PresentForeign,
     /// The disk has no such invoice.
     Absent,
+    /// Of a void job: the original is void.
+    Void,
+    /// Of a void job: the original is valid.
+    Valid,
 }
 
 /// A seller.
@@ -614,6 +641,9 @@ pub struct DiskReport {
     /// The disk's clock minus the PC's when it was read last, seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset_s: Option<i64>,
+    /// What jobs the agent takes for this disk. An agent of an older version says nothing, and issues only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::undo::known_operations")]
+    pub takes: Vec<Operation>,
 }
 
 /// Can a disk issue?

@@ -18,6 +18,7 @@ use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::time::Timestamp;
+use crate::undo::{About, Link, LinkState};
 
 mod apply;
 mod event;
@@ -46,6 +47,8 @@ pub enum AttemptState {
     Open,
     /// A legal invoice exists.
     Issued,
+    /// The original is void.
+    Voided,
     /// Proven: none exists.
     NotIssued,
     /// Proven: it was never begun.
@@ -60,6 +63,7 @@ impl AttemptState {
         match self {
             AttemptState::Open => "open",
             AttemptState::Issued => "issued",
+            AttemptState::Voided => "voided",
             AttemptState::NotIssued => "not_issued",
             AttemptState::GivenBack => "given_back",
             AttemptState::Unsettled => "unsettled",
@@ -143,6 +147,12 @@ pub struct Job {
     /// The invoice that a void or red is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<PairBody>,
+    /// What it was found to be about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+    /// The void and red jobs that are about this one's invoice.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<Link>,
     /// Place in the queue: rises with every acceptance of the ledger. A job that comes back keeps it.
     pub place: u64,
     /// State.
@@ -208,9 +218,24 @@ impl Job {
     /// Every attempt so far is proven not to have issued, and no late outcome says otherwise. Only then may a new one begin (I4).
     pub fn is_proven_not_issued(&self) -> bool {
         self.issued.is_none()
+            && !self.state.is_done()
             && self.attempts.iter().all(|attempt| {
                 matches!(attempt.state, AttemptState::NotIssued | AttemptState::GivenBack) && attempt.named.is_none()
             })
+    }
+
+    /// Whether this job may still void or reverse its original, or did.
+    pub fn counts_against_original(&self) -> bool {
+        self.operation != Operation::Issue && (self.state.is_done() || self.is_live())
+    }
+
+    /// How it stands to its original.
+    pub fn link_state(&self) -> LinkState {
+        match (self.state.is_done(), self.is_live()) {
+            (true, _) => LinkState::Done,
+            (false, true) => LinkState::Open,
+            (false, false) => LinkState::Gone,
+        }
     }
 
     /// Something can still happen to it by itself: it has not ended, or a late outcome must still be read.

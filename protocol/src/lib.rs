@@ -28,3 +28,4 @@ pub mod number;
 mod quote;
 pub mod rules;
 pub mod time;
+pub mod undo;

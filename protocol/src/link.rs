@@ -67,10 +67,13 @@ pub struct Assignment {
     pub operation: Operation,
     /// Kind.
     pub kind: InvoiceKind,
-    /// Content, as the broker accepted and checked it.
+    /// Content, as the broker accepted and checked it. Of a void only the clerk counts, who voids; the rest is empty.
     pub invoice: InvoiceBody,
     /// Hash over the canonical form of the content, hex.
     pub content_hash: String,
+    /// The invoice that a void or red is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<NumberPair>,
     /// Our mark, which the agent puts at the end of the remark; absent where the seller has it off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
@@ -179,7 +182,15 @@ pub enum AttemptResult {
         /// Found by reading, not by a clean answer.
         settled: bool,
     },
-    /// Proven: no invoice exists.
+    /// Of a void: the original is void, as reading it proves.
+    Voided {
+        /// The original.
+        pair: NumberPair,
+        /// Disk clock, `yyyyMMddHHmmss`, where the disk tells.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        voided_at: String,
+    },
+    /// Proven: no invoice exists; of a void: the original is valid.
     NotIssued {
         /// Class of the trouble.
         class: DeviceClass,

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use taxdisk_drivers::sim::ledger::{LedgerEntry, Origin};
-use taxdisk_protocol::api::{JobState, JobView};
+use taxdisk_drivers::sim::ledger::{EntryStatus, LedgerEntry, Origin};
+use taxdisk_protocol::api::{JobState, JobView, Operation};
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::mark::{find_mark, mark};
 
@@ -12,6 +12,16 @@ use crate::api::Api;
 use crate::jobs::SELLER;
 use crate::process::wait_for;
 use crate::rig::SimRig;
+
+fn is_void(entry: &LedgerEntry) -> bool {
+    matches!(entry.status, EntryStatus::PositiveVoid | EntryStatus::NegativeVoid)
+}
+
+/// What a void job is about.
+fn target<'a>(job: &JobView, entries: &'a [LedgerEntry]) -> Option<&'a LedgerEntry> {
+    let pair = job.original.as_ref()?.pair()?;
+    entries.iter().find(|entry| entry.pair() == pair && entry.kind.to_string() == job.kind)
+}
 
 /// Waits until every one of `count` jobs of the seller is in a state where nothing more happens by itself; gives them all.
 pub fn wait_done(api: &Api, count: usize, bound: Duration) -> Vec<JobView> {
@@ -68,9 +78,30 @@ pub fn check_entries(jobs: &[JobView], entries: &[LedgerEntry]) {
                 assert!(owned.insert(entry.pair()), "I10: {} has two owners", entry.pair());
                 let totals = &job.invoice.as_ref().expect("content").totals;
                 let sums = [entry.net.to_string(), entry.tax.to_string(), entry.gross.to_string()];
-                assert_eq!([&totals.net, &totals.tax, &totals.gross], [&sums[0], &sums[1], &sums[2]], "{key}: amounts");
+                // A converter keeps a red one's amounts without their sign.
+                let plain = |text: &str| match job.operation {
+                    Operation::Red => text.trim_start_matches('-').to_owned(),
+                    _ => text.to_owned(),
+                };
+                let said = [&totals.net, &totals.tax, &totals.gross].map(|text| plain(text));
+                assert_eq!(said, sums.map(|text| plain(&text)), "{key}: amounts");
+                if job.operation == Operation::Red {
+                    assert_eq!(entry.original, job.original.as_ref().and_then(|original| original.pair()), "{key}: original");
+                }
             }
             (JobState::Issued, None) => panic!("{key} is issued without an invoice"),
+            (JobState::Voided, _) => {
+                let entry =
+                    target(job, entries).unwrap_or_else(|| panic!("{key} is called voided, the disk has no such invoice"));
+                assert!(is_void(entry), "{key} is called voided, and {} is valid", entry.pair());
+            }
+            (JobState::Failed | JobState::Cancelled | JobState::Queued, _) if job.operation == Operation::Void => {
+                let valid = |entry: &LedgerEntry| {
+                    let by_us = entry.voided.as_ref().is_some_and(|mark| mark.origin == Origin::Host);
+                    !by_us || jobs.iter().any(|other| other.state == JobState::Voided && other.original == job.original)
+                };
+                assert!(target(job, entries).is_none_or(valid), "{key} is called {:?}, and its original is void", job.state);
+            }
             (JobState::Failed | JobState::Cancelled | JobState::Queued, _) => {
                 assert!(ours.is_empty(), "{key} is called {:?}, the disk has {}", job.state, ours[0].pair());
             }

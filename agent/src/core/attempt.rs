@@ -103,8 +103,14 @@ impl Attempt {
         if !may_begin {
             return Step::Clean(AttemptResult::GivenBack { text: "the link or the grant was lost before it began".into() }, None);
         }
-        self.state = State::Intending(stock);
         let assignment = &self.request.assignment;
+        if let Some(original) = assignment.original
+            && let Some(void) = context.view.voided_by(disk, assignment.kind, original)
+        {
+            let text = format!("{original} was voided by {void}: what is void is never reversed too");
+            return Step::Clean(AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, code: None, text }, None);
+        }
+        self.state = State::Intending(stock);
         let intent = Intent {
             attempt: assignment.attempt.clone(),
             content_hash: assignment.content_hash.clone(),

@@ -13,7 +13,7 @@ use taxdisk_protocol::link::{AgentFrame, Assignment};
 use taxdisk_protocol::number::NumberPair;
 
 use super::ladder::Rung;
-use super::operation::{OrderReport, What};
+use super::operation::{JobLink, OrderReport, What};
 use super::records::Record;
 
 /// An assignment whose content was parsed: what an issuing command and a comparison need.
@@ -165,6 +165,8 @@ pub struct Send {
     pub expected: Option<NumberPair>,
     /// Sum without tax of the invoice that is voided, as it was read.
     pub net: Option<taxdisk_protocol::money::Amount>,
+    /// The attempt that it is done for, and the epoch under which it may begin; the lease is checked once more right before.
+    pub job: Option<JobLink>,
 }
 
 /// What came of the effect in flight.

@@ -20,7 +20,7 @@ use taxdisk_protocol::mark::find_mark;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 
-pub(super) use judge::{Heard, judge_after, judge_before, judge_blank};
+pub(super) use judge::{Heard, is_void, judge_after, judge_before, judge_blank};
 
 /// What a person asks of a disk. Passwords are never part of it: they lie in the secrets file under the order's id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -263,8 +263,22 @@ pub struct OperationIntent {
     pub provable: bool,
     /// Readings before.
     pub before: Readings,
+    /// The attempt that it is done for; absent where a person asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobLink>,
     /// RFC 3339, clock of the PC. For people only.
     pub at: String,
+}
+
+/// The attempt of a void job that an operation is done for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobLink {
+    /// Which.
+    pub attempt: AttemptRef,
+    /// Epoch of its assignment.
+    pub epoch: u64,
+    /// Sequence of its assignment.
+    pub sequence: u64,
 }
 
 /// What was read while a job is unsettled on a disk, kept before a person is asked whether to go on all the same: a report or a

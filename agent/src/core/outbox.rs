@@ -31,6 +31,8 @@ pub struct Ending {
     pub readings: Vec<Reading>,
     /// Milliseconds of the disk's commands.
     pub disk_ms: u64,
+    /// The invoice that it reverses, if it is a red one.
+    pub reverses: Option<NumberPair>,
 }
 
 /// Records and frame of an ended attempt. They go into one write.
@@ -49,7 +51,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
     };
     let mut records = Vec::new();
     if let AttemptResult::Issued { pair, .. } = &ending.result {
-        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone()), None));
+        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone()), ending.reverses));
     }
     records.push(Record::Outcome(Outcome {
         attempt: ending.attempt,
@@ -155,6 +157,7 @@ pub fn again(
             result: outcome.result,
             readings: Vec::new(),
             disk_ms: 0,
+            reverses: None,
         },
         // Another attempt of the same job issued: there is a legal invoice, whatever the ledger believes (I1).
         (None, Some(line)) if line.disk == *disk && line.kind == kind => Ending {
@@ -172,6 +175,7 @@ pub fn again(
             },
             readings: Vec::new(),
             disk_ms: 0,
+            reverses: None,
         },
         (None, Some(line)) => Ending {
             attempt: attempt.clone(),
@@ -185,6 +189,7 @@ pub fn again(
             },
             readings: Vec::new(),
             disk_ms: 0,
+            reverses: None,
         },
         (None, None) => return None,
     };

@@ -147,6 +147,7 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         password_tries: None,
         memory_percent: None,
         clock_offset_s: None,
+        takes: Vec::new(),
     }
 }
 

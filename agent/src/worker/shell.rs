@@ -6,11 +6,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
 use taxdisk_drivers::actor::{ActorError, Deadlines, DiskActor, Handle, IssueOrder, Question};
-use taxdisk_drivers::disk::Identity;
+use taxdisk_drivers::disk::{Identity, Red};
 use taxdisk_drivers::operation::Operation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::AgentFrame;
+use taxdisk_protocol::link::{AgentFrame, Assignment};
 use taxdisk_protocol::number::NumberPair;
 
 use super::{Command, Events, Opener, Why, WorkerConfig, WorkerEvent, millis};
@@ -50,6 +50,12 @@ fn trouble(error: ActorError) -> Trouble {
         ActorError::Busy => Trouble::Busy,
         ActorError::Gone { .. } => Trouble::Gone(error.to_string()),
     }
+}
+
+/// What a red job says of its original.
+fn red(assignment: &Assignment) -> Option<Red> {
+    let original = assignment.original.filter(|_| assignment.operation == taxdisk_protocol::api::Operation::Red)?;
+    Some(Red { original, notice: None })
 }
 
 fn spent(new: bool) -> Trouble {
@@ -276,8 +282,7 @@ impl Shell {
             invoice: request.invoice.clone(),
             remark: request.remark.clone(),
             seller: seller.clone(),
-            // Red jobs are refused by the broker; it knows no original yet.
-            red: None,
+            red: red(&request.assignment),
             request_id: request.assignment.attempt.key.serial.to_string(),
         })
     }
@@ -345,6 +350,10 @@ impl Shell {
             Err(trouble) => return Operated::Withheld(trouble.text()),
         };
         fault::point("before_send");
+        // The last look, as for an invoice. A person at the disk waits for no broker.
+        if send.job.is_some() && !lease_holds(self.heard(), self.now_ms()) {
+            return Operated::Withheld("the link was silent for too long before the command was written".into());
+        }
         let answer = handle.operate(operation);
         fault::point("after_answer");
         match answer {

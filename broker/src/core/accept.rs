@@ -25,7 +25,9 @@ pub(super) fn invalid(breaches: Vec<Breach>) -> Refusal {
         [one] => one.detail.clone(),
         many => format!("{} rules are broken", many.len()),
     };
-    Refusal { breaches, ..Refusal::new("invalid_invoice", detail) }
+    let red_only = breaches.iter().any(|breach| breach.code == rules::Rule::VoidKind.code());
+    let code = if red_only { "operation_unsupported" } else { "invalid_invoice" };
+    Refusal { breaches, ..Refusal::new(code, detail) }
 }
 
 impl Core {
@@ -34,9 +36,6 @@ impl Core {
         let content = hash::content(&submission);
         if let Some(job) = self.job(&key, known) {
             return self.answer_known(&job, &content);
-        }
-        if submission.operation != Operation::Issue {
-            return Err(Refusal::new("operation_unsupported", "void and red jobs are not taken yet"));
         }
         let Some(seller) = self.sellers.get(&key.seller) else {
             return Err(Refusal::new("seller_unknown", format!("seller {} is not known here", key.seller)));
@@ -54,8 +53,11 @@ impl Core {
         if self.jobs.len() >= self.settings.max_open_jobs {
             return Err(Refusal::new("not_ready", "too many jobs wait; send the same again later, under the same serial number"));
         }
-        let mark = seller.body.mark.then(|| mark(&key));
+        // A void writes no remark that could carry a mark.
+        let mark = (seller.body.mark && parsed.operation != Operation::Void).then(|| mark(&key));
+        let about = self.check_original(&key, &parsed, known)?;
         let (fit, unfit) = self.check_fit(&key.seller, &parsed, mark.as_deref())?;
+        self.check_only_disk(&key.seller, &about, &parsed, mark.as_deref())?;
         let place = self.next_place;
         self.next_place += 1;
         let event = Event {
@@ -68,6 +70,7 @@ impl Core {
                 issue_point: parsed.issue_point,
                 priority: parsed.priority,
                 original: submission.original,
+                about: (parsed.operation != Operation::Issue).then_some(about),
                 invoice: submission.invoice,
                 hash: content.hash,
                 fields: content.fields,
@@ -78,6 +81,7 @@ impl Core {
         let job = Job::accept(&event).map_err(|error| Refusal::new("internal", error.to_string()))?;
         let job = Arc::new(job);
         self.turn.changes.push(Change::Job { job: job.clone(), event });
+        self.note_undoing(&job);
         self.jobs.insert(key.clone(), OpenJob { job, fit, unfit, lane: None, queued_at: self.turn.now });
         self.enqueue(&key);
         self.pump_seller(&key.seller);
@@ -131,8 +135,7 @@ impl Core {
             }
         }
         if fit == 0 && unfit != 0 {
-            let detail = "no disk of this seller can express this invoice".to_owned();
-            return Err(Refusal { breaches: first, ..Refusal::new("not_expressible", detail) });
+            return Err(super::original::unfit(first));
         }
         Ok((fit, unfit))
     }

@@ -189,6 +189,17 @@ pub struct NumberKey {
     pub pair: NumberPair,
 }
 
+/// What a void or red job is about.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct OriginalKey {
+    /// Seller.
+    pub seller: TaxpayerNumber,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Code and number.
+    pub pair: NumberPair,
+}
+
 /// A number and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NumberRow {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
-use taxdisk_protocol::api::{DiskAssignment, DiskReport, StockView, Waiting};
+use taxdisk_protocol::api::{DiskAssignment, DiskReport, Operation, StockView, Waiting};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -275,6 +275,21 @@ impl Disk {
                 self.durations_ms.pop_front();
             }
         }
+    }
+
+    /// As [`Disk::trouble`]: a void takes no number, so that it needs no stock.
+    pub(crate) fn trouble_for(&self, operation: Operation, kind: InvoiceKind, now: Timestamp) -> Option<Waiting> {
+        self.trouble(kind, now).filter(|waiting| operation != Operation::Void || *waiting != Waiting::NoStock)
+    }
+
+    /// The agent takes such jobs for it, and it is not the affair of another disk.
+    pub(crate) fn may_do(&self, operation: Operation, only: Option<&DiskNumber>) -> bool {
+        only.is_none_or(|only| *only == self.number) && self.takes(operation)
+    }
+
+    /// The agent takes such jobs for it.
+    pub(crate) fn takes(&self, operation: Operation) -> bool {
+        self.report.as_ref().is_some_and(|report| report.takes(operation))
     }
 
     /// A place is free for one more attempt.

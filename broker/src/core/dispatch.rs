@@ -1,6 +1,6 @@
 //! Dispatch: which job goes to which disk next. Looks at lanes and disks of one seller, never at all jobs.
 
-use taxdisk_protocol::api::{Fault, JobProblem, JobState};
+use taxdisk_protocol::api::{Fault, InvoiceBody, JobProblem, JobState, Operation};
 use taxdisk_protocol::ids::{DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::What;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -41,7 +41,9 @@ impl Core {
             limits.iter().enumerate().filter(|(_, limit)| amount > **limit).fold(0, |bits, (index, _)| bits | 1_u64 << index)
         };
         let (over, over_net) = (bits(gross), bits(net));
-        LaneKey { point: job.issue_point.clone(), kind: job.kind, unfit: open.unfit, over, over_net }
+        let disk = job.about.as_ref().and_then(|about| about.disk.clone());
+        let (point, kind, operation) = (job.issue_point.clone(), job.kind, job.operation);
+        LaneKey { point, kind, operation, disk, unfit: open.unfit, over, over_net }
     }
 
     /// The limits of a seller's disks changed: every lane is named anew. Jobs keep their places.
@@ -86,9 +88,10 @@ impl Core {
             && disk.kinds.contains(&lane.kind)
             && point_allows(seller, lane.point.as_ref(), disk)
             && self.limit_allows(number, lane, disk)
-            && disk.trouble(lane.kind, self.turn.now).is_none()
-            // What is at the disk already uses up its last blank invoices.
-            && disk.busy_of(lane.kind) < disk.left(lane.kind) as usize
+            && disk.may_do(lane.operation, lane.disk.as_ref())
+            && disk.trouble_for(lane.operation, lane.kind, self.turn.now).is_none()
+            // What is at the disk already uses up its last blank invoices. A void takes none.
+            && (lane.operation == Operation::Void || disk.busy_of(lane.kind) < disk.left(lane.kind) as usize)
     }
 
     /// Is the lane within the single-invoice limit of a disk? Whether a disk compares the gross or the net amount is not known of
@@ -299,7 +302,15 @@ pub(super) fn assignment(job: &Job, attempt: u32) -> Option<Assignment> {
         sequence: found.sequence,
         operation: job.operation,
         kind: job.kind,
-        invoice: job.invoice.clone()?,
+        invoice: match job.operation {
+            // An agent of any version reads an invoice here; of a void only the clerk counts.
+            Operation::Void => {
+                let clerk = job.about.as_ref().map(|about| about.operator.clone()).unwrap_or_default();
+                InvoiceBody { clerk, ..InvoiceBody::default() }
+            }
+            Operation::Issue | Operation::Red => job.invoice.clone()?,
+        },
+        original: job.original.as_ref().and_then(|original| original.pair()),
         content_hash: job.versions.get((found.version as usize).checked_sub(1)?)?.hash.clone(),
         mark: job.mark.clone(),
     })

@@ -31,12 +31,11 @@ fn repeats(job: &Job, report: &Report) -> bool {
     let Some(found) = job.attempt(report.attempt.attempt) else { return false };
     match (&report.outcome, found.state) {
         (AttemptResult::Issued { pair, .. }, AttemptState::Issued) => is_pair(job.issued.as_ref(), *pair),
+        (AttemptResult::Voided { .. }, AttemptState::Voided) => true,
         (AttemptResult::NotIssued { .. }, AttemptState::NotIssued) => found.named.is_none(),
         (AttemptResult::GivenBack { .. }, AttemptState::GivenBack) => found.named.is_none(),
         // It was not known then, and it is known now.
-        (AttemptResult::Unsettled { .. }, AttemptState::Issued | AttemptState::NotIssued | AttemptState::GivenBack) => {
-            found.named.is_none()
-        }
+        (AttemptResult::Unsettled { .. }, state) if !state.is_open() => found.named.is_none(),
         _ => false,
     }
 }
@@ -106,6 +105,17 @@ impl Core {
                 }
                 Ok(())
             }
+            // It has read the original that a late outcome said was voided: it is.
+            (AttemptResult::Voided { pair, voided_at }, Some(named))
+                if *pair == named && matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled) =>
+            {
+                self.dequeue(&key);
+                let (epoch, voided_at, disk_ms) = (report.epoch, voided_at.clone(), report.disk_ms);
+                self.record(&key, What::Voided { attempt, epoch, voided_at, disk_ms })?;
+                self.free(&report.disk, report.sequence);
+                self.evidence(&key, attempt, EvidenceKind::Readings, from, None, false, report.body())?;
+                Ok(())
+            }
             // It has read it, and it is not this job's.
             (AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. }, Some(named)) if report.has_read(named) => {
                 let job = self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
@@ -124,7 +134,8 @@ impl Core {
             }
             // A proof against a proof: people must look, and nothing is handed over before the number was read again.
             (outcome, None) => {
-                let claim = matches!(outcome, AttemptResult::Issued { .. }).then(|| report.pair()).flatten();
+                let claims = matches!(outcome, AttemptResult::Issued { .. } | AttemptResult::Voided { .. });
+                let claim = claims.then(|| report.pair()).flatten();
                 self.evidence(&key, attempt, EvidenceKind::Contradiction, from, claim, false, report.body())?;
                 if let Ok(agent) = from.parse() {
                     self.alarm(&agent, format!("{}: an outcome contradicts the one that is known", report.attempt));

@@ -6,7 +6,7 @@
 //!
 //! Read first: [`Core`], [`Input`], [`Output`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
@@ -29,6 +29,7 @@ mod estimate;
 mod figures;
 mod late;
 mod manage;
+pub mod original;
 mod outcome;
 mod ownership;
 mod pause;
@@ -45,7 +46,7 @@ pub mod webhooks;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use change::{AgentRow, Audit, Change, EnrollmentRow, KeyRow, NumberKey};
+use change::{AgentRow, Audit, Change, EnrollmentRow, KeyRow, NumberKey, OriginalKey};
 use disk::Disk;
 use queue::{LaneKey, Queue};
 use types::{CancelAnswer, Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
@@ -117,6 +118,8 @@ pub struct Known {
     pub jobs: HashMap<JobKey, Arc<Job>>,
     /// Owners of numbers.
     pub numbers: HashMap<NumberKey, Owner>,
+    /// Void and red jobs, by what they are about.
+    pub about: HashMap<OriginalKey, Vec<Arc<Job>>>,
 }
 
 /// What an input was answered.
@@ -223,6 +226,8 @@ pub struct Core {
     sellers: BTreeMap<TaxpayerNumber, Seller>,
     shops: HashMap<TaxpayerNumber, Shop>,
     jobs: HashMap<JobKey, OpenJob>,
+    /// Void and red jobs in memory, by what they are about.
+    undoing: HashMap<OriginalKey, BTreeSet<JobKey>>,
     disks: BTreeMap<DiskNumber, Disk>,
     agents: BTreeMap<AgentId, Agent>,
     sessions: HashMap<SessionId, Session>,
@@ -272,6 +277,7 @@ impl Core {
             }
             Input::Tick => self.tick(),
         };
+        self.link_originals(known);
         // The time stays, for what readers are told between inputs.
         let turn = std::mem::replace(&mut self.turn, Turn { now, ..Turn::default() });
         Output { reply, changes: turn.changes, effects: turn.effects }
@@ -321,9 +327,11 @@ impl Core {
 
     /// Everything that was decided so far is durable: what ended is forgotten here and lives in the store.
     pub fn committed(&mut self) {
-        for key in self.ended.drain(..) {
-            if self.jobs.get(&key).is_some_and(|open| !open.job.is_live()) {
-                self.jobs.remove(&key);
+        for key in std::mem::take(&mut self.ended) {
+            if self.jobs.get(&key).is_some_and(|open| !open.job.is_live())
+                && let Some(ended) = self.jobs.remove(&key)
+            {
+                self.forget_undoing(&ended.job);
             }
         }
         self.fresh_numbers.clear();
@@ -352,6 +360,7 @@ impl Core {
 
     /// Brings a job that had ended back into memory.
     fn revive(&mut self, job: Arc<Job>) {
+        self.note_undoing(&job);
         let queued_at = self.turn.now;
         self.jobs.entry(job.key.clone()).or_insert(OpenJob { job, fit: 0, unfit: 0, lane: None, queued_at });
     }

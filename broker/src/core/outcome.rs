@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{DiskTrouble, Fault, IssuedInvoice, JobProblem, JobState, Waiting};
+use taxdisk_protocol::api::{DiskTrouble, Fault, IssuedInvoice, JobProblem, JobState, Operation, Waiting};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::job::{EvidenceKind, Job, Next, What};
@@ -38,10 +38,10 @@ impl Report {
         })
     }
 
-    /// The number that it says was issued.
+    /// The number that it says was issued, or voided.
     pub(super) fn pair(&self) -> Option<NumberPair> {
         match &self.outcome {
-            AttemptResult::Issued { pair, .. } => Some(*pair),
+            AttemptResult::Issued { pair, .. } | AttemptResult::Voided { pair, .. } => Some(*pair),
             _ => None,
         }
     }
@@ -57,10 +57,29 @@ impl Report {
     fn result(&self) -> &'static str {
         match self.outcome {
             AttemptResult::Issued { .. } => "issued",
+            AttemptResult::Voided { .. } => "voided",
             AttemptResult::NotIssued { .. } => "not_issued",
             AttemptResult::GivenBack { .. } => "given_back",
             AttemptResult::Unsettled { .. } => "unsettled",
         }
+    }
+}
+
+/// Waiting changes nothing: the content is at fault, or the original of a void (its period was reported, or it is gone).
+fn is_about_content(operation: Operation, class: DeviceClass) -> bool {
+    let of_void = operation == Operation::Void
+        && matches!(class, DeviceClass::Locked | DeviceClass::Duplicate | DeviceClass::NumberMismatch | DeviceClass::DeviceFault);
+    is_request(class) || of_void
+}
+
+/// A void job was answered by an invoice, an issue by a void, or a void by that of another number.
+fn answers_another_question(job: &Job, outcome: &AttemptResult) -> bool {
+    match outcome {
+        AttemptResult::Issued { .. } => job.operation == Operation::Void,
+        AttemptResult::Voided { pair, .. } => {
+            job.operation != Operation::Void || job.original.as_ref().and_then(|original| original.pair()) != Some(*pair)
+        }
+        _ => false,
     }
 }
 
@@ -114,7 +133,19 @@ impl Core {
         let attempt = report.attempt.attempt;
         let found = job.attempt(attempt).cloned().ok_or_else(|| Refusal::new("internal", "the attempt is gone"))?;
         let epoch = found.epoch;
+        if answers_another_question(job, &report.outcome) {
+            return self.odd_answer(job, &report, from);
+        }
         let settled = match &report.outcome {
+            AttemptResult::Voided { voided_at, .. } => {
+                let (voided_at, disk_ms) = (voided_at.clone(), report.disk_ms);
+                self.record(&key, What::Voided { attempt, epoch, voided_at, disk_ms })?;
+                self.free(&report.disk, report.sequence);
+                if let Some(disk) = self.disks.get_mut(&report.disk) {
+                    disk.troubles = 0;
+                }
+                true
+            }
             AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled } => {
                 let invoice = IssuedInvoice {
                     code: pair.code.to_string(),
@@ -143,7 +174,7 @@ impl Core {
                 let what = What::NotIssued { attempt, epoch, class: *class, text: text.clone(), expected, disk_ms, next };
                 self.record(&key, what)?;
                 self.free(&report.disk, report.sequence);
-                if !is_request(*class) {
+                if !is_about_content(job.operation, *class) {
                     let now = self.turn.now;
                     if let Some(disk) = self.disks.get_mut(&report.disk) {
                         disk.hold(*class, job.kind, now);
@@ -201,6 +232,18 @@ impl Core {
         Ok(())
     }
 
+    /// Kept, and a person is told: nothing is concluded from it.
+    fn odd_answer(&mut self, job: &Arc<Job>, report: &Report, from: &str) -> Result<(), Refusal> {
+        let text = "the agent answered another question than the job asks".to_owned();
+        let (attempt, epoch) = (report.attempt.attempt, report.epoch);
+        self.unsettle(&job.key, attempt, epoch, Some(DeviceClass::DeviceFault), text.clone(), report)?;
+        self.evidence(&job.key, attempt, EvidenceKind::Contradiction, from, None, false, report.body())?;
+        if let Ok(agent) = from.parse() {
+            self.alarm(&agent, format!("{}: {text}", report.attempt));
+        }
+        Ok(())
+    }
+
     fn unsettle(
         &mut self,
         key: &taxdisk_protocol::ids::JobKey,
@@ -237,10 +280,11 @@ impl Core {
     ) -> Result<bool, Refusal> {
         let number = NumberKey { disk: report.disk.clone(), kind: job.kind, pair };
         let ours = Owner::Ours(report.attempt.clone());
+        let status = if job.operation == Operation::Red { "negative" } else { "positive" };
         match self.number_owner(&number, known) {
             None => {
                 let row =
-                    NumberRow { key: number.clone(), owner: ours.clone(), status: "positive".to_owned(), digest: String::new() };
+                    NumberRow { key: number.clone(), owner: ours.clone(), status: status.to_owned(), digest: String::new() };
                 self.turn.changes.push(Change::Number(row));
                 self.fresh_numbers.insert(number, ours);
             }
@@ -281,7 +325,7 @@ impl Core {
 
     /// Where a job goes that is proven not to have issued.
     fn next_after(&self, job: &Job, class: DeviceClass, text: &str) -> Next {
-        if is_request(class) {
+        if is_about_content(job.operation, class) {
             let (code, fault) = ("disk_refused".to_owned(), Fault::Request);
             return Next::Fail { problem: JobProblem { code, fault, class: Some(class), text: text.to_owned() } };
         }

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use taxdisk_protocol::api::Priority;
-use taxdisk_protocol::ids::{IssuePoint, JobKey};
+use taxdisk_protocol::api::{Operation, Priority};
+use taxdisk_protocol::ids::{DiskNumber, IssuePoint, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
 
 /// After so many jobs of waiting people one bulk job is taken, so that bulk work never starves.
@@ -19,6 +19,10 @@ pub(crate) struct LaneKey {
     pub(crate) point: Option<IssuePoint>,
     /// Kind.
     pub(crate) kind: InvoiceKind,
+    /// What is asked.
+    pub(crate) operation: Operation,
+    /// The only disk that can do it.
+    pub(crate) disk: Option<DiskNumber>,
     /// Profiles (bits) that cannot express these jobs.
     pub(crate) unfit: u64,
     /// Single-invoice limits of the seller's disks (bits) that their gross amount is over.

@@ -1,7 +1,7 @@
 //! What callers and administrators ask of a job that exists: the same again, withdraw it, decide it.
 
 use taxdisk_protocol::api::{
-    CancelRequest, IssuedInvoice, JobState, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest, SettleDecision,
+    CancelRequest, IssuedInvoice, JobState, Operation, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest, SettleDecision,
     SettleReading, SettleRequest,
 };
 use taxdisk_protocol::hash;
@@ -48,7 +48,7 @@ impl Core {
             return Err(self.conflict(&job, content));
         }
         let outcome = match job.state {
-            JobState::Issued => Some(ReissueOutcome::AlreadyIssued),
+            JobState::Issued | JobState::Voided => Some(ReissueOutcome::AlreadyIssued),
             JobState::Queued | JobState::Assigned => Some(ReissueOutcome::InProgress),
             JobState::Unsettled => Some(ReissueOutcome::Unsettled),
             // A late outcome says that it was issued after all; the disk is being asked.
@@ -71,13 +71,17 @@ impl Core {
             return Err(Refusal::new("reissue_limit", detail));
         }
         let parsed = rules::parse(&submission).map_err(invalid)?;
+        // Another job may have undone the original meanwhile.
+        let about = self.check_original(key, &parsed, known)?;
         let (fit, unfit) = self.check_fit(&key.seller, &parsed, job.mark.as_deref())?;
+        self.check_only_disk(&key.seller, &about, &parsed, job.mark.as_deref())?;
+        let about = (parsed.operation != Operation::Issue).then_some(about);
         let content = content
             .filter(|content| content.hash != job.version().hash)
             .zip(submission.invoice)
             .map(|(content, invoice)| NewContent { invoice, hash: content.hash, fields: content.fields });
         self.revive(job);
-        let job = self.record(key, What::Reissued { by, reason, content })?;
+        let job = self.record(key, What::Reissued { by, reason, content, about })?;
         if let Some(open) = self.jobs.get_mut(key) {
             (open.fit, open.unfit) = (fit, unfit);
             open.queued_at = self.turn.now;
@@ -114,6 +118,7 @@ impl Core {
             JobState::Issued => {
                 refused(self, "job_issued", format!("job {key} is issued; an issued invoice is voided or reversed"))
             }
+            JobState::Voided => refused(self, "job_issued", format!("job {key} is done: the invoice that it names is void")),
             JobState::Failed => refused(self, "job_failed", format!("job {key} failed; there is nothing to withdraw")),
             JobState::Queued if !job.is_doubted() => {
                 let job = self.record(key, What::Cancelled { by, reason })?;
@@ -159,7 +164,11 @@ impl Core {
             return refuse("settle_needs_readings", "the disk's current code and number, as read now, are needed");
         };
         let contradiction = "the readings contradict the decision";
+        let void = job.operation == Operation::Void;
         let invoice = match (request.decision, request.expected) {
+            // The second reading of a void is that of its original.
+            (SettleDecision::Issued, SettleReading::Void) | (SettleDecision::NotIssued, SettleReading::Valid) if void => None,
+            _ if void => return refuse("settle_contradiction", "a void is decided by its original: read whether that is void"),
             (SettleDecision::Issued, SettleReading::PresentOurs) => {
                 let Some(pair) = request.pair.as_ref().and_then(pair) else {
                     return refuse("settle_needs_readings", "the code and number that were issued are needed");

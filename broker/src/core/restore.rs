@@ -55,6 +55,7 @@ impl Core {
             sellers: Default::default(),
             shops: HashMap::new(),
             jobs: HashMap::new(),
+            undoing: HashMap::new(),
             disks: Default::default(),
             agents: Default::default(),
             sessions: HashMap::new(),
@@ -123,6 +124,7 @@ impl Core {
                 OpenRef { key: key.clone(), attempt: attempt.attempt, kind: job.kind, unsettled, asked: false, recalled: false };
             self.disk_entry(&attempt.disk, now).open.insert(attempt.sequence, open);
         }
+        self.note_undoing(&job);
         let queued_at = job.changed_at;
         self.jobs.insert(key.clone(), OpenJob { job, fit: 0, unfit: 0, lane: None, queued_at });
         self.enqueue(&key);

@@ -38,7 +38,8 @@ impl Refusal {
             None => problem,
             Some(job) => problem.with_issued(match job.state {
                 JobState::Issued => Issued::Yes,
-                JobState::Queued | JobState::Failed | JobState::Cancelled => Issued::No,
+                // A void job makes no invoice.
+                JobState::Queued | JobState::Voided | JobState::Failed | JobState::Cancelled => Issued::No,
                 JobState::Assigned | JobState::Unsettled => Issued::Unknown,
             }),
         }

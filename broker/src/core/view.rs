@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{AgentView, DiskView, IssuePointBody, JobState, JobView, Waiting};
+use taxdisk_protocol::api::{AgentView, DiskView, IssuePointBody, JobState, JobView, Operation, Waiting};
 use taxdisk_protocol::ids::{DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -28,6 +28,7 @@ struct DiskLine {
     number: DiskNumber,
     online: bool,
     enabled: bool,
+    takes: Vec<Operation>,
     kinds: BTreeMap<InvoiceKind, KindLine>,
 }
 
@@ -102,9 +103,13 @@ impl Overlay {
 
     /// The reason that would go away first if somebody acted on the best disk.
     fn best(&self, job: &Job) -> Option<(Waiting, &DiskLine)> {
+        let only = job.about.as_ref().and_then(|about| about.disk.as_ref());
+        let needs_stock = job.operation != Operation::Void;
         let allowed = job.issue_point.as_ref().and_then(|point| self.points.get(point)).map(|body| &body.disks);
         let suits = |line: &&DiskLine| {
             line.enabled
+                && line.takes.contains(&job.operation)
+                && only.is_none_or(|only| *only == line.number)
                 && line.kinds.contains_key(&job.kind)
                 && allowed.is_none_or(|disks| disks.is_empty() || disks.iter().any(|disk| disk == line.number.as_str()))
         };
@@ -118,7 +123,7 @@ impl Overlay {
             .iter()
             .filter(suits)
             .filter_map(|line| {
-                let trouble = line.kinds.get(&job.kind)?.trouble;
+                let trouble = line.kinds.get(&job.kind)?.trouble.filter(|why| needs_stock || *why != Waiting::NoStock);
                 let over = over(line).then_some(Waiting::OverLimit);
                 Some((trouble.or(over).unwrap_or(Waiting::Backlog), line))
             })
@@ -203,6 +208,7 @@ impl Core {
                     number: disk.number.clone(),
                     online: disk.owner.is_some(),
                     enabled: disk.is_enabled(),
+                    takes: [Operation::Issue, Operation::Void, Operation::Red].into_iter().filter(|what| disk.takes(*what)).collect(),
                     kinds: disk.kinds.iter().map(line).collect(),
                 }
             })
@@ -226,6 +232,7 @@ impl Core {
                             lane.unfit & bit == 0
                                 && disk.kinds.contains(&lane.kind)
                                 && seller_number.is_some_and(|number| self.limit_allows(number, lane, disk))
+                                && disk.may_do(lane.operation, lane.disk.as_ref())
                                 && point_allows(seller, lane.point.as_ref(), disk)
                         })
                     });

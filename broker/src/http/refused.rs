@@ -68,7 +68,8 @@ fn set(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
 fn issued(job: &JobView) -> Issued {
     match job.state {
         JobState::Issued => Issued::Yes,
-        JobState::Queued | JobState::Failed | JobState::Cancelled => Issued::No,
+        // A void job makes no invoice.
+        JobState::Queued | JobState::Voided | JobState::Failed | JobState::Cancelled => Issued::No,
         JobState::Assigned | JobState::Unsettled => Issued::Unknown,
     }
 }

@@ -199,6 +199,7 @@ fn log(frame: &AgentFrame) {
         AgentFrame::Outcome { disk, attempt, outcome, disk_ms, .. } => {
             let result = match outcome {
                 AttemptResult::Issued { .. } => "issued",
+                AttemptResult::Voided { .. } => "voided",
                 AttemptResult::NotIssued { .. } => "not_issued",
                 AttemptResult::GivenBack { .. } => "given_back",
                 AttemptResult::Unsettled { .. } => "unsettled",

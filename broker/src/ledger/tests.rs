@@ -12,7 +12,7 @@ use taxdisk_protocol::job::Job;
 
 use super::*;
 use crate::core::Restored;
-use crate::core::change::{Change, NumberKey};
+use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::tests::{DISK, issued, key, report, seller, submission};
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 use crate::store::chain::Verified;
@@ -245,6 +245,10 @@ impl Store for Failing {
         numbers: &[NumberKey],
     ) -> Result<HashMap<NumberKey, taxdisk_protocol::link::Owner>, StoreError> {
         self.inner.number_owners(numbers).await
+    }
+
+    async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError> {
+        self.inner.jobs_about(originals).await
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {

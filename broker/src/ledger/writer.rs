@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Shared;
 use super::secrets::Keys;
 use crate::core::change::Change;
+use crate::core::original::More;
 use crate::core::types::{Left, Refusal, SessionId};
 use crate::core::{Core, Effect, Input, Known, Output, Reply};
 use crate::fault;
@@ -121,10 +122,16 @@ impl WriterTask {
                 self.core.needs(input, &mut keys, &mut numbers);
             }
         }
-        let known = Known {
+        let mut known = Known {
             jobs: self.shared.store.jobs_by_key(&keys).await?,
             numbers: self.shared.store.number_owners(&numbers).await?,
+            ..Known::default()
         };
+        // What void and red jobs are about: a number, and then the job that has it.
+        for _ in 0..2 {
+            let more = self.more(&batch, &known);
+            self.read_more(more, &mut known).await?;
+        }
         let now = (self.shared.clock)();
         let (mut waiting, mut changes) = (Vec::with_capacity(batch.len()), Vec::new());
         for command in batch {
@@ -142,6 +149,30 @@ impl WriterTask {
         self.publish(&changes);
         for one in waiting {
             self.release(one);
+        }
+        Ok(())
+    }
+
+    fn more(&self, batch: &[Command], known: &Known) -> More {
+        let mut more = More::default();
+        for command in batch {
+            if let Command::Do { input, .. } = command {
+                self.core.needs_more(input, known, &mut more);
+            }
+        }
+        more
+    }
+
+    async fn read_more(&self, more: More, known: &mut Known) -> Result<(), StoreError> {
+        let store = &self.shared.store;
+        if !more.keys.is_empty() {
+            known.jobs.extend(store.jobs_by_key(&more.keys).await?);
+        }
+        if !more.numbers.is_empty() {
+            known.numbers.extend(store.number_owners(&more.numbers).await?);
+        }
+        if !more.originals.is_empty() {
+            known.about.extend(store.jobs_about(&more.originals).await?);
         }
         Ok(())
     }
@@ -225,5 +256,5 @@ impl WriterTask {
 }
 
 fn is_outcome(name: &str) -> bool {
-    matches!(name, "issued" | "not_issued" | "given_back" | "unsettled")
+    matches!(name, "issued" | "voided" | "not_issued" | "given_back" | "unsettled")
 }

@@ -19,7 +19,7 @@ use super::chain::Verified;
 use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
 use crate::core::change::{
-    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, SellerRow, TroubleRow,
+    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey, SellerRow, TroubleRow,
 };
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
@@ -63,6 +63,7 @@ pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
             issue_point: None,
             priority: Priority::Bulk,
             original: None,
+            about: None,
             invoice: Some(taxdisk_protocol::api::InvoiceBody {
                 remark: "引号\" 和 \\ 和 \u{0} 与换行\n".to_owned(),
                 ..Default::default()
@@ -247,6 +248,35 @@ pub(crate) async fn a_number_has_one_owner<B: Bench>(bench: B) {
 }
 
 /// I7 is a guard of the store too.
+/// A void job about this number.
+fn accept_void(serial: &str, place: u64, original: u32) -> Change {
+    let (_, Change::Job { mut event, .. }) = accept(serial, place) else { unreachable!() };
+    if let What::Accepted { operation, original: about, .. } = &mut event.what {
+        (*operation, *about) = (Operation::Void, Some(pair(original).into()));
+    }
+    let job = Arc::new(Job::accept(&event).unwrap());
+    Change::Job { job, event }
+}
+
+pub(crate) async fn void_and_red_jobs_are_found_by_what_they_are_about<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (_, issue) = accept("A1", 1);
+    store.commit(&[issue, accept_void("V1", 2, 7), accept_void("V2", 3, 7), accept_void("V3", 4, 8)]).await.unwrap();
+    let store = bench.reopen(store).await;
+    let original = |value| OriginalKey { seller: seller(), kind: InvoiceKind::Roll, pair: pair(value) };
+    let found = store.jobs_about(&[original(7), original(8), original(9), original(7)]).await.unwrap();
+    let serials = |value| {
+        let mut serials: Vec<_> =
+            found.get(&original(value)).into_iter().flatten().map(|job| job.key.serial.to_string()).collect();
+        serials.sort();
+        serials
+    };
+    assert_eq!((serials(7), serials(8)), (vec!["V1".to_owned(), "V2".to_owned()], vec!["V3".to_owned()]));
+    assert!(!found.contains_key(&original(9)));
+    let other = OriginalKey { kind: InvoiceKind::PaperOrdinary, ..original(7) };
+    assert!(store.jobs_about(&[other]).await.unwrap().is_empty());
+}
+
 pub(crate) async fn epoch_and_sequence_never_fall<B: Bench>(bench: B) {
     let store = bench.open().await;
     store.commit(&[fence(2, 5)]).await.unwrap();
@@ -516,6 +546,7 @@ macro_rules! suite_of {
             what_is_committed_is_there_after_a_reopen
             a_stale_commit_leaves_nothing
             a_number_has_one_owner
+            void_and_red_jobs_are_found_by_what_they_are_about
             epoch_and_sequence_never_fall
             pages_are_stable_under_inserts
             the_chain_notices_a_changed_row

@@ -21,7 +21,7 @@ use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::time::Timestamp;
 
 use crate::core::Restored;
-use crate::core::change::{Change, NumberKey};
+use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
@@ -103,6 +103,9 @@ pub trait Store: Send + Sync {
 
     /// Owners of numbers; those without one are left out.
     async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError>;
+
+    /// Void and red jobs by what they are about, in any state; an original without any is left out.
+    async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError>;
 
     /// One job.
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError>;

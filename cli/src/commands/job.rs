@@ -129,7 +129,7 @@ fn watch(client: &Client, path: &str, known: Option<JobView>, json: bool) -> Res
             print(&next, json);
         }
         if next.state.is_terminal() {
-            return Ok(if next.state == JobState::Issued { EXIT_OK } else { EXIT_FAILED });
+            return Ok(if next.state.is_done() { EXIT_OK } else { EXIT_FAILED });
         }
         next = client.get(&format!("{path}?wait={POLL_S}s&revision={seen}"))?;
     }

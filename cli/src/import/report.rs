@@ -81,6 +81,7 @@ impl Report {
     fn ended(&mut self, job: &JobView) {
         let state = match job.state {
             JobState::Issued => "issued",
+            JobState::Voided => "voided",
             JobState::Cancelled => "cancelled",
             _ => "failed",
         };
@@ -92,7 +93,7 @@ impl Report {
                 self.sums.tax += amount(&invoice.totals.tax);
                 self.sums.gross += amount(&invoice.totals.gross);
             }
-        } else if self.troubled.len() < NAMED_COUNT {
+        } else if job.state != JobState::Voided && self.troubled.len() < NAMED_COUNT {
             let why = job.problem.as_ref().map_or_else(|| state.to_owned(), |problem| problem.text.clone());
             self.troubled.push((job.serial.clone(), why));
         }

@@ -88,6 +88,12 @@ catalogue! {
     OperationUnsupported "operation_unsupported" 422 No After Caller
         "No disk of the seller can do this operation, or the kind does not allow it."
         "Electronic invoices are reversed by a red invoice, never voided.";
+    OriginalUndone "original_undone" 409 No After Caller
+        "The original is void or reversed already, or another job is about to do it."
+        "The detail names that job: fetch it. Nothing was done for this one; if that job fails, send this one again under its own serial number.";
+    OriginalDiskUnknown "original_disk_unknown" 422 No After Administrator
+        "It is not known which disk issued the original."
+        "A disk voids only what it issued itself. Name an issue point that has that disk alone, then send the job again under the same serial number.";
     SellerUnknown "seller_unknown" 422 No After Administrator
         "The seller is not set up here."
         "Set the seller up, then send the job again under the same serial number.";

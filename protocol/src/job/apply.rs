@@ -1,7 +1,8 @@
 //! The guards and the transitions: every event is checked whole before anything changes.
 
 use super::{Attempt, AttemptState, Event, Job, Next, ReissueCount, Version, What};
-use crate::api::{Fault, JobProblem, JobState, SettleDecision};
+use crate::api::{Fault, JobProblem, JobState, Operation, SettleDecision};
+use crate::undo::Link;
 
 /// Why an event was refused. The job is as it was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -53,7 +54,7 @@ impl Job {
         if event.revision != 0 {
             return Err(TransitionError::Revision { given: event.revision, known: 0 });
         }
-        let What::Accepted { key, operation, kind, issue_point, priority, original, invoice, hash, fields, mark, place } =
+        let What::Accepted { key, operation, kind, issue_point, priority, original, about, invoice, hash, fields, mark, place } =
             &event.what
         else {
             return Err(TransitionError::Content("a job begins with its acceptance"));
@@ -65,6 +66,8 @@ impl Job {
             issue_point: issue_point.clone(),
             priority: *priority,
             original: original.clone(),
+            about: about.clone(),
+            links: Vec::new(),
             place: *place,
             state: JobState::Queued,
             revision: 1,
@@ -130,6 +133,25 @@ impl Job {
                 JobState::Assigned | JobState::Unsettled => self.check_open(*attempt, *epoch),
                 _ => refused,
             },
+            What::Issued { .. } if self.operation == Operation::Void => {
+                Err(TransitionError::Content("a void job issues nothing"))
+            }
+            What::Voided { .. } if self.operation != Operation::Void => Err(TransitionError::Content("only a void job voids")),
+            What::Voided { attempt, epoch, .. } => match state {
+                JobState::Assigned | JobState::Unsettled => self.check_open(*attempt, *epoch),
+                // A late outcome said so, and the disk's owner has now read it.
+                JobState::Queued | JobState::Failed | JobState::Cancelled => match self.attempt(*attempt) {
+                    Some(found) if found.epoch != *epoch => Err(TransitionError::Epoch { given: *epoch, known: found.epoch }),
+                    Some(found) if found.named.is_some() => Ok(()),
+                    _ => refused,
+                },
+                JobState::Issued | JobState::Voided => refused,
+            },
+            What::Linked { operation: Operation::Issue, .. } => {
+                Err(TransitionError::Content("an issue job is about no other invoice"))
+            }
+            What::Linked { .. } if state == JobState::Issued => Ok(()),
+            What::Linked { .. } => refused,
             What::Issued { attempt, epoch, settled, .. } => match state {
                 JobState::Assigned | JobState::Unsettled => self.check_open(*attempt, *epoch),
                 // An invoice that a late outcome named and that the disk's owner has now read does exist, whatever was proven
@@ -139,7 +161,7 @@ impl Job {
                     Some(found) if found.named.is_some() && *settled => Ok(()),
                     _ => refused,
                 },
-                JobState::Issued => refused,
+                JobState::Issued | JobState::Voided => refused,
             },
             What::NotIssued { attempt, epoch, next, .. } | What::GivenBack { attempt, epoch, next, .. } => match state {
                 JobState::Assigned | JobState::Unsettled => {
@@ -178,7 +200,8 @@ impl Job {
                 if self.open_attempt().is_none_or(|open| open.attempt != *attempt) {
                     return Err(TransitionError::Attempt { attempt: *attempt });
                 }
-                if (*decision == SettleDecision::Issued) != invoice.is_some() {
+                let has_number = *decision == SettleDecision::Issued && self.operation != Operation::Void;
+                if has_number != invoice.is_some() {
                     return Err(TransitionError::Content("an invoice belongs to the decision `issued` and to no other"));
                 }
                 Ok(())
@@ -245,6 +268,29 @@ impl Job {
                 self.finish(JobState::Issued, None);
                 self.issued = Some(invoice.clone());
             }
+            What::Voided { attempt, disk_ms, .. } => {
+                let found = self.attempt_mut(*attempt);
+                found.settled = true;
+                found.end(AttemptState::Voided, event, found.expected);
+                found.disk_ms = Some(*disk_ms);
+                found.class = None;
+                found.text.clear();
+                self.finish(JobState::Voided, None);
+            }
+            What::Linked { by, operation, state, red, gross } => {
+                let link = Link {
+                    by: by.clone(),
+                    operation: *operation,
+                    state: *state,
+                    red: red.clone(),
+                    gross: gross.clone(),
+                    at: event.at,
+                };
+                match self.links.iter_mut().find(|link| link.by == *by) {
+                    Some(known) => *known = link,
+                    None => self.links.push(link),
+                }
+            }
             What::NotIssued { attempt, class, text, expected, disk_ms, next, .. } => {
                 let found = self.attempt_mut(*attempt);
                 found.end(AttemptState::NotIssued, event, expected.or(found.expected));
@@ -277,7 +323,10 @@ impl Job {
             What::Failed { problem } => self.finish(JobState::Failed, Some(problem.clone())),
             What::Cancelled { .. } => self.finish(JobState::Cancelled, None),
             What::CancelAsked { .. } => self.cancel_asked = true,
-            What::Reissued { content, .. } => {
+            What::Reissued { content, about, .. } => {
+                if about.is_some() {
+                    self.about.clone_from(about);
+                }
                 if let Some(new) = content {
                     self.versions.push(Version { hash: new.hash.clone(), fields: new.fields.clone() });
                     self.invoice = Some(new.invoice.clone());
@@ -287,9 +336,14 @@ impl Job {
                 self.reissues = ReissueCount { day, count };
                 self.queue(None);
             }
-            What::SettledByHand { attempt, reason, invoice, .. } => {
+            What::SettledByHand { attempt, reason, invoice, decision, .. } => {
+                let done = *decision == SettleDecision::Issued;
                 let found = self.attempt_mut(*attempt);
-                let state = if invoice.is_some() { AttemptState::Issued } else { AttemptState::NotIssued };
+                let state = match (done, invoice.is_some()) {
+                    (true, true) => AttemptState::Issued,
+                    (true, false) => AttemptState::Voided,
+                    (false, _) => AttemptState::NotIssued,
+                };
                 found.end(state, event, found.expected);
                 found.text.clone_from(reason);
                 match invoice {
@@ -297,6 +351,7 @@ impl Job {
                         self.finish(JobState::Issued, None);
                         self.issued = Some(invoice.clone());
                     }
+                    None if done => self.finish(JobState::Voided, None),
                     // A person's word frees the serial number but hands nothing over by itself: somebody asks for the re-issue.
                     None => {
                         let text = format!("settled by hand as not issued: {reason}");
@@ -311,7 +366,7 @@ impl Job {
                     found.named = None;
                 }
                 // What is issued has its number; a claim beside it is a contradiction for people, not something to wait for.
-                if named.is_some() && found.state != AttemptState::Issued {
+                if named.is_some() && !matches!(found.state, AttemptState::Issued | AttemptState::Voided) {
                     found.named = *named;
                 }
                 self.evidence_count = self.evidence_count.saturating_add(1);

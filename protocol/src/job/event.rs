@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, Operation, PairBody, Priority, SettleDecision, Waiting};
 use crate::class::DeviceClass;
-use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
+use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey, SerialNumber};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::time::Timestamp;
+use crate::undo::{About, LinkState};
 
 /// One event of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,9 @@ pub enum What {
         /// The invoice that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         original: Option<PairBody>,
+        /// What that was found to be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<About>,
         /// Content.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invoice: Option<InvoiceBody>,
@@ -138,6 +142,34 @@ pub enum What {
         settled: bool,
         /// Milliseconds of the disk's commands.
         disk_ms: u64,
+    },
+    /// Of a void job: its original is void, as reading it proves.
+    Voided {
+        /// Attempt.
+        attempt: u32,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// Disk clock, `yyyyMMddHHmmss`, where the disk tells.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        voided_at: String,
+        /// Milliseconds of the disk's commands.
+        disk_ms: u64,
+    },
+    /// Of an issued job: a void or red job that is about its invoice began, happened, or is proven not to have happened. Changes
+    /// no state.
+    Linked {
+        /// That job.
+        by: SerialNumber,
+        /// Void or red.
+        operation: Operation,
+        /// How it stands.
+        state: LinkState,
+        /// The red invoice.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        red: Option<PairBody>,
+        /// Its gross amount, below zero.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gross: Option<String>,
     },
     /// Proven: no invoice exists.
     NotIssued {
@@ -211,6 +243,9 @@ pub enum What {
         /// Other content, if it changed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         content: Option<NewContent>,
+        /// Of a void or red job: what its original was found to be now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        about: Option<About>,
     },
     /// An administrator decided.
     SettledByHand {
@@ -264,6 +299,8 @@ impl What {
             What::Assigned { .. } => "assigned",
             What::Started { .. } => "started",
             What::Issued { .. } => "issued",
+            What::Voided { .. } => "voided",
+            What::Linked { .. } => "linked",
             What::NotIssued { .. } => "not_issued",
             What::GivenBack { .. } => "given_back",
             What::Unsettled { .. } => "unsettled",

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::{Fault, JobProblem, SettleDecision};
+use crate::undo::LinkState;
 
 fn pair(number: u32) -> NumberPair {
     format!("011002000107 {number:08}").parse().unwrap()
@@ -33,6 +34,7 @@ fn accepted() -> What {
         issue_point: None,
         priority: Priority::Bulk,
         original: None,
+        about: None,
         invoice: Some(InvoiceBody::default()),
         hash: "h1".to_owned(),
         fields: BTreeMap::new(),
@@ -110,7 +112,7 @@ fn cancel_asked() -> What {
 }
 
 fn reissued() -> What {
-    What::Reissued { by: String::new(), reason: String::new(), content: None }
+    What::Reissued { by: String::new(), reason: String::new(), content: None, about: None }
 }
 
 fn event(job: &Job, what: What) -> Event {
@@ -206,7 +208,7 @@ fn i6_all_versions_are_remembered_and_only_the_newest_body() {
     let mut job = live(vec![assigned(1), not_issued(1, fail())]);
     let body = InvoiceBody { remark: "new".to_owned(), ..InvoiceBody::default() };
     let content = Some(NewContent { invoice: body.clone(), hash: "h2".to_owned(), fields: BTreeMap::new() });
-    job = job.apply(&event(&job, What::Reissued { by: String::new(), reason: String::new(), content })).unwrap();
+    job = job.apply(&event(&job, What::Reissued { by: String::new(), reason: String::new(), content, about: None })).unwrap();
     assert!(job.had_content("h1") && job.had_content("h2") && !job.had_content("h3"));
     assert_eq!((job.invoice.clone(), job.view().version, job.reissues.count), (Some(body), 2, 1));
     job = job.apply(&event(&job, assigned(2))).unwrap();
@@ -287,4 +289,65 @@ proptest! {
             job = after;
         }
     }
+}
+
+fn voided(attempt: u32) -> What {
+    What::Voided { attempt, epoch: u64::from(attempt), voided_at: String::new(), disk_ms: 1 }
+}
+
+fn linked(state: LinkState) -> What {
+    What::Linked { by: "V1".parse().unwrap(), operation: Operation::Void, state, red: None, gross: None }
+}
+
+fn after(job: &Job, what: What) -> Result<Job, TransitionError> {
+    job.apply(&Event { revision: job.revision, at: job.changed_at, what })
+}
+
+#[test]
+fn a_void_job_ends_voided_and_no_other_job_does() {
+    let mut first = accepted();
+    if let What::Accepted { operation, original, invoice, .. } = &mut first {
+        (*operation, *original, *invoice) = (Operation::Void, Some(pair(7).into()), None);
+    }
+    let accept = |what: What| Job::accept(&Event { revision: 0, at: Timestamp(0), what }).unwrap();
+    let void = after(&accept(first), assigned(1)).unwrap();
+    assert!(after(&void, issued(1, false)).is_err(), "a void issues nothing");
+    assert!(void.counts_against_original());
+    let done = after(&void, voided(1)).unwrap();
+    assert_eq!((done.state, done.attempts[0].state), (JobState::Voided, AttemptState::Voided));
+    assert!(done.counts_against_original() && !done.is_proven_not_issued());
+    for what in [assigned(2), voided(1), unsettled(1), not_issued(1, fail()), cancelled(), linked(LinkState::Open)] {
+        assert!(after(&done, what.clone()).is_err(), "{what:?}");
+    }
+    // By hand: without a number.
+    let open = after(&void, unsettled(1)).unwrap();
+    assert!(after(&open, by_hand(1, true)).is_err());
+    let decision = SettleDecision::Issued;
+    let by_hand = What::SettledByHand { attempt: 1, by: "k".into(), reason: "r".into(), decision, invoice: None };
+    assert_eq!(after(&open, by_hand.clone()).unwrap().state, JobState::Voided);
+    let failed = after(&void, not_issued(1, fail())).unwrap();
+    assert!(!failed.counts_against_original());
+    // A word that came late and was read then.
+    let named = after(&failed, evidence(1, Some(7), false)).unwrap();
+    assert!(named.counts_against_original(), "while it may have happened");
+    assert!(after(&failed, voided(1)).is_err());
+    assert_eq!(after(&named, voided(1)).unwrap().state, JobState::Voided);
+
+    let issue = after(&accept(accepted()), assigned(1)).unwrap();
+    assert!(after(&issue, voided(1)).is_err());
+    let open = after(&issue, unsettled(1)).unwrap();
+    assert!(after(&open, by_hand).is_err(), "an invoice has a number");
+}
+
+#[test]
+fn what_was_done_to_an_invoice_changes_nothing_but_its_links() {
+    let job = Job::accept(&Event { revision: 0, at: Timestamp(0), what: accepted() }).unwrap();
+    assert!(after(&job, linked(LinkState::Open)).is_err(), "nothing is issued yet");
+    let job = after(&after(&job, assigned(1)).unwrap(), issued(1, false)).unwrap();
+    let open = after(&job, linked(LinkState::Open)).unwrap();
+    assert_eq!((open.view().voided, open.state), (None, JobState::Issued));
+    let done = after(&open, linked(LinkState::Done)).unwrap();
+    assert_eq!((done.links.len(), done.state, &done.issued), (1, JobState::Issued, &job.issued));
+    assert_eq!(done.view().voided.unwrap().serial, "V1");
+    assert!(!done.is_live());
 }

@@ -1,9 +1,21 @@
 //! A job as the API shows it.
 
 use super::{Attempt, Job};
-use crate::api::{AttemptView, EvidenceView, JobState, JobSubmission, JobView, PairBody};
+use crate::api::{AttemptView, EvidenceView, JobState, JobSubmission, JobView, Operation, PairBody, UndoneView};
+use crate::undo::LinkState;
 
 impl Job {
+    /// What void or red jobs did to its invoice.
+    fn undone(&self, operation: Operation) -> impl Iterator<Item = UndoneView> {
+        let done = self.links.iter().filter(move |link| link.operation == operation && link.state == LinkState::Done);
+        done.map(|link| UndoneView {
+            serial: link.by.to_string(),
+            at: link.at.to_string(),
+            red: link.red.clone(),
+            gross: link.gross.clone(),
+        })
+    }
+
     /// The view without evidence, not repeated, with the waiting reason of the last event. The broker adds what only it knows
     /// now.
     pub fn view(&self) -> JobView {
@@ -22,6 +34,11 @@ impl Job {
             agent_away: false,
             repeated: false,
             issued: self.issued.clone(),
+            original: self.original.clone(),
+            original_serial: self.about.as_ref().and_then(|about| about.serial.as_ref()).map(ToString::to_string),
+            disk: self.about.as_ref().and_then(|about| about.disk.as_ref()).map(ToString::to_string),
+            voided: self.undone(Operation::Void).next(),
+            reversed_by: self.undone(Operation::Red).collect(),
             problem: self.problem.clone(),
             invoice: self.invoice.clone(),
             mark: self.mark.clone(),

@@ -61,6 +61,8 @@ pub struct RuleSet {
     pub zero_rate_without_tax: bool,
     /// Electronic invoices are never voided.
     pub electronic_not_voided: bool,
+    /// An invoice is voided in the month of its issue.
+    pub void_in_month: bool,
 }
 
 impl Default for RuleSet {
@@ -73,6 +75,7 @@ impl Default for RuleSet {
             oil: true,
             zero_rate_without_tax: true,
             electronic_not_voided: true,
+            void_in_month: true,
         }
     }
 }
@@ -153,6 +156,8 @@ rules! {
     IssuePointUnknown "issue_point_unknown" "The issue point is set up for the seller.";
     Original "original" "An original is a code of 10 or 12 digits and a number of 8; void and red jobs need one, issue jobs have none.";
     VoidKind "void_kind" "Electronic invoices are never voided, only reversed.";
+    VoidPeriod "void_period" "An invoice is voided in the month of its issue, by the disk's own clock.";
+    RedSum "red_sum" "Red invoices reverse at most what their original comes to, all of them together.";
     Content "content" "Issue and red jobs need content, void jobs have none.";
     Missing "missing" "The field must not be empty.";
     Control "control_character" "Texts hold no control characters.";

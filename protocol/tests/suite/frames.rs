@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use taxdisk_protocol::api::{DiskHealth, DiskReport, Operation, PairBody, StockView};
+use taxdisk_protocol::api::{DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Code, Difference, Problem};
@@ -33,6 +33,7 @@ fn assignment() -> Assignment {
         kind: InvoiceKind::Roll,
         invoice: first().invoice.unwrap(),
         content_hash: taxdisk_protocol::hash::content(&first()).hash,
+        original: None,
         mark: Some(taxdisk_protocol::mark::mark(&attempt().key)),
     }
 }
@@ -115,6 +116,7 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         password_tries: None,
         memory_percent: None,
         clock_offset_s: None,
+        takes: vec![Operation::Issue, Operation::Void],
     };
     vec![
         (
@@ -131,6 +133,7 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         ("disks", AgentFrame::Disks { disks: vec![report] }),
         ("started", AgentFrame::Started { disk, epoch: 3, attempt: attempt(), expected: pair(88) }),
         ("outcome", outcome(issued, readings)),
+        ("outcome_voided", outcome(AttemptResult::Voided { pair: pair(88), voided_at: "20260203020000".into() }, vec![])),
         ("outcome_not_issued", outcome(not_issued, vec![])),
         ("outcome_given_back", outcome(AttemptResult::GivenBack { text: "restart".into() }, vec![])),
         ("outcome_unsettled", outcome(unsettled, vec![])),
@@ -199,6 +202,19 @@ fn from_the_future(frame: &impl serde::Serialize) -> String {
     let mut value = serde_json::to_value(frame).unwrap();
     add(&mut value);
     value.to_string()
+}
+
+#[test]
+fn a_void_is_assigned_in_a_form_that_older_agents_read_too() {
+    let clerk = InvoiceBody { clerk: "张三".into(), ..InvoiceBody::default() };
+    let void = Assignment { operation: Operation::Void, invoice: clerk, original: Some(pair(80)), mark: None, ..assignment() };
+    let frame = BrokerFrame::Assign { disk: "499000123456".parse().unwrap(), epoch: 3, assignment: void };
+    golden("broker_assign_void", &frame);
+    let text = serde_json::to_value(&frame).unwrap();
+    // The version before knows no original, and must find an invoice to answer `unsupported` at all.
+    assert!(text["assignment"]["invoice"].is_object(), "{text}");
+    let decoded = taxdisk_protocol::link::decode_broker(&text.to_string()).unwrap();
+    assert_eq!(decoded, frame);
 }
 
 #[test]

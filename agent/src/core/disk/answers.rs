@@ -8,7 +8,7 @@ use taxdisk_protocol::link::{AgentFrame, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::{After, DiskCore, Level, OPEN_RETRY_MS, State};
+use super::{After, DiskCore, Level, OPEN_RETRY_MS, State, Task};
 use crate::core::attempt::{Attempt, Step as AttemptStep};
 use crate::core::breaker::is_held;
 use crate::core::compare::Open;
@@ -83,6 +83,7 @@ impl DiskCore {
                     self.epoch = None;
                     self.broker_accounted.clear();
                     self.opens.clear();
+                    self.void_opens.clear();
                     self.heard_sequence = 0;
                 }
                 self.breaker.answered();
@@ -243,6 +244,7 @@ impl DiskCore {
                 result,
                 readings: survey.readings.clone(),
                 disk_ms: open.disk_ms,
+                reverses: open.request.as_ref().and_then(|request| request.assignment.original),
             };
             let (more, frame) = outbox::ended(ending, disk, context);
             records.extend(more);
@@ -295,9 +297,9 @@ impl DiskCore {
     /// Nothing was written for it yet: back to its place.
     fn restage(&mut self, attempt: Attempt, context: &Context<'_>) {
         if self.epoch == Some(attempt.epoch) {
-            self.staged.push_front(super::Staged { request: attempt.request, epoch: attempt.epoch });
+            self.staged.push_front(super::Staged { task: Task::Issue(attempt.request), epoch: attempt.epoch });
         } else {
-            self.give_back(&attempt.request, attempt.epoch, "the disk must be read first", context);
+            self.give_back(&attempt.request.assignment, attempt.epoch, "the disk must be read first", context);
         }
     }
 
@@ -395,6 +397,7 @@ impl DiskCore {
             result,
             readings: Vec::new(),
             disk_ms: attempt.disk_ms,
+            reverses: assignment.original,
         };
         let (more, frame) = outbox::ended(ending, disk, context);
         records.extend(more);
@@ -414,7 +417,9 @@ impl DiskCore {
                     _ => true,
                 });
                 self.told.extend(frames.map(Told::Frame));
-                self.told.extend(after.outcome.map(|outcome| Told::Order(Box::new(OrderReport::ended(&outcome)))));
+                // A job's outcome goes to the broker, and nobody asked here.
+                let asked = after.outcome.filter(|outcome| outcome.intent.job.is_none());
+                self.told.extend(asked.map(|outcome| Told::Order(Box::new(OrderReport::ended(&outcome)))));
             }
             Err(text) => {
                 self.on_refused(&text, &after.opens, context);
@@ -447,6 +452,7 @@ impl DiskCore {
                 result: AttemptResult::Unsettled { class: DeviceClass::Duplicate, text: text.to_owned() },
                 readings: Vec::new(),
                 disk_ms: open.disk_ms,
+                reverses: None,
             };
             let (records, frame) = outbox::ended(ending, &disk, context);
             self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));

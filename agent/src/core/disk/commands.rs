@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use taxdisk_protocol::api::Operation;
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt};
 
-use super::{After, DiskCore, JOBS_MAX, Staged, State};
+use super::{After, DiskCore, JOBS_MAX, Staged, State, Task};
 use crate::core::Context;
 use crate::core::compare::Open;
 use crate::core::effect::{Request, Told};
@@ -93,10 +95,10 @@ impl DiskCore {
             }
             Command::Deny { .. } => {}
             Command::Recall { attempt } => {
-                if let Some(at) = self.staged.iter().position(|staged| staged.request.assignment.attempt == attempt)
+                if let Some(at) = self.staged.iter().position(|staged| staged.assignment().attempt == attempt)
                     && let Some(staged) = self.staged.remove(at)
                 {
-                    self.give_back(&staged.request, staged.epoch, "it was recalled before it began", context);
+                    self.give_back(staged.assignment(), staged.epoch, "it was recalled before it began", context);
                 }
             }
             Command::LinkDown => {
@@ -192,8 +194,23 @@ impl DiskCore {
             Some(Again::Write(records, frame)) => {
                 self.writes.push_back((records, After { frames: vec![frame], ..After::default() }))
             }
-            None => self.opens.push(Open::listed(open, context.view, self.config.parse)),
+            None => self.look_for(open.clone(), context),
         }
+    }
+
+    /// An attempt that may have begun, and of which nothing final is known: the disk is read for it.
+    fn look_for(&mut self, open: OpenAttempt, context: &Context<'_>) {
+        match open.assignment.operation {
+            Operation::Issue | Operation::Red => self.opens.push(Open::listed(&open, context.view, self.config.parse)),
+            // The journal has its intent: that is settled as any operation that was found open.
+            Operation::Void if self.is_open_operation(&open.assignment.attempt, context) => {}
+            Operation::Void => self.void_opens.push_back(open),
+        }
+    }
+
+    fn is_open_operation(&self, attempt: &AttemptRef, context: &Context<'_>) -> bool {
+        let open = self.disk().and_then(|disk| context.view.open_operation(disk));
+        open.and_then(|open| open.job).is_some_and(|job| job.attempt == *attempt)
     }
 
     fn on_settle(&mut self, disk: &DiskNumber, open: OpenAttempt, context: &Context<'_>) {
@@ -215,7 +232,7 @@ impl DiskCore {
         if assignment.sequence <= self.heard_sequence.max(context.view.highest_sequence(disk)) {
             // Heard before, and not in the index: it may have begun. Never run, always read.
             let open = OpenAttempt { epoch, agent: no_agent(), expected: None, named: None, assignment };
-            return self.opens.push(Open::listed(&open, context.view, self.config.parse));
+            return self.look_for(open, context);
         }
         self.heard_sequence = assignment.sequence;
         let refuse = if self.epoch != Some(epoch) {
@@ -229,13 +246,14 @@ impl DiskCore {
         if let Some(text) = refuse {
             return self.end_unbegun(&assignment, epoch, AttemptResult::GivenBack { text }, context);
         }
-        if assignment.operation != taxdisk_protocol::api::Operation::Issue {
-            let text = "this agent issues only; voiding and red invoices come with a later version".to_owned();
-            let result = AttemptResult::NotIssued { class: DeviceClass::Unsupported, code: None, text };
-            return self.end_unbegun(&assignment, epoch, result, context);
+        if let Some((class, text)) = self.unable(&assignment) {
+            return self.end_unbegun(&assignment, epoch, AttemptResult::NotIssued { class, code: None, text }, context);
+        }
+        if assignment.operation == Operation::Void {
+            return self.staged.push_back(Staged { task: Task::Void(Arc::new(assignment)), epoch });
         }
         match Request::parse(&assignment, self.config.parse) {
-            Ok(request) => self.staged.push_back(Staged { request: Arc::new(request), epoch }),
+            Ok(request) => self.staged.push_back(Staged { task: Task::Issue(Arc::new(request)), epoch }),
             Err(text) => {
                 let result = AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, code: None, text };
                 self.end_unbegun(&assignment, epoch, result, context);
@@ -243,25 +261,34 @@ impl DiskCore {
         }
     }
 
+    /// Why this disk is not asked at all.
+    fn unable(&self, assignment: &Assignment) -> Option<(DeviceClass, String)> {
+        let can = &self.opened.as_ref()?.capabilities;
+        let able = match assignment.operation {
+            Operation::Issue => return None,
+            Operation::Void => can.can(DiskOperation::Void),
+            Operation::Red => can.red,
+        };
+        if !able {
+            return Some((DeviceClass::Unsupported, "this device cannot do what the job asks for".to_owned()));
+        }
+        let text = "a void or red job names its original".to_owned();
+        assignment.original.is_none().then_some((DeviceClass::InvalidRequest, text))
+    }
+
     /// Gives back what was assigned and not begun. Durable, so that it is told at the next grant if the link is down now.
     pub(super) fn give_back_staged(&mut self, text: &str, context: &Context<'_>) {
         for staged in std::mem::take(&mut self.staged) {
-            self.give_back(&staged.request, staged.epoch, text, context);
+            self.give_back(staged.assignment(), staged.epoch, text, context);
         }
     }
 
-    pub(super) fn give_back(&mut self, request: &Request, epoch: u64, text: &str, context: &Context<'_>) {
+    pub(super) fn give_back(&mut self, assignment: &Assignment, epoch: u64, text: &str, context: &Context<'_>) {
         let result = AttemptResult::GivenBack { text: text.to_owned() };
-        self.end_unbegun(&request.assignment, epoch, result, context);
+        self.end_unbegun(assignment, epoch, result, context);
     }
 
-    pub(super) fn end_unbegun(
-        &mut self,
-        assignment: &taxdisk_protocol::link::Assignment,
-        epoch: u64,
-        result: AttemptResult,
-        context: &Context<'_>,
-    ) {
+    pub(super) fn end_unbegun(&mut self, assignment: &Assignment, epoch: u64, result: AttemptResult, context: &Context<'_>) {
         let Some(disk) = self.disk().or(self.reporter.last_disk()).cloned() else { return };
         let ending = Ending {
             attempt: assignment.attempt.clone(),
@@ -272,6 +299,7 @@ impl DiskCore {
             result,
             readings: Vec::new(),
             disk_ms: 0,
+            reverses: None,
         };
         let (records, frame) = outbox::ended(ending, &disk, context);
         self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));

@@ -12,6 +12,7 @@ mod operate;
 mod orders;
 mod passwords;
 mod report;
+mod voiding;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,15 +21,15 @@ use taxdisk_drivers::disk::{Limits, OfflineTotals, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptRef};
+use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, OpenAttempt};
 use taxdisk_protocol::time::disk_clock_after;
 
 use super::attempt::Attempt;
 use super::breaker::Breaker;
 use super::compare::{Open, Parse};
-use super::effect::{Effect, Opened, Request, Told};
+use super::effect::{Answer, Effect, Issue, Opened, Operated, Request, Told};
 use super::ladder::{self, Ladder};
-use super::operation::{OperationOutcome, Order};
+use super::operation::{OperationOutcome, Order, What};
 use super::records::{Base, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
@@ -61,8 +62,26 @@ pub struct Config {
 
 #[derive(Debug, Clone)]
 struct Staged {
-    request: Arc<Request>,
+    task: Task,
     epoch: u64,
+}
+
+/// What a job asks of the disk.
+#[derive(Debug, Clone)]
+enum Task {
+    /// An invoice, blue or red.
+    Issue(Arc<Request>),
+    /// The void of one.
+    Void(Arc<Assignment>),
+}
+
+impl Staged {
+    fn assignment(&self) -> &Assignment {
+        match &self.task {
+            Task::Issue(request) => &request.assignment,
+            Task::Void(assignment) => assignment,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -106,6 +125,8 @@ struct After {
     password_stop: Option<Option<String>>,
     /// A whole report must follow, changed or not.
     report: bool,
+    /// Nothing was sent, because grant or lease went: the attempt goes back.
+    withheld: bool,
 }
 
 /// The core of one disk.
@@ -122,6 +143,8 @@ pub struct DiskCore {
     /// Assigned and not begun, in the order of their assignment.
     staged: VecDeque<Staged>,
     opens: Vec<Open>,
+    /// Void attempts of which it must be found out whether they voided.
+    void_opens: VecDeque<OpenAttempt>,
     to_account: BTreeSet<InvoiceKind>,
     writes: VecDeque<(Vec<Record>, After)>,
     levels: BTreeMap<InvoiceKind, Level>,
@@ -171,6 +194,7 @@ impl DiskCore {
             broker_accounted: Vec::new(),
             staged: VecDeque::new(),
             opens: Vec::new(),
+            void_opens: VecDeque::new(),
             to_account: BTreeSet::new(),
             writes: VecDeque::new(),
             levels: BTreeMap::new(),
@@ -208,6 +232,7 @@ impl DiskCore {
     /// No attempt is open, staged or running here.
     pub fn is_quiet(&self) -> bool {
         self.opens.is_empty()
+            && self.void_opens.is_empty()
             && self.staged.is_empty()
             && self.writes.is_empty()
             && self.orders.is_empty()
@@ -249,7 +274,7 @@ impl DiskCore {
             return if self.writes.is_empty() && !self.stopping { self.wait(Some(until_ms)) } else { self.next_quiet(context) };
         }
         // A survey brings the line back by itself, and so does an operation that is to be settled.
-        if self.resync && self.opens.is_empty() && self.work.is_none() {
+        if self.resync && self.opens.is_empty() && self.void_opens.is_empty() && self.work.is_none() {
             self.state = State::Resyncing;
             return Effect::Resync;
         }
@@ -260,20 +285,34 @@ impl DiskCore {
     fn has_open(&self) -> bool {
         let surveyed = matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty());
         let operating = self.work.is_some() || matches!(self.state, State::Operating(_) | State::OperatingSurvey(..));
-        surveyed || operating || !self.opens.is_empty() || matches!(self.state, State::Attempting(_))
+        surveyed
+            || operating
+            || !self.opens.is_empty()
+            || !self.void_opens.is_empty()
+            || matches!(self.state, State::Attempting(_))
     }
 
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
-        let Effect::Issue { epoch, request, expected } = &effect else { return effect };
-        if self.may_begin(*epoch, context) {
-            let (attempt, expected, epoch) = (request.assignment.attempt.clone(), *expected, *epoch);
+        let (attempt, expected, epoch) = match &effect {
+            Effect::Issue { epoch, request, expected } => (request.assignment.attempt.clone(), *expected, *epoch),
+            Effect::Operate(send) => match (&send.job, &send.what) {
+                (Some(job), What::Void { pair, .. }) => (job.attempt.clone(), *pair, job.epoch),
+                _ => return effect,
+            },
+            _ => return effect,
+        };
+        if self.may_begin(epoch, context) {
             if let Some(disk) = self.disk().cloned() {
                 self.told.push_back(Told::Frame(AgentFrame::Started { disk, epoch, attempt, expected }));
             }
             return effect;
         }
         // The grant or the lease went while the intent became durable: nothing was sent, and that is certain.
-        self.answer(super::effect::Answer::Issue(super::effect::Issue::Withheld(WITHHELD.into())), context);
+        let withheld = match effect {
+            Effect::Operate(_) => Answer::Operated(Operated::Withheld(WITHHELD.into())),
+            _ => Answer::Issue(Issue::Withheld(WITHHELD.into())),
+        };
+        self.answer(withheld, context);
         self.next(context)
     }
 
@@ -364,9 +403,14 @@ impl DiskCore {
             return Some(self.wait(Some(context.now_ms + LEASE_LOOK_MS)));
         }
         let staged = self.staged.pop_front()?;
-        let (attempt, effect) = Attempt::start(staged.request, staged.epoch);
-        self.state = State::Attempting(attempt);
-        Some(effect)
+        match staged.task {
+            Task::Issue(request) => {
+                let (attempt, effect) = Attempt::start(request, staged.epoch);
+                self.state = State::Attempting(attempt);
+                Some(effect)
+            }
+            Task::Void(assignment) => Some(self.begin_void(assignment, staged.epoch, context)),
+        }
     }
 
     fn idle(&mut self, kinds: &[InvoiceKind], context: &Context<'_>) -> Effect {
@@ -457,13 +501,13 @@ impl DiskCore {
     }
 
     fn is_staged(&self, attempt: &AttemptRef) -> bool {
-        self.staged.iter().any(|staged| staged.request.assignment.attempt == *attempt)
+        self.staged.iter().any(|staged| staged.assignment().attempt == *attempt)
     }
 
     fn running(&self) -> Option<&AttemptRef> {
         match &self.state {
             State::Attempting(attempt) => Some(&attempt.request.assignment.attempt),
-            _ => None,
+            _ => self.void_at_work(),
         }
     }
 
@@ -480,6 +524,7 @@ impl DiskCore {
             || in_writes
             || matches!(&self.state, State::Writing(after) if writing(after))
             || self.opens.iter().any(|open| open.attempt == *attempt)
+            || self.void_opens.iter().any(|open| open.assignment.attempt == *attempt)
     }
 
     fn is_first_contact(&self, context: &Context<'_>) -> bool {

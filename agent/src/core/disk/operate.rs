@@ -8,8 +8,10 @@ use std::collections::VecDeque;
 
 use taxdisk_drivers::operation::OperationAnswer;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::link::{AttemptRef, AttemptResult, OpenAttempt};
 
 use super::orders::{goes_on_beside_unsettled, unsettled_text};
+use super::voiding::VoidJob;
 use super::{After, DiskCore, State};
 use crate::core::compare::Doubt;
 use crate::core::effect::{Answer, Effect, Operated, Send, Trouble};
@@ -30,6 +32,8 @@ const ACCOUNTINGS_MAX: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) order: Order,
+    /// The void job that it is done for, unless a person asked.
+    pub(super) job: Option<VoidJob>,
     stage: Stage,
     reads: VecDeque<Read>,
     readings: Readings,
@@ -44,6 +48,11 @@ pub(super) enum Stage {
     Accounting,
     /// What was read becomes durable; then a person is asked.
     Asking(Refusal),
+    /// The target of a void attempt is read of which this process knows nothing. `resync`: the line must be brought back first.
+    Looking {
+        open: Box<OpenAttempt>,
+        resync: bool,
+    },
     Intending(OperationIntent),
     Sending(OperationIntent),
     /// Readings after. `resync`: the line must be brought back first.
@@ -65,14 +74,26 @@ pub(super) enum Stage {
 }
 
 impl Work {
-    fn new(order: Order, stage: Stage, reads: Vec<Read>) -> Box<Work> {
-        Box::new(Work { order, stage, reads: reads.into(), readings: Readings::default(), rounds: 0 })
+    pub(super) fn new(order: Order, stage: Stage, reads: Vec<Read>) -> Box<Work> {
+        Box::new(Work { order, job: None, stage, reads: reads.into(), readings: Readings::default(), rounds: 0 })
     }
 
     /// An open intent of a process that is gone. Nothing is ever sent for it.
     pub(super) fn found(intent: OperationIntent, stage: impl FnOnce(OperationIntent) -> Stage) -> Box<Work> {
         let order = Order { id: intent.id.clone(), what: intent.what.clone(), dry_run: false, anyway: false };
         Work::new(order, stage(intent), Vec::new())
+    }
+
+    /// The attempt that it is done for.
+    pub(super) fn attempt(&self) -> Option<&AttemptRef> {
+        match (&self.job, &self.stage) {
+            (Some(job), _) => Some(&job.assignment.attempt),
+            (None, Stage::Looking { open, .. }) => Some(&open.assignment.attempt),
+            (None, Stage::Intending(intent) | Stage::Sending(intent) | Stage::After { intent, .. }) => {
+                intent.job.as_ref().map(|job| &job.attempt)
+            }
+            _ => None,
+        }
     }
 }
 
@@ -88,7 +109,13 @@ impl DiskCore {
         let work = match self.work.take() {
             Some(work) => work,
             None => {
-                let intent = context.view.open_operation(&disk)?;
+                let Some(intent) = context.view.open_operation(&disk) else {
+                    let open = self.void_opens.pop_front()?;
+                    return Some(match self.look_at_void(open) {
+                        Some(work) => self.go_on(work, context),
+                        None => self.next(context),
+                    });
+                };
                 if let What::ChangePassword { .. } = intent.what {
                     return Some(self.password_found_open(intent, context));
                 }
@@ -121,7 +148,13 @@ impl DiskCore {
         outcomes.filter_map(|outcome| Some(Read::Expected(outcome.kind, outcome.expected?))).collect()
     }
 
-    fn go_on(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
+    pub(super) fn go_on(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
+        if let Stage::Looking { resync, .. } = &mut work.stage
+            && std::mem::take(resync)
+        {
+            self.state = State::Operating(work);
+            return Effect::Resync;
+        }
         if let Stage::After { intent, resync, .. } = &mut work.stage {
             if let (What::BlankVoid { kind, .. }, Some(expected)) = (&intent.what, intent.expected) {
                 let (kind, resync) = (*kind, *resync);
@@ -165,6 +198,10 @@ impl DiskCore {
     fn judge(&mut self, work: Box<Work>, context: &Context<'_>) -> Effect {
         match work.stage {
             Stage::Before => self.judge_begin(work, context),
+            Stage::Looking { open, .. } => {
+                self.judge_look(*open, work.readings.target.as_ref(), context);
+                self.next(context)
+            }
             Stage::After { intent, heard, .. } => {
                 let Some(fence) = self.opened.as_ref().map(|opened| opened.fence) else { return self.next(context) };
                 let result = judge_after(&intent, &work.readings, &heard, fence);
@@ -187,7 +224,7 @@ impl DiskCore {
         let clock = self.disk_clock(context);
         let warnings = match judge_before(&order.what, &readings, clock.as_deref()) {
             Err(refusal) if !(refusal.anyway && order.anyway) => {
-                self.refuse(&order.id, refusal, readings);
+                self.decline(&work, refusal, readings, context);
                 return self.next(context);
             }
             Err(refusal) => vec![refusal.text],
@@ -205,8 +242,19 @@ impl DiskCore {
             }
             expected = Some(stock.current);
         }
+        if let Some(job) = work.job.clone() {
+            if let Some(refusal) = self.void_refusal(&job, context) {
+                self.decline_void(&job, refusal, &readings, context);
+                return self.next(context);
+            }
+            if !self.may_begin(job.epoch, context) {
+                self.give_back(&job.assignment, job.epoch, "the link or the grant was lost before it began", context);
+                return self.next(context);
+            }
+        }
         let unsettled = context.view.unsettled(&disk);
         if !order.anyway
+            && work.job.is_none()
             && let Some(first) = unsettled.first()
         {
             let refusal = Refusal::unless_confirmed(DeviceClass::InProgress, unsettled_text(first));
@@ -233,6 +281,7 @@ impl DiskCore {
             expected,
             provable,
             before,
+            job: work.job.as_ref().map(VoidJob::link),
             at: context.at.to_owned(),
         };
         work.stage = Stage::Intending(intent.clone());
@@ -257,7 +306,8 @@ impl DiskCore {
         match (work.stage, answer) {
             (Stage::Intending(intent), Answer::Written(Ok(()))) => {
                 let net = intent.before.target.as_ref().map(|target| target.net);
-                let send = Send { id: intent.id.clone(), what: intent.what.clone(), expected: intent.expected, net };
+                let (id, what, job) = (intent.id.clone(), intent.what.clone(), intent.job.clone());
+                let send = Send { id, what, expected: intent.expected, net, job };
                 work.stage = Stage::Sending(intent);
                 // If we stop here, at the next start the intent is found without an outcome, and the disk is read.
                 self.pending = Some(Effect::Operate(Box::new(send)));
@@ -270,13 +320,18 @@ impl DiskCore {
                 };
                 self.refuse(&work.order.id, refusal, work.readings);
             }
-            (Stage::Intending(_), Answer::Written(Err(text))) => {
-                self.refuse(&work.order.id, Refusal::new(DeviceClass::Duplicate, text), work.readings);
-            }
+            (Stage::Intending(_), Answer::Written(Err(text))) => match &work.job {
+                // The journal has another void of it, and the disk says that it is valid: for a person.
+                Some(job) => {
+                    let result = AttemptResult::Unsettled { class: DeviceClass::Duplicate, text };
+                    self.end_unbegun(&job.assignment, job.epoch, result, context);
+                }
+                None => self.refuse(&work.order.id, Refusal::new(DeviceClass::Duplicate, text), work.readings),
+            },
             (Stage::Sending(intent), Answer::Operated(operated)) => self.on_operated(intent, operated, context),
             (Stage::Trying { intent, new }, Answer::Opened(answer)) => self.on_tried(intent, new, answer, context),
             (Stage::Keeping { intent, result }, Answer::Done(answer)) => self.on_kept(intent, result, answer, context),
-            (stage @ (Stage::Before | Stage::After { .. }), answer) => {
+            (stage @ (Stage::Before | Stage::Looking { .. } | Stage::After { .. }), answer) => {
                 work.stage = stage;
                 self.on_read(work, answer, context);
             }
@@ -348,10 +403,18 @@ impl DiskCore {
                     self.work = Some(work);
                 }
             }
-            _ => {
-                let text = format!("the disk cannot be read ({}): nothing was sent", trouble.text());
-                self.refuse(&work.order.id, Refusal::new(trouble.class(), text), work.readings);
+            Stage::Looking { open, .. } => {
+                // Unknown stays unknown: it is read again.
+                let open = (**open).clone();
+                self.void_opens.push_front(open);
             }
+            _ => match work.job.take() {
+                Some(job) => self.restage_void(job, context),
+                None => {
+                    let text = format!("the disk cannot be read ({}): nothing was sent", trouble.text());
+                    self.refuse(&work.order.id, Refusal::new(trouble.class(), text), work.readings);
+                }
+            },
         }
         match trouble {
             // An answer of the device, not a failure of its line.
@@ -366,13 +429,13 @@ impl DiskCore {
         self.levels.clear();
         self.limits.clear();
         let heard = match operated {
-            Operated::Withheld(text) => return self.not_sent(intent, DeviceClass::NotPresent, text, context),
+            Operated::Withheld(text) => return self.not_sent(intent, DeviceClass::NotPresent, text, true, context),
             Operated::Answer(OperationAnswer::NotSent(error)) => {
                 let (class, text) = (error.class, error.text.clone());
                 if matches!(class, DeviceClass::BadPassword | DeviceClass::Link) {
                     self.trouble(Trouble::Disk(error), context);
                 }
-                return self.not_sent(intent, class, text, context);
+                return self.not_sent(intent, class, text, false, context);
             }
             Operated::Answer(OperationAnswer::Done { pair, .. }) => match (pair, about(&intent)) {
                 (Some(pair), Some(asked)) if pair != asked => {
@@ -399,12 +462,21 @@ impl DiskCore {
     }
 
     /// Nothing of it can run: that is certain.
-    fn not_sent(&mut self, intent: OperationIntent, class: DeviceClass, text: String, context: &Context<'_>) {
+    fn not_sent(&mut self, intent: OperationIntent, class: DeviceClass, text: String, withheld: bool, context: &Context<'_>) {
         let result = OperationResult::NotDone { class, text };
         if let What::ChangePassword { .. } = intent.what {
             return self.keep_password(intent, false, result);
         }
-        self.end_operation(intent, result, Readings::default(), (Vec::new(), After::default()), context);
+        let then = After { withheld, ..After::default() };
+        self.end_operation(intent, result, Readings::default(), (Vec::new(), then), context);
+    }
+
+    /// Not begun: told to whoever asked.
+    fn decline(&mut self, work: &Work, refusal: Refusal, readings: Readings, context: &Context<'_>) {
+        match &work.job {
+            Some(job) => self.decline_void(job, refusal, &readings, context),
+            None => self.refuse(&work.order.id, refusal, readings),
+        }
     }
 
     /// The outcome, with what belongs to it, in one write; it is told once that is durable.
@@ -417,6 +489,10 @@ impl DiskCore {
         context: &Context<'_>,
     ) {
         let (mut records, mut then) = with;
+        if let Some((more, frame)) = self.void_ended(&intent, &result, &after, then.withheld, context) {
+            records.extend(more);
+            then.frames.push(frame);
+        }
         let outcome = Box::new(OperationOutcome { intent, result, after, at: context.at.to_owned() });
         records.push(Record::OperationOutcome(outcome.clone()));
         then.outcome = Some(outcome);

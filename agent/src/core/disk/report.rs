@@ -1,7 +1,8 @@
 //! The report of a disk, told when it changed. A falling stock alone is no news for each invoice.
 
 use taxdisk_drivers::disk::{Limits, OfflineTotals, Stock};
-use taxdisk_protocol::api::{DiskHealth, DiskReport, OfflineView, StockView};
+use taxdisk_protocol::api::{DiskHealth, DiskReport, OfflineView, Operation, StockView};
+use taxdisk_protocol::capabilities::{Capabilities, DiskOperation};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
@@ -96,6 +97,13 @@ pub(super) fn offline(totals: &OfflineTotals) -> OfflineView {
     OfflineView { count: totals.count, first: totals.first.clone(), sum: totals.sum.to_string(), count_limit: None }
 }
 
+/// What jobs this agent takes for such a disk.
+fn takes(can: &Capabilities) -> Vec<Operation> {
+    let void = can.can(DiskOperation::Void).then_some(Operation::Void);
+    let red = can.red.then_some(Operation::Red);
+    [Some(Operation::Issue), void, red].into_iter().flatten().collect()
+}
+
 pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<StockView>) -> DiskReport {
     let identity = &opened.identity;
     DiskReport {
@@ -114,5 +122,6 @@ pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<
         password_tries: None,
         memory_percent: None,
         clock_offset_s: None,
+        takes: takes(&opened.capabilities),
     }
 }

@@ -9,7 +9,7 @@ use super::{OperationIntent, OperationResult, Readings, Refusal, What};
 use crate::core::compare::Doubt;
 use crate::core::walk::Survey;
 
-fn is_void(status: NumberStatus) -> bool {
+pub(in crate::core) fn is_void(status: NumberStatus) -> bool {
     matches!(status, NumberStatus::PositiveVoid | NumberStatus::NegativeVoid)
 }
 

@@ -221,7 +221,11 @@ impl FakeDisk {
 
     fn ours(&mut self, request: &Request) -> Option<Signed> {
         let key = request.assignment.attempt.key.clone();
-        self.sign(Some(key), &request.invoice.buyer.name, request.invoice.totals.gross, &request.remark)
+        let signed = self.sign(Some(key), &request.invoice.buyer.name, request.invoice.totals.gross, &request.remark)?;
+        if let (Some(original), Some(entry)) = (request.assignment.original, self.ledger.get_mut(&signed.pair)) {
+            (entry.status, entry.original) = (NumberStatus::Negative, Some(original));
+        }
+        Some(signed)
     }
 
     /// A reading: what lies in the buffer may run after it.
@@ -418,6 +422,7 @@ impl FakeDisk {
                 ("buyer", request.invoice.buyer.name != entry.buyer),
                 ("gross", request.invoice.totals.gross != entry.gross),
                 ("remark", request.remark != entry.remark),
+                ("original", request.assignment.original != entry.original),
             ];
             fields.extend(differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name));
             if fields.is_empty() { Comparison::Equal } else { Comparison::Different(fields) }

@@ -7,4 +7,5 @@ mod fake;
 mod operations;
 mod recovery;
 mod scenarios;
+mod undoing;
 mod world;

@@ -482,6 +482,7 @@ fn repeated(attempt: &AttemptRef, sequence: u64) -> taxdisk_protocol::link::Assi
         kind: KIND,
         invoice,
         content_hash: "h".into(),
+        original: None,
         mark: Some(taxdisk_protocol::mark::mark(&attempt.key)),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_protocol::api::{InvoiceBody, Operation};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::invoice::{Buyer, Invoice, Totals};
@@ -47,6 +48,8 @@ pub(super) struct Job {
     gross: String,
     marked: bool,
     attempts: u32,
+    operation: Operation,
+    original: Option<NumberPair>,
 }
 
 /// The broker: as much of it as the agent can tell.
@@ -158,8 +161,21 @@ impl World {
     }
 
     pub(super) fn submit_as(&mut self, serial: &str, marked: bool, buyer: &str, gross: &str) {
-        let job = Job { key: key(serial), buyer: buyer.into(), gross: gross.into(), marked, attempts: 0 };
-        self.broker.queue.push_back(job);
+        self.push(serial, marked, buyer, gross, (Operation::Issue, None));
+    }
+
+    fn push(&mut self, serial: &str, marked: bool, buyer: &str, gross: &str, about: (Operation, Option<NumberPair>)) {
+        let (operation, original) = about;
+        let (key, buyer, gross) = (key(serial), buyer.into(), gross.into());
+        self.broker.queue.push_back(Job { key, buyer, gross, marked, attempts: 0, operation, original });
+    }
+
+    pub(super) fn submit_void(&mut self, serial: &str, original: NumberPair) {
+        self.push(serial, false, "", "0.00", (Operation::Void, Some(original)));
+    }
+
+    pub(super) fn submit_red(&mut self, serial: &str, marked: bool, original: NumberPair) {
+        self.push(serial, marked, "个人", "-1.00", (Operation::Red, Some(original)));
     }
 
     pub(super) fn context<T>(&mut self, decide: impl FnOnce(&mut DiskCore, &Context<'_>) -> T) -> T {
@@ -185,10 +201,11 @@ impl World {
         let assignment = Assignment {
             attempt,
             sequence: self.broker.sequence,
-            operation: Operation::Issue,
+            operation: job.operation,
             kind: KIND,
             invoice,
             content_hash: "h".into(),
+            original: job.original,
             mark: job.marked.then(|| mark(&job.key)),
         };
         let open = OpenAttempt {
@@ -308,6 +325,7 @@ impl World {
                         self.broker.last = Some(pair);
                         self.broker.open.remove(&known);
                     }
+                    AttemptResult::Voided { .. } => drop(self.broker.open.remove(&known)),
                     AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
                         if self.broker.open.remove(&known).is_some() && self.broker.requeue {
                             let job = self.broker.jobs[&attempt.key].clone();
@@ -447,8 +465,15 @@ impl World {
             assert!(on_disk.len() <= 1, "I1: {} was issued as {on_disk:?}", job.key);
             let serial = job.key.serial.as_str();
             let of: Vec<_> = self.broker.results.iter().filter(|((of, _), _)| of == serial).collect();
+            let voids = |job: &Job| job.original.filter(|_| job.operation == Operation::Void);
+            let is_void =
+                |pair: NumberPair| self.disk.ledger.get(&pair).is_some_and(|entry| entry.status == NumberStatus::PositiveVoid);
             for ((_, number), result) in &of {
                 match result {
+                    AttemptResult::Voided { pair, .. } => {
+                        assert_eq!(voids(job), Some(*pair), "{serial}#{number} voided another number");
+                        assert!(is_void(*pair), "{serial}#{number} is said to be void, and {pair} is valid");
+                    }
                     AttemptResult::Issued { pair, .. } => {
                         assert_eq!(on_disk, vec![*pair], "{serial}#{number} claims a number that is not its own");
                         let other = owners.insert(*pair, serial);
@@ -457,6 +482,10 @@ impl World {
                     AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
                         let later = of.iter().any(|((_, later), _)| later > number)
                             || self.broker.open.keys().any(|(of, later)| of == serial && later > number);
+                        assert!(
+                            later || !voids(job).is_some_and(is_void),
+                            "I3: {serial}#{number} is said not to have voided, but its original is void"
+                        );
                         assert!(
                             on_disk.is_empty() || later,
                             "I3: {serial}#{number} is said not to be issued, but is {on_disk:?}"

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    BuyerBody, DiskHealth, DiskReport, InvoiceBody, JobState, JobSubmission, JobView, LineBody, SellerBody, StockView,
+    BuyerBody, DiskHealth, DiskReport, InvoiceBody, JobState, JobSubmission, JobView, LineBody, Operation, SellerBody, StockView,
     TotalsBody, Waiting,
 };
 use taxdisk_protocol::capabilities::{Capabilities, CharacterSet, DiskOperation, Fence, Widths};
@@ -21,6 +21,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
 use super::change::{AgentRow, Change, NumberKey};
+use super::original::More;
 use super::types::{Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
 use super::{Core, Effect, Input, Known, Reply, Restored};
 
@@ -37,6 +38,7 @@ mod random;
 mod routing;
 mod telling;
 mod warnings;
+mod undoing;
 
 pub(crate) const DISK: &str = "661234567890";
 
@@ -139,6 +141,7 @@ pub(crate) fn report(disk: &str) -> DiskReport {
         password_tries: None,
         memory_percent: None,
         clock_offset_s: None,
+        takes: vec![Operation::Issue, Operation::Void, Operation::Red],
     }
 }
 
@@ -272,10 +275,26 @@ impl World {
         for input in &inputs {
             self.core.needs(input, &mut keys, &mut numbers);
         }
-        let known = Known {
+        let mut known = Known {
             jobs: keys.iter().filter_map(|key| self.jobs.get(key).map(|job| (key.clone(), job.clone()))).collect(),
             numbers: numbers.iter().filter_map(|key| self.numbers.get(key).map(|owner| (key.clone(), owner.clone()))).collect(),
+            ..Known::default()
         };
+        for _ in 0..2 {
+            let mut more = More::default();
+            for input in &inputs {
+                self.core.needs_more(input, &known, &mut more);
+            }
+            let job = |key: &JobKey| self.jobs.get(key).map(|job| (key.clone(), job.clone()));
+            known.jobs.extend(more.keys.iter().filter_map(job));
+            let owner = |key: &NumberKey| self.numbers.get(key).map(|owner| (key.clone(), owner.clone()));
+            known.numbers.extend(more.numbers.iter().filter_map(owner));
+            for original in more.originals {
+                let about = |job: &&Arc<Job>| super::original::original_key(job).as_ref() == Some(&original);
+                let jobs = self.jobs.values().filter(about).cloned().collect();
+                known.about.insert(original, jobs);
+            }
+        }
         let mut replies = Vec::new();
         let mut effects = Vec::new();
         for input in inputs {

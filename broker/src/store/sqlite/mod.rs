@@ -21,7 +21,7 @@ use super::chain::{self, Verified};
 use super::encoding::{damaged, json, text};
 use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
 use crate::core::Restored;
-use crate::core::change::{Change, NumberKey};
+use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
@@ -149,6 +149,40 @@ impl Store for SqliteStore {
             }
         }
         Ok(owners)
+    }
+
+    async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError> {
+        if originals.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let wanted: Vec<[String; 4]> = originals
+            .iter()
+            .map(|key| [key.seller.to_string(), key.kind.to_string(), key.pair.code.to_string(), key.pair.number.to_string()])
+            .collect();
+        // The expressions are those of the index `jobs_about`, word for word.
+        let rows = sqlx::query(
+            "SELECT wanted.key, jobs.body FROM json_each(?1) AS wanted CROSS JOIN jobs INDEXED BY jobs_about \
+             ON jobs.seller = wanted.value ->> 0 AND json_extract(jobs.body, '$.kind') = wanted.value ->> 1 \
+             AND json_extract(jobs.body, '$.original.code') = wanted.value ->> 2 \
+             AND json_extract(jobs.body, '$.original.number') = wanted.value ->> 3 \
+             WHERE json_extract(jobs.body, '$.original.code') IS NOT NULL",
+        )
+        .bind(text(&wanted))
+        .fetch_all(&mut self.writer.lock().await.connection)
+        .await?;
+        let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
+        for row in rows {
+            let index = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("original", error))?;
+            let job = Arc::new(json::<Job>("job", row.try_get(1)?)?);
+            if let Some(key) = originals.get(index) {
+                let jobs = about.entry(key.clone()).or_default();
+                // The same original may have been asked for twice.
+                if !jobs.iter().any(|known| known.key == job.key) {
+                    jobs.push(job);
+                }
+            }
+        }
+        Ok(about)
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
