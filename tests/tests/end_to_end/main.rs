@@ -12,3 +12,4 @@ mod networks;
 mod pauses;
 mod settling;
 mod webhooks;
+mod undoing;
