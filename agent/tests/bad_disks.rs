@@ -106,6 +106,7 @@ fn coffee(serial: &str, sequence: u64) -> Assignment {
         kind: "025".parse().unwrap(),
         invoice,
         content_hash: "00".repeat(32),
+        original: None,
         mark: None,
     }
 }

@@ -65,11 +65,12 @@ const TABLES: [Table; 16] = [
     },
     Table {
         name: "jobs",
-        columns: "place, seller, serial, state, live, revision, kind, accepted_at, disks, body",
+        columns: "place, seller, serial, state, live, revision, kind, accepted_at, disks, body, about",
         from: "place, seller, serial, state, live, revision, json_extract(body, '$.kind'), json_extract(body, '$.accepted_at'), \
-               coalesce((SELECT group_concat(json_extract(value, '$.disk'), ',') FROM json_each(body, '$.attempts')), ''), body",
+               coalesce((SELECT group_concat(json_extract(value, '$.disk'), ',') FROM json_each(body, '$.attempts')), ''), body, \
+               coalesce(json_extract(body, '$.original.code') || ' ' || json_extract(body, '$.original.number'), '')",
         to: "(v ->> 0)::bigint, v ->> 1, v ->> 2, v ->> 3, v ->> 4 = '1', (v ->> 5)::bigint, v ->> 6, (v ->> 7)::bigint, \
-             string_to_array(v ->> 8, ','), v ->> 9",
+             string_to_array(v ->> 8, ','), v ->> 9, v ->> 10",
     },
     // Free text stands as JSON in the target; the concatenation makes a plain text of it here.
     Table {

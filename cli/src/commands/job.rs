@@ -11,7 +11,7 @@ use taxdisk_protocol::number::NumberPair;
 use ureq::http::Method;
 
 use super::read_whole;
-use crate::args::{JobCommand, Key, SettleArgs};
+use crate::args::{Decision, JobCommand, Key, Reading, SettleArgs, State};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_FAILED, EXIT_OK, import, output};
@@ -156,6 +156,10 @@ fn reissue(client: &Client, key: &Key, reason: String, invoice: Option<&Path>, j
 }
 
 fn settle(client: &Client, args: SettleArgs, json: bool) -> Result<u8, Failure> {
+    if needs_pair(&args) {
+        let text = "--decision issued needs --pair, the code and number that were issued (a void job has none: --reading void).";
+        return Err(Failure::Usage(text.to_owned()));
+    }
     let request = SettleRequest {
         decision: args.decision.into(),
         pair: args.pair.as_deref().map(pair).transpose()?,
@@ -172,6 +176,11 @@ fn settle(client: &Client, args: SettleArgs, json: bool) -> Result<u8, Failure> 
     Ok(EXIT_OK)
 }
 
+/// Only a void job is done without a number.
+fn needs_pair(args: &SettleArgs) -> bool {
+    args.decision == Decision::Issued && args.reading != Reading::Void && args.pair.is_none()
+}
+
 /// `CODE NUMBER`, also written with `/` or `-` between.
 fn pair(text: &str) -> Result<PairBody, Failure> {
     let plain = text.trim().replace(['/', '-'], " ");
@@ -184,6 +193,22 @@ fn pair(text: &str) -> Result<PairBody, Failure> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn an_issued_decision_needs_its_pair_unless_it_is_a_void() {
+        let settle = |decision, reading| SettleArgs {
+            key: Key { seller: "S".into(), serial: "N".into() },
+            decision,
+            pair: None,
+            current: "a".into(),
+            reading,
+            reason: "r".into(),
+            revision: 3,
+        };
+        assert!(needs_pair(&settle(Decision::Issued, Reading::PresentOurs)));
+        assert!(!needs_pair(&settle(Decision::NotIssued, Reading::Absent)));
+        assert!(!needs_pair(&settle(Decision::Issued, Reading::Void)));
+    }
 
     #[test]
     fn pairs_are_read_with_their_zeros() {

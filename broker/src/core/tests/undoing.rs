@@ -334,6 +334,26 @@ fn i4_a_late_word_of_a_void_is_read_by_the_present_owner_before_anything_else() 
 }
 
 #[test]
+fn i4_a_void_that_was_called_not_done_and_is_claimed_late_waits_until_its_original_is_read() {
+    let (mut world, session) = issued_once();
+    take(&mut world, void("V1", 7)).unwrap();
+    let work = world.assigned(session).remove(0);
+    world.leave(session, Left::Goodbye);
+    let second = world.connect('b', DISK);
+    assert!(world.outcome(second, &work, not_issued(DeviceClass::InvalidRequest)));
+    assert_eq!(world.state("V1"), JobState::Failed);
+    let first = world.join('a');
+    assert!(world.outcome(first, &work, voided(7)));
+    assert_eq!(world.state("V1"), JobState::Failed, "a late word changes no state");
+    assert_eq!(world.settles(second).len(), 1, "the owner reads the original");
+    // While nobody has read it, nothing else may be done to it.
+    assert_eq!(take(&mut world, whole_red("R1", 7)).unwrap_err().code, "original_undone");
+    assert!(world.outcome(second, &work, voided(7)));
+    assert_eq!(world.state("V1"), JobState::Voided);
+    assert_eq!(view(&mut world, "A1").voided.unwrap().serial, "V1");
+}
+
+#[test]
 fn an_answer_to_another_question_concludes_nothing() {
     for result in [issued(9), voided(8)] {
         let (mut world, session) = issued_once();

@@ -9,6 +9,7 @@ use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 
 use super::super::encoding::{damaged, text, word};
@@ -200,6 +201,11 @@ impl Events {
     }
 }
 
+/// What a void or red job is about, as a column; it never changes.
+fn about(job: &Job) -> String {
+    job.original.as_ref().map(|original| format!("{} {}", original.code, original.number)).unwrap_or_default()
+}
+
 /// The jobs' rows, each guarded by the revision that its first event starts from.
 async fn jobs(connection: &mut PgConnection, jobs: HashMap<&JobKey, JobRow<'_>>) -> Result<(), StoreError> {
     let (fresh, known): (Vec<_>, Vec<_>) = jobs.into_values().partition(|row| row.base == 0);
@@ -219,15 +225,17 @@ async fn jobs(connection: &mut PgConnection, jobs: HashMap<&JobKey, JobRow<'_>>)
     if !fresh.is_empty() {
         // A key that exists already breaks the unique index and with it the whole commit.
         let query = common(
-            "INSERT INTO jobs (seller, serial, state, live, revision, disks, body, place, kind, accepted_at) \
-             SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, place, kind, accepted_at \
+            "INSERT INTO jobs (seller, serial, state, live, revision, disks, body, place, kind, accepted_at, about) \
+             SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, place, kind, accepted_at, about \
              FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], \
-             $9::text[], $10::bigint[]) AS new (seller, serial, state, live, revision, disks, body, place, kind, accepted_at)",
+             $9::text[], $10::bigint[], $11::text[]) \
+             AS new (seller, serial, state, live, revision, disks, body, place, kind, accepted_at, about)",
             &fresh,
         )
         .bind(fresh.iter().map(|row| row.job.place as i64).collect::<Vec<i64>>())
         .bind(fresh.iter().map(|row| row.job.kind.to_string()).collect::<Vec<String>>())
-        .bind(fresh.iter().map(|row| row.job.accepted_at.0).collect::<Vec<i64>>());
+        .bind(fresh.iter().map(|row| row.job.accepted_at.0).collect::<Vec<i64>>())
+        .bind(fresh.iter().map(|row| about(row.job)).collect::<Vec<String>>());
         taken(connection, query, fresh.len(), "a new job exists already").await?;
     }
     if !known.is_empty() {

@@ -28,7 +28,7 @@ use super::encoding::{damaged, json, word};
 use super::fold::Head;
 use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
 use crate::core::Restored;
-use crate::core::change::{Change, NumberKey};
+use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
@@ -153,6 +153,40 @@ impl Store for PostgresStore {
         )
         .await?;
         rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
+    }
+
+    async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError> {
+        if originals.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let column = |text: fn(&OriginalKey) -> String| originals.iter().map(text).collect::<Vec<String>>();
+        let mut writer = self.writer.lock().await;
+        let rows = bounded(
+            READ,
+            sqlx::query(
+                "SELECT wanted.place, jobs.body FROM unnest($1::text[], $2::text[], $3::text[]) \
+                 WITH ORDINALITY AS wanted (seller, kind, about, place) JOIN jobs USING (seller, kind, about) \
+                 WHERE jobs.about <> ''",
+            )
+            .bind(column(|key| key.seller.to_string()))
+            .bind(column(|key| key.kind.to_string()))
+            .bind(column(|key| format!("{} {}", key.pair.code, key.pair.number)))
+            .fetch_all(&mut writer.connection),
+        )
+        .await?;
+        let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
+        for row in rows {
+            let place = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("original", error))?;
+            let job = Arc::new(json::<Job>("job", row.try_get(1)?)?);
+            if let Some(key) = place.checked_sub(1).and_then(|index| originals.get(index)) {
+                let jobs = about.entry(key.clone()).or_default();
+                // The same original may have been asked for twice.
+                if !jobs.iter().any(|known| known.key == job.key) {
+                    jobs.push(job);
+                }
+            }
+        }
+        Ok(about)
     }
 
     async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError> {
