@@ -25,6 +25,7 @@ pub const EVENT_TYPES: &[EventType] = &[
         "A disk needs a person soon: stock, lock date, offline limit, clock. `warning` names which, `cleared` its end.",
     ),
     ("webhook.disabled", "An endpoint was switched off by us; it keeps its events."),
+    ("job.voided", "Of a void job: the invoice that it names is void."),
 ];
 
 /// Is this the name of a type, or of all that begin so (`job.*`)?

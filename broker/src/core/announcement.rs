@@ -62,8 +62,11 @@ pub fn told(what: &What, after: JobState) -> Option<&'static str> {
         | What::Assigned { .. }
         | What::Started { .. }
         | What::CancelAsked { .. }
-        | What::Evidence { .. } => None,
+        | What::Evidence { .. }
+        // The void or red job tells it itself.
+        | What::Linked { .. } => None,
         What::Issued { .. }
+        | What::Voided { .. }
         | What::NotIssued { .. }
         | What::GivenBack { .. }
         | What::Unsettled { .. }
@@ -74,6 +77,7 @@ pub fn told(what: &What, after: JobState) -> Option<&'static str> {
             JobState::Queued => Some("job.queued"),
             JobState::Unsettled => Some("job.unsettled"),
             JobState::Issued => Some("job.issued"),
+            JobState::Voided => Some("job.voided"),
             JobState::Failed => Some("job.failed"),
             JobState::Cancelled => Some("job.cancelled"),
             JobState::Assigned => None,

@@ -11,5 +11,5 @@ mod kill;
 mod networks;
 mod pauses;
 mod settling;
-mod webhooks;
 mod undoing;
+mod webhooks;
