@@ -208,7 +208,10 @@ impl Core {
                     number: disk.number.clone(),
                     online: disk.owner.is_some(),
                     enabled: disk.is_enabled(),
-                    takes: [Operation::Issue, Operation::Void, Operation::Red].into_iter().filter(|what| disk.takes(*what)).collect(),
+                    takes: [Operation::Issue, Operation::Void, Operation::Red]
+                        .into_iter()
+                        .filter(|what| disk.takes(*what))
+                        .collect(),
                     kinds: disk.kinds.iter().map(line).collect(),
                 }
             })

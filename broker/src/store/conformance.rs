@@ -19,7 +19,8 @@ use super::chain::Verified;
 use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
 use crate::core::change::{
-    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey, SellerRow, TroubleRow,
+    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey, SellerRow,
+    TroubleRow,
 };
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};

@@ -11,7 +11,7 @@ use taxdisk_protocol::number::NumberPair;
 use ureq::http::Method;
 
 use super::read_whole;
-use crate::args::{Decision, JobCommand, Key, Reading, SettleArgs, State};
+use crate::args::{Decision, JobCommand, Key, Reading, SettleArgs};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_FAILED, EXIT_OK, import, output};

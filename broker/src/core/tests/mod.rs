@@ -37,8 +37,8 @@ mod policies;
 mod random;
 mod routing;
 mod telling;
-mod warnings;
 mod undoing;
+mod warnings;
 
 pub(crate) const DISK: &str = "661234567890";
 
