@@ -59,6 +59,7 @@ mod tests {
             kind: KIND,
             epoch: 1,
             sequence: u64::from(number),
+            content_hash: None,
             expected: Some(pair),
             result,
             at: String::new(),

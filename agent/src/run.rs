@@ -19,9 +19,9 @@ use crate::config::Config;
 use crate::daemon;
 use crate::failure::Failure;
 use crate::hotplug;
-use crate::identity::{Identity, StateDir};
+use crate::identity::{self, Enrolled, Identity, StateDir};
 use crate::journal::{Journal, JournalError};
-use crate::link::client::{Dial, INPUTS_MAX, drive};
+use crate::link::client::{Dial, INPUTS_MAX, LinkEvent, drive};
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Session, Speaker, Standing};
 use crate::ports::Port;
@@ -110,6 +110,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         ..Status::default()
     };
     tracing::info!(agent = %identity.enrolled.agent, broker = %dial.url, disks = config.disk.len(), "the agent starts");
+    let kept = state.clone();
     let link = tokio::spawn(drive(
         dial,
         session(identity, &journal),
@@ -118,7 +119,12 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         standing.clone(),
         Box::new({
             let happenings = happenings.clone();
-            move |event| drop(happenings.send(Happening::Link(event)))
+            move |event| {
+                if let LinkEvent::Ledger(ledger) = &event {
+                    remember_ledger(&kept, ledger);
+                }
+                drop(happenings.send(Happening::Link(event)));
+            }
         }),
     ));
     let secrets = Secrets::of(&state);
@@ -188,6 +194,16 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let _ = std::fs::remove_file(state.socket());
     tracing::info!("the agent has stopped");
     Ok(())
+}
+
+/// Keeps the id of a ledger that was restored from a backup. If we stop before it is written, the next join is told again; if it
+/// cannot be written, this process goes on, and the ledger of before could be spoken to after a restart: the log says so.
+fn remember_ledger(state: &StateDir, ledger: &str) {
+    let stored = Identity::require(state)
+        .and_then(|known| identity::store(state, &Enrolled { ledger: ledger.to_owned(), ..known.enrolled }));
+    if let Err(failure) = stored {
+        tracing::error!("the new id of the broker's ledger was not kept: {failure}");
+    }
 }
 
 /// All workers at once, so that one hung disk does not use up the time of the others.

@@ -50,7 +50,7 @@ fn a_foreign_ledger_gets_no_proof_and_is_not_hammered() {
     let agent = pc.start();
     let link = broker.link();
     assert!(matches!(link.frame(), AgentFrame::Hello { .. }));
-    link.say(&BrokerFrame::Challenge { nonce: "x".into(), ledger: "lg_other".into() });
+    link.say(&BrokerFrame::Challenge { nonce: "x".into(), ledger: "lg_other".into(), ancestors: Vec::new() });
     assert_eq!(link.text(), None, "the agent hangs up without a word");
     let status = pc.ends(0, &["status"]);
     assert!(status.contains("lg_other") && status.contains(LEDGER), "{status}");

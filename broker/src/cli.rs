@@ -1,5 +1,5 @@
-//! The broker's command line: `serve`, `key`, `store migrate`, `config check`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage,
-//! 78 configuration.
+//! The broker's command line: `serve`, `key`, `store migrate`, `backup`, `restore`, `check`, `config check`, `openapi`. Exit
+//! codes: 0 done, 1 failed, 2 usage, 78 configuration.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +22,8 @@ use crate::store::postgres::{Database, PostgresStore};
 use crate::tls::Certificate;
 use crate::{cluster, logging, metrics, serve, store};
 
+mod copies;
+
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
 
@@ -43,6 +45,41 @@ enum Command {
     /// The ledger's store, while no broker runs.
     #[command(subcommand)]
     Store(StoreCommand),
+    /// Copy the ledger into a new file, as it is at one moment, while the broker serves.
+    Backup {
+        #[command(flatten)]
+        file: File,
+        /// The new file. Nothing is overwritten.
+        to: PathBuf,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Put a copy in the place of the ledger, under a new ledger id. The broker must be stopped. After the start nothing is
+    /// issued
+    /// for a seller before his disks have told what the copy does not know.
+    Restore {
+        #[command(flatten)]
+        file: File,
+        /// The copy. It is checked first and stays as it is.
+        from: PathBuf,
+        /// A ledger that is there is moved aside, under a name beside it.
+        #[arg(long)]
+        replace: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Verify every chain of the ledger, or of a copy of it, and fold every job anew from its events. The broker may serve.
+    Check {
+        #[command(flatten)]
+        file: File,
+        /// A copy, instead of the ledger of the configuration.
+        copy: Option<PathBuf>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -184,6 +221,11 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
         Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),
+        Command::Backup { file, to, json } => runtime()?.block_on(copies::backup(&load(&file, None)?, &to, json)),
+        Command::Restore { file, from, replace, json } => {
+            runtime()?.block_on(copies::restore(&load(&file, None)?, &from, replace, json))
+        }
+        Command::Check { file, copy, json } => runtime()?.block_on(copies::check(&load(&file, None)?, copy.as_deref(), json)),
         Command::Serve(serve) => {
             let loaded = load(&serve.file, serve.listen.clone())?;
             logging::start(&loaded.config.log)?;
@@ -240,8 +282,9 @@ async fn keys(command: Key) -> Result<(), Failure> {
     let (Key::Create { file, .. } | Key::List { file, .. } | Key::Revoke { file, .. }) = &command;
     let loaded = load(file, None)?;
     let open = Opened::open(&loaded).await?;
+    let ledger = open.ledger.of("command line", "");
     let result = tokio::select! {
-        result = with_keys(&open.ledger, command) => result,
+        result = with_keys(&ledger, command) => result,
         () = open.hold() => Ok(()),
     };
     open.close().await;
@@ -287,7 +330,13 @@ fn line_of(key: &KeyView) -> String {
 
 fn settings(loaded: &Loaded) -> Settings {
     let silence_ms = i64::try_from(loaded.config.silence().as_millis()).unwrap_or(i64::MAX);
-    Settings { silence_ms, ..Settings::default() }
+    Settings {
+        silence_ms,
+        reissues_per_day: loaded.config.reissue.per_day,
+        anchor_s: loaded.config.audit.anchor_s,
+        retain_hours: Some(u64::from(loaded.config.retention.bodies_days) * 24).filter(|hours| *hours > 0),
+        ..Settings::default()
+    }
 }
 
 /// A ledger that this process alone writes.
@@ -362,7 +411,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     }
     let ledger = Opened::open(loaded).await?.ledger;
     if let Some(path) = &serve.bootstrap_key_file {
-        bootstrap(&ledger, path).await?;
+        bootstrap(&ledger.of("command line", ""), path).await?;
     }
     let (stop, stopping) = watch::channel(false);
     let edge = Edge::new(ledger.clone(), config, stopping.clone());

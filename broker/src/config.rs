@@ -39,8 +39,52 @@ pub struct Config {
     pub limits: Limits,
     /// Webhooks.
     pub webhooks: Webhooks,
+    /// The chains.
+    pub audit: Audit,
+    /// How long contents are kept.
+    pub retention: Retention,
+    /// Re-issues.
+    pub reissue: Reissue,
     /// What is written to standard error.
     pub log: Log,
+}
+
+/// The chains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Audit {
+    /// Between two anchors, seconds.
+    pub anchor_s: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Audit { anchor_s: 3600 }
+    }
+}
+
+/// How long contents are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Invoices of jobs that ended so many days ago are removed; 0: never. Days of the broker's running time. Serial numbers,
+    /// hashes,
+    /// invoice numbers and events stay for ever.
+    pub bodies_days: u32,
+}
+
+/// Re-issues.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reissue {
+    /// Of one serial number on one day (UTC).
+    pub per_day: u32,
+}
+
+impl Default for Reissue {
+    fn default() -> Self {
+        Reissue { per_day: 20 }
+    }
 }
 
 /// Where the broker listens.
@@ -307,6 +351,8 @@ impl Config {
         }
         let least = [
             ("cluster.lease_s", self.cluster.lease_s, 2),
+            ("audit.anchor_s", self.audit.anchor_s, 1),
+            ("reissue.per_day", u64::from(self.reissue.per_day), 1),
             ("link.ping_s", self.link.ping_s, 1),
             ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
             ("link.join_s", self.link.join_s, 1),

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use taxdisk_protocol::api::{
     AgentView, CancelRequest, DiskAssignment, DiskView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest,
-    IssuePointBody, JobPage, JobSubmission, JobView, KeyRequest, NewKey, ReissueAnswer, ReissueRequest, SellerBody,
-    SettleRequest,
+    IssuePointBody, JobPage, JobState, JobSubmission, JobView, KeyRequest, NewKey, ReconcileView, ReissueAnswer, ReissueRequest,
+    SellerBody, SettleRequest,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::Origin;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use taxdisk_protocol::time::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -28,6 +29,8 @@ use crate::core::{Core, Input, Reply};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
+mod audit;
+mod bulk;
 mod dispatch;
 mod feed;
 mod secrets;
@@ -45,7 +48,8 @@ use writer::{Command, WriterTask};
 
 pub use crate::core::Scope;
 pub use crate::core::types::{
-    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, Refusal, SessionId, Settings, Submitted, Until,
+    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Refusal, SessionId,
+    Settings, Submitted, Until,
 };
 
 /// An enrolment code is good for so long if nothing is asked, seconds.
@@ -66,6 +70,7 @@ pub struct Ledger {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Command>,
     writer: tokio::task::AbortHandle,
+    origin: Option<Origin>,
 }
 
 type Answer<T> = Result<T, Refusal>;
@@ -115,6 +120,7 @@ impl Ledger {
         let restored = store.restore().await.map_err(|error| StartError(error.to_string()))?;
         let last = store.last_announcement().await.map_err(|error| StartError(error.to_string()))?;
         let mut core = Core::new(settings.clone(), restored, clock());
+        let bulks = core.bulks();
         let (queue, receiver) = mpsc::channel(settings.queue_inputs);
         let shared = Arc::new(Shared {
             keys: RwLock::new(Keys::new(core.keys())),
@@ -126,6 +132,7 @@ impl Ledger {
             ended: watch::Sender::new(false),
             waits: Waits::default(),
             feed: Feed::at(last),
+            anchored: audit::Anchored::default(),
             next_session: AtomicU64::new(1),
         });
         let writer = tokio::spawn(WriterTask::new(core, shared.clone(), receiver).run()).abort_handle();
@@ -138,12 +145,43 @@ impl Ledger {
                 interval.tick().await;
                 // The timer ends with the last handle.
                 let Some(queue) = timer.upgrade() else { return };
-                if queue.send(Command::Do { input: Input::Tick, bytes: 0, reply: None, frames: None }).await.is_err() {
+                if queue
+                    .send(Command::Do { input: Input::Tick, origin: None, bytes: 0, reply: None, frames: None })
+                    .await
+                    .is_err()
+                {
                     return;
                 }
             }
         });
-        Ok(Ledger { shared, queue, writer })
+        let ledger = Ledger { shared, queue, writer, origin: None };
+        ledger.keep_anchoring();
+        ledger.go_on_with_bulks(bulks);
+        Ok(ledger)
+    }
+
+    /// Anchors the chains from time to time, as long as the writer runs.
+    fn keep_anchoring(&self) {
+        let (shared, queue, writer) = (self.shared.clone(), self.queue.downgrade(), self.writer.clone());
+        tokio::spawn(async move {
+            let mut interval = tokio::time::interval(Duration::from_secs(shared.settings.anchor_s));
+            interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            // The first one ends at once: nothing new is in the chains at a start.
+            interval.tick().await;
+            loop {
+                interval.tick().await;
+                let Some(queue) = queue.upgrade() else { return };
+                let ledger = Ledger { shared: shared.clone(), queue, writer: writer.clone(), origin: None };
+                if let Err(refusal) = ledger.anchor().await {
+                    tracing::warn!(%refusal, "the chains were not anchored");
+                }
+            }
+        });
+    }
+
+    /// The same ledger for one caller or link: what it hands in is entered as done by it, from there.
+    pub fn of(&self, by: &str, from: &str) -> Ledger {
+        Ledger { origin: Some(Origin { by: by.to_owned(), from: from.to_owned() }), ..self.clone() }
     }
 
     /// The clock of this machine.
@@ -183,6 +221,11 @@ impl Ledger {
     /// The ledger's clock.
     pub(crate) fn now(&self) -> Timestamp {
         (self.shared.clock)()
+    }
+
+    /// Ids that this ledger had before it was restored, oldest first. For `challenge`.
+    pub fn ancestors(&self) -> &[String] {
+        self.shared.store.ancestors()
     }
 
     /// How much there is of what.
@@ -296,7 +339,14 @@ impl Ledger {
             return self.jobs_waiting(filter, cursor, limit).await;
         }
         let page = self.shared.store.jobs(filter, cursor, limit).await.map_err(unreadable)?;
-        Ok(JobPage { jobs: page.jobs.iter().map(|job| self.shared.view(job)).collect(), cursor: page.cursor })
+        let mut jobs: Vec<JobView> = page.jobs.iter().map(|job| self.shared.view(job)).collect();
+        // Who lists what must be decided needs what it is decided by.
+        if filter.states == [JobState::Unsettled] {
+            for (view, job) in jobs.iter_mut().zip(&page.jobs).filter(|(_, job)| job.evidence_count > 0) {
+                view.evidence = self.shared.store.evidence(&job.key).await.map_err(unreadable)?;
+            }
+        }
+        Ok(JobPage { jobs, cursor: page.cursor })
     }
 
     /// Asks for the same job again. `by` is the caller's key id, for the audit.
@@ -331,6 +381,41 @@ impl Ledger {
             Reply::Job(view) => Ok(*view),
             _ => Err(unexpected()),
         }
+    }
+
+    /// What a ledger that went back has still to find out.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn reconcile(&self) -> Answer<ReconcileView> {
+        match self.ask(Input::Reconcile).await? {
+            Reply::Reconcile(view) => Ok(*view),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// A person says whose a number of unknown origin is.
+    ///
+    /// # Errors
+    /// `not_found`, `settle_contradiction`, `invalid_parameter` (no reason), `not_ready`.
+    pub async fn decide_number(&self, decision: NumberDecision) -> Answer<()> {
+        self.done(Input::DecideNumber(Box::new(decision))).await
+    }
+
+    /// A person says what became of an attempt that an agent remembers as unsettled.
+    ///
+    /// # Errors
+    /// As [`Ledger::decide_number`].
+    pub async fn decide_line(&self, key: &JobKey, decision: LineDecision) -> Answer<()> {
+        self.done(Input::DecideLine(key.clone(), decision)).await
+    }
+
+    /// A person lets a seller go on although this disk was not read.
+    ///
+    /// # Errors
+    /// `not_found`, `invalid_parameter` (no reason), `not_ready`.
+    pub async fn release_disk(&self, disk: &DiskNumber, reason: &str) -> Answer<()> {
+        self.done(Input::ReleaseDisk(disk.clone(), reason.to_owned())).await
     }
 
     /// Makes or changes a seller.

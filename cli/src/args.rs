@@ -69,6 +69,90 @@ pub(crate) enum Command {
     /// Endpoints that are told what happens.
     #[command(subcommand)]
     Webhook(WebhookCommand),
+    /// The ledger's chains: who did what, and the proof that nothing was changed.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// After a backup was put back: what the ledger does not know of its disks.
+    #[command(subcommand)]
+    Reconcile(ReconcileCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// List who did what, oldest first.
+    List {
+        /// The chain of this seller; the broker's own if left out.
+        #[arg(long)]
+        seller: Option<String>,
+        /// Entries after this sequence.
+        #[arg(long, default_value_t = 0)]
+        after: i64,
+    },
+    /// Recompute every chain, or one. Ends with 1 if anything is not as it was written.
+    Verify {
+        /// Only the chain of this seller.
+        #[arg(long)]
+        seller: Option<String>,
+    },
+    /// Write the proof of one job: a file that anybody can check without the broker.
+    Proof {
+        #[command(flatten)]
+        key: Key,
+        /// The new file; nothing is overwritten. Named after the job if left out.
+        #[arg(long, value_name = "FILE")]
+        to: Option<PathBuf>,
+    },
+    /// Check the proof of a job, without a broker.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReconcileCommand {
+    /// Show disks, attempts and numbers that are not accounted for.
+    Show,
+    /// Say whose a number of unknown origin is.
+    Number {
+        /// Disk.
+        disk: String,
+        /// Kind, three digits.
+        kind: String,
+        /// Code of the invoice.
+        code: String,
+        /// Number of the invoice.
+        number: String,
+        /// Seller and serial number of the job whose invoice it is. Left out: it is no job's of this ledger.
+        #[arg(long, num_args = 2, value_names = ["SELLER", "SERIAL"])]
+        job: Option<Vec<String>>,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Say what became of an attempt that an agent remembers as unsettled.
+    Job {
+        #[command(flatten)]
+        key: Key,
+        /// What is proven.
+        #[arg(long)]
+        decision: Decision,
+        /// The pair that was issued, `CODE NUMBER`; needed for `issued`.
+        #[arg(long, num_args = 2, value_names = ["CODE", "NUMBER"])]
+        pair: Option<Vec<String>>,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Let a seller go on although this disk was never read again. If one of its unread numbers is the invoice of a job that is
+    /// sent again, that sale gets two invoices.
+    ReleaseUnread {
+        /// Disk.
+        disk: String,
+        /// Why that cannot be; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// The key of a job.
@@ -117,17 +201,9 @@ pub(crate) enum JobCommand {
         #[command(flatten)]
         key: Key,
     },
-    /// Issue a failed or cancelled job again, with the same serial number. Refused while an invoice may exist.
-    Reissue {
-        #[command(flatten)]
-        key: Key,
-        /// Why; kept in the ledger.
-        #[arg(long)]
-        reason: String,
-        /// JSON file with other content for the invoice.
-        #[arg(long, value_name = "FILE")]
-        invoice: Option<PathBuf>,
-    },
+    /// Issue a failed or cancelled job again, with the same serial number; or many, with --filter. Refused while an invoice may
+    /// exist.
+    Reissue(ReissueArgs),
     /// Withdraw a queued job.
     Cancel {
         #[command(flatten)]
@@ -138,6 +214,31 @@ pub(crate) enum JobCommand {
     },
     /// Decide an unsettled job by hand, after reading the disk. This signs a legal statement: it cannot be undone.
     Settle(SettleArgs),
+}
+
+#[derive(Debug, Clone, ClapArgs)]
+pub(crate) struct ReissueArgs {
+    /// Taxpayer number of the seller.
+    #[arg(requires = "serial", required_unless_present = "filter")]
+    pub(crate) seller: Option<String>,
+    /// Serial number.
+    pub(crate) serial: Option<String>,
+    /// Why; kept in the ledger.
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// JSON file with other content for the invoice.
+    #[arg(long, value_name = "FILE", conflicts_with = "filter")]
+    pub(crate) invoice: Option<PathBuf>,
+    /// Many jobs: `seller=…`, `state=…`, `problem=…`, `class=…`, `kind=…`, `disk=…`, `since=…`, `until=…`, `serial=…` (its
+    /// beginning); may be given several times, and all must hold.
+    #[arg(long, value_name = "NAME=VALUE", conflicts_with = "seller")]
+    pub(crate) filter: Vec<String>,
+    /// Only say what would be done with each job.
+    #[arg(long, requires = "filter")]
+    pub(crate) dry_run: bool,
+    /// Key of this bulk re-issue: run again with the same one, it is done once. Made of filter, reason and day if left out.
+    #[arg(long, requires = "filter", value_name = "KEY")]
+    pub(crate) bulk_key: Option<String>,
 }
 
 #[derive(Debug, Clone, ClapArgs)]
@@ -153,9 +254,14 @@ pub(crate) struct SettleArgs {
     /// First reading: the disk's current pair, `CODE NUMBER`.
     #[arg(long, value_name = "PAIR")]
     pub(crate) current: String,
-    /// Second reading: what the disk says about the expected pair.
+    /// Second reading: what the disk says about the expected pair; for a dead disk, what the tax office's record says.
     #[arg(long)]
     pub(crate) reading: Reading,
+    /// The disk is dead: where the tax office's record was looked up, and what it says. A second person must send the same
+    /// decision
+    /// with a key of their own.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) tax_office: Option<String>,
     /// Why; kept in the ledger.
     #[arg(long)]
     pub(crate) reason: String,

@@ -3,6 +3,7 @@
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
+use serde_json::Value;
 use taxdisk_protocol::api::{Fault, JobState, JobView, PairBody, Waiting};
 
 /// Prints a value as JSON, on one line for pipes.
@@ -140,6 +141,7 @@ fn waiting(reason: Waiting) -> &'static str {
         Waiting::Backlog => "others are before it",
         Waiting::Breaker => "the disk failed several times and rests",
         Waiting::Paused => "paused by a person",
+        Waiting::Reconcile => "the ledger went back: see `taxdisk reconcile show`",
     }
 }
 
@@ -149,6 +151,76 @@ fn fault(fault: Fault) -> &'static str {
         Fault::Disk => "the disk is at fault",
         Fault::Policy => "the seller's policy",
     }
+}
+
+/// Unsettled jobs with their two readings side by side: the disk's current number, and what it says of the expected one.
+pub(crate) fn unsettled(jobs: &[JobView]) -> String {
+    if jobs.is_empty() {
+        return "No job is unsettled.".to_owned();
+    }
+    let headings = [
+        "seller",
+        "serial",
+        "revision",
+        "disk",
+        "expected",
+        "disk's current number",
+        "what the disk says of the expected",
+        "note",
+    ];
+    let mut table = table(&headings, &[2]);
+    for job in jobs {
+        let attempt = job.attempts.last();
+        let expected = attempt.and_then(|attempt| attempt.expected.as_ref());
+        let readings: Vec<&Value> = job.evidence.iter().filter_map(|one| one.body["readings"].as_array()).flatten().collect();
+        let current = readings.iter().rev().find(|reading| reading["read"] == "current").map(|reading| {
+            let pair = pair_of(&reading["pair"]);
+            if pair.is_empty() { "no stock".to_owned() } else { pair }
+        });
+        let of_expected = |reading: &&&Value| {
+            reading["read"] == "query" && expected.is_none_or(|expected| pair_of(&reading["pair"]) == pair_text(expected))
+        };
+        let found = readings.iter().rev().find(of_expected).map(|reading| found_text(&reading["found"]));
+        let note = match &job.proposal {
+            Some(first) => format!("{} has noted {:?} by the tax office's record", first.by, first.decision),
+            None => job.problem.as_ref().map(|problem| problem.text.clone()).unwrap_or_default(),
+        };
+        table.add_row([
+            job.seller.clone(),
+            job.serial.clone(),
+            job.revision.to_string(),
+            attempt.map(|attempt| attempt.disk.clone()).unwrap_or_default(),
+            expected.map(pair_text).unwrap_or_default(),
+            current.unwrap_or_else(|| "not read".to_owned()),
+            found.unwrap_or_else(|| "not read".to_owned()),
+            note,
+        ]);
+    }
+    table.to_string()
+}
+
+/// A pair in a piece of evidence: one text, or code and number.
+fn pair_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Object(pair) => {
+            let part = |name: &str| pair.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+            format!("{} {}", part("code"), part("number"))
+        }
+        _ => String::new(),
+    }
+}
+
+fn found_text(found: &Value) -> String {
+    if found == "absent" {
+        return "absent".to_owned();
+    }
+    let present = &found["present"];
+    if present.is_object() {
+        let field = |name: &str| present[name].as_str().unwrap_or("-").to_owned();
+        return format!("present: {} for {}, mark {}", field("gross"), field("buyer"), field("mark"));
+    }
+    format!("failed: {}", found["failed"]["text"].as_str().unwrap_or("-"))
 }
 
 /// Code and number with a space between.

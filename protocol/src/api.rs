@@ -20,6 +20,16 @@ pub use dispatch::{
     Estimate, OfflineView, PauseMode, PauseOf, PauseRequest, PauseView, Severity, Thresholds, WarningCode, WarningView,
 };
 pub use keys::{KeyRequest, KeyView, NewKey, Role};
+mod bulk;
+mod reconcile;
+mod settle;
+
+pub use bulk::{BulkAction, BulkFilter, BulkLine, BulkReissueRequest, BulkView};
+pub use reconcile::{
+    JobName, ReconcileDisk, ReconcileJob, ReconcileJobRequest, ReconcileNumber, ReconcileNumberRequest, ReconcileView,
+    ReleaseRequest,
+};
+pub use settle::{SettleDecision, SettleProposal, SettleReading, SettleRequest};
 
 /// What a job asks of a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, ToSchema)]
@@ -234,6 +244,9 @@ pub enum Waiting {
     Breaker,
     /// A person has paused the disk, its agent or the seller.
     Paused,
+    /// The ledger went back (a backup was restored): numbers of the seller's disks are still unknown, or one of unknown origin
+    /// holds what this job asks for. See `/v1/reconcile`.
+    Reconcile,
 }
 
 /// Whose fault a failure is.
@@ -358,6 +371,9 @@ pub struct JobView {
     /// What went wrong, on `failed` and `unsettled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<JobProblem>,
+    /// One person has looked up the tax office's record; another one must confirm it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<SettleProposal>,
     /// Content as it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invoice: Option<InvoiceBody>,
@@ -470,50 +486,6 @@ pub struct CancelRequest {
     /// Why; kept in the ledger.
     #[serde(default)]
     pub reason: String,
-}
-
-/// An administrator's decision on an unsettled job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct SettleRequest {
-    /// `issued` or `not_issued`.
-    pub decision: SettleDecision,
-    /// The pair that was issued; needed for `issued`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pair: Option<PairBody>,
-    /// First reading: the disk's current pair, as seen.
-    pub current: PairBody,
-    /// Second reading: what the disk says about the expected pair.
-    pub expected: SettleReading,
-    /// Why; kept in the ledger.
-    pub reason: String,
-    /// Revision of the job that the administrator looked at.
-    pub revision: u64,
-}
-
-/// What an administrator decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SettleDecision {
-    /// The invoice exists; of a void job: its original is void.
-    Issued,
-    /// It does not; of a void job: its original is valid.
-    NotIssued,
-}
-
-/// What the disk says about a pair, as a person read it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum SettleReading {
-    /// The number is there and it is this job's.
-    PresentOurs,
-    /// The number is there and it is somebody else's.
-    PresentForeign,
-    /// The disk has no such invoice.
-    Absent,
-    /// Of a void job: the original is void.
-    Void,
-    /// Of a void job: the original is valid.
-    Valid,
 }
 
 /// A seller.
@@ -644,6 +616,14 @@ pub struct DiskReport {
     /// What jobs the agent takes for this disk. An agent of an older version says nothing, and issues only.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "crate::undo::known_operations")]
     pub takes: Vec<Operation>,
+    /// The highest assign sequence that the agent's journal holds for this disk. A ledger that knows less has gone back.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Can a disk issue?

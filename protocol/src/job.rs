@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, JobState, Operation, PairBody, Priority, Waiting};
+use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, JobState, Operation, PairBody, Priority, SettleProposal, Waiting};
 use crate::class::DeviceClass;
 use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
 use crate::kind::InvoiceKind;
@@ -28,7 +28,11 @@ mod view;
 mod tests;
 
 pub use apply::TransitionError;
-pub use event::{Event, EvidenceKind, NewContent, Next, What};
+pub use event::{Event, EvidenceKind, NewContent, Next, Origin, What};
+
+/// Attempts of one generation of the ledger: more than any job can have (20 re-issues a day and a disk's troubles between
+/// them). A ledger that went back numbers its attempts from the next thousand, so that none is numbered twice.
+pub const GENERATION_ATTEMPTS: u32 = 1000;
 
 /// One version of the content. Hashes are kept for ever, the body only of the newest version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,7 +83,7 @@ impl AttemptState {
 /// One hand-over of the job to a disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// Counts from 1.
+    /// Rises with every attempt of the job, from 1; after the ledger went back, from the next thousand.
     pub attempt: u32,
     /// Disk.
     pub disk: DiskNumber,
@@ -173,6 +177,9 @@ pub struct Job {
     /// A caller wants it withdrawn as soon as it is proven not issued.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_asked: bool,
+    /// A decision by the tax office's record, which a second person must confirm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposal: Option<SettleProposal>,
     /// Hand-overs, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -188,6 +195,9 @@ pub struct Job {
     /// Re-issues today.
     #[serde(default)]
     pub reissues: ReissueCount,
+    /// The last bulk re-issue that took this job: the same one takes it once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bulk: Option<String>,
     /// Accepted.
     pub accepted_at: Timestamp,
     /// Last event.
@@ -207,7 +217,7 @@ impl Job {
 
     /// An attempt by its number.
     pub fn attempt(&self, attempt: u32) -> Option<&Attempt> {
-        self.attempts.get(usize::try_from(attempt.checked_sub(1)?).ok()?)
+        self.attempts.iter().find(|found| found.attempt == attempt)
     }
 
     /// The one attempt of which nobody can say yet whether it issued.

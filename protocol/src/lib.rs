@@ -12,6 +12,7 @@
 pub mod api;
 pub mod calc;
 pub mod capabilities;
+pub mod chain;
 pub mod class;
 pub mod error;
 pub mod event;
@@ -25,6 +26,7 @@ pub mod link;
 pub mod mark;
 pub mod money;
 pub mod number;
+pub mod proof;
 mod quote;
 pub mod rules;
 pub mod time;

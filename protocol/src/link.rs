@@ -9,6 +9,9 @@
 //! their sender until an `ack` names the id; they may arrive twice or late. An `assign` is durable at the broker until
 //! `outcome`, and is repeated as an open attempt in every `grant` of its disk: the agent answers from its index.
 //!
+//! A broker whose ledger went back asks by `recount`, and the agent answers by `recounted`; an agent that does not know the
+//! frame keeps its seller waiting until it is updated, or until a person releases the disk.
+//!
 //! Versions: 1 — first.
 
 use serde::{Deserialize, Serialize};
@@ -109,6 +112,61 @@ pub struct NumberEntry {
     pub status: String,
     /// Hash over what was read, hex.
     pub digest: String,
+}
+
+/// A line of the agent's index: never deleted, told again to a ledger that went back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexLine {
+    /// Which attempt.
+    #[serde(flatten)]
+    pub attempt: AttemptRef,
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Epoch of the assignment.
+    pub epoch: u64,
+    /// Sequence of the assignment.
+    pub sequence: u64,
+    /// Hash over the content, where the journal has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<String>,
+    /// The journalled pair, if it came so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<NumberPair>,
+    /// How it ended.
+    pub result: AttemptResult,
+}
+
+/// The numbers of one kind after the last one that a ledger knew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecountedNumbers {
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// In their order, without those that the index holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seen: Vec<SeenNumber>,
+    /// All numbers up to this one were looked at. Absent if no number of the kind is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<NumberPair>,
+    /// They reach the disk's current number. If not, the rest is asked for from `last`.
+    pub complete: bool,
+}
+
+/// A number of which the agent's index has no attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenNumber {
+    /// Code and number.
+    pub pair: NumberPair,
+    /// Status as the disk gave it.
+    pub status: String,
+    /// Hash over what was read, hex.
+    pub digest: String,
+    /// The mark in its remark, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
+    /// Gross amount.
+    pub gross: String,
+    /// Buyer's name.
+    pub buyer: String,
 }
 
 /// One reading of the disk, kept as evidence.
@@ -298,6 +356,22 @@ pub enum AgentFrame {
         /// What a person should know, if anything is odd.
         note: Option<String>,
     },
+    /// A part of the answer to `recount`, in order on one link.
+    Recounted {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// Lines of the index.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        lines: Vec<IndexLine>,
+        /// What was read of one kind.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        numbers: Option<RecountedNumbers>,
+        /// The last part.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        done: bool,
+    },
     /// This type is not known here.
     Unsupported {
         /// The type.
@@ -317,6 +391,10 @@ pub enum BrokerFrame {
         nonce: String,
         /// Id of the ledger.
         ledger: String,
+        /// Ids that this ledger had before it was restored from a backup, oldest first. An agent of one of them goes on here, and
+        /// never goes back.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        ancestors: Vec<String>,
     },
     /// The proof is good.
     Welcome {
@@ -368,6 +446,19 @@ pub enum BrokerFrame {
         /// What.
         open: OpenAttempt,
     },
+    /// The broker's ledger went back (a restored backup, a lossy failover): say again what the index holds above this sequence,
+    /// and read every number after these. Nothing is assigned for the seller before that. Asked again in every grant until it is
+    /// answered whole, so that the answer need not be durable.
+    Recount {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// The highest assign sequence that the ledger knows.
+        after: u64,
+        /// What it knows as accounted.
+        since: Vec<Accounted>,
+    },
     /// These are durable at the broker.
     Ack {
         /// Ids.
@@ -389,7 +480,8 @@ pub enum BrokerFrame {
 
 impl AgentFrame {
     /// Every `type` of this version.
-    pub const TYPES: &[&str] = &["hello", "proof", "disks", "started", "outcome", "accounted", "unsupported", "goodbye"];
+    pub const TYPES: &[&str] =
+        &["hello", "proof", "disks", "started", "outcome", "accounted", "recounted", "unsupported", "goodbye"];
 
     /// The `type` of this frame, for logs.
     pub fn type_name(&self) -> &'static str {
@@ -400,6 +492,7 @@ impl AgentFrame {
             AgentFrame::Started { .. } => "started",
             AgentFrame::Outcome { .. } => "outcome",
             AgentFrame::Accounted { .. } => "accounted",
+            AgentFrame::Recounted { .. } => "recounted",
             AgentFrame::Unsupported { .. } => "unsupported",
             AgentFrame::Goodbye => "goodbye",
         }
@@ -409,7 +502,7 @@ impl AgentFrame {
 impl BrokerFrame {
     /// Every `type` of this version.
     pub const TYPES: &[&str] =
-        &["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "ack", "unsupported", "refused"];
+        &["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "recount", "ack", "unsupported", "refused"];
 
     /// The `type` of this frame, for logs.
     pub fn type_name(&self) -> &'static str {
@@ -421,6 +514,7 @@ impl BrokerFrame {
             BrokerFrame::Assign { .. } => "assign",
             BrokerFrame::Recall { .. } => "recall",
             BrokerFrame::Settle { .. } => "settle",
+            BrokerFrame::Recount { .. } => "recount",
             BrokerFrame::Ack { .. } => "ack",
             BrokerFrame::Unsupported { .. } => "unsupported",
             BrokerFrame::Refused { .. } => "refused",

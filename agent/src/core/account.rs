@@ -74,7 +74,7 @@ pub fn status_text(status: NumberStatus) -> &'static str {
     }
 }
 
-fn digest(invoice: &FoundInvoice) -> String {
+pub(super) fn digest(invoice: &FoundInvoice) -> String {
     let text = serde_json::to_vec(invoice).expect("a found invoice holds text and integers only, which JSON always holds");
     hex::encode(Sha256::digest(text))
 }

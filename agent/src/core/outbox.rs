@@ -59,6 +59,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
         kind: ending.kind,
         epoch: ending.epoch,
         sequence: ending.sequence,
+        content_hash: None,
         expected: ending.expected,
         result: ending.result,
         at: context.at.to_owned(),

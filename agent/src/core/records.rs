@@ -46,6 +46,9 @@ pub struct Outcome {
     pub epoch: u64,
     /// Sequence of the assignment.
     pub sequence: u64,
+    /// Hash over the content: taken over from the intent when the outcome is written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content_hash: Option<String>,
     /// The journalled pair, if it came so far.
     pub expected: Option<NumberPair>,
     /// How.
@@ -237,6 +240,8 @@ pub trait View {
     fn voided_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<String>;
     /// The highest assignment sequence of a disk; 0 before the first.
     fn highest_sequence(&self, disk: &DiskNumber) -> u64;
+    /// Outcomes on a disk whose sequence is above this one, in the order of the sequences. Reads the whole index.
+    fn outcomes_after(&self, disk: &DiskNumber, sequence: u64) -> Vec<Outcome>;
     /// Frames about a disk that the broker has not acknowledged, oldest first, with their ids.
     fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)>;
     /// Why nothing that carries a password may be sent through this port.

@@ -45,6 +45,7 @@ pub fn plan(kind: taxdisk_protocol::kind::InvoiceKind, opens: &[Open], bases: Ve
         against: opens.iter().filter_map(|open| open.request.clone()).collect(),
         ask: Vec::new(),
         resync: true,
+        recount: false,
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Plan {
     pub ask: Vec<String>,
     /// The line is in doubt, or something that was sent may still run: bring it back first.
     pub resync: bool,
+    /// For a ledger that went back: what the journal knows of a number does not end the way downward.
+    pub recount: bool,
 }
 
 /// What was read.
@@ -261,8 +263,8 @@ impl Walk {
         }
         let mut next = current.predecessor();
         while let Some(pair) = next {
-            let known =
-                plan.bases.iter().any(|base| base.last() == Some(pair)) || context.view.owner(disk, plan.kind, pair).is_some();
+            let known = plan.bases.iter().any(|base| base.last() == Some(pair))
+                || (!plan.recount && context.view.owner(disk, plan.kind, pair).is_some());
             if known || survey.absent(pair) {
                 break;
             }

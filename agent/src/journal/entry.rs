@@ -25,6 +25,7 @@ pub(super) const HEAD_ID: &str = "h/id";
 pub(super) const HEAD_SEQUENCE: &str = "h/sequence";
 pub(super) const HEAD_JOIN: &str = "h/join";
 pub(super) const OUTBOX: &str = "b/";
+pub(super) const OUTCOMES: &str = "r/";
 pub(super) const OPERATIONS: &str = "w/";
 
 fn attempt_path(attempt: &AttemptRef) -> String {
@@ -42,7 +43,7 @@ pub(super) fn open_of(disk: &DiskNumber) -> String {
 
 /// The outcome of an attempt: the index line that is never deleted.
 pub(super) fn outcome(attempt: &AttemptRef) -> String {
-    format!("r/{}", attempt_path(attempt))
+    format!("{OUTCOMES}{}", attempt_path(attempt))
 }
 
 /// The legal invoice of a job.

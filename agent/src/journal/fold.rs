@@ -164,8 +164,12 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
         return conflict(format!("{} is issued; that cannot be taken back", outcome.attempt));
     }
     raise_sequence(&outcome.disk, outcome.sequence, overlay);
+    let reads = Reads(&*overlay);
+    let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt)).map(|intent| intent.content_hash);
+    let known = || reads.outcome(&outcome.attempt).and_then(|known| known.content_hash);
+    let content_hash = outcome.content_hash.clone().or(intent).or_else(known);
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
-    put(overlay, entry::outcome(&outcome.attempt), &compact(outcome));
+    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, ..compact(outcome) });
     let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
     if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
         put(overlay, unsettled, &outcome.attempt);

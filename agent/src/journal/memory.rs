@@ -110,6 +110,9 @@ impl View for Memory {
     fn highest_sequence(&self, disk: &DiskNumber) -> u64 {
         Reads(&self.entries).highest_sequence(disk)
     }
+    fn outcomes_after(&self, disk: &DiskNumber, sequence: u64) -> Vec<Outcome> {
+        Reads(&self.entries).outcomes_after(disk, sequence)
+    }
     fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)> {
         Reads(&self.entries).outbox(disk)
     }

@@ -268,6 +268,9 @@ impl View for Journal {
     fn highest_sequence(&self, disk: &DiskNumber) -> u64 {
         Reads(&self.db).highest_sequence(disk)
     }
+    fn outcomes_after(&self, disk: &DiskNumber, sequence: u64) -> Vec<Outcome> {
+        Reads(&self.db).outcomes_after(disk, sequence)
+    }
     fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)> {
         Reads(&self.db).outbox(disk)
     }

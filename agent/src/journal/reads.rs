@@ -114,6 +114,13 @@ impl<L: Lookup + ?Sized> View for Reads<'_, L> {
         self.one(&entry::sequence(disk)).unwrap_or(0)
     }
 
+    fn outcomes_after(&self, disk: &DiskNumber, sequence: u64) -> Vec<Outcome> {
+        let all = self.all::<Outcome>(entry::OUTCOMES).into_iter().map(|(_, outcome)| outcome);
+        let mut found: Vec<Outcome> = all.filter(|outcome| outcome.disk == *disk && outcome.sequence > sequence).collect();
+        found.sort_by_key(|outcome| outcome.sequence);
+        found
+    }
+
     fn outbox(&self, disk: &DiskNumber) -> Vec<(String, AgentFrame)> {
         self.pending().into_iter().filter(|(_, of, _)| of == disk).map(|(id, _, frame)| (id, frame)).collect()
     }

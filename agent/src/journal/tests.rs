@@ -52,6 +52,7 @@ fn outcome(serial: &str, number: u32, result: AttemptResult) -> Record {
         kind: InvoiceKind::Roll,
         epoch: 1,
         sequence: u64::from(number),
+        content_hash: None,
         expected: None,
         result,
         at: String::new(),

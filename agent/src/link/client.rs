@@ -177,6 +177,8 @@ pub type Joins = Arc<dyn Fn() -> Result<(u64, JournalHead), String> + Send + Syn
 pub enum LinkEvent {
     /// The link is up. The number is the highest journal sequence that the broker has heard of.
     Up(Option<u64>),
+    /// The broker's ledger was restored from a backup; it is called so from now on.
+    Ledger(String),
     /// It is down.
     Down(String),
     /// A frame for a disk's worker.
@@ -266,6 +268,7 @@ pub async fn drive(
                     }
                     connection.drop_now();
                 }
+                Effect::Ledger(ledger) => told(LinkEvent::Ledger(ledger)),
                 Effect::Up { journal_known } => told(LinkEvent::Up(journal_known)),
                 Effect::Down(text) => {
                     if !leaving {

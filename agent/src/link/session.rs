@@ -33,8 +33,8 @@ const PING: Duration = Duration::from_secs(PING_S);
 const SILENCE: Duration = Duration::from_secs(SILENCE_S);
 
 /// Types of frames that a broker of this version sends; anything else is answered by `unsupported`.
-const KNOWN: [&str; 10] =
-    ["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "ack", "unsupported", "refused"];
+const KNOWN: [&str; 11] =
+    ["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "recount", "ack", "unsupported", "refused"];
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +81,9 @@ pub enum Effect {
     Ping(u64),
     /// Drop the socket. The text is for the log.
     Close(String),
+    /// The ledger of the broker was restored from a backup of ours: this is its id from now on. Make it durable, so that the
+    /// ledger of before is never spoken to again.
+    Ledger(String),
     /// The link is up.
     Up {
         /// Highest journal sequence that the broker has heard of.
@@ -299,8 +302,8 @@ impl Session {
             (BrokerFrame::Refused { code, reason }, Phase::Greeting { .. } | Phase::Joined { .. }) => {
                 self.refused(&code, &reason, now, out)
             }
-            (BrokerFrame::Challenge { nonce, ledger }, Phase::Greeting { join, proof_at: proof_at @ None, .. }) => {
-                if ledger != self.speaker.ledger {
+            (BrokerFrame::Challenge { nonce, ledger, ancestors }, Phase::Greeting { join, proof_at: proof_at @ None, .. }) => {
+                if ledger != self.speaker.ledger && !ancestors.contains(&self.speaker.ledger) {
                     let text = format!(
                         "This broker keeps ledger {}, this agent enrolled at ledger {}: correct [broker] url, or enrol here with --force.",
                         short(&ledger),
@@ -310,6 +313,15 @@ impl Session {
                     return;
                 }
                 *proof_at = Some(now);
+                if ledger != self.speaker.ledger {
+                    tracing::warn!(
+                        from = self.speaker.ledger,
+                        to = short(&ledger),
+                        "the broker's ledger was restored from a backup"
+                    );
+                    self.speaker.ledger.clone_from(&ledger);
+                    out.push(Effect::Ledger(ledger.clone()));
+                }
                 let signature = self.speaker.key.sign(&proof_message(&ledger, &self.speaker.agent, *join, &nonce));
                 out.push(send(&AgentFrame::Proof { signature: BASE64.encode(signature.to_bytes()) }));
             }
@@ -423,7 +435,7 @@ impl Session {
         let Phase::Joined { since } = self.phase else { return None };
         let Some((at, reported)) = &self.reported else { return Some(since) };
         let same = |one: &DiskReport, other: &DiskReport| {
-            DiskReport { clock: None, ..one.clone() } == DiskReport { clock: None, ..other.clone() }
+            DiskReport { clock: None, sequence: 0, ..one.clone() } == DiskReport { clock: None, sequence: 0, ..other.clone() }
         };
         if self.disks.len() == reported.len() && self.disks.iter().zip(reported).all(|(one, other)| same(one, other)) {
             return None;

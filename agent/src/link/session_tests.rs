@@ -62,7 +62,7 @@ impl Bench {
 }
 
 fn challenge() -> BrokerFrame {
-    BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into() }
+    BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into(), ancestors: Vec::new() }
 }
 
 fn sent(effects: &[Effect]) -> Vec<AgentFrame> {
@@ -148,6 +148,7 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         memory_percent: None,
         clock_offset_s: None,
         takes: Vec::new(),
+        sequence: 0,
     }
 }
 
@@ -178,7 +179,7 @@ fn a_join_proves_the_key_and_begins_with_the_disks() {
 fn a_stranger_is_not_spoken_to() {
     let mut bench = Bench::new();
     bench.open();
-    let effects = bench.say(&BrokerFrame::Challenge { nonce: "x".into(), ledger: "lg_other".into() });
+    let effects = bench.say(&BrokerFrame::Challenge { nonce: "x".into(), ledger: "lg_other".into(), ancestors: Vec::new() });
     assert!(closed(&effects) && sent(&effects).is_empty(), "no proof for another ledger: {effects:?}");
     assert!(down(&effects).unwrap().contains("another ledger") || down(&effects).unwrap().contains("lg_other"));
     assert!(bench.session.deadline().unwrap() >= bench.now + s(30), "a person must act: no hurry");

@@ -105,6 +105,8 @@ impl Board {
                     );
                 }
             }
+            // The identity is written where the link is made.
+            LinkEvent::Ledger(_) => {}
             LinkEvent::Down(text) => {
                 tracing::warn!("the link to the broker is down: {text}");
                 self.status.disks.iter_mut().for_each(|disk| disk.epoch = None);
@@ -130,6 +132,7 @@ impl Board {
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
             BrokerFrame::Settle { disk, epoch, open } => (disk.clone(), Command::Settle { disk, epoch, open }),
+            BrokerFrame::Recount { disk, epoch, after, since } => (disk.clone(), Command::Recount { disk, epoch, after, since }),
             // The session keeps these to itself.
             BrokerFrame::Challenge { .. }
             | BrokerFrame::Welcome { .. }

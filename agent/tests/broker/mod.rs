@@ -80,7 +80,7 @@ impl Link {
     pub fn welcome(&self, public_key: &str) -> AgentFrame {
         let hello = self.frame();
         let AgentFrame::Hello { agent, join, .. } = &hello else { panic!("{hello:?}") };
-        self.say(&BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into() });
+        self.say(&BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into(), ancestors: Vec::new() });
         let AgentFrame::Proof { signature } = self.frame() else { panic!("no proof") };
         check_proof(public_key, agent, *join, "bm9uY2U=", &signature).unwrap();
         self.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None });

@@ -37,6 +37,9 @@ impl Core {
         if let Some(job) = self.job(&key, known) {
             return self.answer_known(&job, &content);
         }
+        if let Some(refusal) = self.contradicts_line(&key, &content.hash) {
+            return Err(refusal);
+        }
         let Some(seller) = self.sellers.get(&key.seller) else {
             return Err(Refusal::new("seller_unknown", format!("seller {} is not known here", key.seller)));
         };
@@ -63,6 +66,7 @@ impl Core {
         let event = Event {
             revision: 0,
             at: self.turn.now,
+            origin: self.turn.origin.clone(),
             what: What::Accepted {
                 key: key.clone(),
                 operation: parsed.operation,
@@ -83,6 +87,8 @@ impl Core {
         self.turn.changes.push(Change::Job { job: job.clone(), event });
         self.note_undoing(&job);
         self.jobs.insert(key.clone(), OpenJob { job, fit, unfit, lane: None, queued_at: self.turn.now });
+        // The ledger may have forgotten that it was issued.
+        self.apply_line(&key)?;
         self.enqueue(&key);
         self.pump_seller(&key.seller);
         let job = self.job(&key, known).expect("the job was just put there");

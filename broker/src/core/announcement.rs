@@ -62,6 +62,7 @@ pub fn told(what: &What, after: JobState) -> Option<&'static str> {
         | What::Assigned { .. }
         | What::Started { .. }
         | What::CancelAsked { .. }
+        | What::SettleProposed { .. }
         | What::Evidence { .. }
         // The void or red job tells it itself.
         | What::Linked { .. } => None,
@@ -73,6 +74,7 @@ pub fn told(what: &What, after: JobState) -> Option<&'static str> {
         | What::Failed { .. }
         | What::Cancelled { .. }
         | What::Reissued { .. }
+        | What::Recovered { .. }
         | What::SettledByHand { .. } => match after {
             JobState::Queued => Some("job.queued"),
             JobState::Unsettled => Some("job.unsettled"),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use taxdisk_protocol::api::{DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody, Severity, WarningCode};
+use taxdisk_protocol::api::{BulkView, DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody, Severity, WarningCode};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -54,6 +54,15 @@ pub enum Change {
     },
     /// An API key as it is now.
     Key(KeyRow),
+    /// What a ledger that went back has to find out, as it stands now.
+    Reconcile(ReconcileRow),
+    /// A bulk re-issue as it stands now.
+    Bulk(BulkRow),
+    /// Hours that the broker has served so far. Each job keeps the hour of its last change.
+    Served(u64),
+    /// Contents of jobs that can change no more, and that last changed in this served hour or before, end: a slice of at most
+    /// [`CONTENTS_SLICE`], those that are longest due first.
+    EndContents(u64),
     /// Something that was done, for the chain.
     Audit(Audit),
     /// Something that outsiders are told of. Gets the next position of the stream.
@@ -132,6 +141,36 @@ pub struct TroubleRow {
     pub kind: InvoiceKind,
     /// Since.
     pub since: Timestamp,
+}
+
+/// Jobs of one [`Change::EndContents`].
+pub const CONTENTS_SLICE: u32 = 200;
+
+/// A bulk re-issue: what was asked, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BulkRow {
+    /// As it is shown.
+    pub view: BulkView,
+    /// Sellers that the caller's key is limited to; empty: all.
+    pub sellers: Vec<TaxpayerNumber>,
+    /// The next page of jobs; absent before the first one.
+    pub cursor: Option<String>,
+}
+
+/// One thing that a ledger that went back has to find out, or has found out (see `core::reconcile`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReconcileRow {
+    /// `restored`, `generation`, `disk`, `line` or `number`.
+    pub what: &'static str,
+    /// Which one: unique together with `what`.
+    pub key: String,
+    /// JSON; `None` removes the row.
+    pub body: Option<String>,
+}
+
+impl ReconcileRow {
+    /// The names that `what` may have.
+    pub const WHATS: [&'static str; 5] = ["restored", "generation", "disk", "line", "number"];
 }
 
 /// A seller.

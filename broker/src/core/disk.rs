@@ -11,6 +11,7 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
 use super::change::{DiskFenceRow, WarningRow};
+use super::reconcile::Recount;
 use super::types::SessionId;
 use super::warn::{Burn, WarningKey};
 
@@ -114,6 +115,8 @@ pub(crate) struct Disk {
     pub(super) burn: BTreeMap<InvoiceKind, Burn>,
     /// Warnings that are up.
     pub(super) warnings: BTreeMap<WarningKey, WarningRow>,
+    /// The ledger went back, and this disk was not recounted yet.
+    pub(crate) recount: Option<Recount>,
 }
 
 impl Disk {
@@ -146,6 +149,7 @@ impl Disk {
             durations_ms: VecDeque::new(),
             burn: BTreeMap::new(),
             warnings: BTreeMap::new(),
+            recount: None,
         }
     }
 

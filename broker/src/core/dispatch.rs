@@ -25,6 +25,11 @@ impl Core {
         if job.state != JobState::Queued || !job.is_proven_not_issued() || open.lane.is_some() {
             return;
         }
+        let job = open.job.clone();
+        if self.is_held(&job) {
+            return;
+        }
+        let Some(open) = self.jobs.get(key) else { return };
         let lane = self.lane_of(open);
         let shop = self.shops.entry(key.seller.clone()).or_default();
         shop.queue.insert(&lane, job.priority, job.place, key.clone());
@@ -170,6 +175,10 @@ impl Core {
             return None;
         }
         let (owner_seller, profile) = (disk.seller.clone()?, disk.profile?);
+        // The ledger went back, and what it forgot is not known yet.
+        if self.is_reconciling(&owner_seller) {
+            return None;
+        }
         let shop = self.shops.get(&owner_seller)?;
         let bit = 1_u64 << profile;
         let allowed = |lane: &LaneKey| self.lane_allowed(disk, lane);
@@ -237,7 +246,7 @@ impl Core {
         let disk = self.disks.get(number).ok_or_else(unknown)?;
         let owner = disk.owner.clone().ok_or_else(unknown)?;
         let (epoch, sequence) = (disk.epoch, disk.sequence + 1);
-        let attempt = u32::try_from(self.jobs.get(key).ok_or_else(unknown)?.job.attempts.len() + 1).unwrap_or(u32::MAX);
+        let attempt = self.next_attempt(&self.jobs.get(key).ok_or_else(unknown)?.job);
         let what = What::Assigned { attempt, disk: number.clone(), agent: owner.agent.clone(), epoch, sequence };
         let job = self.record(key, what)?;
         self.dequeue(key);

@@ -183,9 +183,12 @@ impl Core {
         if !present {
             return;
         }
+        let recounting = self.disks.get(&number).is_some_and(|disk| disk.recount.is_some());
         for entry in entries {
             let key = NumberKey { disk: number.clone(), kind, pair: entry.pair };
             match self.number_owner(&key, known) {
+                // The recount says more of it, and a person whose it is.
+                _ if entry.owner == Owner::Foreign && (recounting || self.is_unknown(&key)) => {}
                 None => {
                     let owner = entry.owner.clone();
                     let row = NumberRow { key: key.clone(), owner, status: entry.status, digest: entry.digest };
@@ -204,6 +207,8 @@ impl Core {
             }
         }
         if let Some(disk) = self.disks.get_mut(&number)
+            // What the ledger knew when it went back is where the recount begins.
+            && !recounting
             && disk.accounted.get(&kind) != Some(&last)
             // Within one code the accounted number only rises; a late frame does not take it back.
             && disk.accounted.get(&kind).is_none_or(|known| known.code != last.code || known.number < last.number)

@@ -10,18 +10,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, PauseMode, PauseRequest,
-    ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
+    AgentView, BulkLine, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, PauseMode,
+    PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
-use taxdisk_protocol::job::{Event, Job, What};
+use taxdisk_protocol::job::{Event, Job, Origin, What};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, Owner};
 use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::proof::{ANCHOR, Anchor};
 use taxdisk_protocol::time::Timestamp;
 
 mod accept;
 pub mod announcement;
+pub mod bulk;
 pub mod change;
 mod disk;
 mod dispatch;
@@ -35,8 +37,10 @@ mod ownership;
 mod pause;
 mod policy;
 mod queue;
+mod reconcile;
 mod reissue;
 mod restore;
+mod retention;
 mod session;
 pub mod types;
 mod view;
@@ -46,10 +50,12 @@ pub mod webhooks;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use change::{AgentRow, Audit, Change, EnrollmentRow, KeyRow, NumberKey, OriginalKey};
+use change::{AgentRow, Audit, BulkRow, Change, EnrollmentRow, KeyRow, NumberKey, OriginalKey};
 use disk::Disk;
 use queue::{LaneKey, Queue};
-use types::{CancelAnswer, Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
+use reconcile::Reconcile;
+use retention::Served;
+use types::{CancelAnswer, Join, Joined, Left, LineDecision, NumberDecision, Refusal, SessionId, Settings, Submitted};
 
 pub use pause::{PauseRow, Scope};
 pub use restore::Restored;
@@ -62,6 +68,12 @@ pub enum Input {
     Submit(Box<JobSubmission>),
     /// The same job again.
     Reissue(JobKey, ReissueRequest, String),
+    /// Begin a bulk re-issue, or look at the one that has this key.
+    StartBulk(Box<BulkRow>),
+    /// The same job again, as a bulk re-issue asks.
+    ReissueOf(JobKey, String),
+    /// A bulk re-issue has come so far.
+    MoveBulk(Box<BulkRow>),
     /// Withdraw.
     Cancel(JobKey, CancelRequest, String),
     /// An administrator's decision.
@@ -101,6 +113,21 @@ pub enum Input {
     Pause(Scope, PauseMode, PauseRequest, String),
     /// Let work again.
     Resume(Scope, PauseRequest, String),
+    /// A person says whose a number of unknown origin is.
+    DecideNumber(Box<NumberDecision>),
+    /// A person says what became of a forgotten attempt that is unsettled.
+    DecideLine(JobKey, LineDecision),
+    /// A person lets a seller go on although this disk was not recounted: the reason.
+    ReleaseDisk(DiskNumber, String),
+    /// What a ledger that went back has to find out.
+    Reconcile,
+    /// Heads of chains, for the broker's own chain.
+    Anchor {
+        /// Id of the ledger.
+        ledger: String,
+        /// Their digests, sorted.
+        heads: Vec<String>,
+    },
     /// All disks, for lists.
     Disks,
     /// All agents, for lists.
@@ -129,6 +156,10 @@ pub enum Reply {
     Submitted(Submitted),
     /// Re-issue.
     Reissued(ReissueAnswer),
+    /// Bulk re-issue; true: it begins now.
+    Bulk(Box<BulkRow>, bool),
+    /// What a bulk re-issue did with one job.
+    BulkLine(BulkLine),
     /// Withdrawal.
     Cancelled(CancelAnswer),
     /// The job as it is now.
@@ -137,6 +168,8 @@ pub enum Reply {
     Joined(Joined),
     /// Enrolled.
     Enrolled(AgentId),
+    /// What a ledger that went back has to find out.
+    Reconcile(Box<ReconcileView>),
     /// Disks.
     Disks(Vec<DiskView>),
     /// Agents.
@@ -215,6 +248,7 @@ struct Agent {
 #[derive(Debug, Default)]
 struct Turn {
     now: Timestamp,
+    origin: Option<Origin>,
     changes: Vec<Change>,
     effects: Vec<Effect>,
 }
@@ -242,18 +276,26 @@ pub struct Core {
     fresh_numbers: HashMap<NumberKey, Owner>,
     /// Shops whose overlay the readers must get anew.
     dirty: HashSet<TaxpayerNumber>,
+    reconcile: Reconcile,
+    bulks: BTreeMap<String, BulkRow>,
+    served: Served,
     turn: Turn,
     /// Warnings were last looked at, since only time had passed.
     warned_at: Timestamp,
 }
 
 impl Core {
-    /// Decides on one input. `known` must hold what the store has for [`Core::needs`] of this input.
-    pub fn handle(&mut self, input: Input, known: &Known, now: Timestamp) -> Output {
-        self.turn = Turn { now, ..Turn::default() };
+    /// Decides on one input of `origin`. `known` must hold what the store has for [`Core::needs`] of this input.
+    pub fn handle(&mut self, input: Input, known: &Known, now: Timestamp, origin: Option<Origin>) -> Output {
+        let origin = self.origin(&input, origin);
+        self.turn = Turn { now, origin, ..Turn::default() };
+        self.begin_reconcile();
         let reply = match input {
             Input::Submit(submission) => self.submit(*submission, known),
-            Input::Reissue(key, request, by) => self.reissue(&key, request, by, known),
+            Input::Reissue(key, request, by) => self.reissue(&key, request, by, None, known),
+            Input::StartBulk(row) => self.start_bulk(*row),
+            Input::ReissueOf(key, bulk) => self.reissue_of(&key, &bulk, known),
+            Input::MoveBulk(row) => self.move_bulk(*row),
             Input::Cancel(key, request, by) => self.cancel(&key, &request, by, known),
             Input::Settle(key, request, by) => self.settle_by_hand(&key, request, by, known),
             Input::PutSeller(seller, body, by) => self.put_seller(seller, body, &by),
@@ -269,6 +311,14 @@ impl Core {
             Input::Frame(session, frame) => self.frame(session, *frame, known),
             Input::Pause(scope, mode, request, by) => self.pause(scope, mode, &request.reason, by),
             Input::Resume(scope, request, by) => self.resume(scope, &request.reason, &by),
+            Input::DecideNumber(decision) => self.decide_number(*decision, known),
+            Input::DecideLine(key, decision) => self.decide_line(&key, decision, known),
+            Input::ReleaseDisk(disk, reason) => self.release_disk(&disk, &reason, known),
+            Input::Anchor { ledger, heads } => {
+                self.audit(None, ANCHOR, serde_json::json!(Anchor { ledger, heads }));
+                Ok(Reply::Done)
+            }
+            Input::Reconcile => Ok(Reply::Reconcile(Box::new(self.reconcile_view()))),
             Input::Disks => Ok(Reply::Disks(self.disk_views())),
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
             Input::Keep(changes) => {
@@ -296,7 +346,13 @@ impl Core {
                     key(&parsed);
                 }
             }
-            Input::Reissue(of, ..) | Input::Cancel(of, ..) => key(of),
+            Input::Reissue(of, ..) | Input::Cancel(of, ..) | Input::DecideLine(of, _) | Input::ReissueOf(of, _) => key(of),
+            Input::DecideNumber(decision) => {
+                if let Some(of) = &decision.job {
+                    key(of);
+                }
+                numbers.push(decision.number.clone());
+            }
             Input::Settle(of, request, _) => {
                 key(of);
                 if let Some(number) = self.settle_number(of, request) {
@@ -314,6 +370,18 @@ impl Core {
                             None => taxdisk_protocol::kind::InvoiceKind::ALL.to_vec(),
                         };
                         numbers.extend(kinds.into_iter().map(|kind| NumberKey { disk: disk.clone(), kind, pair: *pair }));
+                    }
+                }
+                AgentFrame::Recounted { disk, lines, numbers: seen, .. } => {
+                    for line in lines {
+                        key(&line.attempt.key);
+                        if let taxdisk_protocol::link::AttemptResult::Issued { pair, .. } = line.result {
+                            numbers.push(NumberKey { disk: disk.clone(), kind: line.kind, pair });
+                        }
+                    }
+                    if let Some(seen) = seen {
+                        let number = |pair| NumberKey { disk: disk.clone(), kind: seen.kind, pair };
+                        numbers.extend(seen.seen.iter().map(|one| number(one.pair)));
                     }
                 }
                 AgentFrame::Accounted { disk, kind, entries, .. } => {
@@ -368,7 +436,7 @@ impl Core {
     /// Records one event of a job in memory. The guards of [`Job::advance`] are the last word (I9).
     fn record(&mut self, key: &JobKey, what: What) -> Result<Arc<Job>, Refusal> {
         let open = self.jobs.get_mut(key).ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
-        let event = Event { revision: open.job.revision, at: self.turn.now, what };
+        let event = Event { revision: open.job.revision, at: self.turn.now, origin: self.turn.origin.clone(), what };
         Arc::make_mut(&mut open.job).advance(&event).map_err(|error| Refusal::new("internal", format!("job {key}: {error}")))?;
         let job = open.job.clone();
         if job.state.is_terminal() {
@@ -380,8 +448,25 @@ impl Core {
         Ok(job)
     }
 
+    /// Who made this input happen. What an agent says is its own, whoever carries the frame; what only time brings is ours.
+    fn origin(&self, input: &Input, given: Option<Origin>) -> Option<Origin> {
+        let from = || given.as_ref().map(|given| given.from.clone()).unwrap_or_default();
+        match input {
+            Input::Frame(session, _) | Input::Leave(session, _) => {
+                let by = self.sessions.get(session).map(|live| live.agent.to_string());
+                by.map(|by| Origin { by, from: from() }).or(given)
+            }
+            Input::Join(join, _) => Some(Origin { by: join.agent.to_string(), from: from() }),
+            Input::Tick => Some(Origin { by: "broker".to_owned(), from: String::new() }),
+            _ => given,
+        }
+    }
+
     /// Adds to the chain what is not a job's event.
-    fn audit(&mut self, seller: Option<&TaxpayerNumber>, what: &'static str, body: serde_json::Value) {
+    fn audit(&mut self, seller: Option<&TaxpayerNumber>, what: &'static str, mut body: serde_json::Value) {
+        if let (Some(origin), Some(body)) = (&self.turn.origin, body.as_object_mut()) {
+            body.entry("origin").or_insert_with(|| serde_json::json!(origin));
+        }
         self.turn.changes.push(Change::Audit(Audit { seller: seller.cloned(), at: self.turn.now, what, body }));
     }
 

@@ -221,6 +221,7 @@ impl Core {
             )?;
             self.ask_owner(&key, attempt);
         }
+        self.apply_line(&key)?;
         self.enqueue(&key);
         if let Some(seller) = self.disks.get(&report.disk).and_then(|disk| disk.seller.clone()) {
             self.touch(&seller);
@@ -311,7 +312,9 @@ impl Core {
     }
 
     pub(super) fn number_owner(&self, number: &NumberKey, known: &Known) -> Option<Owner> {
-        self.fresh_numbers.get(number).or_else(|| known.numbers.get(number)).cloned()
+        let owner = self.fresh_numbers.get(number).or_else(|| known.numbers.get(number)).cloned();
+        // Until a person says whose it is, a number of unknown origin is nobody's to adopt.
+        owner.or_else(|| self.is_unknown(number).then_some(Owner::Foreign))
     }
 
     /// The last accounted pair follows an issue that comes directly after it. A gap is the agent's to account for (I5).

@@ -72,6 +72,12 @@ impl Core {
         let now = self.turn.now;
         let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         disk.claims.insert(session);
+        let heard = report.sequence;
+        if heard > disk.sequence {
+            let seller = TaxpayerNumber::from_device(&report.taxpayer).ok();
+            self.notice_sequence(session, number, seller.as_ref(), heard);
+        }
+        let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         if disk.claims.len() > 1 && disk.report.is_some() {
             // What several say of one disk is not believed.
             return;
@@ -80,7 +86,7 @@ impl Core {
         // The clock runs and is no change worth keeping.
         let changed = disk.report.as_ref().is_none_or(|known| {
             let clock = report.clock.clone();
-            DiskReport { clock, ..known.clone() } != report
+            DiskReport { clock, sequence: report.sequence, ..known.clone() } != report
         });
         let former_seller = std::mem::replace(&mut disk.seller, seller.clone());
         disk.take_report(report.clone(), now);
@@ -204,6 +210,7 @@ impl Core {
             serde_json::json!({ "disk": number, "epoch": epoch, "agent": self.owner_name(number) }),
         );
         self.send(session, BrokerFrame::Grant { disk: number.clone(), epoch, accounted, open });
+        self.ask_recount(number);
         if let Some(seller) = seller {
             self.touch(&seller);
         }

@@ -61,6 +61,10 @@ impl Core {
         let mut due = Vec::new();
         for (number, seller) in &self.sellers {
             let DiskTrouble::FailAfter(after_s) = seller.body.disk_trouble else { continue };
+            // What the ledger forgot may have issued any of them.
+            if self.is_reconciling(number) {
+                continue;
+            }
             let Some(shop) = self.shops.get(number) else { continue };
             for (lane, jobs) in shop.queue.lanes() {
                 let Some(since) = self.lane_troubled_since(number, lane) else { continue };
@@ -133,6 +137,6 @@ fn class_of(waiting: Waiting) -> Option<DeviceClass> {
         Waiting::Password => Some(DeviceClass::BadPassword),
         Waiting::DiskOffline | Waiting::NoDisk => Some(DeviceClass::NotPresent),
         Waiting::DiskFault | Waiting::Breaker => Some(DeviceClass::DeviceFault),
-        Waiting::Contested | Waiting::Settling | Waiting::Backlog | Waiting::Paused => None,
+        Waiting::Contested | Waiting::Settling | Waiting::Backlog | Waiting::Paused | Waiting::Reconcile => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use taxdisk_protocol::api::{
     CancelRequest, IssuedInvoice, JobState, Operation, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest, SettleDecision,
-    SettleReading, SettleRequest,
+    SettleProposal, SettleReading, SettleRequest,
 };
 use taxdisk_protocol::hash;
 use taxdisk_protocol::ids::JobKey;
@@ -32,7 +32,14 @@ fn pair(body: &PairBody) -> Option<NumberPair> {
 }
 
 impl Core {
-    pub(super) fn reissue(&mut self, key: &JobKey, request: ReissueRequest, by: String, known: &Known) -> Result<Reply, Refusal> {
+    pub(super) fn reissue(
+        &mut self,
+        key: &JobKey,
+        request: ReissueRequest,
+        by: String,
+        bulk: Option<String>,
+        known: &Known,
+    ) -> Result<Reply, Refusal> {
         let job = self.job(key, known).ok_or_else(|| unknown(key))?;
         let mut submission = job.submission();
         let mut content = None;
@@ -70,6 +77,9 @@ impl Core {
             let detail = format!("job {key} was re-issued {} times today; find out why it fails", job.reissues.count);
             return Err(Refusal::new("reissue_limit", detail));
         }
+        if submission.invoice.is_none() && job.operation != Operation::Void {
+            return Err(Refusal::new("body_ended", format!("the content of job {key} has ended after the retention time")));
+        }
         let parsed = rules::parse(&submission).map_err(invalid)?;
         // Another job may have undone the original meanwhile.
         let about = self.check_original(key, &parsed, known)?;
@@ -77,16 +87,17 @@ impl Core {
         self.check_only_disk(&key.seller, &about, &parsed, job.mark.as_deref())?;
         let about = (parsed.operation != Operation::Issue).then_some(about);
         let content = content
-            .filter(|content| content.hash != job.version().hash)
+            .filter(|content| content.hash != job.version().hash || job.invoice.is_none())
             .zip(submission.invoice)
-            .map(|(content, invoice)| NewContent { invoice, hash: content.hash, fields: content.fields });
+            .map(|(content, invoice)| NewContent { invoice: Some(invoice), hash: content.hash, fields: content.fields });
         self.revive(job);
-        let job = self.record(key, What::Reissued { by, reason, content, about })?;
+        let job = self.record(key, What::Reissued { by, reason, content, about, bulk })?;
         if let Some(open) = self.jobs.get_mut(key) {
             (open.fit, open.unfit) = (fit, unfit);
             open.queued_at = self.turn.now;
         }
         drop(job);
+        self.apply_line(key)?;
         self.enqueue(key);
         self.pump_seller(&key.seller);
         let job = self.job(key, known).ok_or_else(|| unknown(key))?;
@@ -165,6 +176,11 @@ impl Core {
         };
         let contradiction = "the readings contradict the decision";
         let void = job.operation == Operation::Void;
+        let record: Option<String> = request.tax_office.as_deref().map(cut);
+        if record.as_ref().is_some_and(String::is_empty) {
+            return refuse("settle_needs_readings", "say where the tax office's record was looked up, and what it says");
+        }
+        let mut give = None;
         let invoice = match (request.decision, request.expected) {
             // The second reading of a void is that of its original.
             (SettleDecision::Issued, SettleReading::Void) | (SettleDecision::NotIssued, SettleReading::Valid) if void => None,
@@ -184,16 +200,7 @@ impl Core {
                         return refuse("settle_contradiction", "this number already has another owner");
                     }
                     Some(_) => {}
-                    None => {
-                        let row = NumberRow {
-                            key: number.clone(),
-                            owner: ours.clone(),
-                            status: "by_hand".to_owned(),
-                            digest: String::new(),
-                        };
-                        self.turn.changes.push(Change::Number(row));
-                        self.fresh_numbers.insert(number, ours);
-                    }
+                    None => give = Some((number, ours)),
                 }
                 Some(IssuedInvoice {
                     code: pair.code.to_string(),
@@ -215,10 +222,32 @@ impl Core {
             _ => return refuse("settle_contradiction", contradiction),
         };
         let (attempt, decision) = (open.attempt, request.decision);
+        let first = job.proposal.clone().filter(|first| (first.decision, &first.pair) == (decision, &request.pair));
         let body = serde_json::json!({
             "decision": request.decision, "pair": request.pair, "current": request.current, "expected": request.expected,
-            "reason": reason, "by": by,
+            "tax_office": record, "first": first, "reason": reason, "by": by,
         });
+        // The record of an office is copied by hand: it takes two who looked.
+        if let Some(tax_office) = record
+            && first.as_ref().is_none_or(|first| first.by == by)
+        {
+            let text = match first {
+                Some(_) => "you have noted this decision already; another person must confirm it with a key of their own",
+                None => {
+                    let at = self.turn.now.to_string();
+                    let proposal = SettleProposal { by, at, decision, pair: request.pair, tax_office, reason };
+                    self.record(key, What::SettleProposed { attempt, proposal })?;
+                    "the decision is noted; another person must confirm it with a key of their own"
+                }
+            };
+            let view = self.job(key, known).map(|job| Box::new(self.view(&job)));
+            return Err(Refusal { job: view, ..Refusal::new("settle_second_person", text) });
+        }
+        if let Some((number, ours)) = give {
+            let (status, digest) = ("by_hand".to_owned(), String::new());
+            self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: ours.clone(), status, digest }));
+            self.fresh_numbers.insert(number, ours);
+        }
         self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
         let job = self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
         self.free(&open.disk, open.sequence);

@@ -13,8 +13,12 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::change::{AgentRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, Notice, SellerRow};
+use super::change::{
+    AgentRow, BulkRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, Notice, ReconcileRow, SellerRow,
+};
 use super::disk::{Disk, Former, OpenRef};
+use super::reconcile::Reconcile;
+use super::retention::Served;
 use super::types::Settings;
 use super::{Agent, Core, OpenJob, Seller, Turn};
 
@@ -45,6 +49,12 @@ pub struct Restored {
     pub keys: Vec<KeyRow>,
     /// What holds until it is taken back.
     pub notices: Vec<Notice>,
+    /// What a ledger that went back has to find out.
+    pub reconcile: Vec<ReconcileRow>,
+    /// Hours that the broker has served.
+    pub served: u64,
+    /// Bulk re-issues.
+    pub bulks: Vec<BulkRow>,
 }
 
 impl Core {
@@ -66,6 +76,9 @@ impl Core {
             ended: Vec::new(),
             fresh_numbers: HashMap::new(),
             dirty: HashSet::new(),
+            reconcile: Reconcile::default(),
+            served: Served::new(restored.served),
+            bulks: restored.bulks.into_iter().map(|row| (row.view.key.clone(), row)).collect(),
             turn: Turn { now, ..Turn::default() },
             warned_at: now,
         };
@@ -106,13 +119,15 @@ impl Core {
         core.agents = restored.agents.into_iter().map(|row| (row.agent.clone(), Agent { row, session: None })).collect();
         core.enrollments = restored.enrollments.into_iter().map(|row| (row.hash.clone(), row)).collect();
         core.keys = restored.keys.into_iter().map(|row| (row.id.clone(), row)).collect();
+        // Before the jobs: what is known to be issued, or may be, is not queued.
+        core.restore_reconcile(restored.reconcile, now);
         for job in restored.jobs {
             core.restore_job(job, now);
         }
         core
     }
 
-    fn disk_entry(&mut self, number: &DiskNumber, now: Timestamp) -> &mut Disk {
+    pub(super) fn disk_entry(&mut self, number: &DiskNumber, now: Timestamp) -> &mut Disk {
         self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now))
     }
 

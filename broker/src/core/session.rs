@@ -145,6 +145,10 @@ impl Core {
                 self.send(session, BrokerFrame::Ack { ids: vec![id] });
                 Ok(Reply::Done)
             }
+            AgentFrame::Recounted { disk, epoch, lines, numbers, done } => {
+                self.recounted(session, (disk, epoch), lines, numbers, done, known)?;
+                Ok(Reply::Done)
+            }
             AgentFrame::Goodbye => {
                 self.end_session(session, Left::Goodbye);
                 self.turn.effects.push(Effect::Close(session));
@@ -167,6 +171,7 @@ impl Core {
 
     /// What only time brings: a quarantine ends, a rest ends, an agent was away too long. Looks at disks, not at jobs.
     pub(super) fn tick(&mut self) -> Result<Reply, Refusal> {
+        self.count_served();
         let now = self.turn.now;
         let numbers: Vec<DiskNumber> = self.disks.keys().cloned().collect();
         let look = now.since_ms(self.warned_at) >= super::warn::LOOK_EVERY_MS;

@@ -1,11 +1,15 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
 use taxdisk_protocol::api::{JobState, JobView, Role, Severity, Waiting, WarningCode};
+use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
-use taxdisk_protocol::ids::{AgentId, DiskNumber, SerialNumber, TaxpayerNumber};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, SerialNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::JournalHead;
+use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
+
+use super::change::NumberKey;
 
 /// Why something was not done. `code` is of the catalogue in `taxdisk_protocol::error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +111,12 @@ pub struct JobFilter {
     pub since: Option<Timestamp>,
     /// Queued, and for this reason.
     pub waiting: Option<Waiting>,
+    /// Accepted before this moment.
+    pub until: Option<Timestamp>,
+    /// With this code in its problem.
+    pub problem: Option<String>,
+    /// With this class in its problem.
+    pub class: Option<DeviceClass>,
     /// Exactly this serial number.
     pub serial: Option<SerialNumber>,
 }
@@ -200,6 +210,10 @@ pub struct Settings {
     pub session_frames: usize,
     /// Long polls at one time.
     pub max_waits: usize,
+    /// Contents of jobs that ended so many served hours ago end; never if absent.
+    pub retain_hours: Option<u64>,
+    /// Between two anchors of the chains, seconds.
+    pub anchor_s: u64,
 }
 
 impl Default for Settings {
@@ -217,8 +231,31 @@ impl Default for Settings {
             queue_inputs: 1024,
             session_frames: 64,
             max_waits: 10_000,
+            // Nobody can take the end off a chain that is older than this without being noticed.
+            anchor_s: 3600,
+            retain_hours: None,
         }
     }
+}
+
+/// A person's word on a number of unknown origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NumberDecision {
+    /// Which.
+    pub number: NumberKey,
+    /// Whose it is; `None`: nobody's here.
+    pub job: Option<JobKey>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A person's word on a forgotten attempt of which nobody knows whether it issued.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineDecision {
+    /// The invoice, if it was issued; it is on the line's disk.
+    pub issued: Option<NumberPair>,
+    /// Why.
+    pub reason: String,
 }
 
 /// How much there is of what, for metrics.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{AgentView, DiskView, IssuePointBody, JobState, JobView, Operation, Waiting};
-use taxdisk_protocol::ids::{DiskNumber, IssuePoint, TaxpayerNumber};
+use taxdisk_protocol::ids::{DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
@@ -14,6 +14,7 @@ use super::disk::Disk;
 use super::dispatch::{Amounts, amounts, point_allows};
 use super::pause::{PauseRow, Scope, pauses_of};
 use super::queue::LaneKey;
+use super::reconcile::Unknown;
 
 /// What readers need to know of a seller's disks to say what a job waits for. A value: readers keep it, the writer makes a new
 /// one.
@@ -21,6 +22,9 @@ use super::queue::LaneKey;
 pub struct Overlay {
     disks: Vec<DiskLine>,
     points: BTreeMap<IssuePoint, IssuePointBody>,
+    /// What makes a job wait because the ledger went back.
+    numbers: Vec<Unknown>,
+    lines: BTreeSet<JobKey>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,7 +71,10 @@ impl Overlay {
 
     /// Why a queued job waits, in one word.
     pub fn reason(&self, job: &Job) -> Waiting {
-        Core::waiting_doubted(job).unwrap_or_else(|| self.best(job).map_or(Waiting::NoDisk, |(waiting, _)| waiting))
+        let forgotten = || super::reconcile::waiting(&self.numbers, &self.lines, job);
+        Core::waiting_doubted(job)
+            .or_else(forgotten)
+            .unwrap_or_else(|| self.best(job).map_or(Waiting::NoDisk, |(waiting, _)| waiting))
     }
 
     /// Why a queued job waits, with the disk and the numbers.
@@ -76,6 +83,10 @@ impl Overlay {
             let disk = job.attempts.iter().rev().find(|attempt| attempt.named.is_some()).map(|attempt| attempt.disk.clone());
             let text = "a late outcome names a number for it; the disk is read before it is handed over again".to_owned();
             return Why { waiting, disk, text };
+        }
+        if let Some(waiting) = super::reconcile::waiting(&self.numbers, &self.lines, job) {
+            let text = "the ledger went back: it may be issued already, and a person decides; see /v1/reconcile".to_owned();
+            return Why { waiting, disk: None, text };
         }
         let Some((waiting, line)) = self.best(job) else {
             let text = format!("no disk of the seller that issues kind {} here has been seen", job.kind);
@@ -144,7 +155,8 @@ fn rank(waiting: Waiting) -> u8 {
         Waiting::DiskFault => 8,
         Waiting::Contested => 9,
         Waiting::DiskOffline => 10,
-        Waiting::NoDisk => 11,
+        Waiting::Reconcile => 11,
+        Waiting::NoDisk => 12,
     }
 }
 
@@ -187,8 +199,12 @@ impl Core {
         }
         let now = self.turn.now;
         let points = self.sellers.get(seller).map(|seller| seller.points.clone()).unwrap_or_default();
+        let (numbers, lines) = (self.unknown_numbers(seller), self.held_lines(seller));
+        let reconciling = self.is_reconciling(seller).then_some(Waiting::Reconcile);
         let pauses = &self.pauses;
-        let Some(shop) = self.shops.get_mut(seller) else { return Arc::new(Overlay { disks: Vec::new(), points }) };
+        let Some(shop) = self.shops.get_mut(seller) else {
+            return Arc::new(Overlay { points, ..Overlay::default() });
+        };
         let disks = shop
             .disks
             .iter()
@@ -196,7 +212,11 @@ impl Core {
             .map(|disk| {
                 let pause = pauses_of(pauses, disk).next();
                 let line = |kind: &InvoiceKind| {
-                    let trouble = if pause.is_some() { Some(Waiting::Paused) } else { disk.trouble(*kind, now) };
+                    let trouble = match (reconciling, pause) {
+                        (Some(waiting), _) => Some(waiting),
+                        (None, Some(_)) => Some(Waiting::Paused),
+                        (None, None) => disk.trouble(*kind, now),
+                    };
                     let text = match (pause, trouble) {
                         (Some(row), _) => row.text(),
                         (None, Some(trouble)) => trouble_text(disk, *kind, trouble),
@@ -216,7 +236,7 @@ impl Core {
                 }
             })
             .collect();
-        let made = Arc::new(Overlay { disks, points });
+        let made = Arc::new(Overlay { disks, points, numbers, lines });
         shop.overlay = Some(made.clone());
         made
     }

@@ -31,7 +31,7 @@ pub async fn create_enrollment(
     Strict(request): Strict<EnrollmentRequest>,
 ) -> Result<(StatusCode, Json<EnrollmentCode>), Refused> {
     let name = request.name.clone();
-    let code = edge.ledger.create_enrollment(request, by.by()).await?;
+    let code = by.ledger(&edge).create_enrollment(request, by.by()).await?;
     tracing::info!(name, by = by.by(), expires_at = code.expires_at, "enrolment code made");
     Ok((StatusCode::CREATED, Json(code)))
 }
@@ -49,7 +49,8 @@ pub async fn enroll(State(edge): State<Edge>, request: Request) -> Result<(Statu
         problem.breaches = vec![Breach { code: "public_key".to_owned(), pointer: "/public_key".to_owned(), detail }];
         Refused::from(problem)
     })?;
-    match edge.ledger.enroll(body).await {
+    let from = peer.map_or_else(String::new, |peer| peer.0.ip().to_canonical().to_string());
+    match edge.ledger.of("enrollment", &from).enroll(body).await {
         Ok(enrolled) => {
             tracing::info!(agent = enrolled.agent, "agent enrolled");
             Ok((StatusCode::CREATED, Json(enrolled)))
@@ -79,7 +80,7 @@ pub(crate) fn public_key(text: &str) -> Result<ed25519_dalek::VerifyingKey, Stri
 ), security(("key" = ["admin"])))]
 pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     let agent: AgentId = parsed("id", &id)?;
-    edge.ledger.revoke_agent(&agent, by.by()).await.map_err(|refusal| {
+    by.ledger(&edge).revoke_agent(&agent, by.by()).await.map_err(|refusal| {
         let refused = Refused::from(refusal);
         if refused.0.code == Code::AgentUnknown.as_str() { Refused::new(Code::NotFound, refused.0.detail) } else { refused }
     })?;

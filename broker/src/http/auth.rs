@@ -16,11 +16,11 @@ use taxdisk_protocol::ids::TaxpayerNumber;
 
 use super::refused::Refused;
 use super::{Edge, Peer};
-use crate::ledger;
+use crate::ledger::{self, Ledger};
 
 /// Who calls, proven by a key.
 #[derive(Debug, Clone)]
-pub struct Caller(ledger::Caller);
+pub struct Caller(ledger::Caller, Option<Peer>);
 
 impl Caller {
     /// Id of the key, for the ledger's audit.
@@ -31,6 +31,11 @@ impl Caller {
     /// What the ledger knows of the key.
     pub fn known(&self) -> &ledger::Caller {
         &self.0
+    }
+
+    /// The ledger for this caller: what it changes is entered under its key and address.
+    pub fn ledger(&self, edge: &Edge) -> Ledger {
+        edge.ledger.of(self.by(), &self.1.map_or_else(String::new, |peer| peer.0.ip().to_canonical().to_string()))
     }
 
     /// Sellers that the key is limited to; empty: all.
@@ -79,7 +84,7 @@ impl FromRequestParts<Edge> for Caller {
         match edge.ledger.authenticate(key.trim()) {
             Ok(caller) => {
                 tracing::Span::current().record("key", caller.id.as_str());
-                Ok(Caller(caller))
+                Ok(Caller(caller, peer))
             }
             Err(refusal) if refusal.code == "key_expired" => {
                 Err(edge.failed(peer, Refused::new(Code::KeyExpired, "the key's time is over; an administrator makes a new one")))

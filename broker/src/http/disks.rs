@@ -31,7 +31,7 @@ pub async fn assign(
     Strict(body): Strict<DiskAssignment>,
 ) -> Result<Json<DiskAssignment>, Refused> {
     let disk: DiskNumber = parsed("number", &number)?;
-    edge.ledger.put_disk_assignment(&disk, body.clone(), by.by()).await?;
+    by.ledger(&edge).put_disk_assignment(&disk, body.clone(), by.by()).await?;
     tracing::info!(%disk, seller = body.seller, enabled = body.enabled, by = by.by(), "disk assigned");
     Ok(Json(body))
 }

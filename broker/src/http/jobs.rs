@@ -8,7 +8,8 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use taxdisk_protocol::api::{
-    CancelRequest, JobPage, JobState, JobSubmission, JobView, ReissueAnswer, ReissueRequest, SettleRequest,
+    BulkReissueRequest, BulkView, CancelRequest, JobPage, JobState, JobSubmission, JobView, ReissueAnswer, ReissueRequest,
+    SettleRequest,
 };
 use taxdisk_protocol::error::{Code, Problem};
 use taxdisk_protocol::ids::JobKey;
@@ -74,7 +75,7 @@ async fn known(edge: &Edge, caller: &Caller, bytes: &[u8]) -> Option<JobView> {
 /// Hands a submission to the ledger.
 pub(crate) async fn accept(edge: &Edge, caller: &Caller, submission: JobSubmission) -> Result<(StatusCode, JobView), Refused> {
     caller.may(&submission.seller)?;
-    match edge.ledger.submit(submission).await? {
+    match caller.ledger(edge).submit(submission).await? {
         Submitted::New(job) => {
             tracing::info!(job = %format_args!("{}/{}", job.seller, job.serial), kind = job.kind, "job accepted");
             Ok((StatusCode::CREATED, job))
@@ -223,9 +224,41 @@ pub async fn reissue(
     named: Named,
     Strict(request): Strict<ReissueRequest>,
 ) -> Result<Json<ReissueAnswer>, Refused> {
-    let answer = edge.ledger.reissue(&named.key, request, named.caller.by()).await?;
+    let answer = named.caller.ledger(&edge).reissue(&named.key, request, named.caller.by()).await?;
     tracing::info!(job = %named.key, outcome = ?answer.outcome, by = named.caller.by(), "re-issue asked");
     Ok(Json(answer))
+}
+
+/// Re-issues many jobs by a filter, or says what that would do (`dry_run`). The same key again answers with the one that was
+/// begun.
+#[utoipa::path(post, path = "/v1/jobs:reissue", tag = "jobs", request_body = BulkReissueRequest, responses(
+    (status = 200, description = "What it would do, or how far the one with this key has come", body = BulkView),
+    (status = 202, description = "It has begun; `GET /v1/jobs:reissue/{key}` says how far it has come", body = BulkView),
+    (status = 409, description = "The key is another bulk re-issue's", body = Problem, content_type = "application/problem+json"),
+), security(("key" = [])))]
+pub async fn reissue_bulk(
+    State(edge): State<Edge>,
+    caller: Caller,
+    Strict(request): Strict<BulkReissueRequest>,
+) -> Result<(StatusCode, Json<BulkView>), Refused> {
+    if let Some(seller) = &request.filter.seller {
+        caller.may(seller)?;
+    }
+    let view = caller.ledger(&edge).reissue_bulk(request, caller.by(), caller.sellers()).await?;
+    if !view.dry_run {
+        tracing::warn!(key = view.key, by = caller.by(), "bulk re-issue");
+    }
+    let status = if view.done || view.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
+    Ok((status, Json(view)))
+}
+
+/// Says how far a bulk re-issue has come.
+#[utoipa::path(get, path = "/v1/jobs:reissue/{key}", tag = "jobs", params(("key" = String, Path, description = "The caller's key of it")), responses(
+    (status = 200, description = "As it is now", body = BulkView),
+    (status = 404, description = "There is none with this key", body = Problem, content_type = "application/problem+json"),
+), security(("key" = [])))]
+pub async fn show_bulk(State(edge): State<Edge>, caller: Caller, Path(key): Path<String>) -> Result<Json<BulkView>, Refused> {
+    Ok(Json(edge.ledger.bulk(&key, caller.sellers()).await?))
 }
 
 /// Withdraws a job.
@@ -250,7 +283,7 @@ pub async fn cancel(
         body::expect(&parts.headers, &["application/json"])?;
         json::parse(&bytes)?
     };
-    let answer = edge.ledger.cancel(&named.key, request, named.caller.by()).await?;
+    let answer = named.caller.ledger(&edge).cancel(&named.key, request, named.caller.by()).await?;
     tracing::info!(job = %named.key, state = ?answer.job().state, by = named.caller.by(), "withdrawal asked");
     Ok(match answer {
         CancelAnswer::Cancelled(job) => (StatusCode::OK, Json(job)),
@@ -272,7 +305,7 @@ pub async fn settle(
     Strict(request): Strict<SettleRequest>,
 ) -> Result<Json<JobView>, Refused> {
     let decision = request.decision;
-    let job = edge.ledger.settle(&named.key, request, named.caller.by()).await?;
+    let job = named.caller.ledger(&edge).settle(&named.key, request, named.caller.by()).await?;
     tracing::warn!(job = %named.key, ?decision, by = named.caller.by(), "settled by hand");
     Ok(Json(job))
 }

@@ -22,7 +22,7 @@ pub async fn create(
     Strict(request): Strict<KeyRequest>,
 ) -> Result<(StatusCode, Json<NewKey>), Refused> {
     let role = request.role;
-    let key = edge.ledger.create_key(request, by.by()).await?;
+    let key = by.ledger(&edge).create_key(request, by.by()).await?;
     tracing::info!(made = key.id, ?role, by = by.by(), "API key made");
     Ok((StatusCode::CREATED, Json(key)))
 }
@@ -51,7 +51,7 @@ pub fn view(key: ledger::KeyView) -> KeyView {
     (status = 204, description = "Revoked"), (status = 404, description = "There is no such key", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
 pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<String>) -> Result<StatusCode, Refused> {
-    edge.ledger.revoke_key(&id, by.by()).await?;
+    by.ledger(&edge).revoke_key(&id, by.by()).await?;
     tracing::info!(revoked = id, by = by.by(), "API key revoked");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -29,6 +29,7 @@ use crate::hub::{self, Hub};
 use crate::ledger::Ledger;
 
 pub mod agents;
+pub mod audit;
 pub mod auth;
 pub mod batch;
 pub mod body;
@@ -40,6 +41,7 @@ pub mod json;
 pub mod keys;
 pub mod openapi;
 pub mod pauses;
+pub mod reconcile;
 pub mod refused;
 pub mod sellers;
 pub mod webhooks;
@@ -110,6 +112,8 @@ pub fn router(edge: Edge) -> Router {
     Router::new()
         .route("/v1/jobs", post(jobs::submit).get(jobs::list))
         .route("/v1/jobs:batch", post(batch::submit))
+        .route("/v1/jobs:reissue", post(jobs::reissue_bulk))
+        .route("/v1/jobs:reissue/{key}", get(jobs::show_bulk))
         .route("/v1/jobs/{seller}/{serial}", get(jobs::show))
         .route("/v1/jobs/{seller}/{serial}/reissue", post(jobs::reissue))
         .route("/v1/jobs/{seller}/{serial}/cancel", post(jobs::cancel))
@@ -143,6 +147,13 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/webhooks/{id}/test", post(webhooks::test))
         .route("/v1/webhooks/{id}/replay", post(webhooks::replay))
         .route("/v1/webhooks/{id}/deliveries", get(webhooks::deliveries))
+        .route("/v1/audit", get(audit::list))
+        .route("/v1/audit/verify", get(audit::verify))
+        .route("/v1/audit/proof", post(audit::proof))
+        .route("/v1/reconcile", get(reconcile::show))
+        .route("/v1/reconcile/numbers", post(reconcile::number))
+        .route("/v1/reconcile/jobs/{seller}/{serial}", post(reconcile::job))
+        .route("/v1/reconcile/disks/{number}/release-unread", post(reconcile::release))
         .route(LINK_PATH, any(hub::link))
         .route(TUNNEL_PATH, post(hub::tunnel::open))
         .route(&format!("{TUNNEL_PATH}/{{id}}"), post(hub::tunnel::send).get(hub::tunnel::fetch).delete(hub::tunnel::close))

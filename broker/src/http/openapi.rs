@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, batch, disks, events, health, jobs, keys, pauses, sellers, webhooks};
+use super::{agents, audit, batch, disks, events, health, jobs, keys, pauses, reconcile, sellers, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -18,7 +18,8 @@ use super::{agents, batch, disks, events, health, jobs, keys, pauses, sellers, w
     ),
     servers((url = "/")),
     paths(
-        jobs::submit, batch::submit, jobs::show, jobs::list, jobs::reissue, jobs::cancel, jobs::settle,
+        jobs::submit, batch::submit, jobs::show, jobs::list, jobs::reissue, jobs::reissue_bulk, jobs::show_bulk,
+        jobs::cancel, jobs::settle,
         sellers::put, sellers::show, sellers::list, sellers::put_point, sellers::show_point, sellers::list_points,
         disks::list, disks::assign,
         pauses::disk::pause, pauses::disk::drain, pauses::disk::resume, pauses::agent::pause, pauses::agent::drain,
@@ -28,6 +29,8 @@ use super::{agents, batch, disks, events, health, jobs, keys, pauses, sellers, w
         events::stream,
         webhooks::create, webhooks::list, webhooks::show, webhooks::put, webhooks::remove, webhooks::rotate, webhooks::test,
         webhooks::replay, webhooks::deliveries,
+        audit::list, audit::verify, audit::proof,
+        reconcile::show, reconcile::number, reconcile::job, reconcile::release,
         health::alive, health::ready, health::metrics,
     ),
     components(schemas(taxdisk_protocol::error::Problem)),

@@ -23,7 +23,7 @@ pub async fn put(
     Strict(body): Strict<SellerBody>,
 ) -> Result<Json<SellerView>, Refused> {
     let seller: TaxpayerNumber = parsed("taxno", &taxno)?;
-    edge.ledger.put_seller(&seller, body.clone(), by.by()).await?;
+    by.ledger(&edge).put_seller(&seller, body.clone(), by.by()).await?;
     tracing::info!(%seller, by = by.by(), "seller written");
     Ok(Json(view(&seller, body, &edge.ledger.pauses().await?)))
 }
@@ -75,7 +75,7 @@ pub async fn put_point(
 ) -> Result<Json<IssuePointView>, Refused> {
     let seller: TaxpayerNumber = parsed("taxno", &taxno)?;
     let point: IssuePoint = parsed("id", &id)?;
-    edge.ledger.put_issue_point(&seller, &point, body.clone(), by.by()).await.map_err(unknown_here)?;
+    by.ledger(&edge).put_issue_point(&seller, &point, body.clone(), by.by()).await.map_err(unknown_here)?;
     tracing::info!(%seller, %point, by = by.by(), "issue point written");
     Ok(Json(point_view(&point, body)))
 }

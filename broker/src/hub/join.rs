@@ -33,7 +33,8 @@ pub(super) async fn prove(ledger: &Ledger, socket: &mut WebSocket) -> Result<Joi
     let mut nonce = [0; 32];
     rand::rngs::OsRng.fill_bytes(&mut nonce);
     let nonce = STANDARD.encode(nonce);
-    send(socket, &BrokerFrame::Challenge { nonce: nonce.clone(), ledger: ledger.id().to_owned() }).await?;
+    let (id, ancestors) = (ledger.id().to_owned(), ledger.ancestors().to_vec());
+    send(socket, &BrokerFrame::Challenge { nonce: nonce.clone(), ledger: id, ancestors }).await?;
     let AgentFrame::Proof { signature } = expect(socket).await? else {
         return Err(refused(Code::LinkOrder, "proof is expected after challenge"));
     };

@@ -194,10 +194,11 @@ pub(crate) async fn link(
     let span = tracing::info_span!(parent: None, "link", peer = peer.map(|peer| tracing::field::display(peer.0.0)), agent = tracing::field::Empty);
     hub.count.send_modify(|count| *count += 1);
     let counted = Counted(hub.clone());
+    let from = peer.map_or_else(String::new, |peer| peer.0.0.ip().to_canonical().to_string());
     upgrade.on_upgrade(move |socket| {
         async move {
             let (_counted, _room) = (counted, room);
-            session::run(hub, socket, unproven).await;
+            session::run(hub, socket, unproven, &from).await;
         }
         .instrument(span)
     })

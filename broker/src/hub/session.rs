@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use super::frame::{Heard, read};
 use super::{Ending, Hub, Place, Times, join};
-use crate::ledger::{Left, SessionId};
+use crate::ledger::{Ledger, Left, SessionId};
 use crate::serve::stopped;
 
 /// Answers of the hub itself that wait for the writer; an agent that provokes more of them does not get them.
@@ -26,7 +26,7 @@ const OWN_FRAMES: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one link from its first frame to its end.
-pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: OwnedSemaphorePermit) {
+pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: OwnedSemaphorePermit, from: &str) {
     let proven = tokio::time::timeout(hub.times.join, join::prove(&hub.ledger, &mut socket)).await;
     let proven = proven.unwrap_or_else(|_| Err(Ending { code: Code::Timeout, reason: "the proof took too long".to_owned() }));
     drop(unproven);
@@ -37,19 +37,20 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: OwnedSem
     let agent = join.agent.clone();
     tracing::Span::current().record("agent", tracing::field::display(&agent));
     let mut place = hub.take_place(&agent).await;
-    let joined = hub.ledger.join(join).await;
+    let ledger = hub.ledger.of(agent.as_str(), from);
+    let joined = ledger.join(join).await;
     match joined {
         Ok((joined, frames)) => {
             tracing::info!("agent joined");
             let welcome = BrokerFrame::Welcome { protocol: join::VERSION, journal_known: joined.journal_known };
-            let talk = talk(&hub, socket, joined.session, welcome, frames, &mut place);
+            let talk = talk(&hub, &ledger, socket, joined.session, welcome, frames, &mut place);
             // A panic in here must not leave a disk owned by nobody.
             let left = AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("the session panicked");
                 Left::Lost
             });
             tracing::info!(?left, "agent left");
-            hub.ledger.leave(joined.session, left).await;
+            ledger.leave(joined.session, left).await;
             hub.leave_place(&agent, place);
         }
         Err(refusal) => {
@@ -86,6 +87,7 @@ enum Own {
 
 async fn talk(
     hub: &Hub,
+    ledger: &Ledger,
     socket: WebSocket,
     session: SessionId,
     welcome: BrokerFrame,
@@ -98,7 +100,7 @@ async fn talk(
     let mut writer = tokio::spawn(write(sink, frames, own_frames, hub.times).in_current_span());
     let mut stopping = hub.stopping.clone();
     let ended = tokio::select! {
-        ended = listen(hub, &mut stream, session, &own) => ended,
+        ended = listen(hub, ledger, &mut stream, session, &own) => ended,
         Some(ending) = place.end.recv() => Ended::By(ending),
         () = stopped(&mut stopping) => {
             Ended::By(Ending { code: Code::NotReady, reason: "the broker stops".to_owned() })
@@ -137,7 +139,13 @@ enum Ended {
     By(Ending),
 }
 
-async fn listen(hub: &Hub, stream: &mut SplitStream<WebSocket>, session: SessionId, own: &mpsc::Sender<Own>) -> Ended {
+async fn listen(
+    hub: &Hub,
+    ledger: &Ledger,
+    stream: &mut SplitStream<WebSocket>,
+    session: SessionId,
+    own: &mpsc::Sender<Own>,
+) -> Ended {
     let out_of_order = |reason: &str| Ended::By(Ending { code: Code::LinkOrder, reason: reason.to_owned() });
     loop {
         let message = match tokio::time::timeout(hub.times.silence, stream.next()).await {
@@ -171,7 +179,7 @@ async fn listen(hub: &Hub, stream: &mut SplitStream<WebSocket>, session: Session
             AgentFrame::Unsupported { of } => tracing::warn!(of, "the agent did not understand a frame"),
             AgentFrame::Goodbye => return Ended::Goodbye,
             frame => {
-                if let Err(refusal) = hub.ledger.receive(session, frame).await {
+                if let Err(refusal) = ledger.receive(session, frame).await {
                     return Ended::By(crate::http::Refused::from(refusal).into());
                 }
             }

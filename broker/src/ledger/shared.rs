@@ -27,6 +27,7 @@ pub(super) struct Shared {
     pub(super) ended: watch::Sender<bool>,
     pub(super) waits: Waits,
     pub(super) feed: Feed,
+    pub(super) anchored: super::audit::Anchored,
     pub(super) keys: RwLock<Keys>,
     pub(super) overlays: RwLock<HashMap<TaxpayerNumber, Arc<Overlay>>>,
     pub(super) next_session: AtomicU64,
@@ -50,7 +51,8 @@ impl Ledger {
     pub(super) async fn put(&self, input: Input, frames: Option<mpsc::Sender<BrokerFrame>>) -> Answer<Reply> {
         let (reply, answer) = oneshot::channel();
         let bytes = bytes_of(&input);
-        self.queue.send(Command::Do { input, bytes, reply: Some(reply), frames }).await.map_err(|_| not_ready())?;
+        let origin = self.origin.clone();
+        self.queue.send(Command::Do { input, origin, bytes, reply: Some(reply), frames }).await.map_err(|_| not_ready())?;
         // The writer has ended under way: whether this is durable, the next start says.
         answer.await.map_err(|_| not_ready())?
     }
@@ -62,7 +64,8 @@ impl Ledger {
     /// Hands in an input without waiting for what becomes of it.
     pub(super) async fn tell(&self, input: Input) -> Answer<()> {
         let bytes = bytes_of(&input);
-        self.queue.send(Command::Do { input, bytes, reply: None, frames: None }).await.map_err(|_| not_ready())
+        let origin = self.origin.clone();
+        self.queue.send(Command::Do { input, origin, bytes, reply: None, frames: None }).await.map_err(|_| not_ready())
     }
 
     /// Looks at the core after everything that was handed in before.
@@ -97,6 +100,9 @@ fn bytes_of(input: &Input) -> usize {
         Input::Reissue(_, request, _) => REST + LINE * request.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
         Input::Frame(_, frame) => match frame.as_ref() {
             AgentFrame::Accounted { entries, .. } => REST + LINE * entries.len(),
+            AgentFrame::Recounted { lines, numbers, .. } => {
+                REST + LINE * (lines.len() + numbers.as_ref().map_or(0, |numbers| numbers.seen.len()))
+            }
             AgentFrame::Outcome { readings, .. } => REST + LINE * readings.len(),
             AgentFrame::Disks { disks } => REST + LINE * disks.len(),
             _ => REST,

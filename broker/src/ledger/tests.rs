@@ -283,6 +283,19 @@ impl Store for Failing {
         self.inner.deliveries(webhook, filter, limit).await
     }
 
+    async fn chains(&self) -> Result<Vec<crate::store::Head>, StoreError> {
+        self.inner.chains().await
+    }
+
+    async fn entries(
+        &self,
+        seller: &str,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<taxdisk_protocol::chain::StoredEntry>, StoreError> {
+        self.inner.entries(seller, after, limit).await
+    }
+
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
         self.inner.verify(seller).await
     }

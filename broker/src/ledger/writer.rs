@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use taxdisk_protocol::job::Origin;
 use taxdisk_protocol::link::BrokerFrame;
 use tokio::sync::{mpsc, oneshot};
 
@@ -28,6 +29,8 @@ pub(super) enum Command {
     Do {
         /// What.
         input: Input,
+        /// Who hands it in.
+        origin: Option<Origin>,
         /// About how large it is.
         bytes: usize,
         /// Who waits for the answer.
@@ -92,7 +95,7 @@ impl WriterTask {
     /// Waits for the first input and takes what else is there; no delay is added. True: stop after it.
     async fn drain(&mut self, batch: &mut Vec<Command>, looks: &mut Vec<Look>) -> bool {
         let mut bytes = 0;
-        batch.extend(self.own.drain(..).map(|input| Command::Do { input, bytes: 0, reply: None, frames: None }));
+        batch.extend(self.own.drain(..).map(|input| Command::Do { input, origin: None, bytes: 0, reply: None, frames: None }));
         let first = if batch.is_empty() { self.queue.recv().await } else { self.queue.try_recv().ok() };
         let mut next = match first {
             Some(command) => Some(command),
@@ -135,8 +138,8 @@ impl WriterTask {
         let now = (self.shared.clock)();
         let (mut waiting, mut changes) = (Vec::with_capacity(batch.len()), Vec::new());
         for command in batch {
-            let Command::Do { input, reply, frames, .. } = command else { continue };
-            let mut output = self.core.handle(input, &known, now);
+            let Command::Do { input, origin, reply, frames, .. } = command else { continue };
+            let mut output = self.core.handle(input, &known, now, origin);
             changes.append(&mut output.changes);
             waiting.push(Waiting { output, reply, frames });
         }

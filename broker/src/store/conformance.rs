@@ -9,18 +9,19 @@ use taxdisk_protocol::api::{JobState, Operation, PauseMode, Priority, Role, Sell
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
-use taxdisk_protocol::job::{Event, EvidenceKind, Job, Next, What};
+use taxdisk_protocol::job::{Event, EvidenceKind, Job, NewContent, Next, Origin, What};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::chain::Verified;
+use super::chain::{Checker, Verified};
+use super::check::check;
 use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
 use crate::core::change::{
-    AgentRow, Audit, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey, SellerRow,
-    TroubleRow,
+    AgentRow, Audit, BulkRow, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey,
+    ReconcileRow, SellerRow, TroubleRow,
 };
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
@@ -57,6 +58,7 @@ pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
     let event = Event {
         revision: 0,
         at: Timestamp(1_700_000_000_000 + place as i64),
+        origin: Some(Origin { by: "k_1".to_owned(), from: "192.0.2.1".to_owned() }),
         what: What::Accepted {
             key: key(serial),
             operation: Operation::Issue,
@@ -79,8 +81,8 @@ pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
     (job.clone(), Change::Job { job, event })
 }
 
-fn next(job: &Arc<Job>, what: What) -> (Arc<Job>, Change) {
-    let event = Event { revision: job.revision, at: job.changed_at.plus_ms(1), what };
+pub(crate) fn next(job: &Arc<Job>, what: What) -> (Arc<Job>, Change) {
+    let event = Event { revision: job.revision, at: job.changed_at.plus_ms(1), origin: None, what };
     let job = Arc::new(job.apply(&event).unwrap());
     (job.clone(), Change::Job { job, event })
 }
@@ -531,6 +533,136 @@ pub(crate) async fn deliveries_outlive_a_restart_and_go_with_their_endpoint<B: B
     assert!(store.deliveries("wh_a", &DeliveryFilter::default(), 10).await.unwrap().is_empty());
 }
 
+/// Rows of a ledger that went back come, change and go.
+pub(crate) async fn what_is_to_be_reconciled_is_kept<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let row = |what, key: &str, body: Option<&str>| {
+        Change::Reconcile(ReconcileRow { what, key: key.to_owned(), body: body.map(str::to_owned) })
+    };
+    let rows = [row("disk", "d", Some("1")), row("disk", "e", Some("2")), row("number", "d", Some("3"))];
+    store.commit(&rows).await.unwrap();
+    store.commit(&[row("disk", "d", Some("4")), row("disk", "e", None), row("line", "nobody", None)]).await.unwrap();
+    let store = bench.reopen(store).await;
+    let restored = store.restore().await.unwrap();
+    let kept: Vec<_> = restored.reconcile.iter().map(|row| (row.what, row.key.as_str(), row.body.as_deref().unwrap())).collect();
+    assert_eq!(kept, [("disk", "d", "4"), ("number", "d", "3")]);
+}
+
+/// Chains are listed with their heads, and read entry by entry as they are hashed.
+pub(crate) async fn chains_are_read_as_they_are_hashed<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    store.commit(&[accept("A1", 1).1, accept("A2", 2).1]).await.unwrap();
+    store
+        .commit(&[Change::Audit(Audit { seller: None, at: Timestamp(1), what: "note", body: serde_json::json!({}) })])
+        .await
+        .unwrap();
+    let mut heads = store.chains().await.unwrap();
+    heads.sort_by(|a, b| a.seller.cmp(&b.seller));
+    assert_eq!(heads.iter().map(|head| (head.seller.as_str(), head.sequence)).collect::<Vec<_>>(), [("", 1), (SELLER, 2)]);
+    let mut checker = Checker::default();
+    for after in 0..2 {
+        let read = store.entries(SELLER, after, 1).await.unwrap();
+        assert!(checker.fits(&read[0].row()));
+        assert!(read[0].content.as_ref().unwrap().contains("remark") && !read[0].body.contains("remark"));
+    }
+    assert_eq!(hex::encode(checker.head.1), heads[1].hash);
+    assert!(store.entries(SELLER, 2, 1).await.unwrap().is_empty());
+}
+
+/// What was written through the store is whole, and a job that is not what its events add up to is found.
+pub(crate) async fn a_whole_store_checks_as_whole<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (job, accepted) = accept("A1", 1);
+    let (_, handed) = next(&job, assigned(1));
+    store.commit(&[accepted, handed, accept("A2", 2).1]).await.unwrap();
+    let checked = check(&store).await.unwrap();
+    assert!(checked.is_whole(), "{checked:?}");
+    assert_eq!((checked.chains, checked.entries, checked.jobs), (1, 3, 2));
+    bench.damage(SELLER, 2).await;
+    bench.damage(SELLER, 3).await;
+    let checked = check(&store).await.unwrap();
+    assert_eq!(checked.found, 2, "the chain, and the job: {checked:?}");
+}
+
+/// The retention time ends invoices of jobs that ended, and nothing else: the chain and the jobs stay whole.
+pub(crate) async fn contents_end_and_the_chain_stays_whole<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (old, accepted) = accept("A1", 1);
+    let (_, gone) = next(&old, What::Cancelled { by: "k".to_owned(), reason: String::new() });
+    store.commit(&[Change::Served(10)]).await.unwrap();
+    store.commit(&[accepted, gone, accept("A2", 2).1]).await.unwrap();
+    let (young, accepted) = accept("A3", 3);
+    let (_, gone) = next(&young, What::Cancelled { by: "k".to_owned(), reason: String::new() });
+    store.commit(&[Change::Served(11)]).await.unwrap();
+    store.commit(&[accepted, gone]).await.unwrap();
+    store.commit(&[Change::EndContents(9)]).await.unwrap();
+    assert!(store.job(&key("A1")).await.unwrap().unwrap().invoice.is_some(), "not due");
+    store.commit(&[Change::EndContents(10)]).await.unwrap();
+    let has = async |serial| store.job(&key(serial)).await.unwrap().unwrap().invoice.is_some();
+    assert_eq!((has("A1").await, has("A2").await, has("A3").await), (false, true, true), "A2 waits, A3 is young");
+    let events = store.events(&key("A1")).await.unwrap();
+    assert!(matches!(&events[0].what, What::Accepted { invoice: None, hash, .. } if hash == "hash of A1"));
+    let checked = check(&store).await.unwrap();
+    assert!(checked.is_whole() && checked.ended == 1, "{checked:?}");
+    let store = bench.reopen(store).await;
+    assert_eq!(store.restore().await.unwrap().served, 11);
+    // It comes back with its content, and that one stays.
+    let job = store.job(&key("A1")).await.unwrap().unwrap();
+    let (hash, fields) = (job.version().hash.clone(), job.version().fields.clone());
+    let content = Some(NewContent { invoice: Some(Default::default()), hash, fields });
+    let (job, again) =
+        next(&job, What::Reissued { by: "k".to_owned(), reason: "r".to_owned(), content, about: None, bulk: None });
+    assert_eq!(job.versions.len(), 1, "the same content is no new version");
+    store.commit(&[again, Change::EndContents(100)]).await.unwrap();
+    assert!(store.job(&key("A1")).await.unwrap().unwrap().invoice.is_some(), "a job that goes on keeps its content");
+    assert!(check(&store).await.unwrap().is_whole());
+}
+
+/// Jobs are found by what went wrong and by when they were accepted.
+pub(crate) async fn jobs_are_found_by_their_problem<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let (job, accepted) = accept("A1", 1);
+    let problem = taxdisk_protocol::api::JobProblem {
+        code: "disk_trouble".to_owned(),
+        fault: taxdisk_protocol::api::Fault::Disk,
+        class: Some(DeviceClass::NoStock),
+        text: String::new(),
+    };
+    let (_, failed) = next(&job, What::Failed { problem });
+    store.commit(&[accepted, failed, accept("A2", 2).1]).await.unwrap();
+    let count = async |filter: JobFilter| store.jobs(&filter, None, 10).await.unwrap().jobs.len();
+    let by = |problem: &str, class| JobFilter { problem: Some(problem.to_owned()), class, ..JobFilter::default() };
+    assert_eq!(count(by("disk_trouble", Some(DeviceClass::NoStock))).await, 1);
+    assert_eq!(count(by("disk_trouble", Some(DeviceClass::Locked))).await, 0);
+    assert_eq!(count(by("disk_refused", None)).await, 0);
+    let until = |until| JobFilter { until: Some(Timestamp(until)), ..JobFilter::default() };
+    assert_eq!((count(until(1_700_000_000_002)).await, count(until(1_700_000_000_003)).await), (1, 2));
+}
+
+/// A bulk re-issue keeps its place.
+pub(crate) async fn bulk_re_issues_keep_their_place<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let view = taxdisk_protocol::api::BulkView {
+        key: "b1".to_owned(),
+        dry_run: false,
+        done: false,
+        filter: Default::default(),
+        reason: "r".to_owned(),
+        by: "k".to_owned(),
+        at: String::new(),
+        jobs: 3,
+        totals: Default::default(),
+        refused: Default::default(),
+        lines: Vec::new(),
+    };
+    let row = BulkRow { view, sellers: vec![seller()], cursor: None };
+    store.commit(&[Change::Bulk(row.clone())]).await.unwrap();
+    let moved = BulkRow { cursor: Some("p9".to_owned()), ..row };
+    store.commit(&[Change::Bulk(moved.clone())]).await.unwrap();
+    let store = bench.reopen(store).await;
+    assert_eq!(store.restore().await.unwrap().bulks, [moved]);
+}
+
 /// Makes one test of each case of the suite.
 macro_rules! suite {
     ($bench:expr; $($case:ident)*) => {
@@ -556,6 +688,12 @@ macro_rules! suite_of {
             evidence_and_doubt_outlive_the_end
             an_announcement_is_as_durable_as_its_event
             deliveries_outlive_a_restart_and_go_with_their_endpoint
+            what_is_to_be_reconciled_is_kept
+            chains_are_read_as_they_are_hashed
+            a_whole_store_checks_as_whole
+            contents_end_and_the_chain_stays_whole
+            jobs_are_found_by_their_problem
+            bulk_re_issues_keep_their_place
         }
     };
 }

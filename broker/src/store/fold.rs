@@ -7,6 +7,7 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job};
 
 use super::{StoreError, chain};
+use crate::core::change::Change;
 
 /// Last entry of a chain: its sequence and hash.
 pub(super) type Head = (i64, [u8; 32]);
@@ -38,22 +39,10 @@ pub(super) fn take_job<'a>(rows: &mut HashMap<&'a JobKey, JobRow<'a>>, job: &'a 
     Ok(())
 }
 
-/// An entry before it has its place in the chain.
-pub(super) struct Entry<'a> {
-    pub(super) seller: &'a str,
-    pub(super) at: i64,
-    pub(super) serial: &'a str,
-    pub(super) revision: i64,
-    pub(super) what: &'a str,
-    pub(super) body: &'a str,
-}
-
-/// Puts an entry at the end of its seller's chain; gives its sequence and hash.
-pub(super) fn chained(heads: &mut HashMap<String, Head>, entry: &Entry<'_>) -> Head {
-    let Entry { seller, at, serial, revision, what, body } = *entry;
-    let head = heads.entry(seller.to_owned()).or_insert((0, chain::ROOT));
-    let sequence = head.0 + 1;
-    let hash = chain::hash(&head.1, &chain::Entry { seller, sequence, at, serial, revision, what, body });
-    *head = (sequence, hash);
-    *head
+/// Puts a change that belongs in a chain at the end of its seller's; gives its row, sequence and hash.
+pub(super) fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<(chain::Draft, Head)> {
+    let draft = chain::Draft::of(change)?;
+    let head = heads.entry(draft.seller.clone()).or_insert((0, chain::ROOT));
+    *head = draft.place(*head);
+    Some((draft, *head))
 }

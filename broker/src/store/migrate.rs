@@ -56,21 +56,25 @@ struct Table {
 }
 
 /// Every table of the ledger but its name, in both.
-const TABLES: [Table; 16] = [
+const TABLES: [Table; 18] = [
     Table {
         name: "events",
-        columns: "seller, sequence, at, serial, revision, what, body, hash",
-        from: "seller, sequence, at, serial, revision, what, body, hash",
-        to: "v ->> 0, (v ->> 1)::bigint, (v ->> 2)::bigint, v ->> 3, (v ->> 4)::bigint, v ->> 5, v ->> 6, decode(v ->> 7, 'hex')",
+        columns: "seller, sequence, at, serial, revision, what, body, content, content_hash, hash",
+        from: "seller, sequence, at, serial, revision, what, body, content, content_hash, hash",
+        to: "v ->> 0, (v ->> 1)::bigint, (v ->> 2)::bigint, v ->> 3, (v ->> 4)::bigint, v ->> 5, v ->> 6, v ->> 7, v ->> 8, \
+             decode(v ->> 9, 'hex')",
     },
     Table {
         name: "jobs",
-        columns: "place, seller, serial, state, live, revision, kind, accepted_at, disks, body, about",
+        columns: "place, seller, serial, state, live, revision, kind, accepted_at, disks, body, served, ended, \
+                  problem, problem_class, about",
         from: "place, seller, serial, state, live, revision, json_extract(body, '$.kind'), json_extract(body, '$.accepted_at'), \
                coalesce((SELECT group_concat(json_extract(value, '$.disk'), ',') FROM json_each(body, '$.attempts')), ''), body, \
+               served, ended, coalesce(json_extract(body, '$.problem.code'), ''), coalesce(json_extract(body, '$.problem.class'), ''), \
                coalesce(json_extract(body, '$.original.code') || ' ' || json_extract(body, '$.original.number'), '')",
         to: "(v ->> 0)::bigint, v ->> 1, v ->> 2, v ->> 3, v ->> 4 = '1', (v ->> 5)::bigint, v ->> 6, (v ->> 7)::bigint, \
-             string_to_array(v ->> 8, ','), v ->> 9, v ->> 10",
+             string_to_array(v ->> 8, ','), v ->> 9, (v ->> 10)::bigint, v ->> 11 = '1', \
+             v ->> 12, v ->> 13, v ->> 14",
     },
     // Free text stands as JSON in the target; the concatenation makes a plain text of it here.
     Table {
@@ -95,6 +99,8 @@ const TABLES: [Table; 16] = [
     Table { name: "disk_assignments", columns: "disk, body", from: "disk, body", to: "v ->> 0, v ->> 1" },
     Table { name: "sellers", columns: "seller, body", from: "seller, body", to: "v ->> 0, v ->> 1" },
     Table { name: "issue_points", columns: "seller, point, body", from: "seller, point, body", to: "v ->> 0, v ->> 1, v ->> 2" },
+    Table { name: "reconcile", columns: "what, key, body", from: "what, key, body", to: "v ->> 0, v ->> 1, v ->> 2" },
+    Table { name: "bulk_reissues", columns: "key, body", from: "key, body", to: "v ->> 0, v ->> 1" },
     Table { name: "agents", columns: "agent, body", from: "agent, body", to: "v ->> 0, v ->> 1" },
     Table { name: "notices", columns: "name, body", from: "name, body", to: "v ->> 0, v ->> 1" },
     Table {
@@ -181,10 +187,17 @@ pub async fn migrate(from: &str, to: &str) -> Result<Moved, StoreError> {
                 .bind(last)
                 .execute(&mut *target)
                 .await?;
-            sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', $1)")
-                .bind(source.ledger())
-                .execute(&mut *target)
-                .await?;
+            let names: Vec<(String, String)> =
+                sqlx::query_as("SELECT name, value FROM meta WHERE name IN ('ledger', 'ancestors', 'chain', 'served')")
+                    .fetch_all(&mut *shut)
+                    .await?;
+            for (name, value) in names {
+                sqlx::query("INSERT INTO meta (name, value) VALUES ($1, $2)")
+                    .bind(name)
+                    .bind(value)
+                    .execute(&mut *target)
+                    .await?;
+            }
         }
         same(&mut shut, &rows, &before, &target_chains(&mut target).await?).await?;
         target.commit().await?;
@@ -252,7 +265,7 @@ fn number(seller: &str) -> Result<Option<TaxpayerNumber>, StoreError> {
 
 fn whole(seller: &str, verified: Verified) -> Result<(u64, [u8; 32]), StoreError> {
     match verified {
-        Verified::Whole { entries, head } => Ok((entries, head)),
+        Verified::Whole { entries, head, .. } => Ok((entries, head)),
         Verified::Broken { sequence } => {
             Err(StoreError::Damaged(format!("nothing was moved: the chain of {seller:?} is broken at entry {sequence}")))
         }

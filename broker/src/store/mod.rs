@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::chain::StoredEntry;
 use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
@@ -25,7 +26,11 @@ use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
+pub mod audit;
+#[cfg(test)]
+mod audit_tests;
 pub mod chain;
+pub mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod encoding;
@@ -98,6 +103,11 @@ pub trait Store: Send + Sync {
     /// Random id of this ledger, made with it.
     fn ledger(&self) -> &str;
 
+    /// Ids that this ledger had before it was restored, oldest first.
+    fn ancestors(&self) -> &[String] {
+        &[]
+    }
+
     /// Jobs by key; those that are not there are left out.
     async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError>;
 
@@ -132,8 +142,30 @@ pub trait Store: Send + Sync {
     /// Deliveries of an endpoint, the newest event first.
     async fn deliveries(&self, webhook: &str, filter: &DeliveryFilter, limit: u32) -> Result<Vec<DeliveryRow>, StoreError>;
 
+    /// The last entry of every chain.
+    async fn chains(&self) -> Result<Vec<Head>, StoreError>;
+
+    /// Entries of a chain (`""`: the broker's own) after this sequence, in order, at most `limit`.
+    async fn entries(&self, seller: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, StoreError>;
+
     /// Recomputes the chain of a seller (`None`: the broker's own).
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<chain::Verified, StoreError>;
+}
+
+/// A new id for a ledger.
+pub(crate) fn fresh_ledger() -> String {
+    format!("lg_{}", hex::encode(rand::random::<[u8; 8]>()))
+}
+
+/// The last entry of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// Seller; empty for the broker's own chain.
+    pub seller: String,
+    /// Its sequence.
+    pub sequence: i64,
+    /// Its link, hex.
+    pub hash: String,
 }
 
 /// The longest evidence list that an answer carries; all of it stays in the store.

@@ -10,8 +10,8 @@ use taxdisk_protocol::api::{
 use taxdisk_protocol::number::NumberPair;
 use ureq::http::Method;
 
-use super::read_whole;
-use crate::args::{Decision, JobCommand, Key, Reading, SettleArgs};
+use super::{bulk, read_whole};
+use crate::args::{Decision, JobCommand, Key, Reading, ReissueArgs, SettleArgs};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_FAILED, EXIT_OK, import, output};
@@ -42,7 +42,7 @@ pub(super) fn run(client: &Client, command: JobCommand, json: bool) -> Result<u8
             list(client, &filter, limit, json)
         }
         JobCommand::Watch { key } => watch(client, &path(&key, ""), None, json),
-        JobCommand::Reissue { key, reason, invoice } => reissue(client, &key, reason, invoice.as_deref(), json),
+        JobCommand::Reissue(args) => reissue(client, args, json),
         JobCommand::Cancel { key, reason } => {
             print(&client.send(Method::POST, &path(&key, "/cancel"), &CancelRequest { reason })?, json);
             Ok(EXIT_OK)
@@ -103,7 +103,8 @@ fn list(client: &Client, filter: &[(&str, Option<String>)], limit: usize, json: 
     if json {
         output::json(&jobs);
     } else {
-        output::print(&output::jobs(&jobs));
+        let unsettled = filter.iter().any(|(name, value)| *name == "state" && value.as_deref() == Some("unsettled"));
+        output::print(&if unsettled { output::unsettled(&jobs) } else { output::jobs(&jobs) });
         if cursor.is_some() {
             eprintln!("There are more; see --limit.");
         }
@@ -135,7 +136,13 @@ fn watch(client: &Client, path: &str, known: Option<JobView>, json: bool) -> Res
     }
 }
 
-fn reissue(client: &Client, key: &Key, reason: String, invoice: Option<&Path>, json: bool) -> Result<u8, Failure> {
+fn reissue(client: &Client, args: ReissueArgs, json: bool) -> Result<u8, Failure> {
+    let ReissueArgs { seller, serial, reason, invoice, filter, dry_run, bulk_key } = args;
+    let key = match (seller, serial) {
+        (Some(seller), Some(serial)) => Key { seller, serial },
+        _ => return bulk::reissue(client, &filter, reason, dry_run, bulk_key, json),
+    };
+    let (key, invoice) = (&key, invoice.as_deref());
     let invoice: Option<InvoiceBody> = match invoice {
         None => None,
         Some(file) => Some(serde_json::from_str(&read_whole(file)?).map_err(|error| Failure::file(file, error))?),
@@ -165,6 +172,7 @@ fn settle(client: &Client, args: SettleArgs, json: bool) -> Result<u8, Failure> 
         pair: args.pair.as_deref().map(pair).transpose()?,
         current: pair(&args.current)?,
         expected: args.reading.into(),
+        tax_office: args.tax_office,
         reason: args.reason,
         revision: args.revision,
     };
@@ -202,6 +210,7 @@ mod tests {
             pair: None,
             current: "a".into(),
             reading,
+            tax_office: None,
             reason: "r".into(),
             revision: 3,
         };

@@ -1,8 +1,11 @@
 //! One function per command: ask the broker, print what it says.
 
 mod admin;
+mod audit;
+mod bulk;
 mod job;
 mod pauses;
+mod reconcile;
 mod webhook;
 
 pub(crate) use job::job_path;
@@ -13,7 +16,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, AuditCommand, Command};
 use crate::client::Client;
 use crate::failure::Failure;
 
@@ -25,9 +28,14 @@ const FILE_LIMIT_BYTES: u64 = 4 * 1024 * 1024;
 /// # Errors
 /// Whatever keeps the command from doing what was asked.
 pub(crate) fn run(args: Args) -> Result<u8, Failure> {
-    let client = Client::new(&args.global)?;
     let json = args.global.json;
+    // Needs no broker, no key and no network.
+    if let Command::Audit(AuditCommand::Check { file }) = &args.command {
+        return audit::check(file, json);
+    }
+    let client = Client::new(&args.global)?;
     match args.command {
+        Command::Audit(command) => audit::run(&client, command, json),
         Command::Job(command) => job::run(&client, command, json),
         Command::Seller(command) => admin::seller(&client, command, json),
         Command::IssuePoint(command) => admin::issue_point(&client, command, json),
@@ -36,20 +44,25 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Enrollment(command) => admin::enrollment(&client, command, json),
         Command::Key(command) => admin::key(&client, command, json),
         Command::Webhook(command) => webhook::run(&client, command, json),
+        Command::Reconcile(command) => reconcile::run(&client, command, json),
     }
 }
 
 /// Reads a small file, or standard input for `-`.
 fn read_whole(path: &Path) -> Result<String, Failure> {
+    read_whole_of(path, FILE_LIMIT_BYTES)
+}
+
+fn read_whole_of(path: &Path, limit_bytes: u64) -> Result<String, Failure> {
     let mut text = String::new();
     let read = if path == Path::new("-") {
-        std::io::stdin().lock().take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text)
+        std::io::stdin().lock().take(limit_bytes + 1).read_to_string(&mut text)
     } else {
-        std::fs::File::open(path).and_then(|file| file.take(FILE_LIMIT_BYTES + 1).read_to_string(&mut text))
+        std::fs::File::open(path).and_then(|file| file.take(limit_bytes + 1).read_to_string(&mut text))
     };
     read.map_err(|error| Failure::file(path, error))?;
-    if text.len() as u64 > FILE_LIMIT_BYTES {
-        return Err(Failure::file(path, format!("larger than {FILE_LIMIT_BYTES} bytes; for many jobs there is `job import`")));
+    if text.len() as u64 > limit_bytes {
+        return Err(Failure::file(path, format!("larger than {limit_bytes} bytes; for many jobs there is `job import`")));
     }
     Ok(text)
 }

@@ -131,6 +131,12 @@ catalogue! {
     ReissueReason "reissue_reason" 422 Unknown After Caller
         "A re-issue needs a reason."
         "Say why; it is kept in the ledger.";
+    BodyEnded "body_ended" 409 No After Caller
+        "The content of this job has ended after the retention time."
+        "Ask for the re-issue with the content: the same as before keeps its version. The serial number stays the same.";
+    BulkKey "bulk_key" 409 Unknown Never Caller
+        "This key was used for another bulk re-issue."
+        "Look at that one. For another filter or reason take another key; jobs keep their serial numbers.";
     SettleRevision "settle_revision" 409 Unknown After Administrator
         "The job changed since it was looked at."
         "Look at it again and decide on what it shows now.";
@@ -140,6 +146,9 @@ catalogue! {
     SettleNeedsReadings "settle_needs_readings" 422 Unknown After Administrator
         "Settling by hand needs both readings and a reason."
         "Read the disk's current number and the expected number, and send what they show.";
+    SettleSecondPerson "settle_second_person" 409 Unknown After Administrator
+        "By the tax office's record, two persons decide."
+        "The decision is noted. Another person looks the record up too and sends the same decision, with a key of their own.";
     SettleContradiction "settle_contradiction" 422 Unknown After Administrator
         "The readings do not support the decision."
         "Issued needs the number present and this job's; not issued needs it absent or another's. The detail says what does not fit.";

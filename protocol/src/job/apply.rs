@@ -1,6 +1,6 @@
 //! The guards and the transitions: every event is checked whole before anything changes.
 
-use super::{Attempt, AttemptState, Event, Job, Next, ReissueCount, Version, What};
+use super::{Attempt, AttemptState, Event, GENERATION_ATTEMPTS, Job, Next, ReissueCount, Version, What};
 use crate::api::{Fault, JobProblem, JobState, Operation, SettleDecision};
 use crate::undo::Link;
 
@@ -76,11 +76,13 @@ impl Job {
             mark: mark.clone(),
             waiting: None,
             cancel_asked: false,
+            proposal: None,
             attempts: Vec::new(),
             issued: None,
             problem: None,
             evidence_count: 0,
             reissues: ReissueCount::default(),
+            bulk: None,
             accepted_at: event.at,
             changed_at: event.at,
         })
@@ -124,7 +126,9 @@ impl Job {
                 if !self.is_proven_not_issued() {
                     return Err(TransitionError::NotProven);
                 }
-                if *attempt as usize != self.attempts.len() + 1 {
+                // Not always by one: a ledger that went back leaves out the numbers that it may have given already.
+                let last = self.attempts.last().map_or(0, |last| last.attempt);
+                if *attempt != last + 1 && (*attempt <= last || *attempt % GENERATION_ATTEMPTS != 1) {
                     return Err(TransitionError::Attempt { attempt: *attempt });
                 }
                 Ok(())
@@ -193,6 +197,15 @@ impl Job {
                 JobState::Failed | JobState::Cancelled => self.check_proven(),
                 _ => refused,
             },
+            What::SettleProposed { attempt, .. } => {
+                if state != JobState::Unsettled {
+                    return refused;
+                }
+                match self.open_attempt() {
+                    Some(open) if open.attempt == *attempt => Ok(()),
+                    _ => Err(TransitionError::Attempt { attempt: *attempt }),
+                }
+            }
             What::SettledByHand { attempt, decision, invoice, .. } => {
                 if state != JobState::Unsettled {
                     return refused;
@@ -206,6 +219,14 @@ impl Job {
                 }
                 Ok(())
             }
+            // An attempt that is open here may have issued too: it is proven first.
+            What::Recovered { attempt, .. } => match state {
+                JobState::Queued | JobState::Failed | JobState::Cancelled if self.attempt(*attempt).is_none() => {
+                    self.check_proven()
+                }
+                JobState::Queued | JobState::Failed | JobState::Cancelled => Err(TransitionError::Attempt { attempt: *attempt }),
+                _ => refused,
+            },
             What::Evidence { attempt, .. } => match self.attempt(*attempt) {
                 Some(_) => Ok(()),
                 None => Err(TransitionError::Attempt { attempt: *attempt }),
@@ -323,19 +344,24 @@ impl Job {
             What::Failed { problem } => self.finish(JobState::Failed, Some(problem.clone())),
             What::Cancelled { .. } => self.finish(JobState::Cancelled, None),
             What::CancelAsked { .. } => self.cancel_asked = true,
-            What::Reissued { content, about, .. } => {
+            What::Reissued { content, about, bulk, .. } => {
+                self.bulk.clone_from(bulk);
                 if about.is_some() {
                     self.about.clone_from(about);
                 }
                 if let Some(new) = content {
-                    self.versions.push(Version { hash: new.hash.clone(), fields: new.fields.clone() });
-                    self.invoice = Some(new.invoice.clone());
+                    // The newest version again: its body had ended and was sent once more.
+                    if new.hash != self.version().hash {
+                        self.versions.push(Version { hash: new.hash.clone(), fields: new.fields.clone() });
+                    }
+                    self.invoice.clone_from(&new.invoice);
                 }
                 let day = event.at.day();
                 let count = if self.reissues.day == day { self.reissues.count + 1 } else { 1 };
                 self.reissues = ReissueCount { day, count };
                 self.queue(None);
             }
+            What::SettleProposed { proposal, .. } => self.proposal = Some(proposal.clone()),
             What::SettledByHand { attempt, reason, invoice, decision, .. } => {
                 let done = *decision == SettleDecision::Issued;
                 let found = self.attempt_mut(*attempt);
@@ -360,6 +386,31 @@ impl Job {
                     }
                 }
             }
+            What::Recovered { attempt, disk, agent, epoch, sequence, invoice, .. } => {
+                if let Some(agent) = agent {
+                    self.attempts.push(Attempt {
+                        attempt: *attempt,
+                        disk: disk.clone(),
+                        agent: agent.clone(),
+                        epoch: *epoch,
+                        sequence: *sequence,
+                        version: u32::try_from(self.versions.len()).unwrap_or(u32::MAX),
+                        assigned_at: event.at,
+                        started_at: None,
+                        ended_at: Some(event.at),
+                        expected: None,
+                        named: None,
+                        state: AttemptState::Issued,
+                        settled: true,
+                        class: None,
+                        text: "told again by the agent after the ledger went back".to_owned(),
+                        disk_ms: None,
+                    });
+                    self.attempts.sort_by_key(|attempt| attempt.attempt);
+                }
+                self.finish(JobState::Issued, None);
+                self.issued = Some(invoice.clone());
+            }
             What::Evidence { attempt, named, cleared, .. } => {
                 let found = self.attempt_mut(*attempt);
                 if *cleared {
@@ -375,7 +426,8 @@ impl Job {
     }
 
     fn attempt_mut(&mut self, attempt: u32) -> &mut Attempt {
-        self.attempts.get_mut(attempt as usize - 1).expect("the guards found this attempt")
+        let found = self.attempts.iter_mut().find(|found| found.attempt == attempt);
+        found.expect("the guards found this attempt")
     }
 
     fn go(&mut self, next: &Next) {
@@ -390,6 +442,7 @@ impl Job {
         self.state = JobState::Queued;
         self.waiting = waiting;
         self.problem = None;
+        self.proposal = None;
         self.cancel_asked = false;
     }
 
@@ -397,6 +450,7 @@ impl Job {
         self.state = state;
         self.waiting = None;
         self.problem = problem;
+        self.proposal = None;
         self.cancel_asked = false;
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, Operation, PairBody, Priority, SettleDecision, Waiting};
+use crate::api::{
+    InvoiceBody, IssuedInvoice, JobProblem, Operation, PairBody, Priority, SettleDecision, SettleProposal, Waiting,
+};
 use crate::class::DeviceClass;
 use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey, SerialNumber};
 use crate::kind::InvoiceKind;
@@ -19,9 +21,22 @@ pub struct Event {
     pub revision: u64,
     /// When the broker took it.
     pub at: Timestamp,
+    /// Who made it happen, and from where. Absent in events of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     /// What.
     #[serde(flatten)]
     pub what: What,
+}
+
+/// Who made something happen, and from where. Why is a matter of the event itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub struct Origin {
+    /// Id of an API key or of an agent; `broker` for what only time brought; `command line`.
+    pub by: String,
+    /// Network address of the other end, without its port; empty where there is none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
 }
 
 /// Where a job goes once an attempt is proven not to have issued.
@@ -246,6 +261,16 @@ pub enum What {
         /// Of a void or red job: what its original was found to be now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         about: Option<About>,
+        /// The bulk re-issue that asked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bulk: Option<String>,
+    },
+    /// One person decides by the tax office's record; a second one must confirm it.
+    SettleProposed {
+        /// Attempt.
+        attempt: u32,
+        /// Who and what.
+        proposal: SettleProposal,
     },
     /// An administrator decided.
     SettledByHand {
@@ -260,6 +285,25 @@ pub enum What {
         /// The invoice, if it was issued.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         invoice: Option<IssuedInvoice>,
+    },
+    /// A legal invoice exists that this ledger forgot when it went back: an agent's index, or a person, says so.
+    Recovered {
+        /// Attempt of the forgotten part; 0 if a person says so.
+        attempt: u32,
+        /// Disk.
+        disk: DiskNumber,
+        /// Who says so; absent for a person, who stands in `origin`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        agent: Option<AgentId>,
+        /// Epoch of the attempt.
+        epoch: u64,
+        /// Assign sequence of the attempt.
+        sequence: u64,
+        /// The invoice.
+        invoice: IssuedInvoice,
+        /// Why, where a person says so.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reason: String,
     },
     /// Something was read or reported, and is kept.
     Evidence {
@@ -276,6 +320,7 @@ pub enum What {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         cleared: bool,
         /// Content.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
         body: serde_json::Value,
     },
 }
@@ -283,12 +328,44 @@ pub enum What {
 /// New content of a re-issue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewContent {
-    /// Body.
-    pub invoice: InvoiceBody,
+    /// Body; absent once the retention time has ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invoice: Option<InvoiceBody>,
     /// Hash.
     pub hash: String,
     /// Hash of each field.
     pub fields: BTreeMap<String, String>,
+}
+
+impl Event {
+    /// Parts the event from what the retention time may end: the invoice that it brought, or the body of a piece of evidence.
+    /// The event without it still folds into the same job, but for the body.
+    pub fn split(mut self) -> (Event, Option<serde_json::Value>) {
+        let value = |invoice: InvoiceBody| serde_json::to_value(invoice).unwrap_or_default();
+        let content = match &mut self.what {
+            What::Accepted { invoice, .. } => invoice.take().map(value),
+            What::Reissued { content: Some(content), .. } => content.invoice.take().map(value),
+            What::Evidence { body, .. } => Some(std::mem::take(body)).filter(|body| !body.is_null()),
+            _ => None,
+        };
+        (self, content)
+    }
+
+    /// Puts back what [`Event::split`] took.
+    ///
+    /// # Errors
+    /// The content is not what this event brings.
+    pub fn join(mut self, content: serde_json::Value) -> Result<Event, String> {
+        match &mut self.what {
+            What::Accepted { invoice, .. } => *invoice = serde_json::from_value(content).map_err(|error| error.to_string())?,
+            What::Reissued { content: Some(new), .. } => {
+                new.invoice = serde_json::from_value(content).map_err(|error| error.to_string())?;
+            }
+            What::Evidence { body, .. } => *body = content,
+            other => return Err(format!("{} brings no content", other.name())),
+        }
+        Ok(self)
+    }
 }
 
 impl What {
@@ -308,7 +385,9 @@ impl What {
             What::Cancelled { .. } => "cancelled",
             What::CancelAsked { .. } => "cancel_asked",
             What::Reissued { .. } => "reissued",
+            What::SettleProposed { .. } => "settle_proposed",
             What::SettledByHand { .. } => "settled_by_hand",
+            What::Recovered { .. } => "recovered",
             What::Evidence { .. } => "evidence",
         }
     }

@@ -111,16 +111,34 @@ fn cancel_asked() -> What {
     What::CancelAsked { by: String::new(), reason: String::new() }
 }
 
+fn proposed(attempt: u32) -> What {
+    let (by, at, tax_office, reason) = Default::default();
+    let proposal = SettleProposal { by, at, decision: SettleDecision::NotIssued, pair: None, tax_office, reason };
+    What::SettleProposed { attempt, proposal }
+}
+
+fn recovered(attempt: u32) -> What {
+    What::Recovered {
+        attempt,
+        disk: "661234567890".parse().unwrap(),
+        agent: Some("ag_0123456789abcdef".parse().unwrap()),
+        epoch: 1,
+        sequence: 9,
+        invoice: invoice(),
+        reason: String::new(),
+    }
+}
+
 fn reissued() -> What {
-    What::Reissued { by: String::new(), reason: String::new(), content: None, about: None }
+    What::Reissued { by: String::new(), reason: String::new(), content: None, about: None, bulk: None }
 }
 
 fn event(job: &Job, what: What) -> Event {
-    Event { revision: job.revision, at: job.changed_at.plus_ms(1), what }
+    Event { revision: job.revision, at: job.changed_at.plus_ms(1), origin: None, what }
 }
 
 fn live(events: Vec<What>) -> Job {
-    let mut job = Job::accept(&Event { revision: 0, at: Timestamp(1), what: accepted() }).unwrap();
+    let mut job = Job::accept(&Event { revision: 0, at: Timestamp(1), origin: None, what: accepted() }).unwrap();
     for what in events {
         job = job.apply(&event(&job, what)).unwrap();
     }
@@ -131,15 +149,23 @@ fn live(events: Vec<What>) -> Job {
 fn every_state_takes_exactly_the_events_of_the_table() {
     // Columns: the events below, in their order. `+` is taken, `.` is refused.
     let jobs = [
-        ("queued", live(vec![]), ".+..........++......"),
-        ("assigned", live(vec![assigned(1)]), "..++++++.+....+...+."),
-        ("assigned, withdrawal asked", live(vec![assigned(1), cancel_asked()]), "..++++..+++...+...+."),
-        ("unsettled", live(vec![assigned(1), unsettled(1)]), "..++++++.+....+.+++."),
-        ("issued", live(vec![assigned(1), issued(1, false)]), "..................+."),
-        ("failed", live(vec![assigned(1), not_issued(1, fail())]), "...............+..+."),
-        ("cancelled", live(vec![cancelled()]), "...............+...."),
-        ("failed, doubted", live(vec![assigned(1), not_issued(1, fail()), evidence(1, Some(7), false)]), "....+.............+."),
-        ("queued, doubted", live(vec![assigned(1), given_back(1, queue()), evidence(1, Some(7), false)]), "....+.........+...+."),
+        ("queued", live(vec![]), ".+..........++.......+"),
+        ("assigned", live(vec![assigned(1)]), "..++++++.+....+...+..."),
+        ("assigned, withdrawal asked", live(vec![assigned(1), cancel_asked()]), "..++++..+++...+...+..."),
+        ("unsettled", live(vec![assigned(1), unsettled(1)]), "..++++++.+....+.+++.+."),
+        ("issued", live(vec![assigned(1), issued(1, false)]), "..................+..."),
+        ("failed", live(vec![assigned(1), not_issued(1, fail())]), "...............+..+..+"),
+        ("cancelled", live(vec![cancelled()]), "...............+.....+"),
+        (
+            "failed, doubted",
+            live(vec![assigned(1), not_issued(1, fail()), evidence(1, Some(7), false)]),
+            "....+.............+...",
+        ),
+        (
+            "queued, doubted",
+            live(vec![assigned(1), given_back(1, queue()), evidence(1, Some(7), false)]),
+            "....+.........+...+...",
+        ),
     ];
     let events: Vec<(&str, What)> = vec![
         ("accepted", accepted()),
@@ -162,6 +188,8 @@ fn every_state_takes_exactly_the_events_of_the_table() {
         ("not issued by hand", by_hand(1, false)),
         ("evidence", evidence(1, None, false)),
         ("evidence of no attempt", evidence(9, None, false)),
+        ("proposed by the tax office's record", proposed(1)),
+        ("recovered", recovered(1000)),
     ];
     let mut wrong = Vec::new();
     for (name, job, row) in &jobs {
@@ -190,7 +218,7 @@ fn i9_revision_epoch_and_attempt_guard_every_event() {
     assert_eq!(job.apply(&other), Err(TransitionError::Epoch { given: 2, known: 1 }));
     assert_eq!(job.apply(&event(&job, issued(2, false))), Err(TransitionError::Attempt { attempt: 2 }));
     assert!(matches!(Job::accept(&event(&job, accepted())), Err(TransitionError::Revision { .. })));
-    let first = Event { revision: 0, at: Timestamp(1), what: assigned(1) };
+    let first = Event { revision: 0, at: Timestamp(1), origin: None, what: assigned(1) };
     assert!(Job::accept(&first).is_err());
 }
 
@@ -207,8 +235,9 @@ fn i4_a_job_that_a_late_outcome_names_is_not_handed_over() {
 fn i6_all_versions_are_remembered_and_only_the_newest_body() {
     let mut job = live(vec![assigned(1), not_issued(1, fail())]);
     let body = InvoiceBody { remark: "new".to_owned(), ..InvoiceBody::default() };
-    let content = Some(NewContent { invoice: body.clone(), hash: "h2".to_owned(), fields: BTreeMap::new() });
-    job = job.apply(&event(&job, What::Reissued { by: String::new(), reason: String::new(), content, about: None })).unwrap();
+    let content = Some(NewContent { invoice: Some(body.clone()), hash: "h2".to_owned(), fields: BTreeMap::new() });
+    let (by, reason) = Default::default();
+    job = job.apply(&event(&job, What::Reissued { by, reason, content, about: None, bulk: None })).unwrap();
     assert!(job.had_content("h1") && job.had_content("h2") && !job.had_content("h3"));
     assert_eq!((job.invoice.clone(), job.view().version, job.reissues.count), (Some(body), 2, 1));
     job = job.apply(&event(&job, assigned(2))).unwrap();
@@ -300,7 +329,7 @@ fn linked(state: LinkState) -> What {
 }
 
 fn after(job: &Job, what: What) -> Result<Job, TransitionError> {
-    job.apply(&Event { revision: job.revision, at: job.changed_at, what })
+    job.apply(&Event { revision: job.revision, at: job.changed_at, origin: None, what })
 }
 
 #[test]
@@ -309,7 +338,7 @@ fn a_void_job_ends_voided_and_no_other_job_does() {
     if let What::Accepted { operation, original, invoice, .. } = &mut first {
         (*operation, *original, *invoice) = (Operation::Void, Some(pair(7).into()), None);
     }
-    let accept = |what: What| Job::accept(&Event { revision: 0, at: Timestamp(0), what }).unwrap();
+    let accept = |what: What| Job::accept(&Event { revision: 0, at: Timestamp(0), origin: None, what }).unwrap();
     let void = after(&accept(first), assigned(1)).unwrap();
     assert!(after(&void, issued(1, false)).is_err(), "a void issues nothing");
     assert!(void.counts_against_original());
@@ -341,7 +370,7 @@ fn a_void_job_ends_voided_and_no_other_job_does() {
 
 #[test]
 fn what_was_done_to_an_invoice_changes_nothing_but_its_links() {
-    let job = Job::accept(&Event { revision: 0, at: Timestamp(0), what: accepted() }).unwrap();
+    let job = Job::accept(&Event { revision: 0, at: Timestamp(0), origin: None, what: accepted() }).unwrap();
     assert!(after(&job, linked(LinkState::Open)).is_err(), "nothing is issued yet");
     let job = after(&after(&job, assigned(1)).unwrap(), issued(1, false)).unwrap();
     let open = after(&job, linked(LinkState::Open)).unwrap();
@@ -350,4 +379,16 @@ fn what_was_done_to_an_invoice_changes_nothing_but_its_links() {
     assert_eq!((done.links.len(), done.state, &done.issued), (1, JobState::Issued, &job.issued));
     assert_eq!(done.view().voided.unwrap().serial, "V1");
     assert!(!done.is_live());
+}
+
+#[test]
+fn i1_attempts_of_a_new_generation_are_numbered_from_the_next_thousand_and_an_old_one_finds_its_place() {
+    let job = live(vec![assigned(1), given_back(1, queue()), assigned(1001), given_back(1001, queue())]);
+    for taken in [2, 1000, 1001, 1003] {
+        assert!(job.apply(&event(&job, assigned(taken))).is_err(), "{taken}");
+    }
+    assert!(job.apply(&event(&job, assigned(1002))).is_ok());
+    let job = job.apply(&event(&job, recovered(2))).unwrap();
+    assert_eq!(job.attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2, 1001]);
+    assert_eq!((job.state, job.attempt(2).unwrap().state), (JobState::Issued, AttemptState::Issued));
 }

@@ -40,6 +40,7 @@ impl Job {
             voided: self.undone(Operation::Void).next(),
             reversed_by: self.undone(Operation::Red).collect(),
             problem: self.problem.clone(),
+            proposal: self.proposal.clone(),
             invoice: self.invoice.clone(),
             mark: self.mark.clone(),
             attempts: self.attempts.iter().map(Attempt::view).collect(),

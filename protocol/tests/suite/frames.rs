@@ -11,6 +11,7 @@ use taxdisk_protocol::link::{
     Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, MAX_FRAME_BYTES, NumberEntry,
     OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
 };
+use taxdisk_protocol::link::{IndexLine, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
 
 use crate::documents::compare;
@@ -117,6 +118,7 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         memory_percent: None,
         clock_offset_s: None,
         takes: vec![Operation::Issue, Operation::Void],
+        sequence: 0,
     };
     vec![
         (
@@ -157,22 +159,54 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
                 note: None,
             },
         ),
+        ("recounted", recounted()),
         ("unsupported", AgentFrame::Unsupported { of: "dance".into() }),
         ("goodbye", AgentFrame::Goodbye),
     ]
 }
 
+fn recounted() -> AgentFrame {
+    AgentFrame::Recounted {
+        disk: "499000123456".parse().unwrap(),
+        epoch: 4,
+        lines: vec![IndexLine {
+            attempt: attempt(),
+            kind: InvoiceKind::Roll,
+            epoch: 3,
+            sequence: 7,
+            content_hash: Some("5f1c".into()),
+            expected: Some(pair(88)),
+            result: AttemptResult::GivenBack { text: "restart".into() },
+        }],
+        numbers: Some(RecountedNumbers {
+            kind: InvoiceKind::Roll,
+            seen: vec![SeenNumber {
+                pair: pair(89),
+                status: "positive".into(),
+                digest: "11ee".into(),
+                mark: Some("#123456789".into()),
+                gross: "226.00".into(),
+                buyer: "个人".into(),
+            }],
+            last: Some(pair(89)),
+            complete: true,
+        }),
+        done: true,
+    }
+}
+
 fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
     let disk = || "499000123456".parse().unwrap();
-    let accounted = vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
+    let accounted = || vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
     vec![
-        ("challenge", BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: "01JH".into() }),
+        ("challenge", BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: "01JH".into(), ancestors: Vec::new() }),
         ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42) }),
-        ("grant", BrokerFrame::Grant { disk: disk(), epoch: 4, accounted, open: vec![open()] }),
+        ("grant", BrokerFrame::Grant { disk: disk(), epoch: 4, accounted: accounted(), open: vec![open()] }),
         ("deny", BrokerFrame::Deny { disk: disk(), reason: "two agents claim it".into() }),
         ("assign", BrokerFrame::Assign { disk: disk(), epoch: 3, assignment: assignment() }),
         ("recall", BrokerFrame::Recall { disk: disk(), attempt: attempt() }),
         ("settle", BrokerFrame::Settle { disk: disk(), epoch: 4, open: OpenAttempt { named: Some(pair(91)), ..open() } }),
+        ("recount", BrokerFrame::Recount { disk: disk(), epoch: 4, after: 6, since: accounted() }),
         ("ack", BrokerFrame::Ack { ids: vec!["o-1".into()] }),
         ("unsupported", BrokerFrame::Unsupported { of: "dance".into() }),
         ("refused", BrokerFrame::Refused { code: Code::AgentRevoked.as_str().into(), reason: "revoked".into() }),

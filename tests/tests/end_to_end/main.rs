@@ -10,6 +10,7 @@ mod first_light;
 mod kill;
 mod networks;
 mod pauses;
+mod restore;
 mod settling;
 mod undoing;
 mod webhooks;

@@ -62,6 +62,7 @@ impl DiskCore {
                 Err(trouble) => self.trouble(trouble, context),
             },
             (State::Surveying(walk, opens), answer) => self.on_survey(walk, opens, answer, context),
+            (State::Recounting(walk), answer) => self.on_recounting(walk, answer, context),
             (State::Operating(work), answer) => self.on_operating(work, answer, context),
             (State::OperatingSurvey(walk, work), answer) => self.on_operating_survey(walk, work, answer, context),
             (State::Attempting(attempt), answer) => self.on_attempt(attempt, answer, context),

@@ -60,6 +60,17 @@ pub enum Command {
         /// What.
         open: OpenAttempt,
     },
+    /// The broker's ledger went back: tell again what the index holds above this sequence, and read every number since.
+    Recount {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// The highest assign sequence that the broker knows.
+        after: u64,
+        /// What it knows as accounted.
+        since: Vec<Accounted>,
+    },
     /// The link is down: nothing begins until the next grant.
     LinkDown,
     /// A person set the passwords of this port.
@@ -87,8 +98,11 @@ impl DiskCore {
             Command::Settle { disk, epoch, open } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_settle(&disk, open, context);
             }
+            Command::Recount { disk, epoch, after, since } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
+                self.on_recount(epoch, after, since);
+            }
             // For a disk that is not behind this port any more: the broker hears from the report that it is away.
-            Command::Grant { .. } | Command::Assign { .. } | Command::Settle { .. } => {}
+            Command::Grant { .. } | Command::Assign { .. } | Command::Settle { .. } | Command::Recount { .. } => {}
             Command::Deny { disk, reason } if self.disk() == Some(&disk) => {
                 self.epoch = None;
                 self.give_back_staged(&format!("the broker took the grant back: {reason}"), context);

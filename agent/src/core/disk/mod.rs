@@ -11,6 +11,7 @@ pub mod commands;
 mod operate;
 mod orders;
 mod passwords;
+mod recount;
 mod report;
 mod voiding;
 
@@ -104,6 +105,8 @@ enum State {
     Limits(InvoiceKind),
     Totals,
     Surveying(Walk, Vec<Open>),
+    /// Reading for a ledger that went back.
+    Recounting(Walk),
     /// An operation that has not ended.
     Operating(Box<Work>),
     /// Its numbers are being read.
@@ -175,6 +178,8 @@ pub struct DiskCore {
     orders: VecDeque<Order>,
     /// The operation under way, between two effects.
     work: Option<Box<Work>>,
+    /// What the broker wants to be told again.
+    recount: Option<recount::Recount>,
 }
 
 impl DiskCore {
@@ -216,6 +221,7 @@ impl DiskCore {
             heard_sequence: 0,
             orders: VecDeque::new(),
             work: None,
+            recount: None,
         }
     }
 
@@ -379,6 +385,9 @@ impl DiskCore {
             && let Some(kind) = self.to_account.first().copied()
         {
             return self.account(kind, context);
+        }
+        if let Some(effect) = self.next_recount(context) {
+            return effect;
         }
         if let Some(effect) = self.begin(context) {
             return effect;
@@ -550,7 +559,8 @@ impl DiskCore {
             .levels
             .iter()
             .map(|(kind, level)| report::stock(*kind, level.stock, self.limits.get(kind).map(|(limits, _)| limits)));
-        let mut report = report::whole(opened, &self.config.port, health, stock.collect());
+        let sequence = context.view.highest_sequence(&opened.identity.disk);
+        let mut report = report::whole(opened, &self.config.port, health, stock.collect(), sequence);
         report.offline = self.offline.as_ref().and_then(|(totals, _)| totals.as_ref()).map(report::offline);
         report.clock_offset_s = self.clock_offset_s;
         report.password_tries = self.password_tries.filter(|_| self.password_stop.is_some());

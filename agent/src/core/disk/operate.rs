@@ -159,8 +159,7 @@ impl DiskCore {
             if let (What::BlankVoid { kind, .. }, Some(expected)) = (&intent.what, intent.expected) {
                 let (kind, resync) = (*kind, *resync);
                 let bases = self.bases(kind, context);
-                let plan =
-                    Plan { kind, bases, starts: vec![expected], also: Vec::new(), against: Vec::new(), ask: Vec::new(), resync };
+                let plan = Plan { starts: vec![expected], resync, ..crate::core::settle::plan(kind, &[], bases) };
                 let (walk, effect) = Walk::start(plan);
                 self.state = State::OperatingSurvey(walk, work);
                 return effect;

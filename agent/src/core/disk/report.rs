@@ -104,7 +104,7 @@ fn takes(can: &Capabilities) -> Vec<Operation> {
     [Some(Operation::Issue), void, red].into_iter().flatten().collect()
 }
 
-pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<StockView>) -> DiskReport {
+pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<StockView>, sequence: u64) -> DiskReport {
     let identity = &opened.identity;
     DiskReport {
         disk: identity.disk.to_string(),
@@ -123,5 +123,6 @@ pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<
         memory_percent: None,
         clock_offset_s: None,
         takes: takes(&opened.capabilities),
+        sequence,
     }
 }

@@ -5,6 +5,7 @@
 mod crash;
 mod fake;
 mod operations;
+mod recount;
 mod recovery;
 mod scenarios;
 mod undoing;

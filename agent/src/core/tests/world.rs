@@ -61,7 +61,7 @@ pub(super) struct Broker {
     pub(super) open: BTreeMap<AttemptKey, OpenAttempt>,
     pub(super) results: BTreeMap<AttemptKey, AttemptResult>,
     pub(super) last: Option<NumberPair>,
-    epoch: u64,
+    pub(super) epoch: u64,
     sequence: u64,
     granted: bool,
     pub(super) requeue: bool,

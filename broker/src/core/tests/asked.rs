@@ -121,6 +121,7 @@ fn request(
         pair: pair_of.map(|number| PairBody::from(pair(number))),
         current: PairBody::from(pair(current)),
         expected,
+        tax_office: None,
         reason: "seen on the disk".to_owned(),
         revision: world.job("A1").revision,
     }
@@ -187,4 +188,91 @@ fn settled_as_not_issued_frees_the_serial_number_and_hands_nothing_over() {
     assert_eq!(reissue(&mut world, "A1", None).unwrap(), ReissueOutcome::Requeued);
     let again = request(&world, SettleDecision::NotIssued, SettleReading::Absent, 7, None);
     assert_eq!(settle(&mut world, again).unwrap_err().code, "settle_not_unsettled");
+}
+
+#[test]
+fn by_the_tax_offices_record_two_persons_decide() {
+    use taxdisk_protocol::api::{SettleDecision::Issued, SettleReading::PresentOurs};
+    let mut world = hung().0;
+    let ask = |world: &World, by: &str, number: u32| {
+        let request = SettleRequest {
+            tax_office: Some("looked up on the tax office's site: it exists".to_owned()),
+            ..request(world, Issued, PresentOurs, 9, Some(number))
+        };
+        Input::Settle(key("A1"), request, by.to_owned())
+    };
+    let code = |result: Result<Reply, Refusal>| result.unwrap_err().code;
+    let input = ask(&world, "k_first", 7);
+    assert_eq!(code(world.input(input)), "settle_second_person");
+    assert_eq!(world.job("A1").proposal.as_ref().unwrap().by, "k_first");
+    assert_eq!(world.number(7), None, "nothing is given before the second person");
+    // The same person again, and a second one who decides something else, end nothing.
+    let input = ask(&world, "k_first", 7);
+    assert_eq!(code(world.input(input)), "settle_second_person");
+    let input = ask(&world, "k_second", 8);
+    assert_eq!(code(world.input(input)), "settle_second_person");
+    assert_eq!(world.state("A1"), JobState::Unsettled);
+    // Now the first one agrees with the second.
+    let input = ask(&world, "k_first", 8);
+    world.ok(input);
+    assert_eq!((world.state("A1"), world.job("A1").proposal.is_none()), (JobState::Issued, true));
+    assert!(world.number(8).is_some());
+    let mut world = hung().0;
+    let empty = SettleRequest { tax_office: Some(" ".to_owned()), ..request(&world, Issued, PresentOurs, 9, Some(7)) };
+    assert_eq!(code(world.input(Input::Settle(key("A1"), empty, "k".to_owned()))), "settle_needs_readings");
+}
+
+#[test]
+fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
+    use super::super::bulk::plan;
+    use super::super::change::BulkRow;
+    use taxdisk_protocol::api::{BulkAction, BulkFilter, BulkView};
+    let (mut world, session) = failed("A1");
+    world.submit("A2");
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, issued(7));
+    world.submit("A3");
+    let row = |reason: &str| BulkRow {
+        view: BulkView {
+            key: "b1".to_owned(),
+            dry_run: false,
+            done: false,
+            filter: BulkFilter::default(),
+            reason: reason.to_owned(),
+            by: "k1".to_owned(),
+            at: String::new(),
+            jobs: 0,
+            totals: Default::default(),
+            refused: Default::default(),
+            lines: Vec::new(),
+        },
+        sellers: Vec::new(),
+        cursor: None,
+    };
+    // A click twice begins it once; another question under the same key is refused.
+    assert!(matches!(world.ok(Input::StartBulk(Box::new(row("stock came")))), Reply::Bulk(_, true)));
+    assert!(matches!(world.ok(Input::StartBulk(Box::new(row("stock came")))), Reply::Bulk(_, false)));
+    assert_eq!(world.input(Input::StartBulk(Box::new(row("other")))).unwrap_err().code, "bulk_key");
+    let take = |world: &mut World, serial: &str| match world.ok(Input::ReissueOf(key(serial), "b1".to_owned())) {
+        Reply::BulkLine(line) => (line.action, line.refused),
+        other => panic!("{other:?}"),
+    };
+    let now = world.now;
+    for (serial, action) in [("A1", BulkAction::Rerun), ("A2", BulkAction::Redeliver), ("A3", BulkAction::InProgress)] {
+        assert_eq!(plan(world.job(serial), 20, now).action, action, "a dry run says what is done: {serial}");
+        assert_eq!(take(&mut world, serial), (action, None), "{serial}");
+    }
+    let event = world.events[&key("A1")].iter().find(|event| event.what.name() == "reissued").unwrap().clone();
+    assert!(matches!(&event.what, taxdisk_protocol::job::What::Reissued { by, reason, bulk: Some(bulk), .. }
+        if by == "k1" && reason == "stock came" && bulk == "b1"));
+    // It fails again; the slice is repeated after a crash; the job is not taken a second time.
+    let work: Vec<_> = world.assigned(session);
+    let work = work.iter().find(|work| work.1.attempt.key == key("A1")).unwrap().clone();
+    world.outcome(session, &work, not_issued(DeviceClass::InvalidRequest));
+    world.restart(Settings::default());
+    assert_eq!(take(&mut world, "A1"), (BulkAction::Rerun, None));
+    assert_eq!(world.state("A1"), JobState::Failed);
+    assert_eq!(world.job("A1").reissues.count, 1);
+    // What would be refused is said so.
+    assert_eq!(plan(world.job("A1"), 1, now).refused.as_deref(), Some("reissue_limit"));
 }

@@ -35,6 +35,8 @@ mod owners;
 mod pauses;
 mod policies;
 mod random;
+mod reconcile;
+mod retaining;
 mod routing;
 mod telling;
 mod undoing;
@@ -142,6 +144,7 @@ pub(crate) fn report(disk: &str) -> DiskReport {
         memory_percent: None,
         clock_offset_s: None,
         takes: vec![Operation::Issue, Operation::Void, Operation::Red],
+        sequence: 0,
     }
 }
 
@@ -213,6 +216,7 @@ pub(super) struct World {
     pub(super) closed: Vec<SessionId>,
     pub(super) audits: Vec<(&'static str, serde_json::Value)>,
     pub(super) announcements: Vec<Announcement>,
+    pub(super) ended: Vec<u64>,
     joins: HashMap<AgentId, u64>,
     next_session: u64,
     next_id: u64,
@@ -254,6 +258,7 @@ impl World {
             closed: Vec::new(),
             audits: Vec::new(),
             announcements: Vec::new(),
+            ended: Vec::new(),
             joins: HashMap::new(),
             next_session: 1,
             next_id: 1,
@@ -298,7 +303,7 @@ impl World {
         let mut replies = Vec::new();
         let mut effects = Vec::new();
         for input in inputs {
-            let output = self.core.handle(input, &known, self.now);
+            let output = self.core.handle(input, &known, self.now, None);
             for change in output.changes {
                 self.keep(change);
             }
@@ -366,6 +371,18 @@ impl World {
                     self.restored.notices.push(notice);
                 }
             }
+            Change::Served(hours) => self.restored.served = hours,
+            Change::EndContents(until) => self.ended.push(until),
+            Change::Bulk(row) => {
+                self.restored.bulks.retain(|known| known.view.key != row.view.key);
+                self.restored.bulks.push(row);
+            }
+            Change::Reconcile(row) => {
+                self.restored.reconcile.retain(|known| (known.what, &known.key) != (row.what, &row.key));
+                if row.body.is_some() {
+                    self.restored.reconcile.push(row);
+                }
+            }
             Change::Audit(audit) => self.audits.push((audit.what, audit.body)),
             Change::Announcement(announcement) => self.announcements.push(announcement),
             Change::Enrollment(_) | Change::EnrollmentUsed { .. } | Change::Key(_) => {}
@@ -391,6 +408,9 @@ impl World {
             enrollments: Vec::new(),
             keys: Vec::new(),
             notices: durable.notices.clone(),
+            reconcile: durable.reconcile.clone(),
+            bulks: durable.bulks.clone(),
+            served: durable.served,
         };
         self.core = Core::new(settings, restored, self.now);
         self.frames.clear();

@@ -298,7 +298,7 @@ fn i3_an_unsettled_void_holds_its_original_and_is_decided_by_reading_that() {
     let settle = |world: &mut World, decision, expected| {
         let (revision, reason) = (world.job("V1").revision, "seen".to_owned());
         let current = PairBody::from(pair(8));
-        let request = SettleRequest { decision, pair: None, current, expected, reason, revision };
+        let request = SettleRequest { decision, pair: None, current, expected, reason, tax_office: None, revision };
         world.input(Input::Settle(key("V1"), request, "k1".to_owned()))
     };
     for (decision, expected) in [

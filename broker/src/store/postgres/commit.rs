@@ -12,13 +12,13 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 
-use super::super::encoding::{damaged, text, word};
-use super::super::fold::{self, Entry, Head, JobRow};
+use super::super::encoding::{damaged, json, text, word};
+use super::super::fold::{self, Head, JobRow};
 use super::super::{StoreError, chain};
 use super::database::bounded;
 use super::lease::Lease;
 use super::{Writer, webhooks};
-use crate::core::change::{Change, DiskFenceRow, DiskReportRow, NumberKey, NumberRow};
+use crate::core::change::{CONTENTS_SLICE, Change, DiskFenceRow, DiskReportRow, NumberKey, NumberRow, ReconcileRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
 const COMMIT: Duration = Duration::from_secs(25);
@@ -35,6 +35,8 @@ struct Events {
     revisions: Vec<i64>,
     what: Vec<String>,
     bodies: Vec<String>,
+    contents: Vec<Option<String>>,
+    content_hashes: Vec<String>,
     hashes: Vec<Vec<u8>>,
 }
 
@@ -136,6 +138,7 @@ pub(in super::super) async fn fenced(connection: &mut PgConnection, lease: &Leas
 async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut HashMap<String, Head>) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     let mut hooks = webhooks::Rows::default();
+    let mut end = None;
     for change in changes {
         if hooks.take(change) {
             continue;
@@ -143,23 +146,10 @@ async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut Ha
         match change {
             Change::Job { job, event } => {
                 fold::take_job(&mut rows.jobs, job, event)?;
-                let body = text(event);
-                let entry = Entry {
-                    seller: job.key.seller.as_str(),
-                    at: event.at.0,
-                    serial: job.key.serial.as_str(),
-                    revision: event.revision as i64,
-                    what: event.what.name(),
-                    body: &body,
-                };
-                rows.events.push(heads, &entry);
+                rows.events.push(heads, change);
             }
-            Change::Audit(audit) => {
-                let body = audit.body.to_string();
-                let seller = audit.seller.as_ref().map_or("", |seller| seller.as_str());
-                rows.events
-                    .push(heads, &Entry { seller, at: audit.at.0, serial: "", revision: 0, what: audit.what, body: &body });
-            }
+            Change::Audit(_) => rows.events.push(heads, change),
+            Change::EndContents(until) => end = Some(*until),
             Change::Number(row) => {
                 let known = rows.numbers.insert(&row.key, row);
                 if known.is_some_and(|known| known.owner != row.owner) {
@@ -184,19 +174,69 @@ async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut Ha
     numbers(connection, rows.numbers.into_values().collect()).await?;
     fences(connection, rows.fences.into_values().collect()).await?;
     reports(connection, rows.reports.into_values().collect()).await?;
-    accounted(connection, rows.accounted).await
+    accounted(connection, rows.accounted).await?;
+    // Last: a job that goes on in this very commit keeps its content.
+    match end {
+        Some(until) => end_contents(connection, until).await,
+        None => Ok(()),
+    }
+}
+
+/// Ends the contents of jobs that can change no more. The hash in the chain stays, and with it the chain. The bodies are parted
+/// here: the database's own JSON cannot hold every text that an invoice may.
+async fn end_contents(connection: &mut PgConnection, until: u64) -> Result<(), StoreError> {
+    let due = sqlx::query(
+        "SELECT place, seller, serial, body FROM jobs WHERE NOT live AND NOT ended AND served <= $1 ORDER BY served, place LIMIT $2",
+    )
+    .bind(i64::try_from(until).unwrap_or(i64::MAX))
+    .bind(i64::from(CONTENTS_SLICE))
+    .fetch_all(&mut *connection)
+    .await?;
+    let (mut places, mut sellers, mut serials, mut bodies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for row in due {
+        let mut body: serde_json::Value = json("job", row.try_get(3)?)?;
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("invoice");
+        }
+        places.push(row.try_get::<i64, _>(0)?);
+        sellers.push(row.try_get::<String, _>(1)?);
+        serials.push(row.try_get::<String, _>(2)?);
+        bodies.push(body.to_string());
+    }
+    if places.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "UPDATE events SET content = NULL FROM unnest($1::text[], $2::text[]) AS due (seller, serial) \
+         WHERE events.seller = due.seller AND events.serial = due.serial AND events.serial <> '' \
+         AND what IN ('accepted', 'reissued') AND content IS NOT NULL",
+    )
+    .bind(sellers)
+    .bind(serials)
+    .execute(&mut *connection)
+    .await?;
+    let count = places.len();
+    let query = sqlx::query(
+        "UPDATE jobs SET body = due.body, ended = true FROM unnest($1::bigint[], $2::text[]) AS due (place, body) \
+         WHERE jobs.place = due.place",
+    )
+    .bind(places)
+    .bind(bodies);
+    taken(connection, query, count, "a job whose content ends is gone").await
 }
 
 impl Events {
-    fn push(&mut self, heads: &mut HashMap<String, Head>, entry: &Entry<'_>) {
-        let (sequence, hash) = fold::chained(heads, entry);
-        self.sellers.push(entry.seller.to_owned());
+    fn push(&mut self, heads: &mut HashMap<String, Head>, change: &Change) {
+        let Some((draft, (sequence, hash))) = fold::chained(heads, change) else { return };
+        self.content_hashes.push(draft.content_hash());
+        self.sellers.push(draft.seller);
         self.sequences.push(sequence);
-        self.at.push(entry.at);
-        self.serials.push(entry.serial.to_owned());
-        self.revisions.push(entry.revision);
-        self.what.push(entry.what.to_owned());
-        self.bodies.push(entry.body.to_owned());
+        self.at.push(draft.at);
+        self.serials.push(draft.serial);
+        self.revisions.push(draft.revision);
+        self.what.push(draft.what.to_owned());
+        self.bodies.push(draft.body);
+        self.contents.push(draft.content);
         self.hashes.push(hash.to_vec());
     }
 }
@@ -221,15 +261,21 @@ async fn jobs(connection: &mut PgConnection, jobs: HashMap<&JobKey, JobRow<'_>>)
             // Numbers of disks are letters and digits; a column of arrays of different lengths cannot travel as an array.
             .bind(column(|row| row.job.attempts.iter().map(|attempt| attempt.disk.as_str()).collect::<Vec<_>>().join(",")))
             .bind(column(|row| text(row.job)))
+            .bind(column(|row| row.job.problem.as_ref().map_or_else(String::new, |problem| problem.code.clone())))
+            .bind(column(|row| {
+                row.job.problem.as_ref().and_then(|problem| problem.class).map_or_else(String::new, |class| word(&class))
+            }))
     };
     if !fresh.is_empty() {
         // A key that exists already breaks the unique index and with it the whole commit.
         let query = common(
-            "INSERT INTO jobs (seller, serial, state, live, revision, disks, body, place, kind, accepted_at, about) \
-             SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, place, kind, accepted_at, about \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::bigint[], \
-             $9::text[], $10::bigint[], $11::text[]) \
-             AS new (seller, serial, state, live, revision, disks, body, place, kind, accepted_at, about)",
+            "INSERT INTO jobs (seller, serial, state, live, revision, disks, body, problem, problem_class, place, kind, \
+             accepted_at, about, served) \
+             SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, problem, class, place, kind, \
+             accepted_at, about, coalesce((SELECT value::bigint FROM meta WHERE name = 'served'), 0) \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
+             $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::text[]) \
+             AS new (seller, serial, state, live, revision, disks, body, problem, class, place, kind, accepted_at, about)",
             &fresh,
         )
         .bind(fresh.iter().map(|row| row.job.place as i64).collect::<Vec<i64>>())
@@ -241,9 +287,10 @@ async fn jobs(connection: &mut PgConnection, jobs: HashMap<&JobKey, JobRow<'_>>)
     if !known.is_empty() {
         let query = common(
             "UPDATE jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, \
-             disks = string_to_array(new.disks, ',') \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::bigint[]) \
-             AS new (seller, serial, state, live, revision, disks, body, base) \
+             disks = string_to_array(new.disks, ','), ended = false, problem = new.problem, problem_class = new.class, \
+             served = coalesce((SELECT value::bigint FROM meta WHERE name = 'served'), 0) \
+             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
+             $9::text[], $10::bigint[]) AS new (seller, serial, state, live, revision, disks, body, problem, class, base) \
              WHERE jobs.seller = new.seller AND jobs.serial = new.serial AND jobs.revision = new.base",
             &known,
         )
@@ -259,8 +306,9 @@ async fn events(connection: &mut PgConnection, events: Events) -> Result<(), Sto
         return Ok(());
     }
     let query = sqlx::query(
-        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, hash) SELECT * FROM unnest($1::text[], \
-         $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::bytea[])",
+        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) \
+         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], \
+         $8::text[], $9::text[], $10::bytea[])",
     )
     .bind(events.sellers)
     .bind(events.sequences)
@@ -269,6 +317,8 @@ async fn events(connection: &mut PgConnection, events: Events) -> Result<(), Sto
     .bind(events.revisions)
     .bind(events.what)
     .bind(events.bodies)
+    .bind(events.contents)
+    .bind(events.content_hashes)
     .bind(events.hashes);
     taken(connection, query, count, "an event of the chain was written by somebody else").await
 }
@@ -412,8 +462,29 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         .bind(row.created_at.0)
         .bind(row.expires_at.map(|at| at.0))
         .bind(row.revoked_at.map(|at| at.0)),
+        Change::Reconcile(ReconcileRow { what, key, body: None }) => {
+            // A row that is not there is as good as removed.
+            sqlx::query("DELETE FROM reconcile WHERE what = $1 AND key = $2").bind(*what).bind(key).execute(connection).await?;
+            return Ok(());
+        }
+        Change::Reconcile(ReconcileRow { what, key, body: Some(body) }) => sqlx::query(
+            "INSERT INTO reconcile (what, key, body) VALUES ($1, $2, $3) ON CONFLICT (what, key) DO UPDATE SET body = excluded.body",
+        )
+        .bind(*what)
+        .bind(key.clone())
+        .bind(body.clone()),
+        Change::Bulk(row) => sqlx::query(
+            "INSERT INTO bulk_reissues (key, body) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET body = excluded.body",
+        )
+        .bind(row.view.key.clone())
+        .bind(text(row)),
+        Change::Served(hours) => sqlx::query(
+            "INSERT INTO meta (name, value) VALUES ('served', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        )
+        .bind(hours.to_string()),
         Change::Job { .. }
         | Change::Audit(_)
+        | Change::EndContents(_)
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)

@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgConnection, PgPool};
+use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{Connection, Postgres, QueryBuilder, Row};
 use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::chain::StoredEntry;
 use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::link::Owner;
@@ -25,8 +26,8 @@ use tokio::sync::Mutex;
 
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, word};
-use super::fold::Head;
-use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use super::fold;
+use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
@@ -57,6 +58,7 @@ pub struct PostgresStore {
     readers: PgPool,
     lease: Arc<Lease>,
     ledger: String,
+    ancestors: Vec<String>,
 }
 
 /// The connection that writes.
@@ -65,7 +67,7 @@ struct Writer {
     connection: PgConnection,
     lease: Arc<Lease>,
     /// Last entry of each chain that was written to. Nobody else writes while the term holds.
-    heads: HashMap<String, Head>,
+    heads: HashMap<String, fold::Head>,
     /// A commit ended in a way that nobody knows.
     broken: bool,
     #[cfg(test)]
@@ -80,7 +82,7 @@ impl PostgresStore {
     pub async fn open(database: &Database, lease: Arc<Lease>) -> Result<PostgresStore, StoreError> {
         database.bring_up_to_date().await?;
         let mut connection = database.open().await?;
-        let ledger = bounded(READ, name(&mut connection)).await?;
+        let (ledger, ancestors) = bounded(READ, name(&mut connection)).await?;
         let writer = Writer {
             connection,
             lease: lease.clone(),
@@ -89,7 +91,7 @@ impl PostgresStore {
             #[cfg(test)]
             stall: None,
         };
-        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS), lease, ledger })
+        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS), lease, ledger, ancestors })
     }
 
     /// Closes the connections.
@@ -105,16 +107,54 @@ impl PostgresStore {
     }
 }
 
-/// The ledger's name. If we stop between making the tables and naming the ledger, the next leader names it: nothing refers to a
-/// name before.
-async fn name(connection: &mut PgConnection) -> Result<String, StoreError> {
-    let fresh = format!("lg_{}", hex::encode(rand::random::<[u8; 8]>()));
+/// The ledger's name, and those that it had before. If we stop between making the tables and naming the ledger, the next leader
+/// names it: nothing refers to a name before.
+async fn name(connection: &mut PgConnection) -> Result<(String, Vec<String>), StoreError> {
     sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', $1) ON CONFLICT DO NOTHING")
-        .bind(fresh)
+        .bind(fresh_ledger())
         .execute(&mut *connection)
         .await?;
-    Ok(sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ledger'").fetch_one(connection).await?)
+    // Version 1 was never released for this store.
+    sqlx::query(
+        "INSERT INTO meta (name, value) SELECT 'chain', $1 WHERE NOT EXISTS (SELECT 1 FROM events) ON CONFLICT DO NOTHING",
+    )
+    .bind(chain::VERSION)
+    .execute(&mut *connection)
+    .await?;
+    let of = "SELECT value FROM meta WHERE name = $1";
+    let version: Option<String> = sqlx::query_scalar(of).bind("chain").fetch_optional(&mut *connection).await?;
+    if version.as_deref() != Some(chain::VERSION) {
+        return Err(StoreError::Damaged(format!("chains of version {version:?} are not known to this program")));
+    }
+    let ancestors: Option<String> = sqlx::query_scalar(of).bind("ancestors").fetch_optional(&mut *connection).await?;
+    let ancestors = ancestors.map_or(Ok(Vec::new()), |text| json("ancestors of the ledger", &text))?;
+    Ok((sqlx::query_scalar(of).bind("ledger").fetch_one(connection).await?, ancestors))
 }
+
+/// An event from the columns `body` and `content`.
+fn event(row: &PgRow) -> Result<Event, StoreError> {
+    chain::event(row.try_get(0)?, row.try_get(1)?).map_err(|error| damaged("event", error))
+}
+
+/// An entry from [`ENTRY`].
+fn stored(seller: &str, row: &PgRow) -> Result<StoredEntry, StoreError> {
+    Ok(StoredEntry {
+        seller: seller.to_owned(),
+        sequence: row.try_get(0)?,
+        at: row.try_get(1)?,
+        serial: row.try_get(2)?,
+        revision: row.try_get(3)?,
+        what: row.try_get(4)?,
+        body: row.try_get(5)?,
+        content: row.try_get(6)?,
+        content_hash: row.try_get(7)?,
+        hash: hex::encode(row.try_get::<&[u8], _>(8)?),
+    })
+}
+
+/// Entries of a chain after a sequence.
+const ENTRY: &str = "SELECT sequence, at, serial, revision, what, body, content, content_hash, hash FROM events \
+                     WHERE seller = $1 AND sequence > $2 ORDER BY sequence LIMIT $3";
 
 #[async_trait]
 impl Store for PostgresStore {
@@ -132,6 +172,10 @@ impl Store for PostgresStore {
 
     fn ledger(&self) -> &str {
         &self.ledger
+    }
+
+    fn ancestors(&self) -> &[String] {
+        &self.ancestors
     }
 
     async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
@@ -253,22 +297,22 @@ impl Store for PostgresStore {
     }
 
     async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<String> = bounded(
+        let rows = bounded(
             READ,
-            sqlx::query_scalar("SELECT body FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' ORDER BY sequence")
+            sqlx::query("SELECT body, content FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' ORDER BY sequence")
                 .bind(key.seller.as_str())
                 .bind(key.serial.as_str())
                 .fetch_all(&self.readers),
         )
         .await?;
-        rows.iter().map(|body| json("event", body)).collect()
+        rows.iter().map(event).collect()
     }
 
     async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
-        let rows: Vec<String> = bounded(
+        let rows = bounded(
             READ,
-            sqlx::query_scalar(
-                "SELECT body FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' AND what = 'evidence' \
+            sqlx::query(
+                "SELECT body, content FROM events WHERE seller = $1 AND serial = $2 AND serial <> '' AND what = 'evidence' \
                  ORDER BY sequence DESC LIMIT $3",
             )
             .bind(key.seller.as_str())
@@ -277,7 +321,7 @@ impl Store for PostgresStore {
             .fetch_all(&self.readers),
         )
         .await?;
-        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
+        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(event).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
     }
 
@@ -297,6 +341,26 @@ impl Store for PostgresStore {
         bounded(READ, self.delivery_page(webhook, filter, limit)).await
     }
 
+    async fn chains(&self) -> Result<Vec<Head>, StoreError> {
+        let rows = bounded(
+            READ,
+            sqlx::query("SELECT DISTINCT ON (seller) seller, sequence, hash FROM events ORDER BY seller, sequence DESC")
+                .fetch_all(&self.readers),
+        )
+        .await?;
+        let head = |row: &PgRow| {
+            let hash = hex::encode(row.try_get::<&[u8], _>(2)?);
+            Ok(Head { seller: row.try_get(0)?, sequence: row.try_get(1)?, hash })
+        };
+        rows.iter().map(head).collect()
+    }
+
+    async fn entries(&self, seller: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        let query = sqlx::query(ENTRY).bind(seller).bind(after).bind(i64::from(limit));
+        let rows = bounded(READ, query.fetch_all(&self.readers)).await?;
+        rows.iter().map(|row| stored(seller, row)).collect()
+    }
+
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
         let mut connection = self.readers.acquire().await?;
         verify_on(&mut connection, seller.map_or("", TaxpayerNumber::as_str)).await
@@ -307,31 +371,17 @@ impl Store for PostgresStore {
 pub(super) async fn verify_on(connection: &mut PgConnection, seller: &str) -> Result<Verified, StoreError> {
     /// Entries read at a time.
     const STEP: i64 = 1000;
-    let (mut head, mut sequence) = (chain::ROOT, 0_i64);
+    let mut checker = chain::Checker::default();
     loop {
-        let query = sqlx::query(
-            "SELECT sequence, at, serial, revision, what, body, hash FROM events \
-             WHERE seller = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-        );
-        let rows = bounded(READ, query.bind(seller).bind(sequence).bind(STEP).fetch_all(&mut *connection)).await?;
+        let query = sqlx::query(ENTRY).bind(seller).bind(checker.head.0).bind(STEP);
+        let rows = bounded(READ, query.fetch_all(&mut *connection)).await?;
         if rows.is_empty() {
-            return Ok(Verified::Whole { entries: sequence.unsigned_abs(), head });
+            return Ok(checker.whole());
         }
         for row in &rows {
-            let entry = chain::Entry {
-                seller,
-                sequence: row.try_get(0)?,
-                at: row.try_get(1)?,
-                serial: row.try_get(2)?,
-                revision: row.try_get(3)?,
-                what: row.try_get(4)?,
-                body: row.try_get(5)?,
-            };
-            let hash = chain::hash(&head, &entry);
-            if entry.sequence != sequence + 1 || hash.as_slice() != row.try_get::<&[u8], _>(6)? {
-                return Ok(Verified::Broken { sequence: sequence + 1 });
+            if !checker.fits(&stored(seller, row)?.row()) {
+                return Ok(checker.broken());
             }
-            (head, sequence) = (hash, entry.sequence);
         }
     }
 }
@@ -361,6 +411,15 @@ fn filtered(filter: &JobFilter, before: i64) -> QueryBuilder<Postgres> {
     }
     if let Some(since) = filter.since {
         query.push(" AND accepted_at >= ").push_bind(since.0);
+    }
+    if let Some(until) = filter.until {
+        query.push(" AND accepted_at < ").push_bind(until.0);
+    }
+    if let Some(code) = &filter.problem {
+        query.push(" AND problem = ").push_bind(without_nul(code));
+    }
+    if let Some(class) = &filter.class {
+        query.push(" AND problem_class = ").push_bind(word(class));
     }
     if let Some(disk) = &filter.disk {
         query.push(" AND ").push_bind(disk.to_string()).push(" = ANY(disks)");

@@ -12,7 +12,7 @@ use super::super::StoreError;
 use super::super::encoding::{damaged, json};
 use super::database::LONG_STATEMENT_MS;
 use crate::core::Restored;
-use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
+use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow};
 
 fn parsed<T>(what: &str, row: &PgRow, column: usize) -> Result<T, StoreError>
 where
@@ -116,6 +116,18 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
             expires_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp),
             revoked_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp),
         });
+    }
+    for row in sqlx::query("SELECT what, key, body FROM reconcile ORDER BY what, key").fetch_all(&mut *connection).await? {
+        let what: &str = row.try_get(0)?;
+        let known = ReconcileRow::WHATS.into_iter().find(|known| *known == what);
+        let what = known.ok_or_else(|| damaged("reconcile", format!("{what:?} is not known to this program")))?;
+        restored.reconcile.push(ReconcileRow { what, key: row.try_get(1)?, body: row.try_get(2)? });
+    }
+    let served: Option<String> =
+        sqlx::query_scalar("SELECT value FROM meta WHERE name = 'served'").fetch_optional(&mut *connection).await?;
+    restored.served = served.and_then(|hours| hours.parse().ok()).unwrap_or(0);
+    for row in sqlx::query("SELECT body FROM bulk_reissues").fetch_all(&mut *connection).await? {
+        restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
     }
     Ok(())
 }

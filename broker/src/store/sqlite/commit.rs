@@ -8,10 +8,10 @@ use sqlx::{Connection, Row};
 use taxdisk_protocol::ids::JobKey;
 
 use super::super::encoding::{damaged, text, word};
-use super::super::fold::{self, Entry, Head, JobRow};
+use super::super::fold::{self, Head, JobRow};
 use super::super::{StoreError, chain};
 use super::{Writer, webhooks};
-use crate::core::change::Change;
+use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
 
 #[derive(Default)]
 struct Rows<'a> {
@@ -67,30 +67,18 @@ async fn write(
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     let mut hooks = webhooks::Rows::default();
+    let mut end = None;
     for change in changes {
         if hooks.take(change) {
             continue;
         }
         match change {
+            Change::EndContents(until) => end = Some(*until),
             Change::Job { job, event } => {
                 fold::take_job(&mut rows.jobs, job, event)?;
-                let body = text(event);
-                let entry = Entry {
-                    seller: job.key.seller.as_str(),
-                    at: event.at.0,
-                    serial: job.key.serial.as_str(),
-                    revision: event.revision as i64,
-                    what: event.what.name(),
-                    body: &body,
-                };
-                rows.events.push(chained(heads, &entry));
+                rows.events.extend(chained(heads, change));
             }
-            Change::Audit(audit) => {
-                let body = audit.body.to_string();
-                let seller = audit.seller.as_ref().map_or("", |seller| seller.as_str());
-                let entry = Entry { seller, at: audit.at.0, serial: "", revision: 0, what: audit.what, body: &body };
-                rows.events.push(chained(heads, &entry));
-            }
+            Change::Audit(_) => rows.events.extend(chained(heads, change)),
             Change::Number(row) => rows.numbers.push(json!([
                 row.key.disk,
                 row.key.kind,
@@ -117,8 +105,9 @@ async fn write(
     insert(
         connection,
         rows.events,
-        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, hash) SELECT value ->> 0, value ->> 1, value ->> 2, \
-         value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7 FROM json_each(?1)",
+        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) \
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
+         value ->> 8, value ->> 9 FROM json_each(?1)",
         "an event of the chain was written by somebody else",
     )
     .await?;
@@ -155,13 +144,34 @@ async fn write(
          ON CONFLICT DO UPDATE SET pair = excluded.pair",
         "accounted pair",
     )
-    .await
+    .await?;
+    // Last: a job that goes on in this very commit keeps its content.
+    match end {
+        Some(until) => end_contents(connection, until).await,
+        None => Ok(()),
+    }
 }
 
-fn chained(heads: &mut HashMap<String, Head>, entry: &Entry<'_>) -> Value {
-    let (sequence, hash) = fold::chained(heads, entry);
-    let Entry { seller, at, serial, revision, what, body } = *entry;
-    json!([seller, sequence, at, serial, revision, what, body, hex::encode(hash)])
+/// Ends the contents of jobs that can change no more. The hash in the chain stays, and with it the chain.
+async fn end_contents(connection: &mut SqliteConnection, until: u64) -> Result<(), StoreError> {
+    let until = i64::try_from(until).unwrap_or(i64::MAX);
+    for sql in [
+        "UPDATE events SET content = NULL WHERE content IS NOT NULL AND what IN ('accepted', 'reissued') AND (seller, serial) IN \
+         (SELECT seller, serial FROM jobs WHERE live = 0 AND ended = 0 AND served <= ?1 ORDER BY served, place LIMIT ?2)",
+        "UPDATE jobs SET body = json_remove(body, '$.invoice'), ended = 1 WHERE place IN \
+         (SELECT place FROM jobs WHERE live = 0 AND ended = 0 AND served <= ?1 ORDER BY served, place LIMIT ?2)",
+    ] {
+        sqlx::query(sql).bind(until).bind(CONTENTS_SLICE).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// The row of a change that belongs in a chain, at its place there.
+fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<Value> {
+    let (draft, (sequence, hash)) = fold::chained(heads, change)?;
+    let content_hash = draft.content_hash();
+    let chain::Draft { seller, at, serial, revision, what, body, content } = draft;
+    Some(json!([seller, sequence, at, serial, revision, what, body, content, content_hash, hex::encode(hash)]))
 }
 
 /// The jobs' rows, each guarded by the revision that its first event starts from.
@@ -185,15 +195,17 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
     insert(
         connection,
         fresh,
-        "INSERT INTO jobs (seller, serial, state, live, revision, body, place) SELECT value ->> 0, value ->> 1, value ->> 2, \
-         value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?1)",
+        "INSERT INTO jobs (seller, serial, state, live, revision, body, place, served) SELECT value ->> 0, value ->> 1, value ->> 2, \
+         value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
+         coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM json_each(?1)",
         "a new job exists already",
     )
     .await?;
     insert(
         connection,
         known,
-        "UPDATE jobs SET state = value ->> 2, live = value ->> 3, revision = value ->> 4, body = value ->> 5 FROM json_each(?1) \
+        "UPDATE jobs SET state = value ->> 2, live = value ->> 3, revision = value ->> 4, body = value ->> 5, ended = 0, \
+         served = coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM json_each(?1) \
          WHERE jobs.seller = value ->> 0 AND jobs.serial = value ->> 1 AND jobs.revision = value ->> 7",
         "a job is not at the revision that its event starts from",
     )
@@ -274,8 +286,29 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
             sqlx::query("DELETE FROM notices WHERE name = ?1").bind(notice.name()).execute(connection).await?;
             return Ok(());
         }
+        Change::Reconcile(ReconcileRow { what, key, body: None }) => {
+            // A row that is not there is as good as removed.
+            sqlx::query("DELETE FROM reconcile WHERE what = ?1 AND key = ?2").bind(*what).bind(key).execute(connection).await?;
+            return Ok(());
+        }
+        Change::Reconcile(ReconcileRow { what, key, body: Some(body) }) => sqlx::query(
+            "INSERT INTO reconcile (what, key, body) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET body = excluded.body",
+        )
+        .bind(*what)
+        .bind(key.clone())
+        .bind(body.clone()),
+        Change::Served(hours) => {
+            sqlx::query("INSERT INTO meta (name, value) VALUES ('served', ?1) ON CONFLICT DO UPDATE SET value = excluded.value")
+                .bind(hours.to_string())
+        }
+        Change::Bulk(row) => {
+            sqlx::query("INSERT INTO bulk_reissues (key, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body")
+                .bind(row.view.key.clone())
+                .bind(text(row))
+        }
         Change::Job { .. }
         | Change::Audit(_)
+        | Change::EndContents(_)
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)

@@ -9,23 +9,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Row};
 use taxdisk_protocol::api::EvidenceView;
+use taxdisk_protocol::chain::StoredEntry;
 use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::link::Owner;
 use tokio::sync::Mutex;
 
 use super::chain::{self, Verified};
-use super::encoding::{damaged, json, text};
-use super::{DeliveryFilter, EVIDENCE_VIEWS, PAGE_JOBS, Page, Store, StoreError, evidence_view};
+use super::encoding::{damaged, json, text, word};
+use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
+pub mod backup;
 mod commit;
+mod rechain;
 mod restore;
 #[cfg(test)]
 mod tests;
@@ -42,6 +47,7 @@ pub struct SqliteStore {
     writer: Mutex<Writer>,
     readers: SqlitePool,
     ledger: String,
+    ancestors: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -62,15 +68,16 @@ impl SqliteStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            .busy_timeout(Duration::from_secs(BUSY_S))
+            .busy_timeout(busy())
             .disable_statement_logging();
         let mut connection = options.connect().await?;
         sqlx::migrate!("src/store/sqlite/migrations")
             .run(&mut connection)
             .await
             .map_err(|error| StoreError::Damaged(format!("the tables cannot be brought up to date: {error}")))?;
+        rechain::to_version_2(&mut connection).await?;
         // If we stop between making the tables and naming the ledger, the next start names it: nothing refers to a name before.
-        let fresh = format!("lg_{}", hex::encode(rand::random::<[u8; 8]>()));
+        let fresh = fresh_ledger();
         sqlx::query("INSERT INTO meta (name, value) VALUES ('ledger', ?1) ON CONFLICT DO NOTHING")
             .bind(fresh)
             .execute(&mut connection)
@@ -84,8 +91,11 @@ impl SqliteStore {
                 "this ledger was moved to PostgreSQL and lives there; nothing is issued from here".to_owned(),
             ));
         }
+        let ancestors: Option<String> =
+            sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ancestors'").fetch_optional(&mut connection).await?;
+        let ancestors = ancestors.map_or(Ok(Vec::new()), |text| json("ancestors of the ledger", &text))?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
-        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), readers, ledger })
+        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), readers, ledger, ancestors })
     }
 
     /// Closes the connections and writes the log back into the file.
@@ -94,6 +104,15 @@ impl SqliteStore {
         self.writer.into_inner().connection.close().await?;
         Ok(())
     }
+}
+
+fn busy() -> Duration {
+    Duration::from_secs(BUSY_S)
+}
+
+/// An event from the columns `body` and `content`.
+fn event(row: &SqliteRow) -> Result<Event, StoreError> {
+    chain::event(row.try_get(0)?, row.try_get(1)?).map_err(|error| damaged("event", error))
 }
 
 #[async_trait]
@@ -108,6 +127,10 @@ impl Store for SqliteStore {
 
     fn ledger(&self) -> &str {
         &self.ledger
+    }
+
+    fn ancestors(&self) -> &[String] {
+        &self.ancestors
     }
 
     async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
@@ -224,6 +247,15 @@ impl Store for SqliteStore {
         if let Some(since) = filter.since {
             query.push(" AND json_extract(body, '$.accepted_at') >= ").push_bind(since.0);
         }
+        if let Some(until) = filter.until {
+            query.push(" AND json_extract(body, '$.accepted_at') < ").push_bind(until.0);
+        }
+        if let Some(code) = &filter.problem {
+            query.push(" AND json_extract(body, '$.problem.code') = ").push_bind(code.clone());
+        }
+        if let Some(class) = &filter.class {
+            query.push(" AND json_extract(body, '$.problem.class') = ").push_bind(word(class));
+        }
         if let Some(disk) = &filter.disk {
             query.push(" AND EXISTS (SELECT 1 FROM json_each(body, '$.attempts') WHERE json_extract(value, '$.disk') = ");
             query.push_bind(disk.to_string()).push(")");
@@ -243,18 +275,18 @@ impl Store for SqliteStore {
     }
 
     async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError> {
-        let rows: Vec<String> =
-            sqlx::query_scalar("SELECT body FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' ORDER BY sequence")
+        let rows =
+            sqlx::query("SELECT body, content FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' ORDER BY sequence")
                 .bind(key.seller.as_str())
                 .bind(key.serial.as_str())
                 .fetch_all(&self.readers)
                 .await?;
-        rows.iter().map(|body| json("event", body)).collect()
+        rows.iter().map(event).collect()
     }
 
     async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar(
-            "SELECT body FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' AND what = 'evidence' \
+        let rows = sqlx::query(
+            "SELECT body, content FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' AND what = 'evidence' \
              ORDER BY sequence DESC LIMIT ?3",
         )
         .bind(key.seller.as_str())
@@ -262,7 +294,7 @@ impl Store for SqliteStore {
         .bind(EVIDENCE_VIEWS)
         .fetch_all(&self.readers)
         .await?;
-        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(|body| json("event", body)).collect();
+        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(event).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
     }
 
@@ -282,23 +314,60 @@ impl Store for SqliteStore {
         self.delivery_page(webhook, filter, limit).await
     }
 
+    async fn chains(&self) -> Result<Vec<Head>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT events.seller, events.sequence, events.hash FROM events JOIN (SELECT seller, max(sequence) AS sequence FROM events \
+             GROUP BY seller) AS last ON last.seller = events.seller AND last.sequence = events.sequence",
+        )
+        .fetch_all(&self.readers)
+        .await?;
+        rows.iter().map(|row| Ok(Head { seller: row.try_get(0)?, sequence: row.try_get(1)?, hash: row.try_get(2)? })).collect()
+    }
+
+    async fn entries(&self, seller: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT sequence, at, serial, revision, what, body, content, content_hash, hash FROM events \
+             WHERE seller = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
+        )
+        .bind(seller)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&self.readers)
+        .await?;
+        let entry = |row: &SqliteRow| {
+            Ok(StoredEntry {
+                seller: seller.to_owned(),
+                sequence: row.try_get(0)?,
+                at: row.try_get(1)?,
+                serial: row.try_get(2)?,
+                revision: row.try_get(3)?,
+                what: row.try_get(4)?,
+                body: row.try_get(5)?,
+                content: row.try_get(6)?,
+                content_hash: row.try_get(7)?,
+                hash: row.try_get(8)?,
+            })
+        };
+        rows.iter().map(entry).collect()
+    }
+
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
         /// Entries read at a time.
         const STEP: i64 = 1000;
         let seller = seller.map_or("", TaxpayerNumber::as_str);
-        let (mut head, mut sequence) = (chain::ROOT, 0_i64);
+        let mut checker = chain::Checker::default();
         loop {
             let rows = sqlx::query(
-                "SELECT sequence, at, serial, revision, what, body, hash FROM events \
+                "SELECT sequence, at, serial, revision, what, body, content, content_hash, hash FROM events \
                  WHERE seller = ?1 AND sequence > ?2 ORDER BY sequence LIMIT ?3",
             )
             .bind(seller)
-            .bind(sequence)
+            .bind(checker.head.0)
             .bind(STEP)
             .fetch_all(&self.readers)
             .await?;
             if rows.is_empty() {
-                return Ok(Verified::Whole { entries: sequence.unsigned_abs(), head });
+                return Ok(checker.whole());
             }
             for row in &rows {
                 let entry = chain::Entry {
@@ -309,12 +378,11 @@ impl Store for SqliteStore {
                     revision: row.try_get(3)?,
                     what: row.try_get(4)?,
                     body: row.try_get(5)?,
+                    content_hash: row.try_get(7)?,
                 };
-                let hash = chain::hash(&head, &entry);
-                if entry.sequence != sequence + 1 || hex::encode(hash) != row.try_get::<&str, _>(6)? {
-                    return Ok(Verified::Broken { sequence: sequence + 1 });
+                if !checker.fits(&chain::Row { entry, content: row.try_get(6)?, hash: row.try_get(8)? }) {
+                    return Ok(checker.broken());
                 }
-                (head, sequence) = (hash, entry.sequence);
             }
         }
     }

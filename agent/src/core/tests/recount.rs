@@ -1,0 +1,76 @@
+//! A broker whose ledger went back is told what the index holds, and every number since.
+
+use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptResult, IndexLine, RecountedNumbers};
+
+use super::fake::{FakeDisk, KIND, pair};
+use super::world::World;
+use crate::core::disk::commands::Command;
+
+/// A1 is number 10, A2 is 11, and 12 is another program's.
+fn worked() -> World {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    for serial in ["A1", "A2"] {
+        world.submit(serial, true);
+    }
+    world.run();
+    world.disk.foreign("张三", "10.00");
+    world.frames.clear();
+    world
+}
+
+fn ask(world: &mut World, epoch: u64) {
+    let (disk, since) = (world.number(), vec![Accounted { kind: KIND, last: pair(10) }]);
+    world.command(Command::Recount { disk, epoch, after: 1, since });
+    for _ in 0..40 {
+        world.step();
+    }
+}
+
+fn told(world: &World) -> (Vec<IndexLine>, Vec<RecountedNumbers>, Vec<bool>) {
+    let (mut all, mut numbers, mut ends) = (Vec::new(), Vec::new(), Vec::new());
+    for frame in &world.frames {
+        if let AgentFrame::Recounted { lines, numbers: of_kind, done, .. } = frame {
+            all.extend(lines.iter().cloned());
+            numbers.extend(of_kind.clone());
+            ends.push(*done);
+        }
+    }
+    (all, numbers, ends)
+}
+
+#[test]
+fn the_index_is_told_and_every_number_since_is_read() {
+    let mut world = worked();
+    let before = world.disk.ledger.len();
+    let epoch = world.broker.epoch;
+    ask(&mut world, epoch);
+    let (lines, numbers, ends) = told(&world);
+    assert_eq!(lines.len(), 1, "A1 is known there: {lines:?}");
+    assert!(matches!(lines[0].result, AttemptResult::Issued { pair: number, .. } if number == pair(11)));
+    assert!(lines[0].content_hash.is_some(), "so that other content is noticed");
+    assert_eq!(numbers.len(), 1);
+    assert_eq!((numbers[0].last, numbers[0].complete), (Some(pair(12)), true));
+    let seen: Vec<_> = numbers[0].seen.iter().map(|one| (one.pair, one.gross.as_str(), one.buyer.as_str())).collect();
+    assert_eq!(seen, [(pair(12), "10.00", "张三")], "11 is the index's, 12 nobody's");
+    assert_eq!((ends.last(), ends.iter().filter(|done| **done).count()), (Some(&true), 1), "the end comes last, once");
+    assert_eq!(world.disk.ledger.len(), before, "nothing is issued for it");
+    // A number that was entered as foreign long ago is told too: the ledger has forgotten it.
+    world.frames.clear();
+    ask(&mut world, epoch);
+    assert_eq!(told(&world).1[0].seen.len(), 1);
+}
+
+#[test]
+fn a_question_under_an_old_grant_is_not_answered_and_a_lost_link_ends_it() {
+    let mut world = worked();
+    let epoch = world.broker.epoch;
+    ask(&mut world, epoch + 1);
+    assert!(told(&world).2.is_empty());
+    let (disk, since) = (world.number(), Vec::new());
+    world.command(Command::Recount { disk, epoch, after: 0, since });
+    world.command(Command::LinkDown);
+    for _ in 0..40 {
+        world.step();
+    }
+    assert!(told(&world).2.is_empty(), "the next grant asks again");
+}

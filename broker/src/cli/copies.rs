@@ -1,0 +1,64 @@
+//! `backup`, `restore` and `check`: copies of the ledger, and whether it is whole.
+
+use std::path::Path;
+
+use super::{Failure, failed, print, print_json};
+use crate::config::Loaded;
+use crate::ledger::Ledger;
+use crate::store::check::Checked;
+use crate::store::sqlite::backup;
+
+pub(super) async fn backup(loaded: &Loaded, to: &Path, json: bool) -> Result<(), Failure> {
+    backup::backup(&loaded.config.store.url, to).await.map_err(|error| failed("no copy was made", error))?;
+    if json {
+        return print_json(&serde_json::json!({ "backup": to }));
+    }
+    print(&format!("The ledger was copied to {}. `taxdisk-broker check {}` verifies it.\n", to.display(), to.display()))
+}
+
+pub(super) async fn restore(loaded: &Loaded, from: &Path, replace: bool, json: bool) -> Result<(), Failure> {
+    let at = (Ledger::system_clock())().to_string();
+    let put = backup::restore(from, &loaded.config.store.url, replace, &at).await;
+    let put = put.map_err(|error| failed("nothing was put back", error))?;
+    if json {
+        return print_json(&put);
+    }
+    let replaced = put.replaced.as_ref().map_or(String::new(), |path| format!("What was there lies in {}.\n", path.display()));
+    print(&format!(
+        "{} jobs were put back. The ledger is called {} from now on (it was {}).\n{replaced}Start the broker. Nothing is issued for a \
+         seller before his disks have told what the copy does not know: `taxdisk reconcile show`.\n",
+        put.checked.jobs, put.ledger, put.was
+    ))
+}
+
+pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let file = match copy {
+        Some(copy) => copy.to_owned(),
+        None => backup::file_of(&loaded.config.store.url).map_err(|error| failed("not checked", error))?,
+    };
+    let checked = backup::check_file(&file).await.map_err(|error| failed("not checked", error))?;
+    if json {
+        print_json(&checked)?;
+    } else {
+        print(&text(&checked))?;
+    }
+    if checked.is_whole() {
+        return Ok(());
+    }
+    Err(Failure::Other(format!("the ledger is not whole: {} findings", checked.found)))
+}
+
+fn text(checked: &Checked) -> String {
+    let mut text = format!(
+        "Ledger {}: {} chains with {} entries, {} jobs, {} issued.\n",
+        checked.ledger, checked.chains, checked.entries, checked.jobs, checked.issued
+    );
+    if checked.ended > 0 {
+        text.push_str(&format!("{} contents have ended after the retention time.\n", checked.ended));
+    }
+    for finding in &checked.findings {
+        text.push_str(&format!("  {finding}\n"));
+    }
+    text.push_str(if checked.is_whole() { "Everything is as it was written.\n" } else { "It is NOT as it was written.\n" });
+    text
+}

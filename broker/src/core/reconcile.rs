@@ -1,0 +1,623 @@
+//! A ledger that went back (architecture, section 5): a backup was restored, or a failover lost what was confirmed.
+//!
+//! It is noticed in two ways: the restore itself leaves a mark in the store, and an agent that reports a higher assign sequence
+//! than the ledger ever gave knows more than the ledger. From then on:
+//!
+//! * Nothing is assigned for a seller until each of his disks was *recounted*: its agent has told again what its index holds, and
+//!   has read every number since the last one that the ledger knows. A person may release a disk that will never answer.
+//! * An invoice that the index names becomes its job's ([`What::Recovered`]): at once, or when the serial number is submitted
+//!   again.
+//! * A number that no index names is of *unknown origin*. It belongs to nobody, and a job that asks for the same (the mark, or
+//!   kind, amount and buyer) waits until a person has decided whose it is.
+//! * Attempts of the new generation are numbered from the next thousand, so that no agent takes a new one for an old one.
+//!
+//! It refuses to: decide by time, or take over a number because it is equal.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+use taxdisk_protocol::api::{
+    IssuedInvoice, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView, Waiting,
+};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{Accounted, AttemptRef, AttemptResult, BrokerFrame, IndexLine, Owner, RecountedNumbers, SeenNumber};
+use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::time::Timestamp;
+
+use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
+use super::types::{LineDecision, NumberDecision, Refusal, SessionId};
+use super::{Core, Known, Reply};
+
+/// What is to be found out.
+#[derive(Debug, Default)]
+pub(super) struct Reconcile {
+    generation: u32,
+    /// The store was restored, and nothing was begun yet: why.
+    restored: Option<String>,
+    /// What agents remember and the jobs do not know yet.
+    lines: HashMap<JobKey, Line>,
+    /// Numbers of unknown origin.
+    numbers: BTreeMap<TaxpayerNumber, Vec<Unknown>>,
+}
+
+/// A disk that was not recounted yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Recount {
+    /// The highest assign sequence that the ledger knew.
+    after: u64,
+    /// What it knew as accounted.
+    since: Vec<Accounted>,
+}
+
+/// An attempt that an agent remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Line {
+    disk: DiskNumber,
+    agent: AgentId,
+    line: IndexLine,
+}
+
+/// A number of unknown origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unknown {
+    seller: TaxpayerNumber,
+    disk: DiskNumber,
+    kind: InvoiceKind,
+    seen: SeenNumber,
+}
+
+impl Unknown {
+    fn key(&self) -> NumberKey {
+        NumberKey { disk: self.disk.clone(), kind: self.kind, pair: self.seen.pair }
+    }
+
+    /// Does this job ask for what the number holds? A mark that can be compared decides alone; without one the same kind, amount
+    /// and buyer are enough to make a person look.
+    pub(super) fn fits(&self, job: &Job) -> bool {
+        if job.kind != self.kind || job.key.seller != self.seller {
+            return false;
+        }
+        match (&job.mark, &self.seen.mark) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => job.invoice.as_ref().is_some_and(|invoice| {
+                let amount = |text: &str| text.parse::<Amount>().ok();
+                let gross = amount(&self.seen.gross);
+                gross.is_some() && amount(&invoice.totals.gross) == gross && invoice.buyer.name.trim() == self.seen.buyer.trim()
+            }),
+        }
+    }
+}
+
+fn number_key(number: &NumberKey) -> String {
+    format!("{}/{}/{}", number.disk, number.kind, number.pair)
+}
+
+fn row<T: Serialize>(what: &'static str, key: String, body: &T) -> Change {
+    Change::Reconcile(ReconcileRow { what, key, body: serde_json::to_string(body).ok() })
+}
+
+fn gone(what: &'static str, key: String) -> Change {
+    Change::Reconcile(ReconcileRow { what, key, body: None })
+}
+
+fn reason(text: &str) -> Result<String, Refusal> {
+    let text: String = text.trim().chars().take(1000).collect();
+    if text.is_empty() {
+        return Err(Refusal::new("invalid_parameter", "say why; it is kept in the ledger with your name"));
+    }
+    Ok(text)
+}
+
+impl Core {
+    /// Takes over what the store holds. Nothing is decided here.
+    pub(super) fn restore_reconcile(&mut self, rows: Vec<ReconcileRow>, now: Timestamp) {
+        fn read<T: serde::de::DeserializeOwned>(text: &str) -> Option<T> {
+            let read = serde_json::from_str(text);
+            read.map_err(|error| tracing::error!(%error, "a row of reconcile cannot be read")).ok()
+        }
+        for row in rows {
+            let body = row.body.unwrap_or_default();
+            match row.what {
+                "restored" => self.reconcile.restored = Some(body),
+                "generation" => self.reconcile.generation = read(&body).unwrap_or(0),
+                "disk" => {
+                    // What cannot be read keeps its disk from issuing, rather than let it.
+                    let recount = read(&body).unwrap_or(Recount { after: 0, since: Vec::new() });
+                    if let Ok(disk) = row.key.parse::<DiskNumber>() {
+                        self.disk_entry(&disk, now).recount = Some(recount);
+                    }
+                }
+                "line" => {
+                    if let Some(line) = read::<Line>(&body) {
+                        self.reconcile.lines.insert(line.line.attempt.key.clone(), line);
+                    }
+                }
+                _ => {
+                    if let Some(number) = read::<Unknown>(&body) {
+                        self.reconcile.numbers.entry(number.seller.clone()).or_default().push(number);
+                    }
+                }
+            }
+        }
+    }
+
+    /// After a restore: before anything else is decided, every disk is to be recounted.
+    pub(super) fn begin_reconcile(&mut self) {
+        let Some(why) = self.reconcile.restored.take() else { return };
+        self.turn.changes.push(gone("restored", String::new()));
+        // One that was only ever named by an administrator has issued nothing.
+        let used = self.disks.values().filter(|disk| disk.report.is_some() || disk.sequence > 0);
+        let disks: Vec<DiskNumber> = used.map(|disk| disk.number.clone()).collect();
+        self.went_back(&disks, &format!("the store was restored: {why}"));
+    }
+
+    /// This agent has a higher sequence than the ledger ever gave to the disk: the ledger went back.
+    pub(super) fn notice_sequence(
+        &mut self,
+        session: SessionId,
+        number: &DiskNumber,
+        seller: Option<&TaxpayerNumber>,
+        heard: u64,
+    ) {
+        let Some(known) = self.disks.get(number).map(|disk| disk.sequence).filter(|known| *known < heard) else { return };
+        if self.disks.get(number).is_some_and(|disk| disk.recount.is_none()) {
+            let of_seller = |disk: &&DiskNumber| seller.is_some() && self.disks[*disk].seller.as_ref() == seller;
+            let mut disks: Vec<DiskNumber> = self.disks.keys().filter(of_seller).cloned().collect();
+            if !disks.contains(number) {
+                disks.push(number.clone());
+            }
+            let text = format!("disk {number} was given sequence {heard}, and this ledger knows of {known} only");
+            self.went_back(&disks, &text);
+            if let Some(agent) = self.sessions.get(&session).map(|live| live.agent.clone()) {
+                self.alarm(&agent, text);
+            }
+        }
+        // What is assigned from here on is new to every agent.
+        if let Some(disk) = self.disks.get_mut(number) {
+            disk.sequence = heard;
+            let fence = disk.fence();
+            self.turn.changes.push(Change::DiskFence(fence));
+        }
+    }
+
+    fn went_back(&mut self, disks: &[DiskNumber], why: &str) {
+        tracing::error!(disks = disks.len(), "the ledger went back: {why}");
+        self.reconcile.generation += 1;
+        let generation = self.reconcile.generation;
+        self.turn.changes.push(row("generation", String::new(), &generation));
+        self.audit(None, "ledger_went_back", serde_json::json!({ "why": why, "generation": generation, "disks": disks }));
+        for number in disks {
+            let Some(disk) = self.disks.get_mut(number) else { continue };
+            let since = disk.accounted.iter().map(|(kind, last)| Accounted { kind: *kind, last: *last }).collect();
+            let recount = disk.recount.get_or_insert(Recount { after: disk.sequence, since }).clone();
+            let seller = disk.seller.clone();
+            self.turn.changes.push(row("disk", number.to_string(), &recount));
+            self.ask_recount(number);
+            if let Some(seller) = seller {
+                self.touch(&seller);
+            }
+        }
+    }
+
+    /// The number that the next attempt of a job gets.
+    pub(super) fn next_attempt(&self, job: &Job) -> u32 {
+        let last = job.attempts.last().map_or(0, |last| last.attempt);
+        last.max(self.reconcile.generation.saturating_mul(GENERATION_ATTEMPTS)).saturating_add(1)
+    }
+
+    /// A disk of this seller was not recounted: nothing is assigned for him.
+    pub(super) fn is_reconciling(&self, seller: &TaxpayerNumber) -> bool {
+        let unread = |number: &DiskNumber| self.disks.get(number).is_some_and(|disk| disk.recount.is_some());
+        self.shops.get(seller).is_some_and(|shop| shop.disks.iter().any(unread))
+    }
+
+    /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of its
+    /// seller: one of them may have undone the same original (I1).
+    pub(super) fn is_held(&self, job: &Job) -> bool {
+        let may_undo_twice =
+            job.operation != Operation::Issue && self.reconcile.lines.keys().any(|key| key.seller == job.key.seller);
+        may_undo_twice
+            || self.reconcile.lines.contains_key(&job.key)
+            || self.reconcile.numbers.get(&job.key.seller).is_some_and(|numbers| numbers.iter().any(|number| number.fits(job)))
+    }
+
+    /// What makes jobs of this seller wait, for readers.
+    pub(super) fn unknown_numbers(&self, seller: &TaxpayerNumber) -> Vec<Unknown> {
+        self.reconcile.numbers.get(seller).cloned().unwrap_or_default()
+    }
+
+    /// Serial numbers of this seller that wait for a line to be decided, for readers.
+    pub(super) fn held_lines(&self, seller: &TaxpayerNumber) -> std::collections::BTreeSet<JobKey> {
+        self.reconcile.lines.keys().filter(|key| key.seller == *seller).cloned().collect()
+    }
+
+    /// Is the number of unknown origin? Then it has no owner, and nobody adopts it but a person.
+    pub(super) fn is_unknown(&self, number: &NumberKey) -> bool {
+        let is =
+            |unknown: &Unknown| unknown.disk == number.disk && unknown.kind == number.kind && unknown.seen.pair == number.pair;
+        self.reconcile.numbers.values().flatten().any(is)
+    }
+
+    /// Asks the owner of a disk, if there is one. The next grant asks too.
+    pub(super) fn ask_recount(&mut self, number: &DiskNumber) {
+        let Some(disk) = self.disks.get(number) else { return };
+        let (Some(recount), Some(owner), epoch) = (disk.recount.clone(), disk.owner.clone(), disk.epoch) else { return };
+        let Recount { after, since } = recount;
+        self.send(owner.session, BrokerFrame::Recount { disk: number.clone(), epoch, after, since });
+    }
+
+    /// A part of the answer. Only the present owner's counts.
+    pub(super) fn recounted(
+        &mut self,
+        session: SessionId,
+        (number, epoch): (DiskNumber, u64),
+        lines: Vec<IndexLine>,
+        numbers: Option<RecountedNumbers>,
+        done: bool,
+        known: &Known,
+    ) -> Result<(), Refusal> {
+        let Some(agent) = self.sessions.get(&session).map(|live| live.agent.clone()) else { return Ok(()) };
+        let present = self.owns(session, &number)
+            && self.disks.get(&number).is_some_and(|disk| disk.epoch == epoch && disk.recount.is_some());
+        if !present {
+            return Ok(());
+        }
+        for line in lines {
+            self.take_line(Line { disk: number.clone(), agent: agent.clone(), line }, known)?;
+        }
+        let mut more = false;
+        if let Some(numbers) = numbers {
+            more = !numbers.complete;
+            self.take_numbers(&number, numbers, known);
+        }
+        if more {
+            self.ask_recount(&number);
+        } else if done {
+            self.end_recount(&number, "every number since the last known one was read", "recounted");
+        }
+        Ok(())
+    }
+
+    fn end_recount(&mut self, number: &DiskNumber, why: &str, what: &'static str) {
+        let Some(disk) = self.disks.get_mut(number) else { return };
+        if disk.recount.take().is_none() {
+            return;
+        }
+        let (seller, accounted) = (disk.seller.clone(), disk.accounted.clone());
+        self.turn.changes.push(gone("disk", number.to_string()));
+        self.audit(seller.as_ref(), what, serde_json::json!({ "disk": number, "why": why, "accounted": accounted }));
+        if let Some(seller) = seller {
+            self.touch(&seller);
+            self.pump_seller(&seller);
+        }
+    }
+
+    /// What an index remembers of an attempt that the ledger may have forgotten.
+    fn take_line(&mut self, line: Line, known: &Known) -> Result<(), Refusal> {
+        let key = line.line.attempt.key.clone();
+        let job = self.job(&key, known);
+        let attempt = job.as_ref().and_then(|job| job.attempt(line.line.attempt.attempt));
+        // The ledger has this attempt: its outcome takes the way of all outcomes.
+        if attempt.is_some_and(|found| found.disk == line.disk && found.sequence == line.line.sequence) {
+            return Ok(());
+        }
+        let pair = match &line.line.result {
+            AttemptResult::Issued { pair, .. } => Some(*pair),
+            AttemptResult::Unsettled { .. } => None,
+            // Proven, so that there is nothing to take care of.
+            AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => return Ok(()),
+            // Asked again, the disk finds the original void and voids nothing.
+            AttemptResult::Voided { .. } => return Ok(()),
+        };
+        let body = serde_json::json!({ "disk": line.disk, "agent": line.agent, "line": line.line });
+        self.audit(Some(&key.seller), "remembered", body);
+        if let Some(pair) = pair {
+            let number = NumberKey { disk: line.disk.clone(), kind: line.line.kind, pair };
+            let ours = Owner::Ours(line.line.attempt.clone());
+            match self.number_owner(&number, known) {
+                Some(owner) if !super::late::same_job(&owner, &ours) => {
+                    self.alarm(&line.agent, format!("{} remembers number {pair}, which has another owner", line.line.attempt));
+                    return Ok(());
+                }
+                Some(_) => {}
+                None => self.give_number(number, ours, "positive", ""),
+            }
+            if let Some(issued) = job.as_ref().and_then(|job| job.issued.as_ref()) {
+                if (issued.code.clone(), issued.number.clone()) != (pair.code.to_string(), pair.number.to_string()) {
+                    self.alarm(&line.agent, format!("{key} is issued, and {} remembers another number: {pair}", line.disk));
+                }
+                return Ok(());
+            }
+        }
+        // An invoice outweighs a doubt; of two doubts the first one stays.
+        let outweighs = self
+            .reconcile
+            .lines
+            .get(&key)
+            .is_none_or(|known| pair.is_some() && !matches!(known.line.result, AttemptResult::Issued { .. }));
+        if outweighs {
+            self.turn.changes.push(row("line", key.to_string(), &line));
+            self.reconcile.lines.insert(key.clone(), line);
+        }
+        if let Some(job) = job {
+            self.revive(job);
+            self.dequeue(&key);
+            self.apply_line(&key)?;
+        }
+        self.touch(&key.seller);
+        Ok(())
+    }
+
+    fn give_number(&mut self, number: NumberKey, owner: Owner, status: &str, digest: &str) {
+        let (status, digest) = (status.to_owned(), digest.to_owned());
+        self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: owner.clone(), status, digest }));
+        self.fresh_numbers.insert(number, owner);
+    }
+
+    /// If an index remembers the invoice of a job, and no attempt of it is open here: that is the job's invoice.
+    pub(super) fn apply_line(&mut self, key: &JobKey) -> Result<(), Refusal> {
+        let Some(Line { disk, agent, line }) = self.reconcile.lines.get(key).cloned() else { return Ok(()) };
+        let AttemptResult::Issued { pair, issued_at, fiscal_code, signature, .. } = line.result else { return Ok(()) };
+        let Some(job) = self.jobs.get(key).map(|open| open.job.clone()) else { return Ok(()) };
+        let settled =
+            matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled) && job.is_proven_not_issued();
+        if !settled || job.attempt(line.attempt.attempt).is_some() {
+            return Ok(());
+        }
+        self.dequeue(key);
+        let invoice = IssuedInvoice {
+            code: pair.code.to_string(),
+            number: pair.number.to_string(),
+            issued_at,
+            fiscal_code,
+            signature,
+            disk: disk.to_string(),
+        };
+        let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
+        let agent = Some(agent);
+        self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
+        self.forget_line(key);
+        Ok(())
+    }
+
+    fn forget_line(&mut self, key: &JobKey) {
+        if self.reconcile.lines.remove(key).is_some() {
+            self.turn.changes.push(gone("line", key.to_string()));
+            self.touch(&key.seller);
+            if !self.reconcile.lines.keys().any(|other| other.seller == key.seller) {
+                self.release(&key.seller);
+            }
+        }
+    }
+
+    /// A serial number that the ledger has forgotten is submitted with other content than an agent remembers (I6).
+    pub(super) fn contradicts_line(&self, key: &JobKey, hash: &str) -> Option<Refusal> {
+        let line = self.reconcile.lines.get(key)?;
+        let remembered = line.line.content_hash.as_deref().filter(|remembered| *remembered != hash)?;
+        tracing::warn!(job = %key, remembered, "submitted with other content than an agent remembers");
+        let detail = format!(
+            "serial number {} of seller {} was used for other content, in the part that this ledger lost; send what was sent then",
+            key.serial, key.seller
+        );
+        Some(Refusal::new("conflict", detail))
+    }
+
+    fn take_numbers(&mut self, number: &DiskNumber, numbers: RecountedNumbers, known: &Known) {
+        let seller = self.disks.get(number).and_then(|disk| disk.seller.clone());
+        let RecountedNumbers { kind, seen, last, .. } = numbers;
+        let body = serde_json::json!({ "disk": number, "kind": kind, "last": last, "seen": seen });
+        self.audit(seller.as_ref(), "numbers_recounted", body);
+        let Some(disk) = self.disks.get_mut(number) else { return };
+        if let Some(last) = last {
+            disk.accounted.insert(kind, last);
+            if let Some(recount) = &mut disk.recount {
+                recount.since.retain(|accounted| accounted.kind != kind);
+                recount.since.push(Accounted { kind, last });
+                let recount = recount.clone();
+                self.turn.changes.push(row("disk", number.to_string(), &recount));
+            }
+            self.turn.changes.push(Change::Accounted(number.clone(), kind, last));
+        }
+        let Some(seller) = seller else { return };
+        for seen in seen {
+            let unknown = Unknown { seller: seller.clone(), disk: number.clone(), kind, seen };
+            if self.number_owner(&unknown.key(), known).is_some() || self.is_unknown(&unknown.key()) {
+                continue;
+            }
+            self.turn.changes.push(row("number", number_key(&unknown.key()), &unknown));
+            self.reconcile.numbers.entry(seller.clone()).or_default().push(unknown);
+        }
+        // Who asks for what was found does not stand in the queue any more.
+        let held: Vec<JobKey> = self
+            .jobs
+            .values()
+            .filter(|open| open.lane.is_some() && self.is_held(&open.job))
+            .map(|open| open.job.key.clone())
+            .collect();
+        for key in held {
+            self.dequeue(&key);
+        }
+        self.touch(&seller);
+    }
+
+    /// A person says whose a number is.
+    pub(super) fn decide_number(&mut self, decision: NumberDecision, known: &Known) -> Result<Reply, Refusal> {
+        let NumberDecision { number, job, reason: why } = decision;
+        let why = reason(&why)?;
+        let is = |unknown: &&Unknown| unknown.key() == number;
+        let Some(unknown) = self.reconcile.numbers.values().flatten().find(is).cloned() else {
+            return Err(Refusal::new("not_found", format!("{} is no number of unknown origin", number_key(&number))));
+        };
+        let owner = match &job {
+            None => Owner::Foreign,
+            Some(key) => {
+                let job = self.job(key, known).ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
+                let free = matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled);
+                if !free || !job.is_proven_not_issued() || job.kind != number.kind || key.seller != unknown.seller {
+                    let view = Some(Box::new(self.view(&job)));
+                    let text = "this job cannot have that invoice: it is issued or open, or of another kind or seller";
+                    return Err(Refusal { job: view, ..Refusal::new("settle_contradiction", text) });
+                }
+                self.revive(job);
+                Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
+            }
+        };
+        self.turn.changes.push(gone("number", number_key(&number)));
+        if let Some(numbers) = self.reconcile.numbers.get_mut(&unknown.seller) {
+            numbers.retain(|other| other.key() != number);
+        }
+        let body = serde_json::json!({ "number": number_key(&number), "seen": unknown.seen, "job": job, "reason": why });
+        self.audit(Some(&unknown.seller), "number_decided", body);
+        self.give_number(number.clone(), owner, &unknown.seen.status, &unknown.seen.digest);
+        if let Some(key) = &job {
+            self.dequeue(key);
+            self.record_by_person(key, &number, why)?;
+            self.forget_line(key);
+        }
+        self.release(&unknown.seller);
+        Ok(Reply::Done)
+    }
+
+    fn record_by_person(&mut self, key: &JobKey, number: &NumberKey, reason: String) -> Result<(), Refusal> {
+        let NumberPair { code, number: serial } = number.pair;
+        let invoice = IssuedInvoice {
+            code: code.to_string(),
+            number: serial.to_string(),
+            issued_at: String::new(),
+            fiscal_code: String::new(),
+            signature: String::new(),
+            disk: number.disk.to_string(),
+        };
+        let disk = number.disk.clone();
+        self.record(key, What::Recovered { attempt: 0, disk, agent: None, epoch: 0, sequence: 0, invoice, reason })?;
+        Ok(())
+    }
+
+    /// A person says what became of a forgotten attempt that is unsettled.
+    pub(super) fn decide_line(&mut self, key: &JobKey, decision: LineDecision, known: &Known) -> Result<Reply, Refusal> {
+        let LineDecision { issued, reason: why } = decision;
+        let why = reason(&why)?;
+        let Some(line) = self.reconcile.lines.get(key).cloned() else {
+            return Err(Refusal::new(
+                "not_found",
+                format!("no agent remembers an attempt of {key} that this ledger does not know"),
+            ));
+        };
+        let remembered = match &line.line.result {
+            AttemptResult::Issued { pair, .. } => Some(*pair),
+            _ => None,
+        };
+        if remembered.is_some() && issued != remembered {
+            let text = "the agent remembers the invoice; it is the job's as soon as the job is sent again";
+            return Err(Refusal::new("settle_contradiction", text));
+        }
+        let mut line = line;
+        self.audit(
+            Some(&key.seller),
+            "line_decided",
+            serde_json::json!({ "job": key, "line": line.line, "issued": issued, "reason": why }),
+        );
+        match issued {
+            None => self.forget_line(key),
+            Some(pair) => {
+                let number = NumberKey { disk: line.disk.clone(), kind: line.line.kind, pair };
+                let ours = Owner::Ours(line.line.attempt.clone());
+                if self.number_owner(&number, known).is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
+                    return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
+                }
+                self.give_number(number, ours, "by_hand", "");
+                let (issued_at, fiscal_code, signature) = Default::default();
+                line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true };
+                self.turn.changes.push(row("line", key.to_string(), &line));
+                self.reconcile.lines.insert(key.clone(), line);
+                if let Some(job) = self.job(key, known) {
+                    self.revive(job);
+                    self.apply_line(key)?;
+                }
+            }
+        }
+        self.release(&key.seller);
+        Ok(Reply::Done)
+    }
+
+    /// A person lets a seller go on although the numbers of this disk were not read.
+    pub(super) fn release_disk(&mut self, number: &DiskNumber, why: &str, _known: &Known) -> Result<Reply, Refusal> {
+        let why = reason(why)?;
+        if self.disks.get(number).is_none_or(|disk| disk.recount.is_none()) {
+            return Err(Refusal::new("not_found", format!("disk {number} does not wait to be recounted")));
+        }
+        self.end_recount(number, &why, "released_unread");
+        Ok(Reply::Done)
+    }
+
+    /// Jobs of a seller that nothing holds any more go back into the queue.
+    fn release(&mut self, seller: &TaxpayerNumber) {
+        let waiting: Vec<JobKey> = self
+            .jobs
+            .values()
+            .filter(|open| open.job.key.seller == *seller && open.job.state == JobState::Queued && open.lane.is_none())
+            .map(|open| open.job.key.clone())
+            .collect();
+        for key in waiting {
+            self.enqueue(&key);
+        }
+        self.touch(seller);
+        self.pump_seller(seller);
+    }
+
+    pub(super) fn reconcile_view(&self) -> ReconcileView {
+        let disks = self.disks.values().filter_map(|disk| {
+            let recount = disk.recount.as_ref()?;
+            Some(ReconcileDisk {
+                disk: disk.number.to_string(),
+                seller: disk.seller.as_ref().map(ToString::to_string),
+                online: disk.owner.is_some(),
+                since: recount.since.iter().map(|one| (one.kind.to_string(), PairBody::from(one.last))).collect(),
+            })
+        });
+        let lines = self.reconcile.lines.values().map(|line| {
+            let pair = match &line.line.result {
+                AttemptResult::Issued { pair, .. } => Some(PairBody::from(*pair)),
+                _ => None,
+            };
+            ReconcileJob {
+                seller: line.line.attempt.key.seller.to_string(),
+                serial: line.line.attempt.key.serial.to_string(),
+                attempt: line.line.attempt.attempt,
+                disk: line.disk.to_string(),
+                kind: line.line.kind.to_string(),
+                result: if pair.is_some() { "issued" } else { "unsettled" }.to_owned(),
+                pair,
+                agent: line.agent.to_string(),
+            }
+        });
+        let numbers = self.reconcile.numbers.values().flatten().map(|unknown| ReconcileNumber {
+            disk: unknown.disk.to_string(),
+            seller: unknown.seller.to_string(),
+            kind: unknown.kind.to_string(),
+            pair: PairBody::from(unknown.seen.pair),
+            status: unknown.seen.status.clone(),
+            mark: unknown.seen.mark.clone(),
+            gross: unknown.seen.gross.clone(),
+            buyer: unknown.seen.buyer.clone(),
+            waiting: self
+                .jobs
+                .values()
+                .filter(|open| open.job.state == JobState::Queued && unknown.fits(&open.job))
+                .map(|open| open.job.key.serial.to_string())
+                .collect(),
+        });
+        let mut jobs: Vec<ReconcileJob> = lines.collect();
+        jobs.sort_by(|a, b| (&a.seller, &a.serial).cmp(&(&b.seller, &b.serial)));
+        ReconcileView { generation: self.reconcile.generation, disks: disks.collect(), jobs, numbers: numbers.collect() }
+    }
+}
+
+/// What a queued job waits for because the ledger went back.
+pub(super) fn waiting(numbers: &[Unknown], lines: &std::collections::BTreeSet<JobKey>, job: &Job) -> Option<Waiting> {
+    let may_undo_twice = job.operation != Operation::Issue && !lines.is_empty();
+    (may_undo_twice || lines.contains(&job.key) || numbers.iter().any(|number| number.fits(job))).then_some(Waiting::Reconcile)
+}

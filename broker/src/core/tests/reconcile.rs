@@ -1,0 +1,336 @@
+//! A ledger that went back assigns nothing before the disks have told what it forgot, and what nobody knows waits for a person.
+
+use super::*;
+use taxdisk_protocol::link::{Accounted, AttemptRef, IndexLine, NumberEntry, RecountedNumbers, SeenNumber};
+
+use super::super::change::ReconcileRow;
+use super::super::types::{LineDecision, NumberDecision};
+
+/// What a backup holds.
+struct Backup {
+    jobs: HashMap<JobKey, Arc<Job>>,
+    events: HashMap<JobKey, Vec<Event>>,
+    numbers: HashMap<NumberKey, Owner>,
+    restored: Restored,
+}
+
+fn copy(of: &Restored) -> Restored {
+    Restored {
+        jobs: Vec::new(),
+        next_place: of.next_place,
+        sellers: of.sellers.clone(),
+        points: of.points.clone(),
+        reports: of.reports.clone(),
+        assignments: of.assignments.clone(),
+        fences: of.fences.clone(),
+        accounted: of.accounted.clone(),
+        agents: of.agents.clone(),
+        reconcile: of.reconcile.clone(),
+        ..Restored::default()
+    }
+}
+
+impl World {
+    fn backup(&self) -> Backup {
+        Backup {
+            jobs: self.jobs.clone(),
+            events: self.events.clone(),
+            numbers: self.numbers.clone(),
+            restored: copy(&self.restored),
+        }
+    }
+
+    /// The ledger is as it was then. `marked`: by the restore command, and not by hand or by a lossy failover.
+    fn go_back(&mut self, backup: Backup, marked: bool) {
+        (self.jobs, self.events, self.numbers) = (backup.jobs, backup.events, backup.numbers);
+        self.restored = backup.restored;
+        if marked {
+            let body = Some("a copy was put back".to_owned());
+            self.restored.reconcile.push(ReconcileRow { what: "restored", key: String::new(), body });
+        }
+        self.restart(Settings::default());
+    }
+
+    /// The agent is back with its disk; its journal holds this sequence.
+    fn connect_knowing(&mut self, letter: char, sequence: u64) -> SessionId {
+        let session = self.join(letter);
+        self.reports(session, vec![DiskReport { sequence, ..report(DISK) }]);
+        session
+    }
+
+    fn asked_to_recount(&mut self, session: SessionId) -> Vec<(u64, u64, Vec<Accounted>)> {
+        self.take(|to, frame| match frame {
+            BrokerFrame::Recount { epoch, after, since, .. } if to == session => Some((*epoch, *after, since.clone())),
+            _ => None,
+        })
+    }
+
+    fn recounted(
+        &mut self,
+        session: SessionId,
+        epoch: u64,
+        lines: Vec<IndexLine>,
+        numbers: Option<RecountedNumbers>,
+        done: bool,
+    ) {
+        let frame = AgentFrame::Recounted { disk: DISK.parse().unwrap(), epoch, lines, numbers, done };
+        self.ok(Input::Frame(session, Box::new(frame)));
+    }
+
+    /// The whole answer to the one question that was asked.
+    fn tells(&mut self, session: SessionId, lines: Vec<IndexLine>, seen: Vec<SeenNumber>, last: u32) {
+        let asked = self.asked_to_recount(session);
+        assert_eq!(asked.len(), 1, "asked once a grant");
+        let numbers = RecountedNumbers { kind: InvoiceKind::Roll, seen, last: Some(pair(last)), complete: true };
+        self.recounted(session, asked[0].0, lines, Some(numbers), false);
+        self.recounted(session, asked[0].0, Vec::new(), None, true);
+    }
+
+    fn accounts(&mut self, session: SessionId, epoch: u64, entries: Vec<NumberEntry>, last: u32) {
+        let (disk, kind, last) = (DISK.parse().unwrap(), InvoiceKind::Roll, pair(last));
+        let frame = AgentFrame::Accounted { id: "n".to_owned(), disk, epoch, kind, entries, last, note: None };
+        self.ok(Input::Frame(session, Box::new(frame)));
+    }
+
+    fn invoice(&self, serial: &str) -> String {
+        self.job(serial).issued.as_ref().unwrap().number.clone()
+    }
+
+    fn decide(&mut self, number: u32, serial: Option<&str>) -> Result<Reply, Refusal> {
+        let number = NumberKey { disk: DISK.parse().unwrap(), kind: InvoiceKind::Roll, pair: pair(number) };
+        let decision = NumberDecision { number, job: serial.map(key), reason: "asked the shop".to_owned() };
+        self.input(Input::DecideNumber(Box::new(decision)))
+    }
+}
+
+fn remembered(serial: &str, sequence: u64, result: AttemptResult) -> IndexLine {
+    IndexLine {
+        attempt: AttemptRef { key: key(serial), attempt: 1 },
+        kind: InvoiceKind::Roll,
+        epoch: 1,
+        sequence,
+        content_hash: None,
+        expected: None,
+        result,
+    }
+}
+
+fn seen(number: u32, mark: Option<&str>) -> SeenNumber {
+    SeenNumber {
+        pair: pair(number),
+        status: "positive".to_owned(),
+        digest: "d".to_owned(),
+        mark: mark.map(str::to_owned),
+        gross: "226.00".to_owned(),
+        buyer: "个人".to_owned(),
+    }
+}
+
+/// A1 was issued as 7 before the backup, A2 waits in it; A2 and A3 were issued as 8 and 9 after it, and confirmed.
+fn yesterday() -> (World, Backup) {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.accounts(session, 1, Vec::new(), 6);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, issued(7));
+    world.reports(session, Vec::new());
+    world.submit("A2");
+    let backup = world.backup();
+    world.connect('a', DISK);
+    world.submit("A3");
+    (world, backup)
+}
+
+fn today() -> Vec<IndexLine> {
+    vec![remembered("A2", 2, issued(8)), remembered("A3", 3, issued(9))]
+}
+
+#[test]
+fn i1_nothing_is_assigned_before_every_disk_was_recounted() {
+    for marked in [true, false] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, marked);
+        let session = world.connect_knowing('a', 3);
+        world.submit("A9");
+        assert!(world.assigned(session).is_empty(), "marked: {marked}");
+        assert_eq!(world.waiting("A9"), Some(Waiting::Reconcile));
+        let asked = world.asked_to_recount(session);
+        assert_eq!(asked.len(), 1);
+        assert_eq!((asked[0].1, asked[0].2[0].last), (1, pair(7)), "from what the ledger knows");
+        // A link that breaks in the middle, a restart, time: none of them is an answer.
+        world.recounted(session, asked[0].0, today(), None, false);
+        world.leave(session, Left::Lost);
+        world.restart(Settings::default());
+        world.pass_ms(86_400_000);
+        let session = world.connect_knowing('a', 3);
+        assert!(world.assigned(session).is_empty());
+        world.tells(session, today(), Vec::new(), 9);
+        let work = world.assigned(session);
+        assert_eq!(work.len(), 1, "A9 alone is left");
+        assert_eq!(work[0].1.attempt, AttemptRef { key: key("A9"), attempt: 1001 }, "no attempt is numbered twice");
+        assert!(work[0].1.sequence > 3, "no sequence is given twice");
+        assert_eq!(world.invoice("A2"), "00000008", "queued in the backup, and issued since");
+    }
+}
+
+#[test]
+fn i1_a_serial_number_that_is_sent_again_gets_the_invoice_that_the_index_remembers() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    // Before the recount it waits, and becomes issued by it; after the recount it is issued at once.
+    assert_eq!(world.submit("A3").state, JobState::Queued);
+    let mut lines = today();
+    lines.push(remembered("A4", 4, issued(10)));
+    world.tells(session, lines, Vec::new(), 10);
+    assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
+    world.restart(Settings::default());
+    let session = world.connect_knowing('a', 4);
+    assert_eq!((world.submit("A4").state, world.invoice("A4").as_str()), (JobState::Issued, "00000010"));
+    assert!(world.assigned(session).is_empty());
+    assert_eq!(world.number(10), Some(&Owner::Ours(AttemptRef { key: key("A4"), attempt: 1 })));
+    assert_eq!(world.submit("A4").revision, world.job("A4").revision, "and again the same");
+}
+
+#[test]
+fn i6_other_content_than_what_was_issued_is_a_conflict() {
+    let (mut world, backup) = yesterday();
+    let hash = world.job("A3").version().hash.clone();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    let line = |hash: &str| IndexLine { content_hash: Some(hash.to_owned()), ..remembered("A3", 3, issued(9)) };
+    world.tells(session, vec![line("other")], Vec::new(), 9);
+    let refusal = world.input(Input::Submit(Box::new(submission("A3")))).unwrap_err();
+    assert_eq!(refusal.code, "conflict");
+    assert!(!refusal.detail.contains("new serial"), "{}", refusal.detail);
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, vec![line(&hash)], Vec::new(), 9);
+    assert_eq!(world.submit("A3").state, JobState::Issued);
+}
+
+#[test]
+fn i10_a_job_that_asks_for_a_number_of_unknown_origin_waits_for_a_person() {
+    let (mut world, backup) = yesterday();
+    let mark = world.job("A3").mark.clone().unwrap();
+    world.go_back(backup, true);
+    // The journal is lost: only the numbers tell.
+    let session = world.connect_knowing('a', 0);
+    world.tells(session, Vec::new(), vec![seen(8, None), seen(9, Some(&mark))], 9);
+    // A2 fits 8, which has no mark; A3 fits both, and 9 by its mark. B1 fits neither by its own mark, but 8 by its content.
+    for serial in ["A3", "B1"] {
+        world.submit(serial);
+    }
+    assert!(world.assigned(session).is_empty());
+    for serial in ["A2", "A3", "B1"] {
+        assert_eq!(world.waiting(serial), Some(Waiting::Reconcile), "{serial}");
+    }
+    let mut other = submission("C1");
+    other.invoice.as_mut().unwrap().buyer.name = "公司".to_owned();
+    world.ok(Input::Submit(Box::new(other)));
+    let work = world.assigned(session);
+    assert_eq!(work.len(), 1, "what asks for something else goes on");
+    world.outcome(session, &work[0], issued(30));
+    // Nobody but a person takes such a number, and an account of it as foreign decides nothing.
+    let entry = NumberEntry { pair: pair(9), owner: Owner::Foreign, status: "positive".to_owned(), digest: "d".to_owned() };
+    let epoch = world.restored.fences[0].epoch;
+    world.accounts(session, epoch, vec![entry], 9);
+    assert_eq!(world.number(9), None);
+    world.restart(Settings::default());
+    let session = world.connect_knowing('a', 0);
+    assert!(world.decide(9, Some("A1")).is_err(), "A1 has its invoice");
+    world.decide(9, Some("A3")).unwrap();
+    assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
+    assert!(world.assigned(session).is_empty());
+    world.decide(8, None).unwrap();
+    assert_eq!(world.number(8), Some(&Owner::Foreign));
+    assert!(!world.assigned(session).is_empty(), "A2 and B1 go on");
+    assert_eq!(world.decide(8, None).unwrap_err().code, "not_found");
+}
+
+#[test]
+fn a_mark_of_another_serial_number_holds_nothing() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 0);
+    world.tells(session, Vec::new(), vec![seen(8, Some("#000000001"))], 8);
+    assert_eq!(world.assigned(session).len(), 1, "A2 carries another mark");
+}
+
+#[test]
+fn i3_an_attempt_that_the_index_holds_as_unsettled_waits_for_a_person() {
+    for issued_as in [None, Some(pair(9))] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.connect_knowing('a', 3);
+        world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 9);
+        world.outcome_of_a2(session);
+        world.submit("A3");
+        assert!(world.assigned(session).is_empty());
+        assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
+        let decide = |world: &mut World, reason: &str| {
+            world.input(Input::DecideLine(key("A3"), LineDecision { issued: issued_as, reason: reason.to_owned() }))
+        };
+        assert_eq!(decide(&mut world, " ").unwrap_err().code, "invalid_parameter");
+        decide(&mut world, "read by hand").unwrap();
+        match issued_as {
+            Some(_) => assert_eq!(world.invoice("A3"), "00000009"),
+            None => assert_eq!(world.assigned(session).len(), 1),
+        }
+    }
+}
+
+impl World {
+    /// A2 was queued in the backup and is handed out; it takes its place away.
+    fn outcome_of_a2(&mut self, session: SessionId) {
+        let work = self.assigned(session).remove(0);
+        assert_eq!(work.1.attempt.key, key("A2"));
+        self.outcome(session, &work, issued(20));
+    }
+}
+
+#[test]
+fn a_disk_that_never_answers_is_released_by_a_person_with_a_reason() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let disk: DiskNumber = DISK.parse().unwrap();
+    assert_eq!(world.input(Input::ReleaseDisk(disk.clone(), String::new())).unwrap_err().code, "invalid_parameter");
+    world.ok(Input::ReleaseDisk(disk.clone(), "burnt, and replaced by the tax office".to_owned()));
+    let session = world.connect_knowing('a', 0);
+    assert!(world.asked_to_recount(session).is_empty());
+    assert_eq!(world.assigned(session).len(), 1);
+    assert!(
+        world.audits.iter().any(|(what, body)| *what == "released_unread" && body["why"].as_str().unwrap().contains("burnt"))
+    );
+    assert_eq!(world.input(Input::ReleaseDisk(disk, "again".to_owned())).unwrap_err().code, "not_found");
+}
+
+#[test]
+fn a_recount_that_was_cut_off_is_asked_for_from_where_it_ended() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    let epoch = world.asked_to_recount(session)[0].0;
+    // The agent's own accounts do not move the place where the recount begins.
+    world.accounts(session, epoch, Vec::new(), 9);
+    let part = RecountedNumbers { kind: InvoiceKind::Roll, seen: Vec::new(), last: Some(pair(8)), complete: false };
+    world.recounted(session, epoch, Vec::new(), Some(part), false);
+    let asked = world.asked_to_recount(session);
+    assert_eq!(asked[0].2[0].last, pair(8));
+    assert!(world.assigned(session).is_empty());
+}
+
+#[test]
+fn an_answer_of_somebody_who_does_not_own_the_disk_ends_nothing() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    let epoch = world.asked_to_recount(session)[0].0;
+    world.recounted(session, epoch - 1, Vec::new(), None, true);
+    let stranger = world.join('b');
+    world.recounted(stranger, epoch, Vec::new(), None, true);
+    assert!(world.assigned(session).is_empty());
+    assert_eq!(world.core.reconcile_view().disks.len(), 1);
+}

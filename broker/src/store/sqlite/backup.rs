@@ -1,0 +1,300 @@
+//! Copies of the ledger: taken while the broker serves, checked, and put back.
+//!
+//! A copy is one file, complete in itself, written under another name and renamed once it is on the medium. What is put back gets
+//! a **new ledger id** and a mark that it went back: before it assigns anything, the disks tell what it forgot
+//! (`core::reconcile`).
+//!
+//! What it refuses to do: overwrite a file, put a copy back that is not whole, or replace a ledger that a broker has open.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
+
+use super::super::check::{Checked, check};
+use super::super::encoding::text;
+use super::super::{Store, StoreError};
+use super::SqliteStore;
+
+/// Why a copy was not made or put back.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Nothing is overwritten.
+    #[error("{0} is there already; nothing is overwritten")]
+    Exists(PathBuf),
+    /// A broker serves from it.
+    #[error("{0} is in use: stop the broker first")]
+    InUse(PathBuf),
+    /// The copy is not whole.
+    #[error("{0} is not whole: {1}")]
+    NotWhole(PathBuf, String),
+    /// It cannot be read or written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
+    /// Only SQLite files are copied by this program.
+    #[error("{0} is not a SQLite file; use the database's own tools")]
+    NotSqlite(String),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<sqlx::Error> for BackupError {
+    fn from(error: sqlx::Error) -> BackupError {
+        BackupError::Store(StoreError::Database(error))
+    }
+}
+
+/// The file of a store's address.
+///
+/// # Errors
+/// It is no SQLite file.
+pub fn file_of(url: &str) -> Result<PathBuf, BackupError> {
+    let options = url.starts_with("sqlite:").then(|| SqliteConnectOptions::from_str(url).ok()).flatten();
+    options.map(|options| options.get_filename().to_owned()).ok_or_else(|| {
+        let scheme = url.split(':').next().unwrap_or_default();
+        BackupError::NotSqlite(format!("{scheme}:…"))
+    })
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> BackupError + '_ {
+    |error| BackupError::Io(path.to_owned(), error)
+}
+
+/// The file and its name are on the medium.
+fn sync(path: &Path) -> Result<(), BackupError> {
+    std::fs::File::open(path).and_then(|file| file.sync_all()).map_err(io(path))?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder))
+}
+
+/// Leaves nothing of an earlier try.
+fn clear(path: &Path) -> Result<(), BackupError> {
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        let file = beside(path, suffix);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(BackupError::Io(file, error)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Copies the ledger at `url` into a new file, as it is at one moment, while a broker may serve from it.
+///
+/// # Errors
+/// See [`BackupError`].
+pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
+    let from = file_of(url)?;
+    if to.exists() {
+        return Err(BackupError::Exists(to.to_owned()));
+    }
+    let part = beside(to, ".part");
+    clear(&part)?;
+    let options = SqliteConnectOptions::new().filename(&from).read_only(true).busy_timeout(super::busy());
+    let mut connection = options.disable_statement_logging().connect().await?;
+    sqlx::query("VACUUM INTO ?1").bind(part.to_string_lossy().into_owned()).execute(&mut connection).await?;
+    connection.close().await?;
+    // SQLite leaves the copy to the system; it counts once it is on the medium under its own name.
+    sync(&part)?;
+    std::fs::rename(&part, to).map_err(io(to))?;
+    sync(to)
+}
+
+/// Checks a file without changing it: a copy of it is opened.
+///
+/// # Errors
+/// It is no ledger, or it cannot be read.
+pub async fn check_file(file: &Path) -> Result<Checked, BackupError> {
+    let copy = beside(file, ".checking");
+    clear(&copy)?;
+    let url = format!("sqlite:{}", file.display());
+    backup(&url, &copy).await?;
+    let checked = check_copy(&copy).await;
+    clear(&copy)?;
+    checked
+}
+
+async fn check_copy(copy: &Path) -> Result<Checked, BackupError> {
+    let store = SqliteStore::open(&format!("sqlite:{}", copy.display())).await?;
+    let integrity: Vec<String> = {
+        let mut writer = store.writer.lock().await;
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut writer.connection).await?
+    };
+    let mut checked = check(&store).await?;
+    if integrity.iter().any(|line| line != "ok") {
+        checked.found += 1;
+        checked.findings.push(format!("the file: {}", integrity.join("; ")));
+    }
+    store.close().await?;
+    Ok(checked)
+}
+
+/// What was put back.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PutBack {
+    /// Id of the ledger from now on.
+    pub ledger: String,
+    /// What it was called when it was copied.
+    pub was: String,
+    /// Where the ledger that was in its place lies now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<PathBuf>,
+    /// What the check of the copy found.
+    pub checked: Checked,
+}
+
+/// Puts a copy in the place of the ledger at `url`. A ledger that is there is moved aside if `replace` says so, never deleted.
+///
+/// # Errors
+/// See [`BackupError`].
+pub async fn restore(from: &Path, url: &str, replace: bool, at: &str) -> Result<PutBack, BackupError> {
+    let to = file_of(url)?;
+    if to.exists() && !replace {
+        return Err(BackupError::Exists(to));
+    }
+    let part = beside(&to, ".restoring");
+    clear(&part)?;
+    std::fs::copy(from, &part).map_err(io(from))?;
+    let checked = check_copy(&part).await?;
+    if !checked.is_whole() {
+        clear(&part)?;
+        return Err(BackupError::NotWhole(from.to_owned(), checked.findings.join("; ")));
+    }
+    let store = SqliteStore::open(&format!("sqlite:{}", part.display())).await?;
+    let was = store.ledger().to_owned();
+    let why = format!("{}, a copy of ledger {was}, was put back at {at}", from.display());
+    let ledger = mark_restored(&store, &why).await?;
+    store.close().await?;
+    // One file, complete in itself: what is renamed has no log beside it.
+    alone(&part).await?;
+    sync(&part)?;
+    let replaced = if to.exists() {
+        // If a broker has it open, this fails, and it goes on with what it has.
+        alone(&to).await.map_err(|_| BackupError::InUse(to.clone()))?;
+        let aside = beside(&to, &format!(".before-{ledger}"));
+        std::fs::rename(&to, &aside).map_err(io(&to))?;
+        Some(aside)
+    } else {
+        None
+    };
+    // If we stop here, the place is empty, and both files lie beside it under names that say what they are.
+    std::fs::rename(&part, &to).map_err(io(&to))?;
+    sync(&to)?;
+    Ok(PutBack { ledger, was, replaced, checked })
+}
+
+/// Writes the log back and gives it up, which needs the file for oneself.
+async fn alone(path: &Path) -> Result<(), BackupError> {
+    let options = SqliteConnectOptions::new().filename(path).disable_statement_logging();
+    let mut connection: SqliteConnection = options.connect().await?;
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = DELETE").fetch_one(&mut connection).await?;
+    connection.close().await?;
+    if mode == "delete" { Ok(()) } else { Err(BackupError::InUse(path.to_owned())) }
+}
+
+/// Gives a ledger that was put back a new id, and leaves the mark that makes the disks tell what it forgot.
+async fn mark_restored(store: &SqliteStore, why: &str) -> Result<String, BackupError> {
+    let ledger = super::super::fresh_ledger();
+    let mut ancestors = store.ancestors().to_vec();
+    ancestors.push(store.ledger().to_owned());
+    let mut writer = store.writer.lock().await;
+    let mut transaction = writer.connection.begin().await?;
+    for (name, value) in [("ledger", ledger.clone()), ("ancestors", text(&ancestors))] {
+        sqlx::query("INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value")
+            .bind(name)
+            .bind(value)
+            .execute(&mut *transaction)
+            .await?;
+    }
+    sqlx::query(
+        "INSERT INTO reconcile (what, key, body) VALUES ('restored', '', ?1) ON CONFLICT DO UPDATE SET body = excluded.body",
+    )
+    .bind(why)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(ledger)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::accept;
+
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn file(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+        fn url(&self) -> String {
+            format!("sqlite:{}", self.file("ledger.db").display())
+        }
+    }
+
+    async fn place() -> (Place, SqliteStore) {
+        let place = Place(tempfile::tempdir().unwrap());
+        let store = SqliteStore::open(&place.url()).await.unwrap();
+        store.commit(&[accept("A1", 1).1]).await.unwrap();
+        (place, store)
+    }
+
+    #[tokio::test]
+    async fn a_copy_is_taken_beside_a_writer_and_holds_one_moment() {
+        let (place, store) = place().await;
+        backup(&place.url(), &place.file("copy")).await.unwrap();
+        store.commit(&[accept("A2", 2).1]).await.unwrap();
+        let checked = check_file(&place.file("copy")).await.unwrap();
+        assert_eq!((checked.jobs, checked.is_whole(), checked.ledger.as_str()), (1, true, store.ledger()));
+        assert_eq!(check_file(&place.file("ledger.db")).await.unwrap().jobs, 2, "while a writer has it open");
+        assert!(matches!(backup(&place.url(), &place.file("copy")).await, Err(BackupError::Exists(_))));
+    }
+
+    #[tokio::test]
+    async fn what_is_put_back_is_another_ledger_and_knows_that_it_went_back() {
+        let (place, store) = place().await;
+        let old = store.ledger().to_owned();
+        backup(&place.url(), &place.file("copy")).await.unwrap();
+        store.commit(&[accept("A2", 2).1]).await.unwrap();
+        let used = restore(&place.file("copy"), &place.url(), true, "now").await;
+        assert!(matches!(used, Err(BackupError::InUse(_))), "{used:?}");
+        store.close().await.unwrap();
+        assert!(matches!(restore(&place.file("copy"), &place.url(), false, "now").await, Err(BackupError::Exists(_))));
+        let put = restore(&place.file("copy"), &place.url(), true, "now").await.unwrap();
+        assert!(put.replaced.as_ref().unwrap().exists(), "what was there is kept");
+        let store = SqliteStore::open(&place.url()).await.unwrap();
+        assert_eq!((store.ledger(), store.ancestors()), (put.ledger.as_str(), [old.clone()].as_slice()));
+        assert_ne!(store.ledger(), old);
+        let restored = store.restore().await.unwrap();
+        assert_eq!((restored.jobs.len(), restored.reconcile[0].what), (1, "restored"));
+        store.close().await.unwrap();
+        // The same copy once more is yet another ledger.
+        let again = restore(&place.file("copy"), &place.url(), true, "now").await.unwrap();
+        assert_ne!(again.ledger, put.ledger);
+    }
+
+    #[tokio::test]
+    async fn a_copy_that_was_changed_is_not_put_back() {
+        let (place, store) = place().await;
+        backup(&place.url(), &place.file("copy")).await.unwrap();
+        store.close().await.unwrap();
+        let options = SqliteConnectOptions::new().filename(place.file("copy"));
+        let mut connection = options.connect().await.unwrap();
+        sqlx::query("UPDATE jobs SET body = replace(body, '\"queued\"', '\"failed\"')").execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let checked = check_file(&place.file("copy")).await.unwrap();
+        assert!(checked.findings[0].contains("A1"), "{checked:?}");
+        let put = restore(&place.file("copy"), &place.url(), true, "now").await;
+        assert!(matches!(put, Err(BackupError::NotWhole(..))), "{put:?}");
+        assert!(place.file("ledger.db").exists());
+    }
+}
