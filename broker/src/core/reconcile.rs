@@ -214,8 +214,8 @@ impl Core {
         self.shops.get(seller).is_some_and(|shop| shop.disks.iter().any(unread))
     }
 
-    /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of its
-    /// seller: one of them may have undone the same original (I1).
+    /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of
+    /// its seller: one of them may have undone the same original (I1).
     pub(super) fn is_held(&self, job: &Job) -> bool {
         let may_undo_twice =
             job.operation != Operation::Issue && self.reconcile.lines.keys().any(|key| key.seller == job.key.seller);

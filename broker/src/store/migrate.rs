@@ -70,7 +70,8 @@ const TABLES: [Table; 18] = [
                   problem, problem_class, about",
         from: "place, seller, serial, state, live, revision, json_extract(body, '$.kind'), json_extract(body, '$.accepted_at'), \
                coalesce((SELECT group_concat(json_extract(value, '$.disk'), ',') FROM json_each(body, '$.attempts')), ''), body, \
-               served, ended, coalesce(json_extract(body, '$.problem.code'), ''), coalesce(json_extract(body, '$.problem.class'), ''), \
+               served, ended, coalesce(json_extract(body, '$.problem.code'), ''), \
+               coalesce(json_extract(body, '$.problem.class'), ''), \
                coalesce(json_extract(body, '$.original.code') || ' ' || json_extract(body, '$.original.number'), '')",
         to: "(v ->> 0)::bigint, v ->> 1, v ->> 2, v ->> 3, v ->> 4 = '1', (v ->> 5)::bigint, v ->> 6, (v ->> 7)::bigint, \
              string_to_array(v ->> 8, ','), v ->> 9, (v ->> 10)::bigint, v ->> 11 = '1', \

@@ -194,6 +194,26 @@ fn i1_a_serial_number_that_is_sent_again_gets_the_invoice_that_the_index_remembe
 }
 
 #[test]
+fn i1_a_red_waits_until_every_remembered_line_of_its_seller_has_found_its_job() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    // A3 is in the part that was lost: for all that this ledger knows, it reversed 7.
+    world.tells(session, today(), Vec::new(), 9);
+    world.input(Input::Submit(Box::new(super::undoing::whole_red("R1", 7)))).unwrap();
+    assert_eq!(world.waiting("R1"), Some(Waiting::Reconcile));
+    assert!(world.assigned(session).is_empty());
+    world.restart(Settings::default());
+    let session = world.connect_knowing('a', 3);
+    assert!(world.assigned(session).is_empty(), "a restart forgets no line");
+    world.submit("A3");
+    assert_eq!(world.invoice("A3"), "00000009");
+    let work = world.assigned(session);
+    assert_eq!(work.len(), 1, "nothing is left to find out");
+    assert_eq!(work[0].1.attempt.key, key("R1"));
+}
+
+#[test]
 fn i6_other_content_than_what_was_issued_is_a_conflict() {
     let (mut world, backup) = yesterday();
     let hash = world.job("A3").version().hash.clone();

@@ -25,7 +25,7 @@ fn red(serial: &str, original: u32, net: &str, tax: &str, gross: &str) -> JobSub
     JobSubmission { operation: Operation::Red, original: Some(PairBody::from(pair(original))), ..job }
 }
 
-fn whole_red(serial: &str, original: u32) -> JobSubmission {
+pub(super) fn whole_red(serial: &str, original: u32) -> JobSubmission {
     red(serial, original, "-200.00", "-26.00", "-226.00")
 }
 
