@@ -1,6 +1,6 @@
 //! The shell of the link: does what [`super::session::Session`] says with one WebSocket. It decides nothing but the way there:
 //! straight, through an HTTP proxy ([`super::proxy`]), or, where what lies between passes no WebSocket, through a tunnel of plain
-//! requests ([`super::tunnel`]).
+//! requests (`tunnel`).
 //!
 //! Everything is bounded: the try to connect by the session, each write by [`WRITE_LIMIT`], what waits to be written by
 //! [`WRITES_MAX`], a frame by [`MAX_FRAME_BYTES`]. Buffers are small: the agent is idle nearly all the time.

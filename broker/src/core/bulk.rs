@@ -1,6 +1,6 @@
 //! Bulk re-issue: many jobs by a filter, each exactly as if it had been asked for alone.
 //!
-//! What each job would do is a pure function of the job ([`plan`]); doing it is [`Core::reissue_of`], which takes a job once for
+//! What each job would do is a pure function of the job ([`plan`]); doing it is `Core::reissue_of`, which takes a job once for
 //! each bulk re-issue, however often its slice is repeated after a crash. It refuses to take other content: that is for one job.
 
 use taxdisk_protocol::api::{BulkAction, BulkLine, JobState, ReissueOutcome, ReissueRequest};

@@ -4,7 +4,7 @@
 //! original that this ledger never issued too. What it refuses to do: guess how much of an unknown original is left, or which of
 //! several disks issued it.
 //!
-//! Read first: [`Core::check_original`].
+//! Read first: `Core::check_original`.
 
 use std::sync::Arc;
 

@@ -22,7 +22,7 @@
 //!
 //! With several brokers on one database only one may run this task; the others answer the API from the store's rows.
 //!
-//! Read first: [`Hooks`], [`actor`].
+//! Read first: [`Hooks`], `actor`.
 
 use taxdisk_protocol::event::{
     DeliveryAttempt, DeliveryPage, DeliveryState, DeliveryView, NewWebhook, ReplayAnswer, ReplayRequest, RotateRequest, Signing,

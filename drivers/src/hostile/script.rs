@@ -50,7 +50,7 @@ pub(super) fn read(bytes: &[u8]) -> (u8, Vec<Act<'_>>) {
     (*first, acts)
 }
 
-/// Writes an act as [`read`] reads it.
+/// Writes an act as `read` reads it.
 pub fn write(script: &mut Vec<u8>, does: u8, how: u8, data: &[u8]) {
     script.extend([does, how, 0]);
     script.extend(u16::try_from(data.len()).unwrap_or(u16::MAX).to_be_bytes());
