@@ -1,9 +1,8 @@
 //! The retention time: contents of jobs that ended long ago are ended too.
 //!
 //! Time counts as **served hours**: what passes between two ticks, a minute at most, adds up while the broker runs. So a clock
-//! that
-//! jumps ahead ends nothing, and neither does a stop: a content lives at least as long as it should, never shorter. The serial
-//! number's row, the hashes, the events and the evidence are never ended (I6).
+//! that jumps ahead ends nothing, and neither does a stop: a content lives at least as long as it should, never shorter. The
+//! serial number's row, the hashes, the events and the evidence are never ended (I6).
 
 use taxdisk_protocol::time::Timestamp;
 
