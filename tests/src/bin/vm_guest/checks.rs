@@ -1,9 +1,7 @@
 //! The checks. Each is a function that panics when something is not as it must be.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
-use rand::{Rng as _, SeedableRng as _};
 use taxdisk_drivers::conformance::{self, Stand as _, sample};
 use taxdisk_drivers::dialects::zc::{ZcConfig, ZcDisk};
 use taxdisk_drivers::disk::{Comparison, IssueAnswer, IssueRequest, TaxDisk};
@@ -26,7 +24,7 @@ use crate::{bus, import, product};
 
 /// How often the cable is pulled under the driver; the shipped agent meets fifty more.
 const PULLS: u32 = 25;
-/// How long the disk signs then: the random moments fall before, into and after it.
+/// How long the disk signs then: some of the breaks fall into it.
 const SIGNING_MS: u64 = 30;
 /// Where the modem port is plugged in; the USB disk goes round the others.
 const ACM_PORT: u32 = 14;
@@ -123,21 +121,17 @@ fn conformance_of_the_converter_at_a_modem_port() {
     assert!(report.passed() >= 18);
 }
 
-/// The cable is pulled at a random moment of an issuing command, again and again. Guards I1 and I5: what the driver says agrees
-/// with the disk's ledger, and after plugging in again reading tells what became of the expected number.
+/// The cable breaks at each transfer of an issuing command in turn, again and again. Guards I1 and I5: what the driver says
+/// agrees with the disk's ledger, and after plugging in again reading tells what became of the expected number.
 fn pulls_of_the_cable_make_no_invoice_twice() {
     let mut stand = UsbBotStand::new(SIGNING_MS);
     let kind = stand.kind();
-    let mut random = rand::rngs::StdRng::seed_from_u64(50);
     let (mut signed, mut in_doubt, mut not_sent, mut lost_answers) = (0, 0, 0, 0);
     let mut disk = stand.open().unwrap();
     let seller = disk.identity().unwrap();
-    // One without trouble, to know how long it takes here: issuing is about a fifth of it, and the
-    // moments are spread over a third.
-    let begun = Instant::now();
-    issue_and_read_back(disk.as_mut(), kind);
-    let whole_us = u64::try_from(begun.elapsed().as_micros()).unwrap();
-    for round in 0..PULLS {
+    // One without trouble, to know how many transfers it takes.
+    let mut transfers = None;
+    for round in 0..=PULLS {
         let expected = disk.stock(kind).unwrap().current;
         let invoice = sample::plain(disk.capabilities());
         let remark = format!("第{round}次");
@@ -151,18 +145,24 @@ fn pulls_of_the_cable_make_no_invoice_twice() {
             red: None,
             request_id: &request_id,
         };
-        let moment = Duration::from_micros(random.gen_range(0..whole_us / 3));
-        let cable = stand.cable();
-        let answer = std::thread::scope(|scope| {
-            scope.spawn(move || {
-                std::thread::sleep(moment);
-                drop(cable);
-            });
-            disk.issue(&request)
-        });
+        let before = stand.outlet.moved();
+        if let Some(whole) = transfers {
+            stand.outlet.break_after(u64::from(round - 1) % (whole + 1));
+        }
+        let answer = disk.issue(&request);
+        let Some(whole) = transfers else {
+            assert!(matches!(&answer, IssueAnswer::Signed(_)), "{answer:?}");
+            transfers = Some(stand.outlet.moved() - before);
+            continue;
+        };
+        assert!(whole < u64::from(PULLS), "{whole} transfers: some place was never hit");
         drop(disk);
-        // What it was signing when the cable went, it signs.
-        std::thread::sleep(Duration::from_millis(SIGNING_MS));
+        // It kept its power: what it was signing when the cable went, it signs.
+        wait_for("the disk to end what it does", PLUG_PATIENCE, || {
+            let mut device = stand.lock();
+            device.advance();
+            if device.wake_at().is_some() { Err("it signs".to_owned()) } else { Ok(()) }
+        });
         stand.plug();
         disk = stand.open().unwrap();
         disk.resync().unwrap();
@@ -187,7 +187,7 @@ fn pulls_of_the_cable_make_no_invoice_twice() {
         assert!(found.is_none_or(|found| disk.compare(&request, &found) == Comparison::Equal), "round {round}");
     }
     println!("{signed} signed, {in_doubt} in doubt of which {lost_answers} were signed, {not_sent} not sent");
-    assert!(signed > 0 && lost_answers > 0, "the moments were not spread");
+    assert!(signed > 0 && lost_answers > 0 && not_sent > 0, "a place was never hit");
 }
 
 /// The serial converter as a CDC-ACM device: the kernel's own driver makes `/dev/ttyACM0` of it, and takes it away again.

@@ -12,10 +12,12 @@ use taxdisk_drivers::sim::bot::{BotDevice, BotOptions, real_ticker};
 use taxdisk_drivers::sim::bridge::fresh_disk;
 use taxdisk_drivers::sim::clock::real_time;
 use taxdisk_drivers::sim::faults::Fault;
-use taxdisk_drivers::sim::usb::{Plugged, Speed, UsbBot, attach_vhci};
+use taxdisk_drivers::sim::usb::UsbBot;
 use taxdisk_drivers::transport::usb::real::UsbDevice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_tests::process::wait_for;
+
+use crate::outlet::Outlet;
 
 /// The longest that a device may take to appear.
 pub(crate) const PLUG_PATIENCE: Duration = Duration::from_secs(30);
@@ -25,13 +27,12 @@ const SELECTOR: &str = "1209:0001";
 const ISSUE: u8 = 0x0A;
 /// Ports of the virtual controller that the disk goes round; there are 15 up to high speed. A port is free again only some
 /// time after its device left: the next device takes the next one.
-const PORTS: u32 = 14;
+const PORTS: std::ops::Range<u32> = 0..14;
 
 /// The taxdisk-bot device behind the kernel's USB stack.
 pub(crate) struct UsbBotStand {
     pub(crate) device: Arc<Mutex<BotDevice>>,
-    plugged: Option<Plugged>,
-    next_port: u32,
+    pub(crate) outlet: Outlet,
 }
 
 impl UsbBotStand {
@@ -41,7 +42,10 @@ impl UsbBotStand {
         config.issue_time_ms = issue_time_ms;
         let disk = SimDisk::in_memory(config, real_time());
         let device = BotDevice::open(disk, BotOptions::default(), real_ticker()).unwrap();
-        let mut stand = UsbBotStand { device: Arc::new(Mutex::new(device)), plugged: None, next_port: 0 };
+        let device = Arc::new(Mutex::new(device));
+        let on_bus = Arc::clone(&device);
+        let outlet = Outlet::new(PORTS, move || Box::new(UsbBot::new(Arc::clone(&on_bus))));
+        let mut stand = UsbBotStand { device, outlet };
         stand.plug();
         stand
     }
@@ -51,20 +55,10 @@ impl UsbBotStand {
     }
 
     pub(crate) fn plug(&mut self) {
-        self.plugged = None;
+        self.outlet.pull();
         // The kernel strikes a device out some time after its line broke: until then the old one would be opened.
         wait_for("the old device to go", PLUG_PATIENCE, || if on_the_bus() { Err("there".to_owned()) } else { Ok(()) });
-        let plugged = wait_for("a free port", PLUG_PATIENCE, || {
-            self.next_port = (self.next_port + 1) % PORTS;
-            let device = Box::new(UsbBot::new(Arc::clone(&self.device)));
-            attach_vhci(self.next_port, Speed::High, device).map_err(|error| error.to_string())
-        });
-        self.plugged = Some(plugged);
-    }
-
-    /// Hands the cable to somebody who pulls it.
-    pub(crate) fn cable(&mut self) -> Option<Plugged> {
-        self.plugged.take()
+        self.outlet.plug();
     }
 
     /// What it issues.
@@ -124,7 +118,7 @@ impl Stand for UsbBotStand {
         self.lock().faults.clear();
         // The host sees it leave a moment before its thread has ended: the device itself knows first.
         let leaves = self.lock().leaves_bus();
-        if leaves || self.plugged.as_ref().is_none_or(Plugged::is_gone) {
+        if leaves || self.outlet.is_out() {
             self.plug();
         }
     }

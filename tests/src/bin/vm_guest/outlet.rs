@@ -96,7 +96,7 @@ impl UsbDevice for Behind {
 
 /// The place.
 pub(crate) struct Outlet {
-    device: Box<dyn Fn() -> Box<dyn UsbDevice> + Send>,
+    device: Box<dyn Fn() -> Box<dyn UsbDevice> + Send + Sync>,
     cable: Cable,
     /// Ports of the virtual controller that it goes round: one is free again only some time after its device left.
     ports: std::ops::Range<u32>,
@@ -106,7 +106,7 @@ pub(crate) struct Outlet {
 
 impl Outlet {
     /// Not plugged in yet. `device` gives the same device each time.
-    pub(crate) fn new(ports: std::ops::Range<u32>, device: impl Fn() -> Box<dyn UsbDevice> + Send + 'static) -> Outlet {
+    pub(crate) fn new(ports: std::ops::Range<u32>, device: impl Fn() -> Box<dyn UsbDevice> + Send + Sync + 'static) -> Outlet {
         let cable = Cable { left: Arc::new(AtomicU64::new(WHOLE)), moved: Arc::default() };
         Outlet { device: Box::new(device), cable, next: ports.start, ports, plugged: None }
     }

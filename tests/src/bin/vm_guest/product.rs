@@ -43,7 +43,7 @@ const BY_ID: &str = "/dev/serial/by-id/usb-TAXDISK_ZC_CONVERTER-if00";
 /// A simulated disk on the bus.
 trait OnBus: Send {
     /// The device as it is plugged in.
-    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send>;
+    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send + Sync>;
     /// Works on the disk and its faults while its line stands still.
     fn with(&self, work: &mut dyn FnMut(&mut SimDisk, &mut Faults));
     /// The power goes with the cable: what was not signed never will be.
@@ -60,7 +60,7 @@ trait OnBus: Send {
 struct Stick(Arc<Mutex<BotDevice>>);
 
 impl OnBus for Stick {
-    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send> {
+    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send + Sync> {
         let device = Arc::clone(&self.0);
         Box::new(move || Box::new(UsbBot::new(Arc::clone(&device))))
     }
@@ -87,7 +87,7 @@ struct Converter {
 }
 
 impl OnBus for Converter {
-    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send> {
+    fn device(&self) -> Box<dyn Fn() -> Box<dyn UsbDevice> + Send + Sync> {
         let (rig, ticker) = (Arc::clone(&self.rig), Arc::clone(&self.ticker));
         Box::new(move || Box::new(UsbAcm::of_rig(Arc::clone(&rig), Arc::clone(&ticker))))
     }
