@@ -19,7 +19,7 @@ use taxdisk_protocol::api::{
     SellerBody, SettleRequest,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
-use taxdisk_protocol::job::Origin;
+use taxdisk_protocol::job::{Job, Origin};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use taxdisk_protocol::time::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -288,14 +288,22 @@ impl Ledger {
     /// # Errors
     /// `not_found`, `not_ready`.
     pub async fn job(&self, key: &JobKey) -> Answer<JobView> {
+        let job = self.read(key).await?;
+        self.view(&job).await
+    }
+
+    async fn read(&self, key: &JobKey) -> Answer<Arc<Job>> {
         let job = self.shared.store.job(key).await.map_err(unreadable)?;
-        let job = job.ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
-        let mut view = self.shared.view(&job);
+        job.ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))
+    }
+
+    async fn view(&self, job: &Job) -> Answer<JobView> {
+        let mut view = self.shared.view(job);
         if job.evidence_count > 0 {
-            view.evidence = self.shared.store.evidence(key).await.map_err(unreadable)?;
+            view.evidence = self.shared.store.evidence(&job.key).await.map_err(unreadable)?;
         }
         if view.state == taxdisk_protocol::api::JobState::Queued {
-            view.estimate = self.estimate(key).await?;
+            view.estimate = self.estimate(&job.key).await?;
         }
         Ok(view)
     }
@@ -306,28 +314,34 @@ impl Ledger {
     /// `not_found`, `rate_limited`, `not_ready`.
     pub async fn job_when(&self, key: &JobKey, until: Until, wait: Duration) -> Answer<JobView> {
         let end = tokio::time::Instant::now() + wait.min(Duration::from_secs(WAIT_MAX_S));
-        let Some(entered) = self.shared.waits.enter(key, self.shared.settings.max_waits) else {
+        // Enters before it reads, so that nothing is missed in between.
+        let Some(mut entered) = self.shared.waits.enter(key, self.shared.settings.max_waits) else {
             return Err(Refusal::new("rate_limited", "too many requests wait for jobs; ask again without waiting"));
         };
+        let mut job = self.read(key).await?;
         loop {
-            // Listens before it reads, so that nothing is missed in between.
-            let woken = entered.notify.notified();
-            tokio::pin!(woken);
-            woken.as_mut().enable();
-            let view = self.job(key).await?;
             let holds = match until {
-                Until::After(revision) => view.revision > revision,
-                Until::Ended => view.state.is_terminal(),
+                Until::After(revision) => job.revision > revision,
+                Until::Ended => job.state.is_terminal(),
             };
             if holds {
-                return Ok(view);
+                break;
             }
             tokio::select! {
-                () = woken => {}
-                () = tokio::time::sleep_until(end) => return Ok(view),
+                // The sender is in the table as long as we are.
+                _ = entered.newest.changed() => {}
+                () = tokio::time::sleep_until(end) => break,
                 () = self.ended() => return Err(shared::not_ready()),
             }
+            if let Some(newest) = entered.newest.borrow_and_update().clone().filter(|newest| newest.revision > job.revision) {
+                job = newest;
+            }
         }
+        // What came from memory is as good as our lead.
+        if !self.shared.store.leads() {
+            return Err(shared::not_ready());
+        }
+        self.view(&job).await
     }
 
     /// A page of jobs, newest first. `limit` is capped at 500.

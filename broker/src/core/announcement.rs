@@ -42,11 +42,16 @@ impl Announcement {
     /// A short hash over all of it. With the position it makes the id of the event: positions repeat after a restore from a
     /// backup, ids must not.
     pub fn tag(&self) -> String {
+        self.tag_of(&self.body.to_string())
+    }
+
+    /// As [`Announcement::tag`], for who has the body as text already.
+    pub(crate) fn tag_of(&self, body: &str) -> String {
         let mut hasher = Sha256::new_with_prefix("taxdisk announcement v1");
         hasher.update(self.at.0.to_be_bytes());
         hasher.update(self.revision.to_be_bytes());
         let (seller, serial) = (self.seller.as_ref().map(|s| s.as_str()), self.serial.as_ref().map(|s| s.as_str()));
-        for text in [self.kind.as_str(), seller.unwrap_or(""), serial.unwrap_or(""), &self.body.to_string()] {
+        for text in [self.kind.as_str(), seller.unwrap_or(""), serial.unwrap_or(""), body] {
             hasher.update((text.len() as u64).to_be_bytes());
             hasher.update(text.as_bytes());
         }

@@ -226,9 +226,9 @@ impl Default for Settings {
             // About 4 KiB each: 2 GiB, far above any queue that a person would let grow.
             max_open_jobs: 500_000,
             // One fsync is shared by so many callers; more would only make the answer later.
-            batch_inputs: 256,
+            batch_inputs: 1024,
             batch_bytes: 4 * 1024 * 1024,
-            queue_inputs: 1024,
+            queue_inputs: 2048,
             session_frames: 64,
             max_waits: 10_000,
             // Nobody can take the end off a chain that is older than this without being noticed.

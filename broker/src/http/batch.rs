@@ -36,7 +36,7 @@ const MAX_BATCH_BYTES: u64 = 512 * 1024 * 1024;
 /// The most lines: the serial numbers of a batch are remembered, 16 bytes each.
 const MAX_BATCH_LINES: u64 = 500_000;
 /// Lines at the ledger at the same time: they share its commits.
-const WINDOW_LINES: usize = 64;
+const WINDOW_LINES: usize = 256;
 /// Answers that the caller has not read yet, bytes. Many callers send all before they read; they must not be stuck at once.
 const MAX_UNREAD_BYTES: u32 = 16 * 1024 * 1024;
 /// A caller that sends nothing for so long has gone.
@@ -128,24 +128,30 @@ fn answered<'a>(
     lines(chunks, edge.stopping.clone(), IDLE)
         .map(move |(line, text)| {
             // Noted here, in the order of the lines, before anything runs at the same time.
-            let text = text.map(|bytes| {
-                let first = super::json::parse::<JobSubmission>(&bytes).ok().and_then(|job| seen.first(&job, line));
-                (bytes, first)
+            let read = text.map(|bytes| {
+                let parsed = super::json::parse::<JobSubmission>(&bytes);
+                let first = parsed.as_ref().ok().and_then(|job| seen.first(job, line));
+                (parsed.map_err(|refused| (bytes, refused)), first)
             });
             async move {
-                match text {
+                match read {
                     Err(refused) => refused_line(line, refused),
-                    Ok((bytes, first)) => one(edge, caller, line, &bytes, first).await,
+                    Ok((parsed, first)) => one(edge, caller, line, parsed, first).await,
                 }
             }
         })
         .buffered(WINDOW_LINES)
 }
 
-async fn one(edge: &Edge, caller: &Caller, line: u64, bytes: &[u8], first: Option<u64>) -> BatchLine {
+/// A line that was read, or its text and why it could not be.
+type Parsed = Result<JobSubmission, (Vec<u8>, Refused)>;
+
+async fn one(edge: &Edge, caller: &Caller, line: u64, parsed: Parsed, first: Option<u64>) -> BatchLine {
     let accepted = async {
-        let submission = jobs::read_submission(edge, caller, bytes).await?;
-        jobs::accept(edge, caller, submission).await
+        match parsed {
+            Ok(submission) => jobs::accept(edge, caller, submission).await,
+            Err((bytes, refused)) => Err(jobs::about_known(edge, caller, &bytes, refused).await),
+        }
     };
     match (accepted.await, first) {
         (Ok((status, job)), _) => BatchLine { line, status: status.as_u16(), job: Some(slim(job)), problem: None },

@@ -50,13 +50,17 @@ pub async fn submit(State(edge): State<Edge>, caller: Caller, request: Request) 
 
 /// Reads a submission. A text that cannot be read says of its job, where it names one that exists, whether an invoice exists.
 pub(crate) async fn read_submission(edge: &Edge, caller: &Caller, bytes: &[u8]) -> Result<JobSubmission, Refused> {
-    let refused = match json::parse::<JobSubmission>(bytes) {
-        Ok(submission) => return Ok(submission),
-        Err(refused) => refused,
-    };
+    match json::parse::<JobSubmission>(bytes) {
+        Ok(submission) => Ok(submission),
+        Err(refused) => Err(about_known(edge, caller, bytes, refused).await),
+    }
+}
+
+/// The refusal of a text that cannot be read, and whether an invoice exists of the job that it names.
+pub(crate) async fn about_known(edge: &Edge, caller: &Caller, bytes: &[u8], refused: Refused) -> Refused {
     match known(edge, caller, bytes).await {
-        Some(job) => Err(refused.about(&job)),
-        None => Err(refused),
+        Some(job) => refused.about(&job),
+        None => refused,
     }
 }
 

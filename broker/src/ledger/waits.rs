@@ -4,11 +4,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use taxdisk_protocol::ids::JobKey;
-use tokio::sync::Notify;
+use taxdisk_protocol::job::Job;
+use tokio::sync::watch;
+
+/// The job as it was last committed; `None`: not since the first wait for it began.
+type Newest = watch::Sender<Option<Arc<Job>>>;
 
 #[derive(Debug, Default)]
 struct Table {
-    jobs: HashMap<JobKey, (Arc<Notify>, usize)>,
+    jobs: HashMap<JobKey, (Newest, usize)>,
     total: usize,
 }
 
@@ -23,7 +27,7 @@ pub(super) struct Waits {
 pub(super) struct Wait<'a> {
     waits: &'a Waits,
     key: JobKey,
-    pub(super) notify: Arc<Notify>,
+    pub(super) newest: watch::Receiver<Option<Arc<Job>>>,
 }
 
 impl Waits {
@@ -34,16 +38,16 @@ impl Waits {
             return None;
         }
         table.total += 1;
-        let entry = table.jobs.entry(key.clone()).or_insert_with(|| (Arc::new(Notify::new()), 0));
+        let entry = table.jobs.entry(key.clone()).or_insert_with(|| (watch::Sender::new(None), 0));
         entry.1 += 1;
-        Some(Wait { waits: self, key: key.clone(), notify: entry.0.clone() })
+        Some(Wait { waits: self, key: key.clone(), newest: entry.0.subscribe() })
     }
 
-    /// Wakes everybody who waits for this job.
-    pub(super) fn wake(&self, key: &JobKey) {
+    /// Hands a job that was committed to everybody who waits for it.
+    pub(super) fn wake(&self, job: &Arc<Job>) {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((notify, _)) = table.jobs.get(key) {
-            notify.notify_waiters();
+        if let Some((newest, _)) = table.jobs.get(&job.key) {
+            newest.send_replace(Some(job.clone()));
         }
     }
 

@@ -210,7 +210,7 @@ impl WriterTask {
         for change in changes {
             if let Change::Job { job, event } = change {
                 metrics::counter!("taxdisk_job_events_total", "event" => event.what.name()).increment(1);
-                self.shared.waits.wake(&job.key);
+                self.shared.waits.wake(job);
             }
         }
         metrics::gauge!("taxdisk_open_jobs").set(self.core.open_jobs() as f64);

@@ -39,10 +39,15 @@ pub(super) fn take_job<'a>(rows: &mut HashMap<&'a JobKey, JobRow<'a>>, job: &'a 
     Ok(())
 }
 
-/// Puts a change that belongs in a chain at the end of its seller's; gives its row, sequence and hash.
-pub(super) fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<(chain::Draft, Head)> {
+/// Puts a change that belongs in a chain at the end of its seller's; gives its row, sequence and hash. A
+/// chain without a head begins here.
+pub(super) fn chained<'a>(heads: &mut HashMap<String, Head>, change: &'a Change) -> Option<(chain::Draft<'a>, Head)> {
     let draft = chain::Draft::of(change)?;
-    let head = heads.entry(draft.seller.clone()).or_insert((0, chain::ROOT));
-    *head = draft.place(*head);
-    Some((draft, *head))
+    let after = heads.get(draft.seller).copied().unwrap_or((0, chain::ROOT));
+    let head = draft.place(after);
+    match heads.get_mut(draft.seller) {
+        Some(known) => *known = head,
+        None => drop(heads.insert(draft.seller.to_owned(), head)),
+    }
+    Some((draft, head))
 }

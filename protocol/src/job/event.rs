@@ -338,20 +338,66 @@ pub struct NewContent {
 }
 
 impl Event {
-    /// Parts the event from what the retention time may end: the invoice that it brought, or the body of a piece of evidence.
-    /// The event without it still folds into the same job, but for the body.
-    pub fn split(mut self) -> (Event, Option<serde_json::Value>) {
-        let value = |invoice: InvoiceBody| serde_json::to_value(invoice).unwrap_or_default();
-        let content = match &mut self.what {
-            What::Accepted { invoice, .. } => invoice.take().map(value),
-            What::Reissued { content: Some(content), .. } => content.invoice.take().map(value),
-            What::Evidence { body, .. } => Some(std::mem::take(body)).filter(|body| !body.is_null()),
+    /// Parts the event from what the retention time may end, as JSON texts: first the event without it, then the invoice that it
+    /// brought or the body of a piece of evidence, if there is one. The event without it still folds into the same job, but for
+    /// the body.
+    pub fn parts(&self) -> (String, Option<String>) {
+        let content = match &self.what {
+            What::Accepted { invoice, .. } => invoice.as_ref().map(text),
+            What::Reissued { content: Some(content), .. } => content.invoice.as_ref().map(text),
+            What::Evidence { body, .. } => (!body.is_null()).then(|| text(body)),
             _ => None,
         };
-        (self, content)
+        match content {
+            None => (text(self), None),
+            content => (text(&self.without_content()), content),
+        }
     }
 
-    /// Puts back what [`Event::split`] took.
+    /// A copy without what [`Event::parts`] parts. The content itself, the larger half, is not copied on the way.
+    fn without_content(&self) -> Event {
+        let what = match &self.what {
+            What::Accepted {
+                key,
+                operation,
+                kind,
+                issue_point,
+                priority,
+                original,
+                about,
+                invoice: _,
+                hash,
+                fields,
+                mark,
+                place,
+            } => What::Accepted {
+                key: key.clone(),
+                operation: *operation,
+                kind: *kind,
+                issue_point: issue_point.clone(),
+                priority: *priority,
+                original: original.clone(),
+                about: about.clone(),
+                invoice: None,
+                hash: hash.clone(),
+                fields: fields.clone(),
+                mark: mark.clone(),
+                place: *place,
+            },
+            other => {
+                let mut what = other.clone();
+                match &mut what {
+                    What::Reissued { content: Some(content), .. } => content.invoice = None,
+                    What::Evidence { body, .. } => *body = serde_json::Value::Null,
+                    _ => {}
+                }
+                what
+            }
+        };
+        Event { revision: self.revision, at: self.at, origin: self.origin.clone(), what }
+    }
+
+    /// Puts back what [`Event::parts`] parted.
     ///
     /// # Errors
     /// The content is not what this event brings.
@@ -366,6 +412,10 @@ impl Event {
         }
         Ok(self)
     }
+}
+
+fn text<T: Serialize>(value: &T) -> String {
+    serde_json::to_string(value).expect("our own events have string keys and no failing serializers")
 }
 
 impl What {

@@ -1,54 +1,26 @@
-//! One commit: one transaction that first locks the lease at our term, then all rows of a table in one statement, every guard
-//! counted.
+//! One commit: the tables that nearly every commit writes in one statement ([`super::hot`]), the others beside it in one
+//! transaction. Either way the lease is locked at our term, and every guard is counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
-use taxdisk_protocol::ids::JobKey;
-use taxdisk_protocol::job::Job;
-use taxdisk_protocol::kind::InvoiceKind;
 
 use super::super::encoding::{damaged, json, text, word};
-use super::super::fold::{self, Head, JobRow};
+use super::super::fold::Head;
 use super::super::{StoreError, chain};
 use super::database::bounded;
 use super::lease::Lease;
-use super::{Writer, webhooks};
-use crate::core::change::{CONTENTS_SLICE, Change, DiskFenceRow, DiskReportRow, NumberKey, NumberRow, ReconcileRow};
+use super::{Writer, hot, webhooks};
+use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
 const COMMIT: Duration = Duration::from_secs(25);
 
 type Sql = Query<'static, Postgres, PgArguments>;
-
-/// Columns of the events of a commit.
-#[derive(Default)]
-struct Events {
-    sellers: Vec<String>,
-    sequences: Vec<i64>,
-    at: Vec<i64>,
-    serials: Vec<String>,
-    revisions: Vec<i64>,
-    what: Vec<String>,
-    bodies: Vec<String>,
-    contents: Vec<Option<String>>,
-    content_hashes: Vec<String>,
-    hashes: Vec<Vec<u8>>,
-}
-
-#[derive(Default)]
-struct Rows<'a> {
-    jobs: HashMap<&'a JobKey, JobRow<'a>>,
-    events: Events,
-    numbers: HashMap<&'a NumberKey, &'a NumberRow>,
-    fences: BTreeMap<&'a str, &'a DiskFenceRow>,
-    reports: BTreeMap<&'a str, &'a DiskReportRow>,
-    accounted: BTreeMap<(&'a str, InvoiceKind), String>,
-}
 
 impl Writer {
     /// After anything but a guard that does not hold, nobody knows what is durable: the store takes no more.
@@ -63,9 +35,38 @@ impl Writer {
 
     async fn attempt(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         let mut heads = self.known_heads(changes).await?;
+        let (mut rows, mut others) = (hot::Rows::default(), Vec::new());
+        for change in changes {
+            if !rows.take(change, &mut heads)? {
+                others.push(change);
+            }
+        }
+        // If we stop before this returns, the next leader reads what became durable; nobody was told anything yet.
+        let done = if others.is_empty() && !self.stalls() {
+            // The statement is its own transaction: it has failed whole, or is durable.
+            rows.write(&mut self.connection, &self.lease).await
+        } else {
+            self.with_others(rows, &others).await
+        };
+        if let Err(error) = done {
+            return Err(hot::explained(&mut self.connection, &self.lease, error).await);
+        }
+        self.heads.extend(heads);
+        Ok(())
+    }
+
+    /// Is a test to stop it before its end?
+    fn stalls(&self) -> bool {
+        #[cfg(test)]
+        return self.stall.is_some();
+        #[cfg(not(test))]
+        false
+    }
+
+    async fn with_others(&mut self, rows: hot::Rows<'_>, others: &[&Change]) -> Result<(), StoreError> {
         let mut transaction = self.connection.begin().await?;
         let written = match fenced(&mut transaction, &self.lease).await {
-            Ok(()) => write(&mut transaction, changes, &mut heads).await,
+            Ok(()) => write(&mut transaction, rows, others, &self.lease).await,
             refused => refused,
         };
         if let Err(error) = written {
@@ -77,9 +78,7 @@ impl Writer {
         if let Some(stall) = &self.stall {
             stall.wait().await;
         }
-        // If we stop before this returns, the next leader reads what became durable; nobody was told anything yet.
         transaction.commit().await?;
-        self.heads.extend(heads);
         Ok(())
     }
 
@@ -135,46 +134,20 @@ pub(in super::super) async fn fenced(connection: &mut PgConnection, lease: &Leas
     Err(StoreError::Fenced)
 }
 
-async fn write(connection: &mut PgConnection, changes: &[Change], heads: &mut HashMap<String, Head>) -> Result<(), StoreError> {
-    let mut rows = Rows::default();
+async fn write(connection: &mut PgConnection, rows: hot::Rows<'_>, others: &[&Change], lease: &Lease) -> Result<(), StoreError> {
     let mut hooks = webhooks::Rows::default();
     let mut end = None;
-    for change in changes {
+    for change in others {
         if hooks.take(change) {
             continue;
         }
         match change {
-            Change::Job { job, event } => {
-                fold::take_job(&mut rows.jobs, job, event)?;
-                rows.events.push(heads, change);
-            }
-            Change::Audit(_) => rows.events.push(heads, change),
             Change::EndContents(until) => end = Some(*until),
-            Change::Number(row) => {
-                let known = rows.numbers.insert(&row.key, row);
-                if known.is_some_and(|known| known.owner != row.owner) {
-                    return Err(StoreError::Stale(ANOTHER_OWNER.to_owned()));
-                }
-            }
-            Change::DiskFence(row) => {
-                rows.fences.insert(row.disk.as_str(), row);
-            }
-            Change::DiskReport(row) => {
-                rows.reports.insert(row.disk.as_str(), row);
-            }
-            Change::Accounted(disk, kind, pair) => {
-                rows.accounted.insert((disk.as_str(), *kind), pair.to_string());
-            }
             other => seldom(connection, other).await?,
         }
     }
     hooks.write(connection).await?;
-    jobs(connection, rows.jobs).await?;
-    events(connection, rows.events).await?;
-    numbers(connection, rows.numbers.into_values().collect()).await?;
-    fences(connection, rows.fences.into_values().collect()).await?;
-    reports(connection, rows.reports.into_values().collect()).await?;
-    accounted(connection, rows.accounted).await?;
+    rows.write(connection, lease).await?;
     // Last: a job that goes on in this very commit keeps its content.
     match end {
         Some(until) => end_contents(connection, until).await,
@@ -223,178 +196,6 @@ async fn end_contents(connection: &mut PgConnection, until: u64) -> Result<(), S
     .bind(places)
     .bind(bodies);
     taken(connection, query, count, "a job whose content ends is gone").await
-}
-
-impl Events {
-    fn push(&mut self, heads: &mut HashMap<String, Head>, change: &Change) {
-        let Some((draft, (sequence, hash))) = fold::chained(heads, change) else { return };
-        self.content_hashes.push(draft.content_hash());
-        self.sellers.push(draft.seller);
-        self.sequences.push(sequence);
-        self.at.push(draft.at);
-        self.serials.push(draft.serial);
-        self.revisions.push(draft.revision);
-        self.what.push(draft.what.to_owned());
-        self.bodies.push(draft.body);
-        self.contents.push(draft.content);
-        self.hashes.push(hash.to_vec());
-    }
-}
-
-/// What a void or red job is about, as a column; it never changes.
-fn about(job: &Job) -> String {
-    job.original.as_ref().map(|original| format!("{} {}", original.code, original.number)).unwrap_or_default()
-}
-
-/// The jobs' rows, each guarded by the revision that its first event starts from.
-async fn jobs(connection: &mut PgConnection, jobs: HashMap<&JobKey, JobRow<'_>>) -> Result<(), StoreError> {
-    let (fresh, known): (Vec<_>, Vec<_>) = jobs.into_values().partition(|row| row.base == 0);
-    let common = |sql: &'static str, rows: &[JobRow<'_>]| {
-        let column = |text: fn(&JobRow<'_>) -> String| rows.iter().map(text).collect::<Vec<String>>();
-        let number = |number: fn(&JobRow<'_>) -> u64| rows.iter().map(|row| number(row) as i64).collect::<Vec<i64>>();
-        sqlx::query(sql)
-            .bind(column(|row| row.job.key.seller.to_string()))
-            .bind(column(|row| row.job.key.serial.to_string()))
-            .bind(column(|row| word(&row.job.state)))
-            .bind(rows.iter().map(|row| row.job.is_live()).collect::<Vec<bool>>())
-            .bind(number(|row| row.job.revision))
-            // Numbers of disks are letters and digits; a column of arrays of different lengths cannot travel as an array.
-            .bind(column(|row| row.job.attempts.iter().map(|attempt| attempt.disk.as_str()).collect::<Vec<_>>().join(",")))
-            .bind(column(|row| text(row.job)))
-            .bind(column(|row| row.job.problem.as_ref().map_or_else(String::new, |problem| problem.code.clone())))
-            .bind(column(|row| {
-                row.job.problem.as_ref().and_then(|problem| problem.class).map_or_else(String::new, |class| word(&class))
-            }))
-    };
-    if !fresh.is_empty() {
-        // A key that exists already breaks the unique index and with it the whole commit.
-        let query = common(
-            "INSERT INTO jobs (seller, serial, state, live, revision, disks, body, problem, problem_class, place, kind, \
-             accepted_at, about, served) \
-             SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, problem, class, place, kind, \
-             accepted_at, about, coalesce((SELECT value::bigint FROM meta WHERE name = 'served'), 0) \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
-             $9::text[], $10::bigint[], $11::text[], $12::bigint[], $13::text[]) \
-             AS new (seller, serial, state, live, revision, disks, body, problem, class, place, kind, accepted_at, about)",
-            &fresh,
-        )
-        .bind(fresh.iter().map(|row| row.job.place as i64).collect::<Vec<i64>>())
-        .bind(fresh.iter().map(|row| row.job.kind.to_string()).collect::<Vec<String>>())
-        .bind(fresh.iter().map(|row| row.job.accepted_at.0).collect::<Vec<i64>>())
-        .bind(fresh.iter().map(|row| about(row.job)).collect::<Vec<String>>());
-        taken(connection, query, fresh.len(), "a new job exists already").await?;
-    }
-    if !known.is_empty() {
-        let query = common(
-            "UPDATE jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, \
-             disks = string_to_array(new.disks, ','), ended = false, problem = new.problem, problem_class = new.class, \
-             served = coalesce((SELECT value::bigint FROM meta WHERE name = 'served'), 0) \
-             FROM unnest($1::text[], $2::text[], $3::text[], $4::bool[], $5::bigint[], $6::text[], $7::text[], $8::text[], \
-             $9::text[], $10::bigint[]) AS new (seller, serial, state, live, revision, disks, body, problem, class, base) \
-             WHERE jobs.seller = new.seller AND jobs.serial = new.serial AND jobs.revision = new.base",
-            &known,
-        )
-        .bind(known.iter().map(|row| row.base as i64).collect::<Vec<i64>>());
-        taken(connection, query, known.len(), "a job is not at the revision that its event starts from").await?;
-    }
-    Ok(())
-}
-
-async fn events(connection: &mut PgConnection, events: Events) -> Result<(), StoreError> {
-    let count = events.sellers.len();
-    if count == 0 {
-        return Ok(());
-    }
-    let query = sqlx::query(
-        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) \
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::text[], \
-         $8::text[], $9::text[], $10::bytea[])",
-    )
-    .bind(events.sellers)
-    .bind(events.sequences)
-    .bind(events.at)
-    .bind(events.serials)
-    .bind(events.revisions)
-    .bind(events.what)
-    .bind(events.bodies)
-    .bind(events.contents)
-    .bind(events.content_hashes)
-    .bind(events.hashes);
-    taken(connection, query, count, "an event of the chain was written by somebody else").await
-}
-
-/// For a number that is there with another owner, in the table or earlier in the same commit.
-const ANOTHER_OWNER: &str = "a number has another owner";
-
-async fn numbers(connection: &mut PgConnection, rows: Vec<&NumberRow>) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let column = |text: fn(&NumberRow) -> String| rows.iter().map(|row| text(row)).collect::<Vec<String>>();
-    let query = sqlx::query(
-        "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) SELECT * FROM unnest($1::text[], $2::text[], \
-         $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) ON CONFLICT (disk, kind, code, number) \
-         DO UPDATE SET status = excluded.status WHERE numbers.owner = excluded.owner",
-    )
-    .bind(column(|row| row.key.disk.to_string()))
-    .bind(column(|row| row.key.kind.to_string()))
-    .bind(column(|row| row.key.pair.code.to_string()))
-    .bind(column(|row| row.key.pair.number.to_string()))
-    .bind(column(|row| text(&row.owner)))
-    .bind(column(|row| text(&row.status)))
-    .bind(column(|row| text(&row.digest)));
-    taken(connection, query, rows.len(), ANOTHER_OWNER).await
-}
-
-async fn fences(connection: &mut PgConnection, rows: Vec<&DiskFenceRow>) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let query = sqlx::query(
-        "INSERT INTO disk_fences (disk, epoch, sequence, owner) SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], \
-         $4::text[]) ON CONFLICT (disk) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, \
-         owner = excluded.owner WHERE disk_fences.epoch <= excluded.epoch AND disk_fences.sequence <= excluded.sequence",
-    )
-    .bind(rows.iter().map(|row| row.disk.to_string()).collect::<Vec<String>>())
-    .bind(rows.iter().map(|row| row.epoch as i64).collect::<Vec<i64>>())
-    .bind(rows.iter().map(|row| row.sequence as i64).collect::<Vec<i64>>())
-    .bind(rows.iter().map(|row| row.owner.as_ref().map(ToString::to_string)).collect::<Vec<Option<String>>>());
-    taken(connection, query, rows.len(), "epoch or sequence of a disk would fall").await
-}
-
-async fn reports(connection: &mut PgConnection, rows: Vec<&DiskReportRow>) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let query = sqlx::query(
-        "INSERT INTO disk_reports (disk, seen_at, report) SELECT * FROM unnest($1::text[], $2::bigint[], $3::text[]) \
-         ON CONFLICT (disk) DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
-    )
-    .bind(rows.iter().map(|row| row.disk.to_string()).collect::<Vec<String>>())
-    .bind(rows.iter().map(|row| row.seen_at.0).collect::<Vec<i64>>())
-    .bind(rows.iter().map(|row| text(&row.report)).collect::<Vec<String>>());
-    taken(connection, query, rows.len(), "disk report").await
-}
-
-async fn accounted(connection: &mut PgConnection, rows: BTreeMap<(&str, InvoiceKind), String>) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let count = rows.len();
-    let (mut disks, mut kinds, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
-    for ((disk, kind), pair) in rows {
-        disks.push(disk.to_owned());
-        kinds.push(kind.to_string());
-        pairs.push(pair);
-    }
-    let query = sqlx::query(
-        "INSERT INTO accounted (disk, kind, pair) SELECT * FROM unnest($1::text[], $2::text[], $3::text[]) \
-         ON CONFLICT (disk, kind) DO UPDATE SET pair = excluded.pair",
-    )
-    .bind(disks)
-    .bind(kinds)
-    .bind(pairs);
-    taken(connection, query, count, "accounted pair").await
 }
 
 /// Runs a statement whose every row must be taken.

@@ -35,6 +35,7 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 mod commit;
 mod database;
+mod hot;
 pub mod lease;
 mod restore;
 #[cfg(test)]

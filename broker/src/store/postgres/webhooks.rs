@@ -18,7 +18,6 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 /// Rows of one commit. Of an endpoint and of a delivery only the last word counts.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
-    announcements: Vec<&'a Announcement>,
     webhooks: BTreeMap<&'a str, &'a WebhookRow>,
     deliveries: BTreeMap<(&'a str, u64), &'a DeliveryRow>,
     gone: Vec<&'a str>,
@@ -33,7 +32,6 @@ impl<'a> Rows<'a> {
     /// Takes a change that is about webhooks; false: it is not.
     pub(super) fn take(&mut self, change: &'a Change) -> bool {
         match change {
-            Change::Announcement(announcement) => self.announcements.push(announcement),
             Change::Webhook(row) => drop(self.webhooks.insert(&row.id, row)),
             Change::Delivery(row) => drop(self.deliveries.insert((&row.webhook, row.position), row)),
             Change::WebhookGone(id) => self.gone.push(id),
@@ -44,7 +42,6 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) async fn write(self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        announce(connection, &self.announcements).await?;
         if !self.webhooks.is_empty() {
             let query = sqlx::query(
                 "INSERT INTO webhooks (id, body) SELECT * FROM unnest($1::text[], $2::text[]) \
@@ -85,28 +82,6 @@ impl<'a> Rows<'a> {
         }
         Ok(())
     }
-}
-
-/// Positions are given in the order of the list.
-async fn announce(connection: &mut PgConnection, rows: &[&Announcement]) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let column = |text: fn(&Announcement) -> String| rows.iter().map(|row| text(row)).collect::<Vec<String>>();
-    let query = sqlx::query(
-        "INSERT INTO announcements (tag, at, kind, seller, serial, revision, body) \
-         SELECT tag, at, kind, seller, serial, revision, body FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], \
-         $5::text[], $6::bigint[], $7::text[]) WITH ORDINALITY AS new (tag, at, kind, seller, serial, revision, body, place) \
-         ORDER BY place",
-    )
-    .bind(column(Announcement::tag))
-    .bind(rows.iter().map(|row| row.at.0).collect::<Vec<i64>>())
-    .bind(column(|row| row.kind.clone()))
-    .bind(column(|row| row.seller.as_ref().map_or(String::new(), ToString::to_string)))
-    .bind(column(|row| row.serial.as_ref().map_or(String::new(), ToString::to_string)))
-    .bind(rows.iter().map(|row| big(row.revision)).collect::<Vec<i64>>())
-    .bind(column(|row| row.body.to_string()));
-    taken(connection, query, rows.len(), "announcement").await
 }
 
 fn announcement(row: &PgRow) -> Result<AnnouncementRow, StoreError> {

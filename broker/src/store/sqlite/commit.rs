@@ -1,8 +1,7 @@
-//! One commit: all rows of a table in one statement, every guard counted.
+//! One commit: all rows of a table in few statements, every guard counted.
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{Connection, Row};
 use taxdisk_protocol::ids::JobKey;
@@ -10,17 +9,18 @@ use taxdisk_protocol::ids::JobKey;
 use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Head, JobRow};
 use super::super::{StoreError, chain};
+use super::rows::{self, Cell};
 use super::{Writer, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
 
 #[derive(Default)]
 struct Rows<'a> {
     jobs: HashMap<&'a JobKey, JobRow<'a>>,
-    events: Vec<Value>,
-    numbers: Vec<Value>,
-    fences: BTreeMap<&'a str, Value>,
-    reports: BTreeMap<&'a str, Value>,
-    accounted: BTreeMap<(&'a str, String), Value>,
+    events: Vec<[Cell; 10]>,
+    numbers: Vec<[Cell; 7]>,
+    fences: BTreeMap<&'a str, [Cell; 4]>,
+    reports: BTreeMap<&'a str, [Cell; 3]>,
+    accounted: BTreeMap<(&'a str, String), [Cell; 3]>,
 }
 
 impl Writer {
@@ -79,69 +79,71 @@ async fn write(
                 rows.events.extend(chained(heads, change));
             }
             Change::Audit(_) => rows.events.extend(chained(heads, change)),
-            Change::Number(row) => rows.numbers.push(json!([
-                row.key.disk,
-                row.key.kind,
-                row.key.pair.code,
-                row.key.pair.number,
-                text(&row.owner),
-                row.status,
-                row.digest
-            ])),
+            Change::Number(row) => rows.numbers.push([
+                row.key.disk.as_str().into(),
+                row.key.kind.to_string().into(),
+                row.key.pair.code.to_string().into(),
+                row.key.pair.number.to_string().into(),
+                text(&row.owner).into(),
+                row.status.as_str().into(),
+                row.digest.as_str().into(),
+            ]),
             Change::DiskFence(row) => {
-                rows.fences.insert(row.disk.as_str(), json!([row.disk, row.epoch, row.sequence, row.owner]));
+                let owner = row.owner.as_ref().map(|owner| owner.as_str());
+                let cells = [row.disk.as_str().into(), row.epoch.into(), row.sequence.into(), owner.into()];
+                rows.fences.insert(row.disk.as_str(), cells);
             }
             Change::DiskReport(row) => {
-                rows.reports.insert(row.disk.as_str(), json!([row.disk, row.seen_at, text(&row.report)]));
+                rows.reports
+                    .insert(row.disk.as_str(), [row.disk.as_str().into(), row.seen_at.0.into(), text(&row.report).into()]);
             }
             Change::Accounted(disk, kind, pair) => {
-                rows.accounted.insert((disk.as_str(), kind.to_string()), json!([disk, kind, pair.to_string()]));
+                let cells = [disk.as_str().into(), kind.to_string().into(), pair.to_string().into()];
+                rows.accounted.insert((disk.as_str(), kind.to_string()), cells);
             }
             other => seldom(connection, other).await?,
         }
     }
     hooks.write(connection).await?;
     jobs(connection, rows.jobs).await?;
-    insert(
+    rows::write(
         connection,
         rows.events,
-        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) \
-         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7, \
-         value ->> 8, value ->> 9 FROM json_each(?1)",
+        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) VALUES",
+        "",
         "an event of the chain was written by somebody else",
     )
     .await?;
-    insert(
+    rows::write(
         connection,
         rows.numbers,
-        "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) SELECT value ->> 0, value ->> 1, value ->> 2, \
-         value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?1) WHERE true \
-         ON CONFLICT DO UPDATE SET status = excluded.status WHERE owner = excluded.owner",
+        "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) VALUES",
+        "ON CONFLICT DO UPDATE SET status = excluded.status WHERE owner = excluded.owner",
         "a number has another owner",
     )
     .await?;
-    insert(
+    rows::write(
         connection,
         rows.fences.into_values().collect(),
-        "INSERT INTO disk_fences (disk, epoch, sequence, owner) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 \
-         FROM json_each(?1) WHERE true ON CONFLICT DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, \
-         owner = excluded.owner WHERE epoch <= excluded.epoch AND sequence <= excluded.sequence",
+        "INSERT INTO disk_fences (disk, epoch, sequence, owner) VALUES",
+        "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, owner = excluded.owner \
+         WHERE epoch <= excluded.epoch AND sequence <= excluded.sequence",
         "epoch or sequence of a disk would fall",
     )
     .await?;
-    insert(
+    rows::write(
         connection,
         rows.reports.into_values().collect(),
-        "INSERT INTO disk_reports (disk, seen_at, report) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true \
-         ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
+        "INSERT INTO disk_reports (disk, seen_at, report) VALUES",
+        "ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
         "disk report",
     )
     .await?;
-    insert(
+    rows::write(
         connection,
         rows.accounted.into_values().collect(),
-        "INSERT INTO accounted (disk, kind, pair) SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1) WHERE true \
-         ON CONFLICT DO UPDATE SET pair = excluded.pair",
+        "INSERT INTO accounted (disk, kind, pair) VALUES",
+        "ON CONFLICT DO UPDATE SET pair = excluded.pair",
         "accounted pair",
     )
     .await?;
@@ -167,68 +169,62 @@ async fn end_contents(connection: &mut SqliteConnection, until: u64) -> Result<(
 }
 
 /// The row of a change that belongs in a chain, at its place there.
-fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<Value> {
+fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<[Cell; 10]> {
     let (draft, (sequence, hash)) = fold::chained(heads, change)?;
-    let content_hash = draft.content_hash();
-    let chain::Draft { seller, at, serial, revision, what, body, content } = draft;
-    Some(json!([seller, sequence, at, serial, revision, what, body, content, content_hash, hex::encode(hash)]))
+    let chain::Draft { seller, at, serial, revision, what, body, content, content_hash } = draft;
+    Some([
+        seller.into(),
+        sequence.into(),
+        at.into(),
+        serial.into(),
+        revision.into(),
+        what.into(),
+        body.into(),
+        content.into(),
+        content_hash.into(),
+        hex::encode(hash).into(),
+    ])
 }
 
 /// The jobs' rows, each guarded by the revision that its first event starts from.
 async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'_>>) -> Result<(), StoreError> {
+    let mut jobs: Vec<JobRow<'_>> = jobs.into_values().collect();
+    // In the order of the table: new rows go to its end.
+    jobs.sort_unstable_by_key(|row| row.job.place);
     let (mut fresh, mut known) = (Vec::new(), Vec::new());
-    for (key, row) in jobs {
-        let job = row.job;
-        let body = json!([
-            key.seller,
-            key.serial,
-            word(&job.state),
-            u8::from(job.is_live()),
-            job.revision,
-            text(job),
-            job.place,
-            row.base
-        ]);
-        if row.base == 0 { fresh.push(body) } else { known.push(body) }
+    for JobRow { base, job } in jobs {
+        let row: [Cell; 8] = [
+            job.key.seller.as_str().into(),
+            job.key.serial.as_str().into(),
+            word(&job.state).into(),
+            i64::from(job.is_live()).into(),
+            job.revision.into(),
+            text(job).into(),
+            job.place.into(),
+            base.into(),
+        ];
+        if base == 0 { fresh.push(row) } else { known.push(row) }
     }
     // A key that exists already breaks the unique index and with it the whole commit.
-    insert(
+    rows::write(
         connection,
         fresh,
-        "INSERT INTO jobs (seller, serial, state, live, revision, body, place, served) SELECT value ->> 0, value ->> 1, value ->> 2, \
-         value ->> 3, value ->> 4, value ->> 5, value ->> 6, \
-         coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM json_each(?1)",
+        "WITH new (seller, serial, state, live, revision, body, place, base) AS (VALUES",
+        ") INSERT INTO jobs (seller, serial, state, live, revision, body, place, served) SELECT seller, serial, state, live, revision, \
+         body, place, coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM new",
         "a new job exists already",
     )
     .await?;
-    insert(
+    rows::write(
         connection,
         known,
-        "UPDATE jobs SET state = value ->> 2, live = value ->> 3, revision = value ->> 4, body = value ->> 5, ended = 0, \
-         served = coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM json_each(?1) \
-         WHERE jobs.seller = value ->> 0 AND jobs.serial = value ->> 1 AND jobs.revision = value ->> 7",
+        "WITH new (seller, serial, state, live, revision, body, place, base) AS (VALUES",
+        ") UPDATE jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, ended = 0, \
+         served = coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM new \
+         WHERE jobs.seller = new.seller AND jobs.serial = new.serial AND jobs.revision = new.base",
         "a job is not at the revision that its event starts from",
     )
     .await
-}
-
-/// Writes all rows; every one must be taken.
-pub(super) async fn insert(
-    connection: &mut SqliteConnection,
-    rows: Vec<Value>,
-    sql: &'static str,
-    guard: &str,
-) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let expected = rows.len() as u64;
-    let done = sqlx::query(sql).bind(Value::Array(rows).to_string()).execute(connection).await;
-    let done = done.map_err(|error| match &error {
-        sqlx::Error::Database(inner) if inner.is_unique_violation() => StoreError::Stale(guard.to_owned()),
-        _ => StoreError::Database(error),
-    })?;
-    if done.rows_affected() == expected { Ok(()) } else { Err(StoreError::Stale(guard.to_owned())) }
 }
 
 /// Changes that administrators make: one statement each.

@@ -32,6 +32,7 @@ pub mod backup;
 mod commit;
 mod rechain;
 mod restore;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod webhooks;

@@ -13,7 +13,7 @@ use taxdisk_protocol::job::Event;
 
 use super::super::StoreError;
 use super::super::chain::{self, Hash};
-use super::super::encoding::{damaged, json, text};
+use super::super::encoding::{damaged, json};
 
 /// Rows at a time.
 const STEP: i64 = 1000;
@@ -97,8 +97,7 @@ fn split(entry: &chain::Entry<'_>) -> Result<(String, Option<String>), StoreErro
     if entry.serial.is_empty() {
         return Ok((entry.body.to_owned(), None));
     }
-    let (bare, content) = json::<Event>("event", entry.body)?.split();
-    Ok((text(&bare), content.as_ref().map(text)))
+    Ok(json::<Event>("event", entry.body)?.parts())
 }
 
 /// Enters in the new chain what the last entry of the old one was.
@@ -111,13 +110,14 @@ async fn note(connection: &mut SqliteConnection, seller: &str, old: (i64, Hash))
     let mut head = chain::ROOT;
     hex::decode_to_slice(row.try_get::<&str, _>(1)?, &mut head).map_err(|error| damaged("hash of an event", error))?;
     let draft = chain::Draft {
-        seller: seller.to_owned(),
+        seller,
         at: row.try_get(0)?,
-        serial: String::new(),
+        serial: "",
         revision: 0,
         what: "chain_version",
         body: serde_json::json!({ "from": "1", "to": chain::VERSION, "entries": old.0, "head": hex::encode(old.1) }).to_string(),
         content: None,
+        content_hash: String::new(),
     };
     let (sequence, hash) = draft.place((old.0, head));
     sqlx::query(
@@ -158,6 +158,7 @@ mod tests {
     use taxdisk_protocol::ids::JobKey;
     use taxdisk_protocol::job::What;
 
+    use super::super::super::encoding::text;
     use super::*;
     use crate::store::Store;
     use crate::store::chain::Verified;

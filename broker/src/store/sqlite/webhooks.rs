@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use taxdisk_protocol::event::DeliveryState;
@@ -11,7 +10,8 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::super::encoding::{damaged, json as from_json, text, word};
 use super::super::{DeliveryFilter, StoreError};
-use super::{SqliteStore, commit};
+use super::SqliteStore;
+use super::rows::{self, Cell};
 use crate::core::announcement::Announcement;
 use crate::core::change::Change;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
@@ -19,9 +19,9 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 /// Rows of one commit. Of an endpoint and of a delivery only the last word counts.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
-    announcements: Vec<Value>,
-    webhooks: BTreeMap<&'a str, Value>,
-    deliveries: BTreeMap<(&'a str, u64), Value>,
+    announcements: Vec<[Cell; 7]>,
+    webhooks: BTreeMap<&'a str, [Cell; 2]>,
+    deliveries: BTreeMap<(&'a str, u64), [Cell; 5]>,
     gone: Vec<&'a str>,
     forget: Option<(u64, Timestamp)>,
 }
@@ -34,22 +34,23 @@ impl<'a> Rows<'a> {
                 let seller = announcement.seller.as_ref().map_or("", |seller| seller.as_str());
                 let serial = announcement.serial.as_ref().map_or("", |serial| serial.as_str());
                 let body = announcement.body.to_string();
-                self.announcements.push(json!([
-                    announcement.tag(),
-                    announcement.at,
-                    announcement.kind,
-                    seller,
-                    serial,
-                    announcement.revision,
-                    body
-                ]));
+                self.announcements.push([
+                    announcement.tag_of(&body).into(),
+                    announcement.at.0.into(),
+                    announcement.kind.as_str().into(),
+                    seller.into(),
+                    serial.into(),
+                    announcement.revision.into(),
+                    body.into(),
+                ]);
             }
             Change::Webhook(row) => {
-                self.webhooks.insert(&row.id, json!([row.id, text(row)]));
+                self.webhooks.insert(&row.id, [row.id.as_str().into(), text(row).into()]);
             }
             Change::Delivery(row) => {
-                let value = json!([row.webhook, row.position, word(&row.state), row.at, text(row)]);
-                self.deliveries.insert((&row.webhook, row.position), value);
+                let state = word(&row.state);
+                let cells = [row.webhook.as_str().into(), row.position.into(), state.into(), row.at.0.into(), text(row).into()];
+                self.deliveries.insert((&row.webhook, row.position), cells);
             }
             Change::WebhookGone(id) => self.gone.push(id),
             Change::ForgetAnnouncements { up_to, before } => self.forget = Some((*up_to, *before)),
@@ -59,27 +60,27 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) async fn write(self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        commit::insert(
+        rows::write(
             connection,
             self.announcements,
-            "INSERT INTO announcements (tag, at, kind, seller, serial, revision, body) SELECT value ->> 0, value ->> 1, value ->> 2, \
-             value ->> 3, value ->> 4, value ->> 5, value ->> 6 FROM json_each(?1)",
+            "INSERT INTO announcements (tag, at, kind, seller, serial, revision, body) VALUES",
+            "",
             "announcement",
         )
         .await?;
-        commit::insert(
+        rows::write(
             connection,
             self.webhooks.into_values().collect(),
-            "INSERT INTO webhooks (id, body) SELECT value ->> 0, value ->> 1 FROM json_each(?1) WHERE true \
-             ON CONFLICT DO UPDATE SET body = excluded.body",
+            "INSERT INTO webhooks (id, body) VALUES",
+            "ON CONFLICT DO UPDATE SET body = excluded.body",
             "webhook",
         )
         .await?;
-        commit::insert(
+        rows::write(
             connection,
             self.deliveries.into_values().collect(),
-            "INSERT INTO deliveries (webhook, position, state, at, body) SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, \
-             value ->> 4 FROM json_each(?1) WHERE true ON CONFLICT DO UPDATE SET state = excluded.state, body = excluded.body",
+            "INSERT INTO deliveries (webhook, position, state, at, body) VALUES",
+            "ON CONFLICT DO UPDATE SET state = excluded.state, body = excluded.body",
             "delivery",
         )
         .await?;
