@@ -3,6 +3,7 @@
 //!
 //! It stops nothing by itself: dispatch prefers disks without a critical warning, and stops at the limit itself.
 
+use serde_json::json;
 use taxdisk_protocol::api::{Severity, Thresholds, WarningCode, WarningView};
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -211,11 +212,18 @@ impl Core {
             }
             stays
         });
+        let seller = disk.seller.clone();
         for (row, on) in turned {
             let what = if on { "warning_raised" } else { "warning_cleared" };
             metrics::counter!("taxdisk_warnings_turned_total", "code" => row.code.as_str(), "to" => if on { "raised" } else { "cleared" })
                 .increment(1);
             self.audit(None, what, serde_json::to_value(&row).unwrap_or_default());
+            let (disk, kind) = (&row.disk, row.kind);
+            let body = json!({
+                "disk": disk, "warning": row.code, "kind": kind, "severity": row.severity, "text": row.text,
+                "since": row.since.to_string(), "cleared": !on,
+            });
+            self.announce("disk.warning", seller.clone(), body);
             self.turn.changes.push(Change::Notice { notice: Notice::Warning(row), on });
         }
     }

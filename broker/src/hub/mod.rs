@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use crate::config;
@@ -95,6 +95,24 @@ struct Place {
     _gone: watch::Sender<()>,
 }
 
+/// What a link holds until it has proven whose it is: a place among those that have not.
+enum Unproven {
+    Link(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+    /// Its tunnel holds the place.
+    Tunnel(oneshot::Sender<()>),
+}
+
+impl Unproven {
+    /// Gives the place free.
+    fn proven(self) {
+        match self {
+            Unproven::Link(_) => {}
+            // Nobody listens: the tunnel has ended, and the link will see it.
+            Unproven::Tunnel(tunnel) => drop(tunnel.send(())),
+        }
+    }
+}
+
 impl Hub {
     /// A hub before `ledger`, with the limits of `link`.
     pub fn new(ledger: Ledger, link: &config::Link, stopping: watch::Receiver<bool>) -> Arc<Hub> {
@@ -106,6 +124,14 @@ impl Hub {
             stopping,
             live: Mutex::default(),
             count: watch::Sender::new(0),
+        })
+    }
+
+    /// A place among the links that have not proven whose they are.
+    fn room_without_proof(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        self.unproven.clone().try_acquire_owned().map_err(|_| {
+            metrics::counter!("taxdisk_links_refused_total", "reason" => "full").increment(1);
+            Refused::new(Code::NotReady, "too many agents are joining; try again in a moment")
         })
     }
 
@@ -167,6 +193,7 @@ pub(crate) async fn link(
     State(edge): State<Edge>,
     peer: Option<Extension<Peer>>,
     room: Option<Extension<Room>>,
+    entrant: Option<Extension<tunnel::Entrant>>,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -187,9 +214,12 @@ pub(crate) async fn link(
         return Refused::new(Code::LinkVersion, format!("the subprotocol {SUBPROTOCOL} is expected")).into_response();
     }
     let hub = edge.hub.clone();
-    let Ok(unproven) = hub.unproven.clone().try_acquire_owned() else {
-        metrics::counter!("taxdisk_links_refused_total", "reason" => "full").increment(1);
-        return Refused::new(Code::NotReady, "too many agents are joining; try again in a moment").into_response();
+    let unproven = match entrant.and_then(|entrant| entrant.0.take()) {
+        Some(unproven) => unproven,
+        None => match hub.room_without_proof() {
+            Ok(permit) => Unproven::Link(permit),
+            Err(refused) => return refused.into_response(),
+        },
     };
     let span = tracing::info_span!(parent: None, "link", peer = peer.map(|peer| tracing::field::display(peer.0.0)), agent = tracing::field::Empty);
     hub.count.send_modify(|count| *count += 1);

@@ -12,11 +12,11 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{AgentFrame, AttemptResult, BrokerFrame};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tracing::Instrument;
 
 use super::frame::{Heard, read};
-use super::{Ending, Hub, Place, Times, join};
+use super::{Ending, Hub, Place, Times, Unproven, join};
 use crate::ledger::{Ledger, Left, SessionId};
 use crate::serve::stopped;
 
@@ -26,14 +26,17 @@ const OWN_FRAMES: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one link from its first frame to its end.
-pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: OwnedSemaphorePermit, from: &str) {
+pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven, from: &str) {
     let proven = tokio::time::timeout(hub.times.join, join::prove(&hub.ledger, &mut socket)).await;
     let proven = proven.unwrap_or_else(|_| Err(Ending { code: Code::Timeout, reason: "the proof took too long".to_owned() }));
-    drop(unproven);
     let join = match proven {
         Ok(join) => join,
-        Err(ending) => return refuse(socket, ending).await,
+        Err(ending) => {
+            drop(unproven);
+            return refuse(socket, ending).await;
+        }
     };
+    unproven.proven();
     let agent = join.agent.clone();
     tracing::Span::current().record("agent", tracing::field::display(&agent));
     let mut place = hub.take_place(&agent).await;

@@ -5,7 +5,8 @@
 //! acknowledgements, assign sequence) is the link's own and exists once. Each request says from which byte on it speaks, so that
 //! one whose answer was lost can be sent again: bytes that came before are passed over, bytes that were not fetched are kept.
 //!
-//! It refuses everything but the link: whoever comes through a tunnel reaches no other call. Who it is, the link's proof tells.
+//! It refuses everything but the link: whoever comes through a tunnel reaches no other call. Who it is, the link's proof tells;
+//! until then a tunnel holds a place among the links without proof, and not for long.
 //!
 //! Read first: [`open`], [`Tunnel`].
 
@@ -20,15 +21,16 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use futures_util::FutureExt as _;
 use rand::RngCore;
 use serde::Deserialize;
 use taxdisk_protocol::api::TunnelBody;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{LINK_PATH, TUNNEL_CHUNK_BYTES, TUNNEL_WAIT_S};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
-use super::Times;
+use super::{Times, Unproven};
 use crate::http::{Edge, Path, Peer, Query, Refused, body};
 use crate::serve::{self, Room};
 
@@ -36,6 +38,8 @@ use crate::serve::{self, Room};
 const BUFFER_BYTES: usize = TUNNEL_CHUNK_BYTES;
 /// The head of the request inside a tunnel must come within this.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// For an agent to fetch why its link was refused.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// All tunnels.
 pub(crate) struct Tunnels {
@@ -67,6 +71,17 @@ struct Down {
     /// Sent at least once, not yet known to have arrived.
     held: Bytes,
     pipe: ReadHalf<DuplexStream>,
+}
+
+/// Goes with the one link that a tunnel carries: how it says that it has proven who it is.
+#[derive(Clone)]
+pub(crate) struct Entrant(Arc<Mutex<Option<oneshot::Sender<()>>>>);
+
+impl Entrant {
+    /// `None`: it was taken before.
+    pub(super) fn take(&self) -> Option<Unproven> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().map(Unproven::Tunnel)
+    }
 }
 
 /// From which byte on a request speaks.
@@ -105,6 +120,10 @@ pub(crate) async fn open(State(edge): State<Edge>, peer: Option<Extension<Peer>>
         metrics::counter!("taxdisk_links_refused_total", "reason" => "tunnels_full").increment(1);
         return Refused::new(Code::NotReady, "too many agents use tunnels; try again in a moment").into_response();
     };
+    let unproven = match edge.hub.room_without_proof() {
+        Ok(unproven) => unproven,
+        Err(refused) => return refused.into_response(),
+    };
     let (near, far) = tokio::io::duplex(BUFFER_BYTES);
     let (pipe_down, pipe_up) = tokio::io::split(near);
     let tunnel = Arc::new(Tunnel {
@@ -119,29 +138,51 @@ pub(crate) async fn open(State(edge): State<Edge>, peer: Option<Extension<Peer>>
     let id = hex::encode(id);
     tunnels.lock().insert(id.clone(), tunnel.clone());
     let peer = peer.map_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)), |peer| peer.0.0);
-    tokio::spawn(serve_link(edge.clone(), far, peer));
-    tokio::spawn(watch_over(tunnels, id.clone(), tunnel, edge.hub.times));
+    let (prove, proof) = oneshot::channel();
+    tokio::spawn(serve_link(edge.clone(), far, peer, prove));
+    tokio::spawn(watch_over(tunnels, id.clone(), tunnel, edge.hub.times, unproven, proof));
     metrics::counter!("taxdisk_tunnels_opened_total").increment(1);
     (StatusCode::CREATED, axum::Json(TunnelBody { tunnel: id })).into_response()
 }
 
 /// Serves the link, and nothing else, at the far end.
-async fn serve_link(edge: Edge, stream: DuplexStream, peer: SocketAddr) {
+async fn serve_link(edge: Edge, stream: DuplexStream, peer: SocketAddr, prove: oneshot::Sender<()>) {
     let stopping = edge.stopping.clone();
-    let router = Router::new().route(LINK_PATH, any(super::link)).with_state(edge);
+    let entrant = Entrant(Arc::new(Mutex::new(Some(prove))));
+    let router = Router::new().route(LINK_PATH, any(super::link)).layer(Extension(entrant)).with_state(edge);
     serve::connection(stream, peer, Room::none(), router, HEAD_TIME, stopping).await;
 }
 
-/// Ends a tunnel that nobody uses: its agent is gone, or was cut off.
-async fn watch_over(tunnels: Arc<Tunnels>, id: String, tunnel: Arc<Tunnel>, times: Times) {
+/// Ends a tunnel whose link never proved who it is, and one that nobody uses: its agent is gone, or was cut off.
+async fn watch_over(
+    tunnels: Arc<Tunnels>,
+    id: String,
+    tunnel: Arc<Tunnel>,
+    times: Times,
+    unproven: OwnedSemaphorePermit,
+    proof: oneshot::Receiver<()>,
+) {
     let mut gone = tunnel.gone.subscribe();
+    let mut unproven = Some(unproven);
+    let mut proof = std::pin::pin!(proof.fuse());
+    let mut deadline = std::pin::pin!(tokio::time::sleep(HEAD_TIME + times.join));
     loop {
         tokio::select! {
-            used = tokio::time::timeout(times.silence, tunnel.used.notified()) => if used.is_err() { break },
+            used = tokio::time::timeout(times.silence, tunnel.used.notified()) => if used.is_err() {
+                tracing::info!(silence = ?times.silence, "a tunnel ends: nobody used it");
+                break;
+            },
+            proven = proof.as_mut() => match proven {
+                Ok(()) => unproven = None,
+                Err(_) => deadline.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS),
+            },
+            () = deadline.as_mut(), if unproven.is_some() => {
+                tracing::info!("a tunnel ends: its link has not proven whose it is");
+                break;
+            }
             _ = gone.wait_for(|gone| *gone) => return,
         }
     }
-    tracing::info!(silence = ?times.silence, "a tunnel ends: nobody used it");
     tunnels.end(&id);
 }
 

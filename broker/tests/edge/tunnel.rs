@@ -87,3 +87,30 @@ async fn tunnels_are_counted_and_one_that_nobody_uses_ends() {
     until("room again", || async { broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.status == 201 }).await;
     assert!(begun.elapsed() < BOUND);
 }
+
+/// A stranger who keeps his tunnels busy holds none of the places for long, and never more than those of links without proof.
+#[tokio::test]
+async fn strangers_hold_no_more_tunnels_than_links_without_proof_and_not_for_long() {
+    let broker = Broker::start_with(|config| {
+        config.link.unproven = 2;
+        config.link.join_s = 1;
+    })
+    .await;
+    let request = format!("GET {LINK_PATH} HTTP/1.1\r\nhost: broker\r\n{UPGRADE}\r\n");
+    let tunnels = [open(&broker).await, open(&broker).await];
+    broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.problem(503, "not_ready");
+    // The link inside needs no second place.
+    for tunnel in &tunnels {
+        assert_eq!(send(&broker, tunnel, 0, request.as_bytes()).await.status, 204);
+        let answer = fetch(&broker, tunnel, 0).await;
+        assert!(answer.body.starts_with(b"HTTP/1.1 101"), "{answer:?}");
+    }
+    // Fetched again and again from the first byte on: used, and yet without proof.
+    until("room again", || async {
+        for tunnel in &tunnels {
+            fetch(&broker, tunnel, 0).await;
+        }
+        broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.status == 201
+    })
+    .await;
+}

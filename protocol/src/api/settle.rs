@@ -18,8 +18,7 @@ pub struct SettleRequest {
     /// Second reading: what the disk says about the expected pair; for a dead disk, what the tax office's record says.
     pub expected: SettleReading,
     /// The disk is dead, and the second reading is the tax office's record: where it was looked up, and what it says. Then a
-    /// second
-    /// person, with another key, must send the same decision before anything is decided.
+    /// second person, with another key, must send the same decision before anything is decided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tax_office: Option<String>,
     /// Why; kept in the ledger.

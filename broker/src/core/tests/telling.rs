@@ -106,3 +106,30 @@ fn disks_and_agents_are_told_of_when_they_come_and_go() {
     world.leave(session, Left::Goodbye);
     assert!(world.announcements.iter().all(|told| told.kind.starts_with("agent") == told.seller.is_none()));
 }
+
+#[test]
+fn warnings_are_told_when_they_are_raised_and_when_they_are_cleared() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.announcements.clear();
+    for remaining in [50, 50, 10, 101] {
+        let mut stocked = report(DISK);
+        stocked.stock[0].remaining = remaining;
+        world.reports(session, vec![stocked]);
+    }
+    let told: Vec<_> = world.announcements.drain(..).collect();
+    let seen: Vec<_> = told.iter().map(|told| (told.kind.as_str(), &told.body["severity"], &told.body["cleared"])).collect();
+    let expected = [
+        ("disk.warning", &"warning".into(), &false.into()),
+        ("disk.warning", &"critical".into(), &false.into()),
+        ("disk.warning", &"critical".into(), &true.into()),
+    ];
+    assert_eq!(seen, expected);
+    let first = &told[0];
+    assert_eq!(first.seller.as_ref().unwrap().as_str(), SELLER);
+    assert_eq!(
+        (&first.body["warning"], &first.body["disk"], first.body["kind"].is_string()),
+        (&"stock_low".into(), &DISK.into(), true)
+    );
+    assert!(first.body["text"].as_str().unwrap().starts_with("50 blank invoices"), "{}", first.body);
+}
