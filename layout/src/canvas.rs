@@ -48,8 +48,6 @@ pub(crate) struct Run {
     pub(crate) ink: Ink,
     /// Degrees against the clock around its left end; of the watermark only.
     pub(crate) turn: i32,
-    /// The distance from character to character, where it is fixed.
-    pub(crate) pitch: Option<i32>,
     pub(crate) text: String,
     /// One for each character.
     pub(crate) glyphs: Vec<Glyph>,
@@ -149,6 +147,21 @@ impl<'a> Painter<'a> {
     /// A missing glyph, or a text that does not fit in the smallest size.
     pub(crate) fn text(&mut self, field: &'static str, cell: Cell, centre: i32, text: &str) -> Result<(), LayoutError> {
         let glyphs = self.fonts.glyphs(field, text)?;
+        self.glyphs(field, cell, centre, text, glyphs)
+    }
+
+    /// The same with glyphs that the caller has chosen.
+    ///
+    /// # Errors
+    /// As [`Painter::text`].
+    pub(crate) fn glyphs(
+        &mut self,
+        field: &'static str,
+        cell: Cell,
+        centre: i32,
+        text: &str,
+        glyphs: Vec<Glyph>,
+    ) -> Result<(), LayoutError> {
         let mut size = cell.size;
         while self.fonts.width(&glyphs, size) > cell.width() {
             if size <= SIZE_MIN {
@@ -180,7 +193,7 @@ impl<'a> Painter<'a> {
             Align::Right => cell.right - width,
         };
         let y = Self::baseline(centre, size);
-        let run = Run { x, y, size, ink: cell.ink, turn: 0, pitch: None, text: text.to_owned(), glyphs };
+        let run = Run { x, y, size, ink: cell.ink, turn: 0, text: text.to_owned(), glyphs };
         self.page.marks.push(Mark::Text(run));
     }
 

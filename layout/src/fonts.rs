@@ -11,6 +11,8 @@ use crate::error::LayoutError;
 
 /// Part of WenQuanYi Micro Hei: ASCII, Latin, GB 2312 and what names need beside it (`layout/fonts/make.py`).
 static EMBEDDED: &[u8] = include_bytes!("../fonts/taxdisk-hei.ttf");
+/// ASCII of the same family in equal widths, for the cipher area.
+static MONO: &[u8] = include_bytes!("../fonts/taxdisk-mono.ttf");
 /// Where Debian's packages put fonts with many Chinese characters, best first: fonts-wqy-microhei, fonts-noto-cjk,
 /// fonts-wqy-zenhei, fonts-droid-fallback, fonts-arphic-uming. The second number is the face within a collection.
 const SYSTEM: [(&str, u32); 5] = [
@@ -24,7 +26,6 @@ const SYSTEM: [(&str, u32); 5] = [
 const FONT_BYTES_MAX: u64 = 64 << 20;
 
 /// One face.
-#[expect(dead_code, reason = "the OFD writer, which follows, cuts its fonts out of the whole file")]
 pub(crate) struct Face {
     /// The whole font file, for subsetting.
     pub(crate) data: Arc<dyn AsRef<[u8]> + Send + Sync>,
@@ -76,6 +77,7 @@ pub(crate) struct Glyph {
 /// The fonts that documents are written with. Made once and shared: a few milliseconds.
 pub struct Fonts {
     embedded: Face,
+    mono: Face,
     paths: Vec<(PathBuf, u32)>,
     // Read when the first character is met that the embedded font lacks: most processes never need them.
     system: OnceLock<Vec<Face>>,
@@ -93,12 +95,13 @@ impl Fonts {
     /// that are missing or no fonts are passed over.
     pub fn with_fallback(paths: Vec<(PathBuf, u32)>) -> Fonts {
         let embedded = Face::new(Arc::new(EMBEDDED), 0).expect("the embedded font is a font (tested)");
-        Fonts { embedded, paths, system: OnceLock::new() }
+        let mono = Face::new(Arc::new(MONO), 0).expect("the embedded font is a font (tested)");
+        Fonts { embedded, mono, paths, system: OnceLock::new() }
     }
 
     fn system(&self) -> &[Face] {
         // A glyph names its face by one byte.
-        let read = || self.paths.iter().take(254).filter_map(|(path, index)| Face::read(path, *index)).collect();
+        let read = || self.paths.iter().take(253).filter_map(|(path, index)| Face::read(path, *index)).collect();
         self.system.get_or_init(read)
     }
 
@@ -106,7 +109,8 @@ impl Fonts {
     pub(crate) fn face(&self, face: u8) -> &Face {
         match face {
             0 => &self.embedded,
-            face => &self.system()[usize::from(face) - 1],
+            1 => &self.mono,
+            face => &self.system()[usize::from(face) - 2],
         }
     }
 
@@ -119,6 +123,20 @@ impl Fonts {
         text.chars().enumerate().map(glyph).collect()
     }
 
+    /// The same in equal widths, as far as the text is ASCII.
+    ///
+    /// # Errors
+    /// A character that no font has.
+    pub(crate) fn mono(&self, field: &'static str, text: &str) -> Result<Vec<Glyph>, LayoutError> {
+        let mut glyphs = self.glyphs(field, text)?;
+        for (glyph, character) in glyphs.iter_mut().zip(text.chars()) {
+            if let Some((id, width)) = self.mono.glyphs.get(&character) {
+                *glyph = Glyph { face: 1, id: *id, width: *width };
+            }
+        }
+        Ok(glyphs)
+    }
+
     fn glyph(&self, character: char) -> Option<Glyph> {
         // Glyph 0 is the box that stands for "missing".
         let of = |face: &Face| face.glyphs.get(&character).copied().filter(|(id, _)| *id != 0);
@@ -127,7 +145,7 @@ impl Fonts {
         }
         let found = self.system().iter().enumerate().find_map(|(index, face)| Some((index, of(face)?)));
         let (index, (id, width)) = found?;
-        Some(Glyph { face: u8::try_from(index + 1).ok()?, id, width })
+        Some(Glyph { face: u8::try_from(index + 2).ok()?, id, width })
     }
 
     /// Width of glyphs in a size.

@@ -13,17 +13,21 @@
 mod canvas;
 mod capitals;
 mod error;
+mod facts;
 mod fonts;
 mod invoice;
+mod ofd;
 mod pdf;
 mod qr;
 mod sheet;
+mod slip;
 mod words;
 
 use taxdisk_protocol::kind::InvoiceKind;
 
 pub use self::capitals::capitals;
 pub use self::error::LayoutError;
+pub use self::facts::{json, xml};
 pub use self::fonts::Fonts;
 pub use self::invoice::{CIPHER_CHARS_MAX, IssuedInvoice, QR_BYTES_MAX, Seller};
 pub use self::qr::{qr_png, qr_svg, qr_text};
@@ -44,6 +48,22 @@ pub fn pdf_with(invoice: &IssuedInvoice, fonts: &Fonts) -> Result<Vec<u8>, Layou
     pdf::write(&pages(invoice, fonts)?, fonts, &title(invoice))
 }
 
+/// The invoice as OFD (GB/T 33190), with the XML form attached, with the fonts of [`Fonts::shared`].
+///
+/// # Errors
+/// See [`LayoutError`]; the invoice is not touched.
+pub fn ofd(invoice: &IssuedInvoice) -> Result<Vec<u8>, LayoutError> {
+    ofd_with(invoice, Fonts::shared())
+}
+
+/// The invoice as OFD with other fonts.
+///
+/// # Errors
+/// See [`LayoutError`].
+pub fn ofd_with(invoice: &IssuedInvoice, fonts: &Fonts) -> Result<Vec<u8>, LayoutError> {
+    ofd::write(&pages(invoice, fonts)?, fonts, invoice, &xml(invoice)?)
+}
+
 fn title(invoice: &IssuedInvoice) -> String {
     format!("{} {}", words::title(invoice.kind, invoice.pair.code), invoice.pair)
 }
@@ -55,6 +75,7 @@ fn pages(invoice: &IssuedInvoice, fonts: &Fonts) -> Result<Vec<canvas::Page>, La
         | InvoiceKind::ElectronicSpecial
         | InvoiceKind::PaperOrdinary
         | InvoiceKind::PaperSpecial => sheet::pages(invoice, fonts),
+        InvoiceKind::Roll => slip::pages(invoice, fonts),
         kind => Err(LayoutError::NoLayout { kind }),
     }
 }

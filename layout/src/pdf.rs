@@ -107,7 +107,8 @@ fn ellipse(centre: Point, rx: f32, ry: f32) -> Option<Path> {
     builder.finish()
 }
 
-/// A run, one piece for each face that it needs.
+/// A run, one piece for each face that it needs. The watermark is drawn as outlines: as text it would stand between the lines of
+/// everything that is copied out of the page.
 fn text(surface: &mut Surface<'_>, fonts: &Fonts, run: &Run) {
     surface.set_stroke(None);
     surface.set_fill(fill(run.ink));
@@ -122,16 +123,13 @@ fn text(surface: &mut Surface<'_>, fonts: &Fonts, run: &Run) {
         let mut glyphs = Vec::with_capacity(piece.len());
         let mut width = 0;
         for (index, glyph) in piece.iter().enumerate() {
-            let advance = match run.pitch {
-                Some(pitch) => pitch as f32 / run.size as f32,
-                None => glyph.width as f32 / face.units as f32,
-            };
-            width += run.pitch.unwrap_or_else(|| fonts.advance(*glyph, run.size));
+            let advance = glyph.width as f32 / face.units as f32;
+            width += fonts.advance(*glyph, run.size);
             let range = starts[first + index] - begin..starts[first + index + 1] - begin;
             glyphs.push(KrillaGlyph::new(GlyphId::new(u32::from(glyph.id)), advance, 0.0, 0.0, 0.0, range, None));
         }
         let content = &run.text[begin..starts[first + piece.len()]];
-        surface.draw_glyphs(point((x, run.y)), &glyphs, face.pdf.clone(), content, points(run.size), false);
+        surface.draw_glyphs(point((x, run.y)), &glyphs, face.pdf.clone(), content, points(run.size), run.turn != 0);
         x += width;
         first += piece.len();
     }

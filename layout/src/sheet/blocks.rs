@@ -1,7 +1,7 @@
 //! Buyer, cipher area, seller, remark, and the persons under the frame.
 
 use super::{BOTTOM, BUYER_END, CAPITALS_END, LARGE, LEFT, NORMAL, RIGHT, RULE, TOP};
-use crate::canvas::{Align, Cell, MM, Painter, Rows, Run, SIZE_MIN};
+use crate::canvas::{Align, Cell, MM, Painter, Rows, SIZE_MIN};
 use crate::error::LayoutError;
 use crate::invoice::IssuedInvoice;
 
@@ -9,6 +9,8 @@ use crate::invoice::IssuedInvoice;
 const BAND: i32 = 6 * MM;
 /// Where the right half begins.
 const MIDDLE: i32 = 118_500;
+/// 12 points.
+const CIPHER_SIZE: i32 = 4_230;
 /// Characters of a row of the cipher area where its length is none of those known.
 const CIPHER_ROW: usize = 28;
 /// 7 points.
@@ -103,7 +105,7 @@ fn block_height(rows: &Rows, size: i32) -> i32 {
     (count * row_height(size)).max(row_height(NORMAL))
 }
 
-/// The cipher text in rows of equal length, characters at a fixed distance: people compare it sign by sign.
+/// The cipher text in rows of equal length, characters of equal width: people compare it sign by sign.
 fn cipher(painter: &mut Painter<'_>, text: &str) -> Result<(), LayoutError> {
     let characters: Vec<char> = text.chars().collect();
     // 84, 108 and 112 are four full rows.
@@ -113,17 +115,14 @@ fn cipher(painter: &mut Painter<'_>, text: &str) -> Result<(), LayoutError> {
         CIPHER_ROW
     };
     let rows = i32::try_from(characters.len().div_ceil(in_row).max(4)).unwrap_or(4);
-    let left = MIDDLE + BAND + 2 * MM;
-    let pitch = (RIGHT - 2 * MM - left) / i32::try_from(in_row.max(1)).unwrap_or(CIPHER_ROW as i32);
     let leading = (BUYER_END - TOP - 3 * MM) / rows;
-    let size = LARGE.min(leading * 9 / 10);
+    let size = CIPHER_SIZE.min(leading * 9 / 10);
+    let cell = Cell::new(MIDDLE + BAND + 2 * MM, RIGHT - 2 * MM, size, Align::Left);
     let mut centre = TOP + 1_500 + leading / 2;
     for row in characters.chunks(in_row) {
         let text: String = row.iter().collect();
-        let glyphs = painter.fonts.glyphs("cipher", &text)?;
-        let y = Painter::baseline(centre, size);
-        let ink = crate::canvas::Ink::Black;
-        painter.run(Run { x: left, y, size, ink, turn: 0, pitch: Some(pitch), text, glyphs });
+        let glyphs = painter.fonts.mono("cipher", &text)?;
+        painter.glyphs("cipher", cell, centre, &text, glyphs)?;
         centre += leading;
     }
     Ok(())

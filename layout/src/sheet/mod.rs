@@ -61,7 +61,7 @@ pub(crate) fn watermark(painter: &mut Painter<'_>) -> Result<(), LayoutError> {
     let length = painter.fonts.width(&glyphs, size);
     // Turned by 30 degrees about the middle of the page: cos 0.866, sin 0.5.
     let (x, y) = (width / 2 - length * 433 / 1000, height / 2 + length / 4 + size / 4);
-    let run = Run { x, y, size, ink: Ink::Watermark, turn: 30, pitch: None, text: text.to_owned(), glyphs };
+    let run = Run { x, y, size, ink: Ink::Watermark, turn: 30, text: text.to_owned(), glyphs };
     painter.run(run);
     Ok(())
 }

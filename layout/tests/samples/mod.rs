@@ -157,8 +157,21 @@ pub fn all() -> Vec<(&'static str, IssuedInvoice)> {
         ("list", issued(&long, 21_435_074)),
         ("exempt", issued(&exempt(), 21_435_075)),
         ("eight", issued(&eight(), 21_435_076)),
+        ("special", special(&three)),
+        ("roll", signed(parse_invoice(&roll(), InvoiceKind::Roll).unwrap(), InvoiceKind::Roll, 21_435_078)),
         ("real", IssuedInvoice { simulated: false, qr_text: Some(REAL_QR.to_owned()), ..issued(&three, 21_435_077) }),
     ]
+}
+
+fn special(body: &InvoiceBody) -> IssuedInvoice {
+    let kind = InvoiceKind::PaperSpecial;
+    signed(parse_invoice(body, kind).unwrap(), kind, 21_435_079)
+}
+
+fn roll() -> InvoiceBody {
+    let mut body = discounted(&order("10250"));
+    body.buyer = BuyerBody { name: "个人".to_owned(), ..BuyerBody::default() };
+    body
 }
 
 /// QR content as a device gives it, made up.
