@@ -19,6 +19,21 @@ pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
 const PYTHON: (&str, &str) = ("python3", "python3 python3-venv");
 /// That library, as pip names it.
 const STANDARD_WEBHOOKS: &str = "standardwebhooks==1.1.0";
+/// The reader of OFD that the layout's tests ask, and what it stands on, without what it needs for other ends.
+const OFD_READER: &[&str] = &[
+    "easyofd==20260427",
+    "xmltodict==1.0.4",
+    "loguru==0.7.3",
+    "pillow==13.0.0",
+    "reportlab==5.1.0",
+    "fonttools==4.68.0",
+    "pymupdf==2.0",
+    "pyasn1==0.6.5",
+    "charset-normalizer==3.5.3",
+];
+/// Draw PDF, read its text, and read QR codes.
+pub(crate) const POPPLER: (&str, &str) = ("pdftoppm", "poppler-utils");
+pub(crate) const ZBAR: (&str, &str) = ("zbarimg", "zbar-tools");
 /// Unpacks the guest's kernel.
 pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
@@ -52,25 +67,38 @@ pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<(), String> {
 /// # Errors
 /// Python is missing, or the package cannot be installed.
 pub(crate) fn reference_verifier() -> Result<(), String> {
-    let folder = workspace::target().join("tools/standardwebhooks");
+    python("standardwebhooks", "standardwebhooks", &[STANDARD_WEBHOOKS])
+}
+
+/// Makes sure that the independent reader of OFD is there, in a folder of its own below `target/`.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub(crate) fn ofd_reader() -> Result<(), String> {
+    python("easyofd", "easyofd.ofd", OFD_READER)
+}
+
+/// Makes `target/tools/NAME` a Python environment that can import `module`.
+fn python(name: &str, module: &str, packages: &[&str]) -> Result<(), String> {
+    let folder = workspace::target().join("tools").join(name);
     let python = folder.join("bin/python");
     let is_there = || {
         let mut check = Command::new(&python);
-        check.args(["-c", "import standardwebhooks"]);
+        check.args(["-c", &format!("import {module}")]);
         workspace::output(check).is_ok()
     };
     if is_there() {
         return Ok(());
     }
     programs(&[PYTHON])?;
-    println!("installing {STANDARD_WEBHOOKS} for Python into {}", folder.display());
+    println!("installing {} for Python into {}", packages.join(", "), folder.display());
     let mut make = Command::new(PYTHON.0);
     make.args(["-m", "venv"]).arg(&folder);
     workspace::output(make)?;
     let mut install = Command::new(&python);
-    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", STANDARD_WEBHOOKS]);
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]).args(packages);
     workspace::output(install)?;
-    if is_there() { Ok(()) } else { Err(format!("{STANDARD_WEBHOOKS} was installed and cannot be imported")) }
+    if is_there() { Ok(()) } else { Err(format!("{name} was installed and cannot be imported")) }
 }
 
 /// Makes sure that rustfmt and clippy are there.

@@ -81,7 +81,8 @@ struct Row {
 /// # Errors
 /// A rung failed; the table has been printed.
 pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
-    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES])?;
+    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES, needs::POPPLER, needs::ZBAR])?;
+    needs::ofd_reader()?;
     needs::rust_components()?;
     let rungs = rungs()?;
     // Only the end-to-end tests ask it, but they must never find it missing.
