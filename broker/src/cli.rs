@@ -56,8 +56,7 @@ enum Command {
         json: bool,
     },
     /// Put a copy in the place of the ledger, under a new ledger id. The broker must be stopped. After the start nothing is
-    /// issued
-    /// for a seller before his disks have told what the copy does not know.
+    /// issued for a seller before his disks have told what the copy does not know.
     Restore {
         #[command(flatten)]
         file: File,
@@ -70,7 +69,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Verify every chain of the ledger, or of a copy of it, and fold every job anew from its events. The broker may serve.
+    /// Verify every chain of the ledger, or of a copy of it, and fold every job anew from its events. With SQLite the broker may
+    /// serve; with PostgreSQL all brokers are stopped (`taxdisk audit verify` verifies the chains meanwhile).
     Check {
         #[command(flatten)]
         file: File,
@@ -186,6 +186,19 @@ enum StoreCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Say that a PostgreSQL database was put back from a copy, before the first broker is started on it. It is checked, and
+    /// the ledger gets a new id. After the start nothing is issued for a seller before his disks have told what the copy does
+    /// not know. (A SQLite file is put back by `restore`, which does the same.)
+    WasPutBack {
+        #[command(flatten)]
+        file: File,
+        /// Which copy, and why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Why a command did not do its work.
@@ -221,6 +234,9 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
         Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),
+        Command::Store(StoreCommand::WasPutBack { file, reason, json }) => {
+            runtime()?.block_on(copies::was_put_back(&load(&file, None)?, &reason, json))
+        }
         Command::Backup { file, to, json } => runtime()?.block_on(copies::backup(&load(&file, None)?, &to, json)),
         Command::Restore { file, from, replace, json } => {
             runtime()?.block_on(copies::restore(&load(&file, None)?, &from, replace, json))
@@ -339,6 +355,50 @@ fn settings(loaded: &Loaded) -> Settings {
     }
 }
 
+/// A PostgreSQL store that no broker leads: this command does.
+struct Led {
+    database: Database,
+    lease: Arc<Lease>,
+    store: PostgresStore,
+}
+
+impl Led {
+    async fn take(loaded: &Loaded) -> Result<Led, Failure> {
+        let unusable =
+            |error: &dyn std::fmt::Display| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error);
+        let database = Database::connect(&loaded.config.store.url, loaded.config.store.replicated).await;
+        let database = database.map_err(|error| unusable(&error))?;
+        let candidate = Candidate {
+            holder: format!("command-{}", hex::encode(rand::random::<[u8; 8]>())),
+            url: None,
+            secret: String::new(),
+            length: Duration::from_secs(loaded.config.cluster.lease_s),
+        };
+        let lease = database.take(&candidate).await.map_err(|error| unusable(&error))?;
+        let lease = lease.ok_or_else(|| unusable(&"a broker leads this database; ask its API, or stop all brokers first"))?;
+        let lease = Arc::new(lease);
+        match PostgresStore::open(&database, lease.clone()).await {
+            Ok(store) => Ok(Led { database, lease, store }),
+            Err(error) => {
+                let _ = database.release(&lease).await;
+                Err(unusable(&error))
+            }
+        }
+    }
+
+    /// Does something with the store and gives the lead back.
+    async fn with<T>(self, work: impl AsyncFnOnce(&PostgresStore) -> Result<T, Failure>) -> Result<T, Failure> {
+        let result = tokio::select! {
+            result = work(&self.store) => result,
+            () = cluster::lead::hold(&self.database, &self.lease) => Err(Failure::Other("the lead was lost".to_owned())),
+        };
+        // What is not closed or given back ends by itself.
+        let _ = self.store.close().await;
+        let _ = self.database.release(&self.lease).await;
+        result
+    }
+}
+
 /// A ledger that this process alone writes.
 struct Opened {
     ledger: Ledger,
@@ -355,25 +415,12 @@ impl Opened {
             let ledger = Ledger::open(url, settings(loaded), Ledger::system_clock()).await.map_err(|error| unusable(&error))?;
             return Ok(Opened { ledger, lead: None });
         }
-        let database = Database::connect(url, loaded.config.store.replicated).await.map_err(|error| unusable(&error))?;
-        let candidate = Candidate {
-            holder: format!("command-{}", hex::encode(rand::random::<[u8; 8]>())),
-            url: None,
-            secret: String::new(),
-            length: Duration::from_secs(loaded.config.cluster.lease_s),
-        };
-        let lease = database.take(&candidate).await.map_err(|error| unusable(&error))?;
-        let lease = lease.ok_or_else(|| unusable(&"a broker leads this database; ask its API, or stop all brokers first"))?;
-        let lease = Arc::new(lease);
-        let ledger = async {
-            let store = PostgresStore::open(&database, lease.clone()).await.map_err(|error| unusable(&error))?;
-            Ledger::start(Arc::new(store), settings(loaded), Ledger::system_clock()).await.map_err(|error| unusable(&error))
-        };
-        match ledger.await {
-            Ok(ledger) => Ok(Opened { ledger, lead: Some((database, lease)) }),
-            Err(failure) => {
-                let _ = database.release(&lease).await;
-                Err(failure)
+        let led = Led::take(loaded).await?;
+        match Ledger::start(Arc::new(led.store), settings(loaded), Ledger::system_clock()).await {
+            Ok(ledger) => Ok(Opened { ledger, lead: Some((led.database, led.lease)) }),
+            Err(error) => {
+                let _ = led.database.release(&led.lease).await;
+                Err(unusable(&error))
             }
         }
     }

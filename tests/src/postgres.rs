@@ -106,6 +106,28 @@ impl Server {
         }
     }
 
+    /// A copy of a database in a file, by PostgreSQL's own tool.
+    #[allow(dead_code, reason = "not in the store's own tests")]
+    pub fn dump(&self, database: &str, to: &Path) {
+        self.tool("pg_dump", &["--format=custom", "--file", &to.display().to_string(), database]);
+    }
+
+    /// Puts such a copy in the place of the database.
+    #[allow(dead_code, reason = "not in the store's own tests")]
+    pub fn put_back(&self, database: &str, from: &Path) {
+        for statement in [format!("DROP DATABASE {database} WITH (FORCE)"), format!("CREATE DATABASE {database}")] {
+            self.ask("postgres", &statement).unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        self.tool("pg_restore", &["--exit-on-error", "--dbname", database, &from.display().to_string()]);
+    }
+
+    fn tool(&self, name: &str, args: &[&str]) {
+        let mut command = Command::new(self.programs.join(name));
+        command.arg("--host").arg(self.folder.path()).args(["--username", "postgres"]).args(args);
+        let output = command.output().unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("server.log")).unwrap_or_default()
     }

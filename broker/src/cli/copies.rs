@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::{Failure, failed, print, print_json};
+use super::{Failure, Led, failed, print, print_json};
 use crate::config::Loaded;
 use crate::ledger::Ledger;
-use crate::store::check::Checked;
+use crate::store::check::{self, Checked};
+use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::backup;
 
 pub(super) async fn backup(loaded: &Loaded, to: &Path, json: bool) -> Result<(), Failure> {
@@ -20,8 +21,12 @@ pub(super) async fn restore(loaded: &Loaded, from: &Path, replace: bool, json: b
     let at = (Ledger::system_clock())().to_string();
     let put = backup::restore(from, &loaded.config.store.url, replace, &at).await;
     let put = put.map_err(|error| failed("nothing was put back", error))?;
+    tell(&put, json)
+}
+
+fn tell(put: &backup::PutBack, json: bool) -> Result<(), Failure> {
     if json {
-        return print_json(&put);
+        return print_json(put);
     }
     let replaced = put.replaced.as_ref().map_or(String::new(), |path| format!("What was there lies in {}.\n", path.display()));
     print(&format!(
@@ -31,12 +36,43 @@ pub(super) async fn restore(loaded: &Loaded, from: &Path, replace: bool, json: b
     ))
 }
 
-pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> Result<(), Failure> {
-    let file = match copy {
-        Some(copy) => copy.to_owned(),
-        None => backup::file_of(&loaded.config.store.url).map_err(|error| failed("not checked", error))?,
+/// Of a database that its own tools put back.
+pub(super) async fn was_put_back(loaded: &Loaded, reason: &str, json: bool) -> Result<(), Failure> {
+    if !loaded.config.store.is_postgres() {
+        let error = "this ledger is a SQLite file; `taxdisk-broker restore` puts a copy back and says so itself";
+        return Err(failed("nothing was changed", error));
+    }
+    let reason: String = reason.trim().chars().take(1000).collect();
+    if reason.is_empty() {
+        return Err(failed("nothing was changed", "say in --reason which copy was put back, and why; it is kept in the ledger"));
+    }
+    let at = (Ledger::system_clock())().to_string();
+    let work = async |store: &PostgresStore| {
+        let checked = check::check(store).await.map_err(|error| failed("not checked", error))?;
+        if !checked.is_whole() {
+            print(&text(&checked))?;
+            return Err(failed("nothing was changed", "what was put back is not whole"));
+        }
+        let was = checked.ledger.clone();
+        let why = format!("a copy of ledger {was} was put back at {at}: {reason}");
+        let ledger =
+            store.was_put_back(&why).await.map_err(|error| failed("not known whether it was noted; say it again", error))?;
+        Ok(backup::PutBack { ledger, was, replaced: None, checked })
     };
-    let checked = backup::check_file(&file).await.map_err(|error| failed("not checked", error))?;
+    tell(&Led::take(loaded).await?.with(work).await?, json)
+}
+
+pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let checked = if copy.is_none() && loaded.config.store.is_postgres() {
+        let work = async |store: &PostgresStore| check::check(store).await.map_err(|error| failed("not checked", error));
+        Led::take(loaded).await?.with(work).await?
+    } else {
+        let file = match copy {
+            Some(copy) => copy.to_owned(),
+            None => backup::file_of(&loaded.config.store.url).map_err(|error| failed("not checked", error))?,
+        };
+        backup::check_file(&file).await.map_err(|error| failed("not checked", error))?
+    };
     if json {
         print_json(&checked)?;
     } else {

@@ -142,6 +142,20 @@ pub fn overtaken(events: &[Event], revision: u64) -> Result<bool, String> {
 }
 
 impl Core {
+    /// Tells once more what became of a job, as an event of its own: who has lost the first one asks for that. Same revision,
+    /// another id.
+    pub(super) fn tell_again(&mut self, job: &Job) {
+        let kind = if job.state == JobState::Voided { "job.voided" } else { "job.issued" };
+        self.turn.changes.push(Change::Announcement(Announcement {
+            at: self.turn.now,
+            kind: kind.to_owned(),
+            seller: Some(job.key.seller.clone()),
+            serial: Some(job.key.serial.clone()),
+            revision: job.revision,
+            body: body(job),
+        }));
+    }
+
     pub(super) fn announce(&mut self, kind: &str, seller: Option<TaxpayerNumber>, body: Value) {
         let announcement = Announcement::of(self.turn.now, kind, seller, body);
         self.turn.changes.push(Change::Announcement(announcement));

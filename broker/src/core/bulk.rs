@@ -81,7 +81,13 @@ impl Core {
         }
         let request = ReissueRequest { reason, invoice: None };
         match self.reissue(key, request, by, Some(bulk.to_owned()), known) {
-            Ok(Reply::Reissued(answer)) => Ok(Reply::BulkLine(line(action(answer.outcome), None))),
+            Ok(Reply::Reissued(answer)) => {
+                let action = action(answer.outcome);
+                if action == BulkAction::Redeliver {
+                    self.tell_again(&job);
+                }
+                Ok(Reply::BulkLine(line(action, None)))
+            }
             Ok(_) => Err(Refusal::new("internal", "a re-issue answered something else")),
             Err(refusal) => Ok(Reply::BulkLine(line(BulkAction::Refused, Some(refusal.code.to_owned())))),
         }

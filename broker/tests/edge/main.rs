@@ -2,6 +2,7 @@
 //! are played by hand.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+mod administration;
 mod auth;
 mod batch;
 mod events;

@@ -2,10 +2,13 @@
 //! today's submissions again. No invoice twice: the gap is told again by the agents, or waits for a person.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
 use taxdisk_protocol::api::{JobState, JobView, ReconcileView, Waiting};
+use taxdisk_tests::api::Api;
+use taxdisk_tests::cluster::ClusterRig;
 use taxdisk_tests::jobs::SELLER;
 use taxdisk_tests::process::{PATIENCE, binary, wait_for};
 use taxdisk_tests::rig::{AgentRig, Rig, SimRig};
@@ -16,11 +19,16 @@ const YESTERDAY: [&str; 3] = ["Y1", "Y2", "Y3"];
 const TODAY: [&str; 4] = ["T1", "T2", "T3", "T4"];
 
 fn broker_tool(rig: &Rig, args: &[&str]) -> Value {
-    let config = rig.path().join("broker/broker.toml");
+    try_tool(&rig.path().join("broker/broker.toml"), args).unwrap()
+}
+
+fn try_tool(config: &Path, args: &[&str]) -> Result<Value, String> {
     let output = Command::new(binary("taxdisk-broker")).args(args).arg("--json").arg("--config").arg(config).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_str(&text).unwrap()
+    if output.status.success() {
+        return Ok(serde_json::from_str(&text).unwrap());
+    }
+    Err(format!("{args:?}: {text}{}", String::from_utf8_lossy(&output.stderr)))
 }
 
 fn numbers(jobs: &[JobView]) -> BTreeMap<String, String> {
@@ -57,7 +65,11 @@ fn gone_back(change: impl FnOnce(&mut AgentRig)) -> (Rig, SimRig, AgentRig, BTre
 }
 
 fn reconcile(rig: &Rig) -> ReconcileView {
-    serde_json::from_value(rig.api.get("/v1/reconcile").body).unwrap()
+    reconcile_at(&rig.api)
+}
+
+fn reconcile_at(api: &Api) -> ReconcileView {
+    serde_json::from_value(api.get("/v1/reconcile").body).unwrap()
 }
 
 #[test]
@@ -122,4 +134,60 @@ fn i1_what_no_index_remembers_waits_for_a_person() {
     let done = oracle::wait_done(&rig.api, 8, PATIENCE);
     oracle::check(&done, &[&disk]);
     assert_eq!(disk.ledger().len(), 8, "no invoice twice");
+}
+
+/// The same with PostgreSQL: its own tools copy and put back, and one command says so.
+#[test]
+fn i1_a_database_that_its_own_tools_put_back_is_recounted() {
+    let mut rig = ClusterRig::new(1);
+    let config = rig.path().join("broker-0/broker.toml");
+    let database = std::fs::read_to_string(&config).unwrap();
+    let database = database.split("localhost/").nth(1).unwrap().split('?').next().unwrap().to_owned();
+    let disk = rig.disk("one", |_| ());
+    let mut agent = rig.agent(0, "a", &disk);
+    agent.start(None);
+    rig.wait_online(0, &disk.number);
+    for serial in YESTERDAY {
+        assert_eq!(rig.submit(0, &jobs::toll(serial)), 201);
+    }
+    oracle::wait_done(&rig.apis[0], 3, PATIENCE);
+    let copy = rig.path().join("yesterday.dump");
+    rig.server.dump(&database, &copy);
+    for serial in TODAY {
+        assert_eq!(rig.submit(0, &jobs::toll(serial)), 201);
+    }
+    let issued = numbers(&oracle::wait_done(&rig.apis[0], 7, PATIENCE));
+    agent.kill();
+    let refused = try_tool(&config, &["store", "was-put-back", "--reason", "a test"]).unwrap_err();
+    assert!(refused.contains("a broker leads this database"), "{refused}");
+    rig.brokers[0].kill();
+    rig.server.put_back(&database, &copy);
+    let put = wait_for_tool(&config, &["store", "was-put-back", "--reason", "the server burned"]);
+    assert_ne!(put["ledger"], put["was"]);
+    assert_eq!((&put["checked"]["jobs"], &put["checked"]["found"]), (&json!(3), &json!(0)), "{put}");
+    assert_eq!(wait_for_tool(&config, &["check"])["ledger"], put["ledger"]);
+    rig.brokers[0].start_again(None);
+    rig.wait_serving(0);
+    // The merchant is faster than the agent.
+    for serial in TODAY {
+        assert_eq!(rig.submit(0, &jobs::toll(serial)), 201);
+        assert_eq!(rig.apis[0].job(SELLER, serial).waiting, Some(Waiting::Reconcile));
+    }
+    agent.start(None);
+    let done = oracle::wait_done(&rig.apis[0], 7, PATIENCE);
+    oracle::check(&done, &[&disk]);
+    assert_eq!(numbers(&done), issued, "every serial keeps its invoice");
+    assert_eq!(disk.ledger().len(), 7);
+    let left = reconcile_at(&rig.apis[0]);
+    assert!(left.disks.is_empty() && left.jobs.is_empty() && left.numbers.is_empty(), "{left:?}");
+}
+
+/// A broker that was killed leads until its lease is over.
+fn wait_for_tool(config: &Path, args: &[&str]) -> Value {
+    let mut answer = Value::Null;
+    wait_for("the lead", PATIENCE, || {
+        answer = try_tool(config, args)?;
+        Ok::<(), String>(())
+    });
+    answer
 }

@@ -258,10 +258,15 @@ fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
         other => panic!("{other:?}"),
     };
     let now = world.now;
+    world.announcements.clear();
     for (serial, action) in [("A1", BulkAction::Rerun), ("A2", BulkAction::Redeliver), ("A3", BulkAction::InProgress)] {
         assert_eq!(plan(world.job(serial), 20, now).action, action, "a dry run says what is done: {serial}");
         assert_eq!(take(&mut world, serial), (action, None), "{serial}");
     }
+    let told: Vec<_> = world.announcements.iter().map(|told| (told.kind.as_str(), told.serial.clone(), told.revision)).collect();
+    let of = |serial: &str| Some(key(serial).serial);
+    let expected = [("job.queued", of("A1"), 4), ("job.issued", of("A2"), world.job("A2").revision)];
+    assert_eq!(told, expected, "who asks for all results again gets those that exist");
     let event = world.events[&key("A1")].iter().find(|event| event.what.name() == "reissued").unwrap().clone();
     assert!(matches!(&event.what, taxdisk_protocol::job::What::Reissued { by, reason, bulk: Some(bulk), .. }
         if by == "k1" && reason == "stock came" && bulk == "b1"));

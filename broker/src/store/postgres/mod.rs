@@ -33,6 +33,7 @@ use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
+mod back;
 mod commit;
 mod database;
 mod hot;
