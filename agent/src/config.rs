@@ -27,6 +27,8 @@ pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/taxdisk-agent";
 /// The most disks of one PC. Each has a thread; a PC has a handful of ports.
 pub const MAX_DISKS: usize = 32;
+/// The most other brokers that an agent knows. A ledger has two or three brokers.
+pub const MAX_OTHERS: usize = 8;
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -67,6 +69,10 @@ pub struct BrokerConfig {
     /// `https://host[:port]`, or `http://` on loopback.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// Addresses of more brokers of the same ledger, where several share one: tried in turn, each after the one before it, when
+    /// there is no link.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub others: Vec<String>,
     /// PEM file of the certificate authority that alone is trusted; left out: what the system trusts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -74,6 +80,20 @@ pub struct BrokerConfig {
     /// (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`). With a password in it, the file must be readable by the agent alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub proxy: Option<String>,
+}
+
+impl BrokerConfig {
+    /// The other addresses, parsed.
+    ///
+    /// # Errors
+    /// One cannot be used, or there are too many; a sentence for people.
+    pub fn others(&self) -> Result<Vec<BrokerUrl>, String> {
+        if self.others.len() > MAX_OTHERS {
+            return Err(format!("[broker] others names {} brokers; at most {MAX_OTHERS} are allowed.", self.others.len()));
+        }
+        let parse = |url: &String| BrokerUrl::parse(url).map_err(|text| format!("[broker] others: {text}"));
+        self.others.iter().map(parse).collect()
+    }
 }
 
 /// State of the agent.
@@ -175,6 +195,7 @@ impl Config {
         if let Some(url) = &self.broker.url {
             BrokerUrl::parse(url).map_err(|text| Failure::config(format!("[broker] url: {text}")))?;
         }
+        self.broker.others().map_err(Failure::config)?;
         if let Some(proxy) = self.broker.proxy.as_deref().filter(|proxy| *proxy != crate::link::proxy::NONE) {
             crate::link::proxy::parse(proxy)?;
         }
@@ -335,6 +356,11 @@ mod tests {
     fn wrong_values_are_refused_with_their_name() {
         for (text, part) in [
             ("[broker]\nurl = \"http://broker.example\"\n", "not encrypted"),
+            ("[broker]\nothers = [\"https://a\", \"http://broker.example\"]\n", "not encrypted"),
+            (
+                "[broker]\nothers = [\"https://a\", \"https://a\", \"https://a\", \"https://a\", \"https://a\", \"https://a\", \"https://a\", \"https://a\", \"https://a\"]\n",
+                "at most 8",
+            ),
             ("[broker]\nproxy = \"socks5://a:1\"\n", "no HTTP proxy"),
             ("[broker]\nurll = \"https://a\"\n", "urll"),
             ("[state]\ndir = \"x\"\n", "absolute"),

@@ -73,9 +73,9 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
         .map(|file| std::path::absolute(file).map_err(|error| Failure::usage(format!("--ca-file {} ({error}).", file.display()))))
         .transpose()?;
     let proxy = enrolment.proxy.map(str::to_owned);
-    let place = Place { url, ca_file, proxy };
+    let place = Place { url, others: Vec::new(), ca_file, proxy };
     let http = place.http()?;
-    let Place { url, ca_file, proxy } = place;
+    let Place { url, ca_file, proxy, .. } = place;
     let _lock = crate::daemon::Lock::take(&state.lock_file())?;
     // The key that is there stays until the broker took the new one: a refused code must not cost the old identity.
     let key = ed25519_dalek::SigningKey::generate(&mut rand::rngs::OsRng);

@@ -162,6 +162,8 @@ pub struct Enrolled {
 pub struct Place {
     /// Its address.
     pub url: BrokerUrl,
+    /// Addresses of other brokers of the same ledger.
+    pub others: Vec<BrokerUrl>,
     /// Authority that alone is trusted for it; `None`: what the system trusts.
     pub ca_file: Option<PathBuf>,
     /// Proxy, or `none`; `None`: what the environment says.
@@ -175,6 +177,16 @@ impl Place {
     /// Trust or proxy cannot be used.
     pub fn dial(&self) -> Result<crate::link::client::Dial, Failure> {
         crate::link::client::Dial::new(self.url.clone(), self.ca_file.as_deref(), self.proxy.as_deref())
+    }
+
+    /// How to connect to any of its brokers.
+    ///
+    /// # Errors
+    /// Trust or proxy cannot be used.
+    pub fn dials(&self) -> Result<crate::link::client::Dials, Failure> {
+        let at = |url: &BrokerUrl| crate::link::client::Dial::new(url.clone(), self.ca_file.as_deref(), self.proxy.as_deref());
+        let others = self.others.iter().filter(|url| **url != self.url).map(at).collect::<Result<_, _>>()?;
+        Ok(crate::link::client::Dials::new(self.dial()?, others))
     }
 
     /// A client for single requests there.
@@ -229,7 +241,8 @@ impl Identity {
         let url = BrokerUrl::parse(url).map_err(Failure::config)?;
         let ca_file = config.broker.ca_file.clone().or_else(|| self.enrolled.ca_file.clone());
         let proxy = config.broker.proxy.clone().or_else(|| self.enrolled.proxy.clone());
-        Ok(Place { url, ca_file, proxy })
+        let others = config.broker.others().map_err(Failure::config)?;
+        Ok(Place { url, others, ca_file, proxy })
     }
 }
 

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::hotplug;
 use crate::identity::{self, Enrolled, Identity, StateDir};
 use crate::journal::{Journal, JournalError};
-use crate::link::client::{Dial, INPUTS_MAX, LinkEvent, drive};
+use crate::link::client::{Dials, INPUTS_MAX, LinkEvent, drive};
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Session, Speaker, Standing};
 use crate::ports::Port;
@@ -49,7 +49,7 @@ pub struct Prepared {
     config: Config,
     state: StateDir,
     identity: Identity,
-    dial: Dial,
+    dials: Dials,
 }
 
 /// Checks configuration, state folder, identity and TLS, where a person still reads what is wrong.
@@ -59,9 +59,9 @@ pub struct Prepared {
 pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let state = StateDir::open(&config.state.dir)?;
     let identity = Identity::require(&state)?;
-    let dial = identity.broker(&config)?.dial()?;
+    let dials = identity.broker(&config)?.dials()?;
     drop(daemon::Lock::take(&state.lock_file())?);
-    Ok(Prepared { config, state, identity, dial })
+    Ok(Prepared { config, state, identity, dials })
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -91,7 +91,7 @@ pub fn run(prepared: Prepared, options: &Options) -> Result<(), Failure> {
 }
 
 async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Result<(), Failure> {
-    let Prepared { config, state, identity, dial } = prepared;
+    let Prepared { config, state, identity, dials } = prepared;
     let no_signals = |error: std::io::Error| Failure::failed(format!("Signals cannot be heard ({error})."));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
@@ -105,14 +105,14 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         pid: std::process::id(),
         agent: identity.enrolled.agent.to_string(),
         name: identity.enrolled.name.clone(),
-        broker: dial.url.to_string(),
+        broker: dials.to_string(),
         started_at: wall_clock(),
         ..Status::default()
     };
-    tracing::info!(agent = %identity.enrolled.agent, broker = %dial.url, disks = config.disk.len(), "the agent starts");
+    tracing::info!(agent = %identity.enrolled.agent, broker = %dials, disks = config.disk.len(), "the agent starts");
     let kept = state.clone();
     let link = tokio::spawn(drive(
-        dial,
+        dials,
         session(identity, &journal),
         joins(&journal),
         link_inputs,

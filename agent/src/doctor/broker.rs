@@ -35,7 +35,7 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
         (Some(identity), _) => identity.broker(config).map_err(|failure| failure.text),
         (None, Some(url)) => BrokerUrl::parse(url).map(|url| {
             let (ca_file, proxy) = (config.broker.ca_file.clone(), config.broker.proxy.clone());
-            Place { url, ca_file, proxy }
+            Place { url, others: Vec::new(), ca_file, proxy }
         }),
         (None, None) => Err("neither configuration nor enrolment says where the broker is".to_owned()),
     };
@@ -189,7 +189,7 @@ async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(
     let (tell, mut told) = mpsc::unbounded_channel();
     let session = crate::run::bare_session(identity);
     let link = tokio::spawn(drive(
-        dial,
+        dial.into(),
         session,
         crate::run::joins(&journal),
         link_inputs,

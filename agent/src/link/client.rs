@@ -85,6 +85,51 @@ impl Dial {
     }
 }
 
+/// The ways to all brokers of a ledger. Each try to connect takes the next one: a broker whose link just ended is the least likely
+/// to be there.
+#[derive(Clone)]
+pub struct Dials {
+    all: Vec<Dial>,
+    at: usize,
+}
+
+impl Dials {
+    /// `first`, then the others in turn.
+    pub fn new(first: Dial, others: Vec<Dial>) -> Dials {
+        let mut all = others;
+        all.insert(0, first);
+        let at = all.len() - 1;
+        Dials { all, at }
+    }
+
+    /// The next one.
+    fn turn(&mut self) -> Dial {
+        self.at = (self.at + 1) % self.all.len();
+        self.current().clone()
+    }
+
+    /// The one that was tried last.
+    fn current(&self) -> &Dial {
+        &self.all[self.at]
+    }
+}
+
+impl From<Dial> for Dials {
+    fn from(dial: Dial) -> Dials {
+        Dials::new(dial, Vec::new())
+    }
+}
+
+/// The addresses, for people.
+impl std::fmt::Display for Dials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (index, dial) in self.all.iter().enumerate() {
+            write!(f, "{}{}", if index == 0 { "" } else { ", " }, dial.url)?;
+        }
+        Ok(())
+    }
+}
+
 /// Opens the connection to the broker: TCP, straight or through the proxy, and TLS over it.
 async fn wire(dial: &Dial) -> Result<Box<dyn Stream>, String> {
     let url = &dial.url;
@@ -238,7 +283,7 @@ pub async fn probe(dial: &Dial) -> Result<Way, String> {
 
 /// Runs the link until [`Input::Leave`] or until nobody can send inputs any more.
 pub async fn drive(
-    dial: Dial,
+    mut dials: Dials,
     mut session: Session,
     joins: Joins,
     mut inputs: mpsc::Receiver<Input>,
@@ -258,13 +303,13 @@ pub async fn drive(
         connection.note(&input);
         for effect in session.handle(input, since_boot()) {
             match effect {
-                Effect::Connect => connection = Connection::Opening(tokio::spawn(connect(dial.clone(), joins.clone()))),
+                Effect::Connect => connection = Connection::Opening(tokio::spawn(connect(dials.turn(), joins.clone()))),
                 Effect::Send(text) => connection.write(Message::Text(text.into())),
                 Effect::Ping(number) => connection.write(Message::Ping(Bytes::copy_from_slice(&number.to_be_bytes()))),
                 Effect::Close(reason) => {
                     tracing::debug!(reason, "the link's socket is dropped");
                     if connection.is_dumb() {
-                        dial.tunnel_next(1);
+                        dials.current().tunnel_next(1);
                     }
                     connection.drop_now();
                 }
@@ -411,5 +456,22 @@ fn read(message: Option<Result<Message, WsError>>) -> Input {
         }
         Some(Err(error)) => Input::Lost(format!("The link broke ({error}).")),
         None => Input::Lost("The broker hung up.".to_owned()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_try_takes_the_next_broker_and_the_first_one_comes_first() {
+        let dial = |port: u16| Dial::new(BrokerUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap(), None, None).unwrap();
+        let mut dials = Dials::new(dial(1), vec![dial(2), dial(3)]);
+        assert_eq!(dials.to_string(), "http://127.0.0.1:1, http://127.0.0.1:2, http://127.0.0.1:3");
+        let tried: Vec<u16> = (0..5).map(|_| dials.turn().url.port).collect();
+        assert_eq!(tried, [1, 2, 3, 1, 2]);
+        let mut alone = Dials::from(dial(7));
+        assert_eq!([alone.turn().url.port, alone.turn().url.port], [7, 7]);
     }
 }
