@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sqlx::postgres::PgListener;
 use tokio::sync::watch;
 
-use super::{Leader, Leadership, Node, Role};
+use super::{LEADER, Leader, Leadership, Node, Role};
 use crate::cli::bootstrap;
 use crate::config::Config;
 use crate::http::{self, Edge};
@@ -62,10 +62,16 @@ pub async fn run(ambition: &Ambition, node: &Arc<Node>, mut stopping: watch::Rec
         match turn(ambition, node, &stopping).await {
             Ok(()) => {
                 trouble.clear();
+                node.misses(LEADER);
                 known = Instant::now();
             }
             Err(Trouble::Key(why)) => return Err(why),
             Err(Trouble::Store(error)) => {
+                node.misses(match &error {
+                    StoreError::Unreplicated(_) => "replication",
+                    StoreError::Database(_) => "database",
+                    _ => "ledger",
+                });
                 // The leader may well go on: its links are cut only when its lease must be over.
                 if known.elapsed() > ambition.candidate.length {
                     node.play(Role::Waiting);

@@ -9,8 +9,8 @@
 //!
 //! Read first: [`Role`], [`Node`], [`lead`] (how the lead is taken and lost), [`door`].
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -94,11 +94,16 @@ impl Leadership {
 /// One broker of several.
 pub struct Node {
     role: watch::Sender<Role>,
+    /// What is missing while nobody leads, for `/readyz`.
+    missing: Mutex<&'static str>,
     door: Door,
     /// When the loop that looks after the lead last came round.
     began: Instant,
     round_ms: AtomicU64,
 }
+
+/// Nobody leads, and nothing is known to be in the way.
+const LEADER: &str = "leader";
 
 /// Without a turn for so long, the loop hangs: every wait in it has a shorter bound.
 const HANGS: Duration = Duration::from_secs(60);
@@ -106,7 +111,18 @@ const HANGS: Duration = Duration::from_secs(60);
 impl Node {
     /// A node that waits for a leader.
     fn new(door: Door) -> Arc<Node> {
-        Arc::new(Node { role: watch::Sender::new(Role::Waiting), door, began: Instant::now(), round_ms: AtomicU64::new(0) })
+        Arc::new(Node {
+            role: watch::Sender::new(Role::Waiting),
+            missing: Mutex::new(LEADER),
+            door,
+            began: Instant::now(),
+            round_ms: AtomicU64::new(0),
+        })
+    }
+
+    /// What keeps this node from work now, if nobody leads.
+    fn misses(&self, what: &'static str) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     fn came_round(&self) {
@@ -153,6 +169,9 @@ async fn front(State(node): State<Arc<Node>>, request: Request) -> Response {
         ("/healthz", _) => health::alive().await.into_response(),
         (_, Role::Leading(leadership)) => leadership.answer(request).await,
         ("/metrics", _) => health::figures(None),
+        ("/readyz", Role::Waiting) => {
+            health::not_ready(*node.missing.lock().unwrap_or_else(PoisonError::into_inner)).into_response()
+        }
         (_, Role::Door(leader)) => node.door.forward(&leader, request, node.role.subscribe()).await,
         (_, Role::Waiting) => no_leader(),
     }

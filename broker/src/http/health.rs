@@ -14,7 +14,8 @@ use crate::ledger::Figures;
 pub struct Readiness {
     /// Jobs are accepted.
     pub ready: bool,
-    /// What is missing, if not: `ledger`, `stopping`.
+    /// What is missing, if not: `ledger`, `stopping`; of several brokers, while none of them leads: `leader` (it is being chosen),
+    /// `database` (it is away), `replication` (commits are on one server only, and `store.replicated` asks for two).
     pub missing: Vec<String>,
     /// Version of the program.
     pub version: String,
@@ -38,6 +39,15 @@ pub async fn ready(State(edge): State<Edge>) -> (StatusCode, Json<Readiness>) {
     if !edge.ledger.is_ready() {
         missing.push("ledger".to_owned());
     }
+    readiness(missing)
+}
+
+/// Answer of a broker that cannot work for the want of this.
+pub(crate) fn not_ready(missing: &str) -> (StatusCode, Json<Readiness>) {
+    readiness(vec![missing.to_owned()])
+}
+
+fn readiness(missing: Vec<String>) -> (StatusCode, Json<Readiness>) {
     let ready = missing.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, missing, version: env!("CARGO_PKG_VERSION").to_owned() }))

@@ -54,6 +54,9 @@ pub enum StoreError {
     /// What is stored cannot be read: damaged, or written by a newer version.
     #[error("what is stored cannot be read: {0}")]
     Damaged(String),
+    /// A commit would be on one server only, where two were asked for.
+    #[error("the database does not keep every commit on a second server: {0}")]
+    Unreplicated(String),
     /// Another broker leads this database, or may: nothing was kept. Whatever is in memory here is to be thrown away.
     #[error("another broker leads this database now")]
     Fenced,

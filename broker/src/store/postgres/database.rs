@@ -1,6 +1,7 @@
 //! A PostgreSQL database before anybody leads it: connections with their bounds, tables, and the row that says who leads.
 
 use std::str::FromStr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -10,6 +11,7 @@ use tokio::sync::Mutex;
 
 use super::super::StoreError;
 use super::super::encoding::damaged;
+use super::hosts;
 use super::lease::{Candidate, Lease, Seat, now_ms};
 
 /// Tables, as this program knows them.
@@ -40,9 +42,13 @@ const DURABILITY: &str = "current_setting('fsync') AS fsync, current_setting('sy
 /// A database that is reached and has tables.
 #[derive(Debug)]
 pub struct Database {
-    options: PgConnectOptions,
-    /// Only for the lease, so that it never waits for a commit. `None` after a failure; the next use connects again.
-    control: Mutex<Option<PgConnection>>,
+    /// One for each server that the URL names. One of them is the primary.
+    pub(super) servers: Vec<PgConnectOptions>,
+    /// The server that was the primary when it was last asked.
+    pub(super) primary: AtomicUsize,
+    /// Only for the lease, so that it never waits for a commit; with the server that it goes to. `None` after a failure; the next
+    /// use connects again.
+    pub(super) control: Mutex<Option<(usize, PgConnection)>>,
     /// Must every commit be on a second server before it counts?
     pub(super) replicated: bool,
 }
@@ -59,28 +65,16 @@ pub(super) async fn bounded<T, E: Into<StoreError>>(
 }
 
 impl Database {
-    /// Reaches `postgres://user@host/database`. Makes the tables if there are none at all; tables that are there are changed by
+    /// Reaches `postgres://user@host/database`; of several hosts (`one:5432,two:5432`) the one that takes writes. Makes the tables if there are none at all; tables that are there are changed by
     /// the broker that leads only ([`Database::bring_up_to_date`]). With `replicated`, a server that does not wait for a second
     /// one is refused.
     ///
     /// # Errors
     /// The server cannot be reached, is too old, or would lose what it called durable.
     pub async fn connect(url: &str, replicated: bool) -> Result<Database, StoreError> {
-        let options = PgConnectOptions::from_str(url)?
-            .application_name("taxdisk-broker")
-            .options([
-                ("synchronous_commit", "on"),
-                ("statement_timeout", STATEMENT_MS),
-                ("lock_timeout", LOCK_MS),
-                ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
-                // A client whose machine has gone holds no lock for hours.
-                ("tcp_keepalives_idle", "5"),
-                ("tcp_keepalives_interval", "2"),
-                ("tcp_keepalives_count", "3"),
-            ])
-            .disable_statement_logging();
-        let database = Database { options, control: Mutex::new(None), replicated };
-        let mut connection = database.open().await?;
+        let servers = hosts::each(url)?.iter().map(|url| options(url)).collect::<Result<_, _>>()?;
+        let database = Database { servers, primary: AtomicUsize::new(0), control: Mutex::new(None), replicated };
+        let (server, mut connection) = database.open_primary().await?;
         let version: i32 =
             sqlx::query_scalar("SELECT current_setting('server_version_num')::int").fetch_one(&mut connection).await?;
         if version < OLDEST_VERSION {
@@ -91,18 +85,51 @@ impl Database {
         if !made {
             migrate(&mut connection).await?;
         }
-        *database.control.lock().await = Some(connection);
+        *database.control.lock().await = Some((server, connection));
         Ok(database)
     }
 
-    /// A new connection, with all its bounds.
+    /// A new connection to the primary, with all its bounds.
     pub(in super::super) async fn open(&self) -> Result<PgConnection, StoreError> {
-        bounded(CONNECT, self.options.connect()).await
+        Ok(self.open_primary().await?.1)
     }
 
-    /// `most` connections for readers, opened when they are needed.
-    pub(super) fn readers(&self, most: u32) -> PgPool {
-        PgPoolOptions::new().max_connections(most).acquire_timeout(CONNECT).connect_lazy_with(self.options.clone())
+    /// A new connection to one server.
+    pub(super) async fn open_at(&self, server: usize) -> Result<PgConnection, StoreError> {
+        bounded(CONNECT, self.servers[server].connect()).await
+    }
+
+    /// Asks one server after the other, the last primary first, until one takes writes. A single one is taken as it is: what it
+    /// lacks is told when it is used.
+    async fn open_primary(&self) -> Result<(usize, PgConnection), StoreError> {
+        let first = self.primary.load(Ordering::Relaxed);
+        let mut trouble = Vec::new();
+        for step in 0..self.servers.len() {
+            let server = (first + step) % self.servers.len();
+            let asked = bounded(CONNECT, async {
+                let mut connection = self.servers[server].connect().await?;
+                let standby =
+                    self.servers.len() > 1 && sqlx::query_scalar("SELECT pg_is_in_recovery()").fetch_one(&mut connection).await?;
+                Ok::<_, sqlx::Error>((!standby).then_some(connection))
+            });
+            match asked.await {
+                Ok(Some(connection)) => {
+                    self.primary.store(server, Ordering::Relaxed);
+                    return Ok((server, connection));
+                }
+                Ok(None) => trouble.push(format!("server {} is a standby", server + 1)),
+                Err(error) if self.servers.len() == 1 => return Err(error),
+                Err(error) => trouble.push(format!("server {}: {error}", server + 1)),
+            }
+        }
+        Err(StoreError::Database(sqlx::Error::Configuration(
+            format!("no server of store.url takes writes: {}", trouble.join("; ")).into(),
+        )))
+    }
+
+    /// `most` connections for readers to this server, opened when they are needed.
+    pub(super) fn readers(&self, most: u32, server: usize) -> PgPool {
+        PgPoolOptions::new().max_connections(most).acquire_timeout(CONNECT).connect_lazy_with(self.servers[server].clone())
     }
 
     /// A connection that hears when somebody begins or ceases to lead.
@@ -110,7 +137,7 @@ impl Database {
     /// # Errors
     /// The server cannot be reached.
     pub async fn listen(&self) -> Result<PgListener, StoreError> {
-        let pool = self.readers(1);
+        let pool = self.readers(1, self.primary.load(Ordering::Relaxed));
         bounded(CONNECT, async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
@@ -138,9 +165,9 @@ impl Database {
             return refused(format!("synchronous_commit is {synchronous}; it must be on"));
         }
         if self.replicated && text("standbys")?.trim().is_empty() {
-            return refused(
+            return Err(StoreError::Unreplicated(
                 "store.replicated is set and synchronous_standby_names is empty: a commit waits for no second server".to_owned(),
-            );
+            ));
         }
         Ok(())
     }
@@ -150,7 +177,7 @@ impl Database {
     /// # Errors
     /// The database failed.
     pub async fn seat(&self) -> Result<Seat, StoreError> {
-        let row = self
+        let (_, row) = self
             .control(async |connection| {
                 sqlx::query(
                     "SELECT term, holder, url, secret, holder IS NULL \
@@ -174,12 +201,19 @@ impl Database {
     /// memory). A commit of the former leader that runs is waited for.
     ///
     /// # Errors
-    /// The database failed, or its tables are of a newer version.
+    /// The database failed, would lose what it called durable, or has tables of a newer version.
     pub async fn take(&self, candidate: &Candidate) -> Result<Option<Lease>, StoreError> {
         let sent_ms = now_ms();
         let length_ms = i64::try_from(candidate.length.as_millis()).unwrap_or(i64::MAX);
+        // Before the lead: what is accepted under it must be kept from the first moment on.
+        let (_, row) = self
+            .control(async |connection| {
+                sqlx::query(sqlx::AssertSqlSafe(format!("SELECT {DURABILITY}"))).fetch_one(connection).await
+            })
+            .await?;
+        self.durable(&row)?;
         let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        let term: Option<i64> = self
+        let taken = self
             .control(async |connection| {
                 let applied: Option<i64> =
                     sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations").fetch_one(&mut *connection).await?;
@@ -187,7 +221,7 @@ impl Database {
                     return Err(sqlx::Error::Configuration("the tables are of a newer version of this program".into()));
                 }
                 // Told with the commit; the former leader and the doors look at once.
-                sqlx::query_scalar(
+                sqlx::query_scalar::<_, i64>(
                     "WITH taken AS (UPDATE leases SET term = term + 1, holder = $1, url = $2, secret = $3, length_ms = $4, \
                      renewed_at = clock_timestamp() WHERE name = 'ledger' AND (holder IS NULL OR holder = $1 \
                      OR renewed_at + length_ms * interval '1 millisecond' < clock_timestamp()) RETURNING term) \
@@ -200,8 +234,19 @@ impl Database {
                 .fetch_optional(connection)
                 .await
             })
-            .await?;
-        Ok(term.map(|term| Lease::taken(term, candidate, sent_ms)))
+            .await;
+        let (server, term) = taken.map_err(|error| self.unconfirmed(error))?;
+        Ok(term.map(|term| Lease::taken(term, candidate, server, sent_ms)))
+    }
+
+    /// Reading went well and writing had no end: with `replicated`, nothing confirms commits.
+    fn unconfirmed(&self, error: StoreError) -> StoreError {
+        match &error {
+            StoreError::Database(sqlx::Error::Io(io)) if self.replicated && io.kind() == std::io::ErrorKind::TimedOut => {
+                StoreError::Unreplicated("no second server confirmed a commit in time".to_owned())
+            }
+            _ => error,
+        }
     }
 
     /// Renews a lease. `false`: it is over, and lost for good.
@@ -210,7 +255,7 @@ impl Database {
     /// The database failed (the lease goes on until its end), or it is no longer durable (the lease is lost).
     pub async fn renew(&self, lease: &Lease) -> Result<bool, StoreError> {
         let sent_ms = now_ms();
-        let row = self
+        let (server, row) = self
             .control(async |connection| {
                 sqlx::query(sqlx::AssertSqlSafe(format!(
                     "UPDATE leases SET renewed_at = clock_timestamp() WHERE name = 'ledger' AND term = $1 AND holder = $2 \
@@ -226,6 +271,11 @@ impl Database {
             lease.lose();
             return Ok(false);
         };
+        // The writer and the readers are still at the server of before, and what they say may be old.
+        if server != lease.server() {
+            lease.lose();
+            return Ok(false);
+        }
         if let Err(error) = self.durable(&row) {
             lease.lose();
             return Err(error);
@@ -268,20 +318,48 @@ impl Database {
         Ok(())
     }
 
-    /// One use of the control connection. After any failure it is opened anew at the next use.
-    async fn control<T>(&self, work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>) -> Result<T, StoreError> {
+    /// One use of the control connection; with the server that was asked. After any failure it is opened anew at the next use,
+    /// and the other servers are asked first: one that only accepts connections is no primary.
+    async fn control<T>(
+        &self,
+        work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<(usize, T), StoreError> {
         let mut control = self.control.lock().await;
-        let mut connection = match control.take() {
-            Some(connection) => connection,
-            None => self.open().await?,
+        let (server, mut connection) = match control.take() {
+            Some(open) => open,
+            None => self.open_primary().await?,
         };
-        let result = bounded(LEASE_STATEMENT, work(&mut connection)).await?;
-        *control = Some(connection);
-        Ok(result)
+        match bounded(LEASE_STATEMENT, work(&mut connection)).await {
+            Ok(result) => {
+                *control = Some((server, connection));
+                Ok((server, result))
+            }
+            Err(error) => {
+                self.primary.store((server + 1) % self.servers.len(), Ordering::Relaxed);
+                Err(error)
+            }
+        }
     }
 }
 
-async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
+/// How one server is reached, with all bounds.
+fn options(url: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    Ok(PgConnectOptions::from_str(url)?
+        .application_name("taxdisk-broker")
+        .options([
+            ("synchronous_commit", "on"),
+            ("statement_timeout", STATEMENT_MS),
+            ("lock_timeout", LOCK_MS),
+            ("idle_in_transaction_session_timeout", IDLE_IN_TRANSACTION_MS),
+            // A client whose machine has gone holds no lock for hours.
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+        ])
+        .disable_statement_logging())
+}
+
+pub(super) async fn migrate(connection: &mut PgConnection) -> Result<(), StoreError> {
     sqlx::query("SELECT set_config('statement_timeout', $1, false)").bind(LONG_STATEMENT_MS).execute(&mut *connection).await?;
     let done = MIGRATIONS.run(&mut *connection).await;
     sqlx::query("SELECT set_config('statement_timeout', $1, false)").bind(STATEMENT_MS).execute(connection).await?;

@@ -45,6 +45,8 @@ pub struct Seat {
 pub struct Lease {
     term: i64,
     holder: String,
+    /// The server that gave it, by its place in the URL.
+    server: usize,
     length: Duration,
     /// Counted on until then, milliseconds of [`now_ms`].
     until_ms: AtomicU64,
@@ -52,11 +54,12 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// A lease taken by a statement that was sent at `sent_ms`.
-    pub(super) fn taken(term: i64, candidate: &Candidate, sent_ms: u64) -> Lease {
+    /// A lease taken on this server by a statement that was sent at `sent_ms`.
+    pub(super) fn taken(term: i64, candidate: &Candidate, server: usize, sent_ms: u64) -> Lease {
         let lease = Lease {
             term,
             holder: candidate.holder.clone(),
+            server,
             length: candidate.length,
             until_ms: AtomicU64::new(0),
             lost: AtomicBool::new(false),
@@ -94,6 +97,11 @@ impl Lease {
     pub fn holder(&self) -> &str {
         &self.holder
     }
+
+    /// The server that gave it.
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
 }
 
 /// A clock that only grows and counts sleep, milliseconds.
@@ -110,7 +118,7 @@ mod tests {
     fn a_holder_counts_on_less_than_it_was_given() {
         let length = Duration::from_secs(5);
         let candidate = Candidate { holder: "h".to_owned(), url: None, secret: String::new(), length };
-        let lease = Lease::taken(3, &candidate, 1000);
+        let lease = Lease::taken(3, &candidate, 0, 1000);
         assert!(lease.holds_at(1000) && lease.holds_at(5499));
         assert!(!lease.holds_at(5500), "nine tenths of the length from the moment of sending");
         lease.renewed(4000);

@@ -36,6 +36,7 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 mod back;
 mod commit;
 mod database;
+mod hosts;
 mod hot;
 pub mod lease;
 mod restore;
@@ -82,8 +83,10 @@ impl PostgresStore {
     /// # Errors
     /// The database failed, or its tables are of a newer version.
     pub async fn open(database: &Database, lease: Arc<Lease>) -> Result<PostgresStore, StoreError> {
-        database.bring_up_to_date().await?;
-        let mut connection = database.open().await?;
+        // On the server where the lead was taken, and on no other: what another one says may be old.
+        let server = lease.server();
+        let mut connection = database.open_at(server).await?;
+        database::migrate(&mut connection).await?;
         let (ledger, ancestors) = bounded(READ, name(&mut connection)).await?;
         let writer = Writer {
             connection,
@@ -93,7 +96,7 @@ impl PostgresStore {
             #[cfg(test)]
             stall: None,
         };
-        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS), lease, ledger, ancestors })
+        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS, server), lease, ledger, ancestors })
     }
 
     /// Closes the connections.

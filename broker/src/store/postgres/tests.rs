@@ -270,6 +270,26 @@ async fn a_server_that_would_lose_a_commit_is_refused() {
     database.replicated = true;
     assert!(database.renew(&lease).await.is_err());
     assert!(!lease.holds());
+    // And nobody begins to lead there.
+    let refused = database.take(&candidate("one", LONG)).await.unwrap_err();
+    assert!(matches!(refused, StoreError::Unreplicated(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_lead_ends_where_the_primary_is_another_server() {
+    let place = Place::new();
+    let mut database = place.database().await;
+    // The same rows under another address, as on a standby that was promoted.
+    database.servers.push(database.servers[0].clone());
+    let lease = database.take(&candidate("one", LONG)).await.unwrap().unwrap();
+    assert!(database.renew(&lease).await.unwrap());
+    *database.control.lock().await = None;
+    database.primary.store(1, std::sync::atomic::Ordering::Relaxed);
+    assert!(!database.renew(&lease).await.unwrap(), "writer and readers of this lead are still at the first server");
+    assert!(!lease.holds());
+    // It is taken anew there, and everything of it goes there.
+    let lease = database.take(&candidate("one", LONG)).await.unwrap().unwrap();
+    assert!(lease.server() == 1 && database.renew(&lease).await.unwrap());
 }
 
 #[tokio::test]
