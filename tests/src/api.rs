@@ -32,9 +32,14 @@ impl Answer {
 
 impl Api {
     pub fn new(url: &str, key: &str) -> Api {
+        Api::with_patience(url, key, Duration::from_secs(90))
+    }
+
+    /// A caller that gives up a call after so long.
+    pub fn with_patience(url: &str, key: &str, patience: Duration) -> Api {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            .timeout_global(Some(Duration::from_secs(90)))
+            .timeout_global(Some(patience))
             .max_idle_connections_per_host(16)
             .build();
         Api { agent: config.into(), url: url.to_owned(), key: key.to_owned() }

@@ -8,8 +8,11 @@
 
 pub mod api;
 pub mod cluster;
+pub mod cutter;
+pub mod fleet;
 pub mod jobs;
 pub mod oracle;
+pub mod patroni;
 pub mod postgres;
 pub mod process;
 pub mod rig;

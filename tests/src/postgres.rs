@@ -152,7 +152,7 @@ fn spawn(programs: &Path, folder: &Path, settings: &[String]) -> Child {
 }
 
 /// The newest PostgreSQL that Debian's packages put beside each other, else what is on the path.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()
         .flatten()
@@ -174,13 +174,13 @@ fn programs() -> PathBuf {
 }
 
 /// PostgreSQL refuses to run as root; then it runs as an account that owns nothing else.
-struct Account {
-    uid: u32,
-    gid: u32,
+pub(crate) struct Account {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 impl Account {
-    fn find() -> Option<Account> {
+    pub(crate) fn find() -> Option<Account> {
         if !rustix::process::geteuid().is_root() {
             return None;
         }
@@ -194,7 +194,7 @@ impl Account {
     }
 }
 
-fn as_account(account: Option<&Account>, program: &Path) -> Command {
+pub(crate) fn as_account(account: Option<&Account>, program: &Path) -> Command {
     let Some(account) = account else { return Command::new(program) };
     let mut command = Command::new("setpriv");
     command.arg(format!("--reuid={}", account.uid)).arg(format!("--regid={}", account.gid)).arg("--clear-groups").arg(program);

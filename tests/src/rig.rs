@@ -38,7 +38,18 @@ impl Rig {
     /// A broker with more lines of configuration.
     pub fn with_broker_config(config: &str) -> Rig {
         let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
-        let broker = BrokerRig::start(dir.path(), config);
+        let broker = BrokerRig::start(dir.path(), binary("taxdisk-broker"), config);
+        Rig::with_broker(dir, broker)
+    }
+
+    /// As [`Rig::new`], with the broker of another version, from this folder.
+    pub fn with_programs(folder: &Path) -> Rig {
+        let dir = tempfile::Builder::new().prefix("taxdisk-").tempdir().expect("temporary folder");
+        let broker = BrokerRig::start(dir.path(), folder.join("taxdisk-broker"), "");
+        Rig::with_broker(dir, broker)
+    }
+
+    fn with_broker(dir: tempfile::TempDir, broker: BrokerRig) -> Rig {
         let api = Api::new(&broker.url, &broker.admin_key());
         let rig = Rig { broker, api, dir };
         let answer = rig.api.put(&format!("/v1/sellers/{SELLER}"), &json!({"name": "示例商贸有限公司"}));
@@ -108,31 +119,37 @@ fn list<T: serde::de::DeserializeOwned>(body: &Value, field: &str) -> Vec<T> {
 pub struct BrokerRig {
     pub running: Running,
     pub url: String,
+    /// What is started at the next start.
+    pub program: PathBuf,
     dir: PathBuf,
     point: Option<String>,
 }
 
 impl BrokerRig {
-    fn start(dir: &Path, config: &str) -> BrokerRig {
+    fn start(dir: &Path, program: PathBuf, config: &str) -> BrokerRig {
         let store = format!("sqlite:{}", dir.join("broker/ledger.db").display());
-        BrokerRig::start_on(dir, "broker", &store, config)
+        BrokerRig::start_program(program, dir, "broker", &store, config)
     }
 
     /// A broker with the ledger at this URL.
     pub fn start_on(dir: &Path, name: &str, store: &str, config: &str) -> BrokerRig {
+        BrokerRig::start_program(binary("taxdisk-broker"), dir, name, store, config)
+    }
+
+    fn start_program(program: PathBuf, dir: &Path, name: &str, store: &str, config: &str) -> BrokerRig {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).expect("folder");
         let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{store}\"\n{config}");
         std::fs::write(dir.join("broker.toml"), text).expect("configuration");
-        let running = Self::spawn(&dir, None, None);
-        let mut broker = BrokerRig { running, url: String::new(), dir, point: None };
+        let running = Self::spawn(&program, &dir, None, None);
+        let mut broker = BrokerRig { running, url: String::new(), program, dir, point: None };
         broker.url = broker.wait_ready();
         broker
     }
 
-    fn spawn(dir: &Path, address: Option<&str>, point: Option<&str>) -> Running {
+    fn spawn(program: &Path, dir: &Path, address: Option<&str>, point: Option<&str>) -> Running {
         let _ = std::fs::remove_file(dir.join("ready.json"));
-        let mut command = Command::new(binary("taxdisk-broker"));
+        let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(dir.join("broker.toml"));
         command.arg("--ready-file").arg(dir.join("ready.json"));
         command.arg("--bootstrap-key-file").arg(dir.join("admin.key"));
@@ -172,7 +189,7 @@ impl BrokerRig {
         self.point = point.map(str::to_owned);
         // A port of a killed process may be held for a moment by its last connections.
         wait_for("the broker to start again", PATIENCE, || {
-            self.running = Self::spawn(&self.dir, Some(&address), point);
+            self.running = Self::spawn(&self.program, &self.dir, Some(&address), point);
             let file = self.dir.join("ready.json");
             loop {
                 if let Some(status) = self.running.ended() {
@@ -201,6 +218,15 @@ pub struct SimRig {
 
 impl SimRig {
     pub fn start(dir: &Path, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
+        Self::make(dir, name, true, change)
+    }
+
+    /// As [`SimRig::start`], for the many disks of a fleet: what passes on the wire is not written down.
+    pub fn unrecorded(dir: &Path, name: &str, change: impl FnOnce(&mut SimConfig)) -> SimRig {
+        Self::make(dir, name, false, change)
+    }
+
+    fn make(dir: &Path, name: &str, record_wire: bool, change: impl FnOnce(&mut SimConfig)) -> SimRig {
         let state_dir = dir.join(format!("disk-{name}"));
         std::fs::create_dir_all(&state_dir).expect("folder");
         let mut config = SimConfig {
@@ -212,12 +238,11 @@ impl SimRig {
         let number = config.disk_number.clone();
         config.save(&state_dir).expect("the disk's configuration");
         let port = dir.join(format!("tty-{name}"));
-        Self::serve(state_dir, port, number)
+        Self::serve(state_dir, port, number, record_wire)
     }
 
-    fn serve(state_dir: PathBuf, port: PathBuf, number: String) -> SimRig {
-        let options =
-            SimOptions { state_dir: state_dir.clone(), link: Some(port.clone()), record_wire: true, ..SimOptions::default() };
+    fn serve(state_dir: PathBuf, port: PathBuf, number: String, record_wire: bool) -> SimRig {
+        let options = SimOptions { state_dir: state_dir.clone(), link: Some(port.clone()), record_wire, ..SimOptions::default() };
         let handle = serve(options).expect("the simulated disk starts");
         SimRig { handle, port, state_dir, number }
     }
@@ -226,7 +251,7 @@ impl SimRig {
     pub fn moved_to(self, port: &Path) -> SimRig {
         let SimRig { handle, state_dir, number, .. } = self;
         handle.stop();
-        SimRig::serve(state_dir, port.to_owned(), number)
+        SimRig::serve(state_dir, port.to_owned(), number, true)
     }
 
     /// Plans a fault.
@@ -314,9 +339,13 @@ pub fn segment(code: &str, first: u32, last: u32) -> Segment {
     }
 }
 
+const AGENT: &str = "taxdisk-agent";
+
 /// An agent: its state folder, and its process while it runs.
 pub struct AgentRig {
     pub name: String,
+    /// What is started at the next start.
+    pub program: PathBuf,
     pub dir: PathBuf,
     pub running: Option<Running>,
 }
@@ -329,29 +358,45 @@ impl AgentRig {
 
     /// As [`AgentRig::enroll`], with its folder in `dir` and its link to the broker that `api` asks.
     pub fn enroll_at(dir: &Path, api: &Api, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
-        let entry = |port: &&Path| {
-            let lines = format!("port = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}", port.display());
-            (port.display().to_string(), lines)
-        };
-        Self::enroll_with(dir, api, name, "", &ports.iter().map(entry).collect::<Vec<_>>())
+        Self::enroll_with(binary(AGENT), dir, api, &[], name, "", &serial_disks(ports, extra))
+    }
+
+    /// As [`AgentRig::enroll_at`]; it also knows these addresses of other brokers of the same ledger.
+    pub fn enroll_among(dir: &Path, api: &Api, others: &[&str], name: &str, ports: &[&Path]) -> AgentRig {
+        Self::enroll_with(binary(AGENT), dir, api, others, name, "", &serial_disks(ports, ""))
+    }
+
+    /// As [`AgentRig::enroll`], with the program of another version.
+    pub fn enroll_program(program: &Path, rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
+        Self::enroll_with(program.to_owned(), rig.path(), &rig.api, &[], name, "", &serial_disks(ports, extra))
     }
 
     /// The same for disks of any kind: the name under which the agent keeps the passwords of each, and its `[[disk]]`. `more`
     /// comes before them.
     pub fn enroll_disks(rig: &Rig, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
-        Self::enroll_with(rig.path(), &rig.api, name, more, disks)
+        Self::enroll_with(binary(AGENT), rig.path(), &rig.api, &[], name, more, disks)
     }
 
-    fn enroll_with(dir: &Path, api: &Api, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
+    fn enroll_with(
+        program: PathBuf,
+        dir: &Path,
+        api: &Api,
+        others: &[&str],
+        name: &str,
+        more: &str,
+        disks: &[(String, String)],
+    ) -> AgentRig {
         let dir = dir.join(format!("agent-{name}"));
         std::fs::create_dir_all(&dir).expect("folder");
         let state = dir.join("state");
-        let mut text = format!("[broker]\nurl = \"{}\"\n[state]\ndir = \"{}\"\n{more}", api.url, state.display());
+        // The version before this one knows no `others`.
+        let others = if others.is_empty() { String::new() } else { format!("others = {others:?}\n") };
+        let mut text = format!("[broker]\nurl = \"{}\"\n{others}[state]\ndir = \"{}\"\n{more}", api.url, state.display());
         for (_, entry) in disks {
             text += &format!("[[disk]]\n{entry}\n");
         }
         std::fs::write(dir.join("agent.toml"), text).expect("configuration");
-        let agent = AgentRig { name: name.to_owned(), dir, running: None };
+        let agent = AgentRig { name: name.to_owned(), program, dir, running: None };
         let answer = api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
         agent.tool(&["enroll", &api.url, &code]);
@@ -371,7 +416,7 @@ impl AgentRig {
 
     /// A command of the agent's program with this agent's configuration.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(binary("taxdisk-agent"));
+        let mut command = Command::new(&self.program);
         command.args(args).arg("--config").arg(self.dir.join("agent.toml")).env_remove("TAXDISK_FAULT_POINT");
         command
     }
@@ -416,6 +461,15 @@ impl AgentRig {
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.join("agent.log")).unwrap_or_default()
     }
+}
+
+/// `[[disk]]` sections of converters at these ports.
+fn serial_disks(ports: &[&Path], extra: &str) -> Vec<(String, String)> {
+    let entry = |port: &&Path| {
+        let lines = format!("port = \"{}\"\ndialect = \"zc\"\nspeed = 115200\n{extra}", port.display());
+        (port.display().to_string(), lines)
+    };
+    ports.iter().map(entry).collect()
 }
 
 fn restrict(path: &Path) {

@@ -15,6 +15,10 @@ pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
 pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 /// The tests start a PostgreSQL server of their own. Debian keeps its programs out of the path.
 pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
+/// Runs three PostgreSQL servers as one.
+pub(crate) const PATRONI: (&str, &str) = ("patroni", "patroni");
+/// Keeps what Patroni has agreed upon.
+pub(crate) const ETCD: (&str, &str) = ("etcd", "etcd-server");
 /// Runs the reference library of Standard Webhooks.
 const PYTHON: (&str, &str) = ("python3", "python3 python3-venv");
 /// That library, as pip names it.

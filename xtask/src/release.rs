@@ -1,7 +1,7 @@
 //! `cargo xtask release TAG`: the release binaries of a tag, built from a worktree of exactly that tag, so that upgrades are
 //! tested from what was really shipped.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
@@ -10,6 +10,9 @@ use crate::workspace;
 
 /// The programs that are shipped.
 const PROGRAMS: [&str; 3] = ["taxdisk-broker", "taxdisk-agent", "taxdisk"];
+
+/// The version before this one, and its commit: a clone may lack the tag. Changed with every release.
+const PREVIOUS: (&str, &str) = ("v0.1.0", "3911cc4");
 
 /// Which release.
 #[derive(Debug, Args)]
@@ -38,6 +41,32 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<(), String> {
     // The worktree is registered in the repository: it goes whether the build went well or not.
     let removed = workspace::run(git(&["worktree", "remove", "--force", &tree_text]));
     built.and(removed)
+}
+
+/// The programs of the version before this one, with which upgrades are tested; gives their folder. They are built from its commit
+/// once, for development as the tests' own are: their data and frames are the same.
+///
+/// # Errors
+/// The clone lacks the commit, or the build fails.
+pub(crate) fn previous() -> Result<PathBuf, String> {
+    let (version, commit) = PREVIOUS;
+    let folder = workspace::target().join("previous").join(version);
+    let (tree, to) = (folder.join("tree"), folder.join("build"));
+    workspace::output(git(&["rev-parse", "--verify", "--quiet", &format!("{commit}^{{commit}}")])).map_err(|_| {
+        format!(
+            "This clone does not have commit {commit} (version {version}), from which upgrades are tested: fetch the whole \
+             history (`git fetch --unshallow`)."
+        )
+    })?;
+    if !tree.join("Cargo.toml").is_file() {
+        workspace::run(git(&["worktree", "prune"]))?;
+        workspace::run(git(&["worktree", "add", "--detach", &tree.to_string_lossy(), commit]))?;
+    }
+    // Nothing to do if they are there already.
+    let mut cargo = workspace::cargo(&["build", "--locked", "-p", PROGRAMS[0], "-p", PROGRAMS[1]]);
+    cargo.current_dir(&tree).env("CARGO_TARGET_DIR", &to);
+    workspace::run(cargo)?;
+    Ok(to.join("debug"))
 }
 
 fn build(tree: &Path, tag: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{needs, tidy, workspace};
+use crate::{needs, release, tidy, workspace};
 
 /// The whole ladder, on two cores, from a cold start.
 const LADDER_BUDGET_S: u64 = 33 * 60;
@@ -111,9 +111,12 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
     workspace::run(workspace::cargo(&[&["build", "--workspace", "--all-targets"], FAULT_POINTS.as_slice()].concat()))?;
     let mut failed = Vec::new();
     for long in chosen {
+        needs::programs(long.programs)?;
+        let previous = if long.previous { Some(release::previous()?) } else { None };
         let started = Instant::now();
-        let mut command = workspace::cargo(&[&["test", "--workspace", "--test", "end_to_end"], FAULT_POINTS.as_slice()].concat());
+        let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.binary], FAULT_POINTS.as_slice()].concat());
         command.args(["--", "--nocapture", long.test]).envs(long.env.iter().copied());
+        command.envs(previous.map(|folder| ("TAXDISK_TEST_PREVIOUS", folder)));
         let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant);
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
@@ -129,8 +132,14 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
 /// A test of the tests crate in its long form.
 struct Long {
     name: &'static str,
-    /// Module of the end-to-end tests.
+    /// Test binary of the tests crate.
+    binary: &'static str,
+    /// Module of it.
     test: &'static str,
+    /// What it needs beside PostgreSQL.
+    programs: &'static [(&'static str, &'static str)],
+    /// It starts the programs of the version before this one.
+    previous: bool,
     /// For the table.
     size: &'static str,
     /// What makes the test long.
@@ -138,14 +147,54 @@ struct Long {
     budget_s: u64,
 }
 
-/// The long runs. Each is the long form of a test that `cargo xtask test` runs too.
-const LONG: [Long; 1] = [Long {
-    name: "kill-at-random",
-    test: "kill::",
-    size: "200 kills of the agent, 100 of the broker",
-    env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
-    budget_s: 4 * 3600,
-}];
+/// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
+const LONG: [Long; 4] = [
+    Long {
+        name: "kill-at-random",
+        binary: "end_to_end",
+        test: "kill::",
+        programs: &[],
+        previous: false,
+        size: "200 kills of the agent, 100 of the broker",
+        env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
+        budget_s: 4 * 3600,
+    },
+    Long {
+        name: "fleet",
+        binary: "end_to_end",
+        test: "fleet::three_brokers",
+        programs: &[],
+        previous: false,
+        size: "3 brokers, PostgreSQL, 200 agents, 20,000 jobs",
+        env: &[
+            ("TAXDISK_TEST_FLEET_AGENTS", "200"),
+            ("TAXDISK_TEST_FLEET_JOBS", "20000"),
+            ("TAXDISK_TEST_FLEET_TURNS", "40"),
+            ("TAXDISK_TEST_FLEET_PAUSE_MS", "2400"),
+        ],
+        budget_s: 2 * 3600,
+    },
+    Long {
+        name: "patroni",
+        binary: "long",
+        test: "patroni::",
+        programs: &[needs::PATRONI, needs::ETCD],
+        previous: false,
+        size: "3 servers, the primary killed 6 times under 20 agents and 2,000 jobs",
+        env: &[],
+        budget_s: 3600,
+    },
+    Long {
+        name: "upgrade",
+        binary: "long",
+        test: "upgrade::",
+        programs: &[],
+        previous: true,
+        size: "from the previous version: broker first, agents first, both over a crash",
+        env: &[],
+        budget_s: 3600,
+    },
+];
 
 /// Heading of the section of docs/proof.md that long runs are entered in.
 const LONG_HEADING: &str = "## Long runs";

@@ -7,6 +7,7 @@ mod claims;
 mod cluster;
 mod disk_faults;
 mod first_light;
+mod fleet;
 mod kill;
 mod networks;
 mod pauses;
