@@ -137,7 +137,9 @@ impl Database {
     /// # Errors
     /// The server cannot be reached.
     pub async fn listen(&self) -> Result<PgListener, StoreError> {
-        let pool = self.readers(1, self.primary.load(Ordering::Relaxed));
+        // A standby hears nothing.
+        let (server, _) = self.open_primary().await?;
+        let pool = self.readers(1, server);
         bounded(CONNECT, async {
             let mut listener = PgListener::connect_with(&pool).await?;
             listener.listen(CHANNEL).await?;
