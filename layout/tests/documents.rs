@@ -124,6 +124,20 @@ fn pages_look_as_they_were_last_approved() {
 }
 
 #[test]
+fn every_page_of_a_sample_carries_the_watermark_and_no_real_page_does() {
+    for (name, invoice) in samples::all() {
+        for (index, page) in tools::pdf_pages(&pdf(&invoice).unwrap(), 36).iter().enumerate() {
+            let (_, _, pixels) = tools::pixels(page);
+            // The watermark's own colour; text over it hides some.
+            let is_tinted = |p: &&[u8]| [250, 222, 218].iter().zip(*p).all(|(want, got)| got.abs_diff(*want) <= 6);
+            let (tinted, all) = (pixels.chunks_exact(3).filter(is_tinted).count(), pixels.len() / 3);
+            let page = index + 1;
+            assert_eq!(tinted * 300 > all, invoice.simulated, "{name}: {tinted} of {all} pixels of page {page}");
+        }
+    }
+}
+
+#[test]
 fn the_qr_code_says_what_the_device_said() {
     let real = sample("real");
     assert_eq!(qr_text(&real).as_deref(), Some(samples::REAL_QR));

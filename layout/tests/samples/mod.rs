@@ -175,7 +175,7 @@ fn roll() -> InvoiceBody {
 }
 
 /// QR content as a device gives it, made up.
-pub const REAL_QR: &str = "01,10,011002000111,21435077,509.80,20261128,07345210986612340057,5B1F";
+pub const REAL_QR: &str = "01,10,011002000111,21435077,440.00,20261128,07345210986612340057,5B1F";
 
 /// Two lines that are not taxed, one with the ordinary rate zero.
 pub fn exempt() -> InvoiceBody {
