@@ -85,8 +85,8 @@ impl Dial {
     }
 }
 
-/// The ways to all brokers of a ledger. Each try to connect takes the next one: a broker whose link just ended is the least likely
-/// to be there.
+/// The ways to all brokers of a ledger. Each try to connect takes the next one: a broker whose link just ended is the least
+/// likely to be there.
 #[derive(Clone)]
 pub struct Dials {
     all: Vec<Dial>,

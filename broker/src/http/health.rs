@@ -14,7 +14,7 @@ use crate::ledger::Figures;
 pub struct Readiness {
     /// Jobs are accepted.
     pub ready: bool,
-    /// What is missing, if not: `ledger`, `stopping`; of several brokers, while none of them leads: `leader` (it is being chosen),
+    /// What is missing, if not: `ledger`, `stopping`; of several brokers, while none of them leads: `leader` (being chosen),
     /// `database` (it is away), `replication` (commits are on one server only, and `store.replicated` asks for two).
     pub missing: Vec<String>,
     /// Version of the program.

@@ -65,9 +65,9 @@ pub(super) async fn bounded<T, E: Into<StoreError>>(
 }
 
 impl Database {
-    /// Reaches `postgres://user@host/database`; of several hosts (`one:5432,two:5432`) the one that takes writes. Makes the tables if there are none at all; tables that are there are changed by
-    /// the broker that leads only ([`Database::bring_up_to_date`]). With `replicated`, a server that does not wait for a second
-    /// one is refused.
+    /// Reaches `postgres://user@host/database`; of several hosts (`one:5432,two:5432`) the one that takes writes. Makes the
+    /// tables if there are none at all; tables that are there are changed by the broker that leads only
+    /// ([`Database::bring_up_to_date`]). With `replicated`, a server that does not wait for a second one is refused.
     ///
     /// # Errors
     /// The server cannot be reached, is too old, or would lose what it called durable.
