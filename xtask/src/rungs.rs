@@ -190,7 +190,7 @@ const LONG: [Long; 4] = [
         test: "upgrade::",
         programs: &[],
         previous: true,
-        size: "from the previous version: broker first, both over a crash",
+        size: "from the previous version: broker first, agents first, both over a crash",
         env: &[],
         budget_s: 3600,
     },

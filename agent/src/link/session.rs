@@ -12,6 +12,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use taxdisk_protocol::api::DiskReport;
+use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, JournalHead, PING_S, SILENCE_S, proof_message};
@@ -426,7 +427,7 @@ impl Session {
     fn flush(&mut self, now: Duration, out: &mut Vec<Effect>) {
         if self.report_due().is_some_and(|due| now >= due) {
             self.reported = Some((now, self.disks.clone()));
-            out.push(send(&AgentFrame::Disks { disks: self.disks.clone() }));
+            out.push(send_disks(&self.disks));
         }
         out.extend(self.outbox.due(now).into_iter().map(Effect::Send));
     }
@@ -443,6 +444,17 @@ impl Session {
         let health = |disks: &[DiskReport]| disks.iter().map(|disk| (disk.disk.clone(), disk.health.clone())).collect::<Vec<_>>();
         Some(if health(&self.disks) == health(reported) { *at + REPORT_GAP } else { *at })
     }
+}
+
+/// Brokers of version 0.1 know of one thing that a disk does besides issuing, by a field of its own, and understand no report that
+/// lacks it. Without this, agents that were upgraded first would have no disks until their broker followed.
+fn send_disks(disks: &[DiskReport]) -> Effect {
+    let frame = AgentFrame::Disks { disks: disks.to_vec() };
+    let mut frame = serde_json::to_value(frame).expect("frames are plain data: maps have text keys and nothing fails");
+    for (written, report) in frame["disks"].as_array_mut().into_iter().flatten().zip(disks) {
+        written["capabilities"]["void"] = report.capabilities.can(DiskOperation::Void).into();
+    }
+    Effect::Send(frame.to_string())
 }
 
 fn send(frame: &AgentFrame) -> Effect {

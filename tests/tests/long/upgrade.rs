@@ -1,4 +1,4 @@
-//! An upgrade from the previous version's real programs and data, with jobs open in every state.
+//! An upgrade from the previous version's real programs and data, broker first and agents first, with jobs open in every state.
 //! `cargo xtask test-long upgrade` builds the previous version from its commit.
 
 use std::path::{Path, PathBuf};
@@ -182,6 +182,19 @@ fn the_broker_is_upgraded_first() {
     house.goes_on();
     house.flow();
     house.upgrade_agents();
+    house.goes_on();
+    house.flow();
+    house.finish();
+}
+
+#[test]
+fn the_agents_are_upgraded_first() {
+    let mut house = House::of(&previous());
+    house.flow();
+    house.upgrade_agents();
+    house.goes_on();
+    house.flow();
+    house.upgrade_broker();
     house.goes_on();
     house.flow();
     house.finish();
