@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod cutter;
 pub mod fleet;
 pub mod jobs;
+pub mod load;
 pub mod oracle;
 pub mod patroni;
 pub mod postgres;

@@ -87,6 +87,11 @@ impl Server {
         self.url(&name)
     }
 
+    /// The process that started all others of the server.
+    pub fn pids(&self) -> Vec<u32> {
+        vec![self.child.lock().unwrap_or_else(PoisonError::into_inner).id()]
+    }
+
     /// URL of a database.
     pub fn url(&self, database: &str) -> String {
         format!("postgres://postgres@localhost/{database}?host={}", self.folder.path().display())

@@ -174,6 +174,11 @@ impl BrokerRig {
         })
     }
 
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        self.url.split_once("://").map_or("", |(_, address)| address)
+    }
+
     pub fn admin_key(&self) -> String {
         std::fs::read_to_string(self.dir.join("admin.key")).expect("the first key").trim().to_owned()
     }
@@ -185,7 +190,7 @@ impl BrokerRig {
 
     /// Starts it again on the same address, perhaps to die at a named point.
     pub fn start_again(&mut self, point: Option<&str>) {
-        let address = self.url.trim_start_matches("http://").to_owned();
+        let address = self.address().to_owned();
         self.point = point.map(str::to_owned);
         // A port of a killed process may be held for a moment by its last connections.
         wait_for("the broker to start again", PATIENCE, || {

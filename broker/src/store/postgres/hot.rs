@@ -26,8 +26,9 @@ const STATEMENT: &str = "\
 WITH lease AS (SELECT 1 FROM leases WHERE name = 'ledger' AND term = $1 AND holder = $2 FOR SHARE), \
 served AS (SELECT coalesce((SELECT value::bigint FROM meta WHERE name = 'served'), 0) AS hours), \
 fresh AS (INSERT INTO jobs (seller, serial, state, live, revision, disks, body, problem, problem_class, place, kind, \
-accepted_at, about, served) SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, problem, class, place, kind, \
-accepted_at, about, hours FROM served, unnest($3::text[], $4::text[], $5::text[], $6::bool[], $7::bigint[], $8::text[], \
+accepted_at, about, served) SELECT seller, serial, state, live, revision, string_to_array(disks, ','), body, problem, class, \
+place, kind, accepted_at, about, hours FROM served, \
+unnest($3::text[], $4::text[], $5::text[], $6::bool[], $7::bigint[], $8::text[], \
 $9::text[], $10::text[], $11::text[], $12::bigint[], $13::text[], $14::bigint[], $15::text[]) \
 AS new (seller, serial, state, live, revision, disks, body, problem, class, place, kind, accepted_at, about) RETURNING 1), \
 known AS (UPDATE jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, \
@@ -42,8 +43,8 @@ owned AS (INSERT INTO numbers (disk, kind, code, number, owner, status, digest) 
 $38::text[], $39::text[], $40::text[], $41::text[], $42::text[]) ON CONFLICT (disk, kind, code, number) \
 DO UPDATE SET status = excluded.status WHERE numbers.owner = excluded.owner RETURNING 1), \
 fences AS (INSERT INTO disk_fences (disk, epoch, sequence, owner) SELECT * FROM unnest($43::text[], $44::bigint[], \
-$45::bigint[], $46::text[]) ON CONFLICT (disk) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, owner = excluded.owner \
-WHERE disk_fences.epoch <= excluded.epoch AND disk_fences.sequence <= excluded.sequence RETURNING 1), \
+$45::bigint[], $46::text[]) ON CONFLICT (disk) DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, \
+owner = excluded.owner WHERE disk_fences.epoch <= excluded.epoch AND disk_fences.sequence <= excluded.sequence RETURNING 1), \
 reports AS (INSERT INTO disk_reports (disk, seen_at, report) SELECT * FROM unnest($47::text[], $48::bigint[], $49::text[]) \
 ON CONFLICT (disk) DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report RETURNING 1), \
 pairs AS (INSERT INTO accounted (disk, kind, pair) SELECT * FROM unnest($50::text[], $51::text[], $52::text[]) \
