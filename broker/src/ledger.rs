@@ -613,7 +613,7 @@ impl Ledger {
     ///
     /// # Errors
     /// `agent_unknown`, `agent_revoked`, `agent_clone` (a join counter that is not above the last one), `not_ready`.
-    pub async fn join(&self, join: Join) -> Answer<(Joined, mpsc::Receiver<BrokerFrame>)> {
+    pub async fn join(&self, join: Join) -> Answer<(Joined, mpsc::Receiver<Box<BrokerFrame>>)> {
         let session = SessionId(self.shared.next_session.fetch_add(1, Ordering::Relaxed));
         let (frames, receiver) = mpsc::channel(self.shared.settings.session_frames);
         match self.put(Input::Join(join, session), Some(frames)).await? {

@@ -46,7 +46,7 @@ impl Core {
         let released: Vec<DiskNumber> = self
             .disks
             .values()
-            .filter(|disk| !seen.contains(&disk.number) && disk.former.as_ref().map(|former| &former.agent) == agent.as_ref())
+            .filter(|disk| disk.former.as_ref().map(|former| &former.agent) == agent.as_ref() && !seen.contains(&disk.number))
             .map(|disk| disk.number.clone())
             .collect();
         for number in released {

@@ -30,7 +30,7 @@ pub mod session;
 pub(crate) mod tunnel;
 
 /// Read buffer of a link, bytes: links are many and idle, so it stays small.
-const READ_BUFFER_BYTES: usize = 8 * 1024;
+const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Unsent bytes of a link at most: a grant with its open attempts, and one frame more.
 const MAX_WRITE_BUFFER_BYTES: usize = 2 * MAX_FRAME_BYTES;
 

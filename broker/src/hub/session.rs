@@ -94,7 +94,7 @@ async fn talk(
     socket: WebSocket,
     session: SessionId,
     welcome: BrokerFrame,
-    frames: mpsc::Receiver<BrokerFrame>,
+    frames: mpsc::Receiver<Box<BrokerFrame>>,
     place: &mut Place,
 ) -> Left {
     let (sink, mut stream) = socket.split();
@@ -228,7 +228,7 @@ fn log(frame: &AgentFrame) {
 /// Writes until the reader or the ledger ends the session, or a write does not end.
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
-    mut frames: mpsc::Receiver<BrokerFrame>,
+    mut frames: mpsc::Receiver<Box<BrokerFrame>>,
     mut own: mpsc::Receiver<Own>,
     times: Times,
 ) {
@@ -246,7 +246,7 @@ async fn write(
                 None => return farewell(sink, None).await,
             },
             frame = frames.recv() => match frame {
-                Some(frame) => frame,
+                Some(frame) => *frame,
                 None => return farewell(sink, None).await,
             },
             _ = pings.tick() => {

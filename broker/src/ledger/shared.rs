@@ -48,7 +48,7 @@ impl Ledger {
         self.put(input, None).await
     }
 
-    pub(super) async fn put(&self, input: Input, frames: Option<mpsc::Sender<BrokerFrame>>) -> Answer<Reply> {
+    pub(super) async fn put(&self, input: Input, frames: Option<mpsc::Sender<Box<BrokerFrame>>>) -> Answer<Reply> {
         let (reply, answer) = oneshot::channel();
         let bytes = bytes_of(&input);
         let origin = self.origin.clone();

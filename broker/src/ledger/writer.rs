@@ -36,7 +36,7 @@ pub(super) enum Command {
         /// Who waits for the answer.
         reply: Option<oneshot::Sender<Result<Reply, Refusal>>>,
         /// Where frames of a session that joins go.
-        frames: Option<mpsc::Sender<BrokerFrame>>,
+        frames: Option<mpsc::Sender<Box<BrokerFrame>>>,
     },
     /// Look at what is durable.
     Look(Look),
@@ -47,14 +47,15 @@ pub(super) enum Command {
 struct Waiting {
     output: Output,
     reply: Option<oneshot::Sender<Result<Reply, Refusal>>>,
-    frames: Option<mpsc::Sender<BrokerFrame>>,
+    frames: Option<mpsc::Sender<Box<BrokerFrame>>>,
 }
 
 pub(super) struct WriterTask {
     core: Core,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Command>,
-    sessions: HashMap<SessionId, mpsc::Sender<BrokerFrame>>,
+    /// Frames are boxed: a channel keeps room for 32 of them, and an idle link has none.
+    sessions: HashMap<SessionId, mpsc::Sender<Box<BrokerFrame>>>,
     /// What the writer itself has to hand in: sessions that were too slow.
     own: VecDeque<Input>,
 }
@@ -230,13 +231,13 @@ impl WriterTask {
                 Effect::Close(session) => {
                     self.sessions.remove(&session);
                 }
-                Effect::Send(session, frame) => self.send(session, *frame),
+                Effect::Send(session, frame) => self.send(session, frame),
             }
         }
     }
 
-    fn send(&mut self, session: SessionId, frame: BrokerFrame) {
-        match &frame {
+    fn send(&mut self, session: SessionId, frame: Box<BrokerFrame>) {
+        match frame.as_ref() {
             BrokerFrame::Assign { .. } => fault::point("before_assign_send"),
             BrokerFrame::Ack { .. } => fault::point("before_ack"),
             _ => {}
