@@ -33,6 +33,7 @@ mod audit;
 mod bulk;
 mod dispatch;
 mod feed;
+mod operations;
 mod secrets;
 mod shared;
 #[cfg(test)]
@@ -47,6 +48,7 @@ use waits::Waits;
 use writer::{Command, WriterTask};
 
 pub use crate::core::Scope;
+pub use crate::core::operations::OperationFilter;
 pub use crate::core::types::{
     Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Refusal, SessionId,
     Settings, Submitted, Until,
@@ -132,6 +134,7 @@ impl Ledger {
             ended: watch::Sender::new(false),
             waits: Waits::default(),
             feed: Feed::at(last),
+            operations: watch::Sender::new(0),
             anchored: audit::Anchored::default(),
             next_session: AtomicU64::new(1),
         });

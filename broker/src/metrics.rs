@@ -13,7 +13,7 @@ use crate::ledger::Figures;
 /// From a durable write on a good drive to a long poll.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
 
-const REASONS: [Waiting; 12] = [
+const REASONS: [Waiting; 13] = [
     Waiting::NoDisk,
     Waiting::DiskOffline,
     Waiting::NoStock,
@@ -26,6 +26,7 @@ const REASONS: [Waiting; 12] = [
     Waiting::Backlog,
     Waiting::Breaker,
     Waiting::Paused,
+    Waiting::Operation,
 ];
 
 /// The recorder of this process; made at the first call.

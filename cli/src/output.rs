@@ -142,6 +142,7 @@ fn waiting(reason: Waiting) -> &'static str {
         Waiting::Breaker => "the disk failed several times and rests",
         Waiting::Paused => "paused by a person",
         Waiting::Reconcile => "the ledger went back: see `taxdisk reconcile show`",
+        Waiting::Operation => "an operation is before it: see `taxdisk disk operations`",
     }
 }
 

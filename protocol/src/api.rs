@@ -21,10 +21,16 @@ pub use dispatch::{
 };
 pub use keys::{KeyRequest, KeyView, NewKey, Role};
 mod bulk;
+mod operations;
 mod reconcile;
 mod settle;
 
 pub use bulk::{BulkAction, BulkFilter, BulkLine, BulkReissueRequest, BulkView};
+pub use operations::{
+    BulkOperationAction, BulkOperationLine, BulkOperationRequest, BulkOperationView, DueState, DueView, DueWhat, OperationCancel,
+    OperationKind, OperationPage, OperationReadings, OperationRequest, OperationResultView, OperationState, OperationVerdict,
+    OperationView,
+};
 pub use reconcile::{
     JobName, ReconcileDisk, ReconcileJob, ReconcileJobRequest, ReconcileNumber, ReconcileNumberRequest, ReconcileView,
     ReleaseRequest,
@@ -247,6 +253,8 @@ pub enum Waiting {
     /// The ledger went back (a backup was restored): numbers of the seller's disks are still unknown, or one of unknown origin
     /// holds what this job asks for. See `/v1/reconcile`.
     Reconcile,
+    /// An operation of an administrator is before it at the disk. See `/v1/operations`.
+    Operation,
 }
 
 /// Whose fault a failure is.
@@ -549,7 +557,7 @@ pub struct DiskAssignment {
 }
 
 /// Stock of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct StockView {
     /// Kind.
     pub kind: String,
@@ -573,6 +581,9 @@ pub struct StockView {
     /// 离线累计金额上限: how much they may come to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_amount: Option<String>,
+    /// 报税起始, 报税终止: the period that is reported next, as the disk writes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period: Option<(String, String)>,
 }
 
 /// What an agent says of a disk.

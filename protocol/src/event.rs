@@ -26,6 +26,10 @@ pub const EVENT_TYPES: &[EventType] = &[
     ),
     ("webhook.disabled", "An endpoint was switched off by us; it keeps its events."),
     ("job.voided", "Of a void job: the invoice that it names is void."),
+    (
+        "disk.operation",
+        "An operation of an administrator ended: `operation`, `state` and `verdict` say which and how. Dry runs and readings too.",
+    ),
 ];
 
 /// Is this the name of a type, or of all that begin so (`job.*`)?

@@ -12,11 +12,14 @@
 //! A broker whose ledger went back asks by `recount`, and the agent answers by `recounted`; an agent that does not know the
 //! frame keeps its seller waiting until it is updated, or until a person releases the disk.
 //!
+//! An operation of an administrator is handed over by `operate` and answered by `operated`; an agent that does not know the frame
+//! answers `unsupported`, and the operation ends so. It is asked for again after every `grant` until it is answered.
+//!
 //! Versions: 1 — first.
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{DiskReport, InvoiceBody, Operation};
+use crate::api::{DiskReport, InvoiceBody, Operation, OperationKind, OperationResultView};
 use crate::class::DeviceClass;
 use crate::ids::{AgentId, DiskNumber, JobKey};
 use crate::kind::InvoiceKind;
@@ -271,6 +274,28 @@ pub enum AttemptResult {
     },
 }
 
+/// What an administrator asks of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationOrder {
+    /// Its id, never used for another one: the agent's journal answers by it for ever.
+    pub id: String,
+    /// What.
+    pub what: OperationKind,
+    /// Invoice kind; absent where nothing is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<InvoiceKind>,
+    /// Read and judge; send nothing that changes the disk.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
+    /// A person overruled a refusal beforehand.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anyway: bool,
+    /// It may have been sent already, by this agent or another one: nothing is begun for it. An agent whose journal knows nothing
+    /// of it answers `unsettled`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settle_only: bool,
+}
+
 /// Head of the agent's journal, by which a lost, rolled-back or cloned one is noticed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalHead {
@@ -372,6 +397,28 @@ pub enum AgentFrame {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         done: bool,
     },
+    /// The intent of an operation is durable; its command is about to be written. May be lost.
+    Operating {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch under which it began.
+        epoch: u64,
+        /// Id of the operation.
+        operation: String,
+    },
+    /// How an operation ended. Sent again until acknowledged.
+    Operated {
+        /// Id for the `ack`.
+        id: String,
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch under which it was asked for.
+        epoch: u64,
+        /// Id of the operation.
+        operation: String,
+        /// How, with what was read.
+        result: Box<OperationResultView>,
+    },
     /// This type is not known here.
     Unsupported {
         /// The type.
@@ -459,6 +506,15 @@ pub enum BrokerFrame {
         /// What it knows as accounted.
         since: Vec<Accounted>,
     },
+    /// Do this beside no job, and say by `operated` what came of it.
+    Operate {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch under which it is asked for.
+        epoch: u64,
+        /// What.
+        operation: OperationOrder,
+    },
     /// These are durable at the broker.
     Ack {
         /// Ids.
@@ -480,8 +536,19 @@ pub enum BrokerFrame {
 
 impl AgentFrame {
     /// Every `type` of this version.
-    pub const TYPES: &[&str] =
-        &["hello", "proof", "disks", "started", "outcome", "accounted", "recounted", "unsupported", "goodbye"];
+    pub const TYPES: &[&str] = &[
+        "hello",
+        "proof",
+        "disks",
+        "started",
+        "outcome",
+        "accounted",
+        "recounted",
+        "operating",
+        "operated",
+        "unsupported",
+        "goodbye",
+    ];
 
     /// The `type` of this frame, for logs.
     pub fn type_name(&self) -> &'static str {
@@ -493,6 +560,8 @@ impl AgentFrame {
             AgentFrame::Outcome { .. } => "outcome",
             AgentFrame::Accounted { .. } => "accounted",
             AgentFrame::Recounted { .. } => "recounted",
+            AgentFrame::Operating { .. } => "operating",
+            AgentFrame::Operated { .. } => "operated",
             AgentFrame::Unsupported { .. } => "unsupported",
             AgentFrame::Goodbye => "goodbye",
         }
@@ -501,8 +570,20 @@ impl AgentFrame {
 
 impl BrokerFrame {
     /// Every `type` of this version.
-    pub const TYPES: &[&str] =
-        &["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "recount", "ack", "unsupported", "refused"];
+    pub const TYPES: &[&str] = &[
+        "challenge",
+        "welcome",
+        "grant",
+        "deny",
+        "assign",
+        "recall",
+        "settle",
+        "recount",
+        "operate",
+        "ack",
+        "unsupported",
+        "refused",
+    ];
 
     /// The `type` of this frame, for logs.
     pub fn type_name(&self) -> &'static str {
@@ -515,6 +596,7 @@ impl BrokerFrame {
             BrokerFrame::Recall { .. } => "recall",
             BrokerFrame::Settle { .. } => "settle",
             BrokerFrame::Recount { .. } => "recount",
+            BrokerFrame::Operate { .. } => "operate",
             BrokerFrame::Ack { .. } => "ack",
             BrokerFrame::Unsupported { .. } => "unsupported",
             BrokerFrame::Refused { .. } => "refused",

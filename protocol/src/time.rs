@@ -47,6 +47,19 @@ impl Timestamp {
         Some(Timestamp(moment.timestamp().as_millisecond()))
     }
 
+    /// Year and month in China.
+    pub fn month(self) -> Option<(i16, i8)> {
+        let date = self.in_china()?.date();
+        Some((date.year(), date.month()))
+    }
+
+    /// The first moment of its month in China.
+    pub fn start_of_month(self) -> Option<Timestamp> {
+        let first = self.in_china()?.date().first_of_month();
+        let moment = first.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(CHINA_HOURS))).ok()?;
+        Some(Timestamp(moment.timestamp().as_millisecond()))
+    }
+
     fn in_china(self) -> Option<jiff::Zoned> {
         let moment = jiff::Timestamp::from_millisecond(self.0).ok()?;
         Some(moment.to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(CHINA_HOURS))))
@@ -119,6 +132,8 @@ mod tests {
         assert_eq!(due("20240131235959", 31), Timestamp::from_disk("20240301"), "February has 29 days");
         assert_eq!(due("20231231000000", 0), None);
         assert_eq!(Timestamp::from_disk("20231115").map(|day| day.weekday_text()), Some("Wednesday 00:00".to_owned()));
+        let late = Timestamp::from_disk("20231130235959").expect("a time");
+        assert_eq!((late.month(), late.start_of_month()), (Some((2023, 11)), Timestamp::from_disk("20231101")));
         for bad in ["", "2023", "20231315", "2023111506132x", "20231115250000"] {
             assert_eq!(Timestamp::from_disk(bad), None, "{bad}");
         }

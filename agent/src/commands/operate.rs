@@ -109,7 +109,7 @@ pub(super) fn operate(config: &Config, command: &DisksCommand, json: bool) -> Re
     let wish = wish(command, &mut |given| given.map_or_else(|| only_kind(&mut desk), Ok))?;
     let order = |dry_run| {
         let anyway = wish.change.as_ref().is_some_and(|change| change.anyway);
-        Order { id: fresh_id(), what: wish.what.clone(), dry_run, anyway }
+        Order { id: fresh_id(), what: wish.what.clone(), dry_run, anyway, remote: None }
     };
     let Some(change) = &wish.change else {
         let report = desk.order(order(false))?;
@@ -158,7 +158,7 @@ fn only_port(config: &Config) -> Result<String, Failure> {
 
 /// The kind of a disk that is licensed for one. It is read from the disk; nothing is changed for it.
 fn only_kind(desk: &mut Desk) -> Result<InvoiceKind, Failure> {
-    let order = Order { id: fresh_id(), what: What::Status, dry_run: false, anyway: false };
+    let order = Order { id: fresh_id(), what: What::Status, dry_run: false, anyway: false, remote: None };
     let kinds: Vec<InvoiceKind> = desk.order(order)?.before.kinds.iter().map(|reading| reading.kind).collect();
     match kinds.as_slice() {
         [one] => Ok(*one),

@@ -167,6 +167,8 @@ pub struct Send {
     pub net: Option<taxdisk_protocol::money::Amount>,
     /// The attempt that it is done for, and the epoch under which it may begin; the lease is checked once more right before.
     pub job: Option<JobLink>,
+    /// Epoch under which the broker asked for it; the lease counts for it too.
+    pub remote: Option<u64>,
 }
 
 /// What came of the effect in flight.

@@ -28,6 +28,8 @@ pub(super) use judge::{Heard, is_void, judge_after, judge_before, judge_blank};
 pub enum What {
     /// Reads stock, limits and offline totals. Changes nothing.
     Status,
+    /// Reads the stock of every kind. Changes nothing.
+    Stock,
     /// Reads one number. Changes nothing.
     Query {
         /// Kind.
@@ -82,7 +84,7 @@ impl What {
     /// The command that it sends; `None`: it only reads.
     pub fn operation(&self) -> Option<DiskOperation> {
         Some(match self {
-            What::Status | What::Query { .. } => return None,
+            What::Status | What::Stock | What::Query { .. } => return None,
             What::Void { .. } => DiskOperation::Void,
             What::BlankVoid { .. } => DiskOperation::BlankVoid,
             What::Report { .. } => DiskOperation::Report,
@@ -96,7 +98,7 @@ impl What {
     /// The kind that it is about.
     pub fn kind(&self) -> Option<InvoiceKind> {
         match self {
-            What::Status | What::ChangePassword { .. } => None,
+            What::Status | What::Stock | What::ChangePassword { .. } => None,
             What::Query { kind, .. }
             | What::Void { kind, .. }
             | What::BlankVoid { kind, .. }
@@ -114,6 +116,7 @@ impl What {
                 let of_kinds = kinds.iter().flat_map(|kind| [Read::Stock(*kind), Read::Limits(*kind)]);
                 of_kinds.chain([Read::Totals]).collect()
             }
+            What::Stock => kinds.iter().map(|kind| Read::Stock(*kind)).collect(),
             What::Query { kind, pair } => vec![Read::Target(*kind, *pair)],
             What::Void { kind, pair, .. } => vec![Read::Limits(*kind), Read::Target(*kind, *pair)],
             What::BlankVoid { kind, .. } => vec![Read::Stock(*kind)],
@@ -138,6 +141,9 @@ pub struct Order {
     /// The person has seen the refusal and confirms that it shall be done all the same, where that is offered.
     #[serde(default)]
     pub anyway: bool,
+    /// Epoch under which the broker asked for it; absent where a person at the PC did. It begins under this epoch alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<u64>,
 }
 
 /// One reading for an order.
@@ -266,6 +272,9 @@ pub struct OperationIntent {
     /// The attempt that it is done for; absent where a person asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobLink>,
+    /// Epoch under which the broker asked for it: its outcome is told to the broker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<u64>,
     /// RFC 3339, clock of the PC. For people only.
     pub at: String,
 }

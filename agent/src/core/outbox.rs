@@ -3,6 +3,7 @@
 //!
 //! What it refuses to do: delete an index line, or answer a repeated assignment by doing anything.
 
+use taxdisk_protocol::api::{OperationResultView, OperationVerdict};
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Reading};
@@ -10,6 +11,8 @@ use taxdisk_protocol::number::NumberPair;
 
 use super::Context;
 use super::account::{Accounts, Entry};
+use super::disk::readings;
+use super::operation::{OperationResult, OrderReport, Verdict};
 use super::records::{Outcome, Owner, Record, View};
 
 /// Facts of an attempt that its outcome names.
@@ -115,6 +118,23 @@ pub fn accounted(
     };
     records.push(Record::Outbox { id, disk: disk.clone(), frame: frame.clone() });
     (records, Some(frame))
+}
+
+/// Record and frame of an operation that the broker asked for.
+pub fn operated(report: &OrderReport, epoch: u64, disk: &DiskNumber, context: &Context<'_>) -> (Record, AgentFrame) {
+    let id = context.view.fresh_id();
+    let verdict = match report.verdict.clone() {
+        Verdict::Read => OperationVerdict::Read,
+        Verdict::Allowed { warnings } => OperationVerdict::Allowed { warnings },
+        Verdict::Refused { class, text, anyway } => OperationVerdict::Refused { class, text, anyway },
+        Verdict::Ended(OperationResult::Done { read }) => OperationVerdict::Done { read },
+        Verdict::Ended(OperationResult::NotDone { class, text }) => OperationVerdict::NotDone { class, text },
+        Verdict::Ended(OperationResult::Unsettled { class, text }) => OperationVerdict::Unsettled { class, text },
+    };
+    let (before, after) = (readings(&report.before), readings(&report.after));
+    let result = Box::new(OperationResultView { verdict, before, after });
+    let frame = AgentFrame::Operated { id: id.clone(), disk: disk.clone(), epoch, operation: report.id.clone(), result };
+    (Record::Outbox { id, disk: disk.clone(), frame: frame.clone() }, frame)
 }
 
 /// What the journal already knows of an attempt, told again. `None`: nothing final is known.

@@ -34,8 +34,7 @@ const PING: Duration = Duration::from_secs(PING_S);
 const SILENCE: Duration = Duration::from_secs(SILENCE_S);
 
 /// Types of frames that a broker of this version sends; anything else is answered by `unsupported`.
-const KNOWN: [&str; 11] =
-    ["challenge", "welcome", "grant", "deny", "assign", "recall", "settle", "recount", "ack", "unsupported", "refused"];
+const KNOWN: &[&str] = BrokerFrame::TYPES;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]

@@ -133,6 +133,7 @@ impl Board {
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
             BrokerFrame::Settle { disk, epoch, open } => (disk.clone(), Command::Settle { disk, epoch, open }),
             BrokerFrame::Recount { disk, epoch, after, since } => (disk.clone(), Command::Recount { disk, epoch, after, since }),
+            BrokerFrame::Operate { disk, epoch, operation } => (disk.clone(), Command::Operate { disk, epoch, operation }),
             // The session keeps these to itself.
             BrokerFrame::Challenge { .. }
             | BrokerFrame::Welcome { .. }
@@ -227,7 +228,9 @@ impl Board {
                     _ => {}
                 }
                 let input = match &frame {
-                    AgentFrame::Outcome { id, disk, .. } | AgentFrame::Accounted { id, disk, .. } => {
+                    AgentFrame::Outcome { id, disk, .. }
+                    | AgentFrame::Accounted { id, disk, .. }
+                    | AgentFrame::Operated { id, disk, .. } => {
                         self.under_way.insert(id.clone());
                         let text =
                             serde_json::to_string(&frame).expect("frames are plain data: maps have text keys and nothing fails");

@@ -351,7 +351,7 @@ impl Shell {
         };
         fault::point("before_send");
         // The last look, as for an invoice. A person at the disk waits for no broker.
-        if send.job.is_some() && !lease_holds(self.heard(), self.now_ms()) {
+        if (send.job.is_some() || send.remote.is_some()) && !lease_holds(self.heard(), self.now_ms()) {
             return Operated::Withheld("the link was silent for too long before the command was written".into());
         }
         let answer = handle.operate(operation);
@@ -368,7 +368,7 @@ impl Shell {
     /// The driver's form of it; passwords come from the secrets file and go nowhere else.
     fn operation(&self, send: &Send) -> Result<Operation, String> {
         Ok(match &send.what {
-            What::Status | What::Query { .. } => return Err("a reading is no operation".into()),
+            What::Status | What::Stock | What::Query { .. } => return Err("a reading is no operation".into()),
             What::Void { kind, pair, operator } => {
                 let net = send.net.ok_or("the invoice was not read")?;
                 Operation::Void { kind: *kind, pair: *pair, net, operator: operator.clone() }

@@ -12,6 +12,7 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
+use super::operations::OperationRow;
 use super::pause::PauseRow;
 use super::webhooks::{DeliveryRow, WebhookRow};
 
@@ -58,6 +59,8 @@ pub enum Change {
     Reconcile(ReconcileRow),
     /// A bulk re-issue as it stands now.
     Bulk(BulkRow),
+    /// An operation as it stands now. Guarded: the stored one must be at the revision before (1: must not exist).
+    Operation(Box<OperationRow>),
     /// Hours that the broker has served so far. Each job keeps the hour of its last change.
     Served(u64),
     /// Contents of jobs that can change no more, and that last changed in this served hour or before, end: a slice of at most

@@ -75,9 +75,9 @@ impl Core {
         }
     }
 
-    /// People let it work.
+    /// People let it work, and ask nothing else of it first.
     pub(super) fn may_work(&self, disk: &Disk) -> bool {
-        disk.is_enabled() && pauses_of(&self.pauses, disk).next().is_none()
+        disk.is_enabled() && pauses_of(&self.pauses, disk).next().is_none() && self.operations.first(&disk.number).is_none()
     }
 
     /// Would the disk take this job now, if it had a place?
@@ -155,6 +155,7 @@ impl Core {
 
     /// Hands out work to one disk while it has a place.
     pub(super) fn pump(&mut self, number: &DiskNumber) {
+        self.hand_operation(number);
         while let Some((seller, key, unchecked)) = self.next_for(number) {
             if unchecked && !self.check_at_dispatch(&seller, &key, number) {
                 continue;

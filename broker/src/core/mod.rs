@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, BulkLine, CancelRequest, DiskAssignment, DiskView, IssuePointBody, JobSubmission, JobView, PauseMode,
-    PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
+    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskView, IssuePointBody,
+    JobSubmission, JobView, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
+    SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
@@ -27,10 +28,12 @@ pub mod bulk;
 pub mod change;
 mod disk;
 mod dispatch;
+mod due;
 mod estimate;
 mod figures;
 mod late;
 mod manage;
+pub mod operations;
 pub mod original;
 mod outcome;
 mod ownership;
@@ -52,6 +55,7 @@ pub(crate) mod tests;
 
 use change::{AgentRow, Audit, BulkRow, Change, EnrollmentRow, KeyRow, NumberKey, OriginalKey};
 use disk::Disk;
+use operations::{OperationAsk, OperationRow, Operations};
 use queue::{LaneKey, Queue};
 use reconcile::Reconcile;
 use retention::Served;
@@ -113,6 +117,12 @@ pub enum Input {
     Pause(Scope, PauseMode, PauseRequest, String),
     /// Let work again.
     Resume(Scope, PauseRequest, String),
+    /// Ask a disk for something besides issuing.
+    Operate(Box<OperationAsk>, String),
+    /// The same of many disks.
+    OperateBulk(Box<BulkOperationRequest>, String),
+    /// Withdraw that: its id, why, and who.
+    CancelOperation(String, String, String),
     /// A person says whose a number of unknown origin is.
     DecideNumber(Box<NumberDecision>),
     /// A person says what became of a forgotten attempt that is unsettled.
@@ -147,6 +157,8 @@ pub struct Known {
     pub numbers: HashMap<NumberKey, Owner>,
     /// Void and red jobs, by what they are about.
     pub about: HashMap<OriginalKey, Vec<Arc<Job>>>,
+    /// Operations by id.
+    pub operations: HashMap<String, OperationRow>,
 }
 
 /// What an input was answered.
@@ -170,6 +182,10 @@ pub enum Reply {
     Enrolled(AgentId),
     /// What a ledger that went back has to find out.
     Reconcile(Box<ReconcileView>),
+    /// An operation as it is now.
+    Operation(Box<OperationView>),
+    /// What is done with each disk.
+    Operations(Vec<BulkOperationLine>),
     /// Disks.
     Disks(Vec<DiskView>),
     /// Agents.
@@ -278,6 +294,7 @@ pub struct Core {
     dirty: HashSet<TaxpayerNumber>,
     reconcile: Reconcile,
     bulks: BTreeMap<String, BulkRow>,
+    operations: Operations,
     served: Served,
     turn: Turn,
     /// Warnings were last looked at, since only time had passed.
@@ -311,6 +328,9 @@ impl Core {
             Input::Frame(session, frame) => self.frame(session, *frame, known),
             Input::Pause(scope, mode, request, by) => self.pause(scope, mode, &request.reason, by),
             Input::Resume(scope, request, by) => self.resume(scope, &request.reason, &by),
+            Input::Operate(ask, by) => self.operate(*ask, &by, known),
+            Input::OperateBulk(request, by) => self.operate_bulk(&request, &by, known),
+            Input::CancelOperation(id, reason, by) => self.cancel_operation(&id, &reason, &by, known),
             Input::DecideNumber(decision) => self.decide_number(*decision, known),
             Input::DecideLine(key, decision) => self.decide_line(&key, decision, known),
             Input::ReleaseDisk(disk, reason) => self.release_disk(&disk, &reason, known),
@@ -403,6 +423,7 @@ impl Core {
             }
         }
         self.fresh_numbers.clear();
+        self.operations.committed();
     }
 
     /// Shops whose disks changed since the last call, with what readers need to know of them.

@@ -32,6 +32,8 @@ pub struct More {
     pub numbers: Vec<NumberKey>,
     /// Void and red jobs, by what they are about.
     pub originals: Vec<OriginalKey>,
+    /// Operations, by id.
+    pub operations: Vec<String>,
 }
 
 /// What a job is about, if it is a void or red one.
@@ -46,6 +48,12 @@ fn gross(job: &Job) -> Option<Amount> {
 }
 
 impl Core {
+    fn needs_operation(&self, id: &str, known: &Known, more: &mut More) {
+        if !self.operations.knows(id) && !known.operations.contains_key(id) {
+            more.operations.push(id.to_owned());
+        }
+    }
+
     /// Call it twice: what the second call names is found in what the first one named.
     pub fn needs_more(&self, input: &Input, known: &Known, more: &mut More) {
         let job = match input {
@@ -56,7 +64,17 @@ impl Core {
                 return self.needs_original(OriginalKey { seller: key.seller, kind, pair }, known, more);
             }
             Input::Reissue(key, ..) | Input::Cancel(key, ..) | Input::Settle(key, ..) => self.job(key, known),
+            Input::Operate(ask, _) => {
+                let id = super::operations::operation_id(&ask.disk, &ask.request.key, ask.request.dry_run);
+                return self.needs_operation(&id, known, more);
+            }
+            Input::OperateBulk(request, _) => {
+                let ids = self.bulk_ids(request);
+                return ids.iter().for_each(|id| self.needs_operation(id, known, more));
+            }
+            Input::CancelOperation(id, ..) => return self.needs_operation(id, known, more),
             Input::Frame(_, frame) => match frame.as_ref() {
+                AgentFrame::Operated { operation, .. } => return self.needs_operation(operation, known, more),
                 AgentFrame::Outcome { attempt, .. } => self.job(&attempt.key, known),
                 _ => None,
             },

@@ -179,7 +179,7 @@ impl Core {
         }
         if let Some(former) = &disk.former
             && (former.agent != live.agent || live.suspicious)
-            && disk.busy() > 0
+            && (disk.busy() > 0 || self.operations.is_running(number))
         {
             let free = former.lost_at.is_some_and(|lost| now.since_ms(lost) >= self.settings.silence_ms);
             if !free {
@@ -211,6 +211,7 @@ impl Core {
         );
         self.send(session, BrokerFrame::Grant { disk: number.clone(), epoch, accounted, open });
         self.ask_recount(number);
+        self.ask_operation(number);
         if let Some(seller) = seller {
             self.touch(&seller);
         }

@@ -191,7 +191,8 @@ impl Core {
             .filter(|row| {
                 let disks = self.disks_of(&row.scope);
                 // What is not settled is not done: the disk must still be read for it.
-                disks.iter().filter_map(|number| self.disks.get(number)).all(|disk| disk.open.is_empty())
+                let is_through = |disk: &Disk| disk.open.is_empty() && !self.operations.is_running(&disk.number);
+                disks.iter().filter_map(|number| self.disks.get(number)).all(is_through)
             })
             .map(|row| row.scope.clone())
             .collect();

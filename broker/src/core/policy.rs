@@ -20,7 +20,7 @@ const FAILS_PER_TICK: usize = 256;
 
 /// The trouble that the seller's rule counts. A person's pause and the jobs before it are none.
 fn counts(waiting: Waiting) -> bool {
-    !matches!(waiting, Waiting::Paused | Waiting::Backlog)
+    !matches!(waiting, Waiting::Paused | Waiting::Backlog | Waiting::Operation)
 }
 
 impl Core {
@@ -137,6 +137,8 @@ fn class_of(waiting: Waiting) -> Option<DeviceClass> {
         Waiting::Password => Some(DeviceClass::BadPassword),
         Waiting::DiskOffline | Waiting::NoDisk => Some(DeviceClass::NotPresent),
         Waiting::DiskFault | Waiting::Breaker => Some(DeviceClass::DeviceFault),
-        Waiting::Contested | Waiting::Settling | Waiting::Backlog | Waiting::Paused | Waiting::Reconcile => None,
+        Waiting::Contested | Waiting::Settling | Waiting::Backlog | Waiting::Paused | Waiting::Reconcile | Waiting::Operation => {
+            None
+        }
     }
 }

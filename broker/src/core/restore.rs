@@ -17,6 +17,7 @@ use super::change::{
     AgentRow, BulkRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, Notice, ReconcileRow, SellerRow,
 };
 use super::disk::{Disk, Former, OpenRef};
+use super::operations::{OperationRow, Operations};
 use super::reconcile::Reconcile;
 use super::retention::Served;
 use super::types::Settings;
@@ -55,6 +56,10 @@ pub struct Restored {
     pub served: u64,
     /// Bulk re-issues.
     pub bulks: Vec<BulkRow>,
+    /// Operations that have not ended.
+    pub operations: Vec<OperationRow>,
+    /// The place after the last one given to an operation.
+    pub next_operation: u64,
 }
 
 impl Core {
@@ -79,6 +84,7 @@ impl Core {
             reconcile: Reconcile::default(),
             served: Served::new(restored.served),
             bulks: restored.bulks.into_iter().map(|row| (row.view.key.clone(), row)).collect(),
+            operations: Operations::new(restored.operations, restored.next_operation),
             turn: Turn { now, ..Turn::default() },
             warned_at: now,
         };

@@ -57,6 +57,9 @@ impl Core {
             let row = row.clone();
             self.turn.changes.push(Change::Agent(row));
         }
+        if suspicious {
+            self.doubt_operations(&join.agent);
+        }
         self.sessions.insert(session, Session { agent: join.agent.clone(), disks: Default::default(), suspicious });
         self.announce_agent(&join.agent, true);
         if went_back {
@@ -149,6 +152,15 @@ impl Core {
                 self.recounted(session, (disk, epoch), lines, numbers, done, known)?;
                 Ok(Reply::Done)
             }
+            AgentFrame::Operating { disk, operation, .. } => {
+                self.operating(session, &disk, &operation);
+                Ok(Reply::Done)
+            }
+            AgentFrame::Operated { id, disk, operation, result, .. } => {
+                self.operated(session, &disk, &operation, *result, known);
+                self.send(session, BrokerFrame::Ack { ids: vec![id] });
+                Ok(Reply::Done)
+            }
             AgentFrame::Goodbye => {
                 self.end_session(session, Left::Goodbye);
                 self.turn.effects.push(Effect::Close(session));
@@ -156,6 +168,9 @@ impl Core {
             }
             AgentFrame::Unsupported { of } => {
                 tracing::warn!(of, "the agent does not know a frame of ours");
+                if of == "operate" {
+                    self.operations_unsupported(session);
+                }
                 Ok(Reply::Done)
             }
             AgentFrame::Hello { .. } | AgentFrame::Proof { .. } => {
@@ -201,6 +216,7 @@ impl Core {
             }
         }
         self.fail_overdue();
+        self.tick_operations();
         self.look_drained();
         // A used one stays as long as it would have been valid: whoever tries it again is told that it was used.
         self.enrollments.retain(|_, row| row.expires_at >= now);

@@ -145,7 +145,7 @@ impl Overlay {
 fn rank(waiting: Waiting) -> u8 {
     match waiting {
         Waiting::Backlog => 0,
-        Waiting::Settling => 1,
+        Waiting::Settling | Waiting::Operation => 1,
         Waiting::Breaker => 2,
         Waiting::Paused => 3,
         Waiting::NoStock => 4,
@@ -201,7 +201,7 @@ impl Core {
         let points = self.sellers.get(seller).map(|seller| seller.points.clone()).unwrap_or_default();
         let (numbers, lines) = (self.unknown_numbers(seller), self.held_lines(seller));
         let reconciling = self.is_reconciling(seller).then_some(Waiting::Reconcile);
-        let pauses = &self.pauses;
+        let (pauses, operations) = (&self.pauses, &self.operations);
         let Some(shop) = self.shops.get_mut(seller) else {
             return Arc::new(Overlay { points, ..Overlay::default() });
         };
@@ -211,14 +211,16 @@ impl Core {
             .filter_map(|number| self.disks.get(number))
             .map(|disk| {
                 let pause = pauses_of(pauses, disk).next();
+                let ahead = operations.first(&disk.number);
                 let line = |kind: &InvoiceKind| {
                     let trouble = match (reconciling, pause) {
                         (Some(waiting), _) => Some(waiting),
                         (None, Some(_)) => Some(Waiting::Paused),
-                        (None, None) => disk.trouble(*kind, now),
+                        (None, None) => disk.trouble(*kind, now).or(ahead.map(|_| Waiting::Operation)),
                     };
                     let text = match (pause, trouble) {
                         (Some(row), _) => row.text(),
+                        (None, Some(Waiting::Operation)) => ahead.map(super::operations::ahead_text).unwrap_or_default(),
                         (None, Some(trouble)) => trouble_text(disk, *kind, trouble),
                         (None, None) => String::new(),
                     };

@@ -13,9 +13,8 @@ use taxdisk_protocol::time::Timestamp;
 use super::Core;
 use super::change::{Change, Notice, WarningRow};
 use super::disk::Disk;
+use super::due::{DAY_MS, HOUR_MS, first_waiting, lock_end, upload_end};
 
-const HOUR_MS: i64 = 3_600_000;
-const DAY_MS: i64 = 24 * HOUR_MS;
 /// At this part of a limit a warning is critical, percent.
 const CRITICAL_PERCENT: i64 = 95;
 /// Between two looks at what only time changes, milliseconds.
@@ -47,13 +46,11 @@ fn findings(disk: &Disk, thresholds: &Thresholds, now: Timestamp) -> Vec<Finding
         if disk.kinds.contains(&kind) {
             found.extend(stock_low(disk, kind, thresholds, now));
         }
-        if let Some(deadline) = stock.issue_deadline.as_deref().and_then(Timestamp::from_disk) {
-            // The day itself is still good.
-            let left_ms = deadline.plus_ms(DAY_MS).since_ms(now);
-            if let Some(level) = days_level(left_ms, thresholds) {
-                let text = format!("issues kind {kind} until the end of {} only", deadline.weekday_day());
-                found.push(Finding { key: (WarningCode::LockDateNear, Some(kind)), level, text });
-            }
+        if let Some(end) = lock_end(stock)
+            && let Some(level) = days_level(end.since_ms(now), thresholds)
+        {
+            let text = format!("issues kind {kind} until the end of {} only", end.plus_ms(-1).weekday_day());
+            found.push(Finding { key: (WarningCode::LockDateNear, Some(kind)), level, text });
         }
         found.extend(offline(disk, kind, thresholds, now));
     }
@@ -115,7 +112,7 @@ fn offline(disk: &Disk, kind: InvoiceKind, thresholds: &Thresholds, now: Timesta
     let Some(stock) = report.stock.iter().find(|stock| stock.kind == kind.to_string()) else { return found };
     let Some(held) = report.offline.as_ref().filter(|held| held.count > 0) else { return found };
     let percent = thresholds.limit_percent;
-    let first = held.first.as_deref().and_then(Timestamp::from_disk);
+    let first = first_waiting(report);
     if let (Some(first), Some(hours)) = (first, stock.offline_hours)
         && let Some(level) = percent_level(now.since_ms(first), i64::from(hours) * HOUR_MS, percent)
     {
@@ -134,8 +131,7 @@ fn offline(disk: &Disk, kind: InvoiceKind, thresholds: &Thresholds, now: Timesta
         let text = format!("{} of {limit} invoices wait for their upload", held.count);
         found.push(Finding { key: (WarningCode::OfflineCount, Some(kind)), level, text });
     }
-    // What was issued in one month is due in the next one.
-    if let Some(due) = first.zip(stock.upload_day).and_then(|(first, day)| first.end_of_day_next_month(day))
+    if let Some(due) = upload_end(report, stock)
         && let Some(level) = days_level(due.since_ms(now), thresholds)
     {
         let text = format!("{} invoices must be uploaded by the end of {}", held.count, due.plus_ms(-1).weekday_day());

@@ -120,7 +120,7 @@ pub struct Wait {
     revision: Option<u64>,
 }
 
-fn duration(text: &str) -> Result<Duration, Refused> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Refused> {
     let (digits, unit_ms) = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
         (Some(digits), _) => (digits, 1),
         (None, Some(digits)) => (digits, 1000),

@@ -40,6 +40,7 @@ pub mod jobs;
 pub mod json;
 pub mod keys;
 pub mod openapi;
+pub mod operations;
 pub mod pauses;
 pub mod reconcile;
 pub mod refused;
@@ -127,6 +128,12 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/disks/{number}/pause", post(pauses::disk::pause))
         .route("/v1/disks/{number}/drain", post(pauses::disk::drain))
         .route("/v1/disks/{number}/resume", post(pauses::disk::resume))
+        .route("/v1/disks/{number}/operations", post(operations::create).get(operations::of_disk))
+        .route("/v1/operations", get(operations::list))
+        .route("/v1/operations:bulk", post(operations::bulk))
+        .route("/v1/calendar", get(operations::calendar))
+        .route("/v1/operations/{id}", get(operations::show))
+        .route("/v1/operations/{id}/cancel", post(operations::cancel))
         .route("/v1/agents/{id}/pause", post(pauses::agent::pause))
         .route("/v1/agents/{id}/drain", post(pauses::agent::drain))
         .route("/v1/agents/{id}/resume", post(pauses::agent::resume))

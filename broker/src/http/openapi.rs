@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, audit, batch, disks, events, health, jobs, keys, pauses, reconcile, sellers, webhooks};
+use super::{agents, audit, batch, disks, events, health, jobs, keys, operations, pauses, reconcile, sellers, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -22,6 +22,8 @@ use super::{agents, audit, batch, disks, events, health, jobs, keys, pauses, rec
         jobs::cancel, jobs::settle,
         sellers::put, sellers::show, sellers::list, sellers::put_point, sellers::show_point, sellers::list_points,
         disks::list, disks::assign,
+        operations::create, operations::of_disk, operations::list, operations::show, operations::cancel,
+        operations::bulk, operations::calendar,
         pauses::disk::pause, pauses::disk::drain, pauses::disk::resume, pauses::agent::pause, pauses::agent::drain,
         pauses::agent::resume, pauses::seller::pause, pauses::seller::drain, pauses::seller::resume, pauses::warnings,
         agents::list, agents::create_enrollment, agents::enroll, agents::revoke,

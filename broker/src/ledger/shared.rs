@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub(super) ended: watch::Sender<bool>,
     pub(super) waits: Waits,
     pub(super) feed: Feed,
+    /// Turns with every commit that changes an operation.
+    pub(super) operations: watch::Sender<u64>,
     pub(super) anchored: super::audit::Anchored,
     pub(super) keys: RwLock<Keys>,
     pub(super) overlays: RwLock<HashMap<TaxpayerNumber, Arc<Overlay>>>,

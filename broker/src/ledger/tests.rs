@@ -251,6 +251,14 @@ impl Store for Failing {
         self.inner.jobs_about(originals).await
     }
 
+    async fn operations(
+        &self,
+        filter: &crate::core::operations::OperationFilter,
+        limit: u32,
+    ) -> Result<Vec<crate::core::operations::OperationRow>, StoreError> {
+        self.inner.operations(filter, limit).await
+    }
+
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
         self.inner.job(key).await
     }

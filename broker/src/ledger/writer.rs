@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::Shared;
 use super::secrets::Keys;
 use crate::core::change::Change;
+use crate::core::operations::OperationFilter;
 use crate::core::original::More;
 use crate::core::types::{Left, Refusal, SessionId};
 use crate::core::{Core, Effect, Input, Known, Output, Reply};
@@ -175,6 +176,12 @@ impl WriterTask {
         if !more.numbers.is_empty() {
             known.numbers.extend(store.number_owners(&more.numbers).await?);
         }
+        if !more.operations.is_empty() {
+            let limit = u32::try_from(more.operations.len()).unwrap_or(u32::MAX);
+            let filter = OperationFilter { ids: more.operations, ..OperationFilter::default() };
+            let rows = store.operations(&filter, limit).await?;
+            known.operations.extend(rows.into_iter().map(|row| (row.view.id.clone(), row)));
+        }
         if !more.originals.is_empty() {
             known.about.extend(store.jobs_about(&more.originals).await?);
         }
@@ -208,6 +215,9 @@ impl WriterTask {
         if changes.iter().any(|change| matches!(change, Change::Announcement(_))) {
             self.shared.feed.committed();
         }
+        if changes.iter().any(|change| matches!(change, Change::Operation(_))) {
+            self.shared.operations.send_modify(|turns| *turns += 1);
+        }
         for change in changes {
             if let Change::Job { job, event } = change {
                 metrics::counter!("taxdisk_job_events_total", "event" => event.what.name()).increment(1);
@@ -239,6 +249,7 @@ impl WriterTask {
     fn send(&mut self, session: SessionId, frame: Box<BrokerFrame>) {
         match frame.as_ref() {
             BrokerFrame::Assign { .. } => fault::point("before_assign_send"),
+            BrokerFrame::Operate { .. } => fault::point("before_operate_send"),
             BrokerFrame::Ack { .. } => fault::point("before_ack"),
             _ => {}
         }

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{JobState, Operation, PauseMode, Priority, Role, SellerBody};
+use taxdisk_protocol::api::{OperationKind, OperationState};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
@@ -23,6 +24,7 @@ use crate::core::change::{
     AgentRow, Audit, BulkRow, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey,
     ReconcileRow, SellerRow, TroubleRow,
 };
+use crate::core::operations::{OperationFilter, OperationRow};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
 use crate::core::{PauseRow, Scope};
@@ -663,6 +665,44 @@ pub(crate) async fn bulk_re_issues_keep_their_place<B: Bench>(bench: B) {
     assert_eq!(store.restore().await.unwrap().bulks, [moved]);
 }
 
+/// An operation is kept as it stands, found by what it is about, and never changed from a revision that it has left.
+pub(crate) async fn operations_are_kept_found_and_guarded<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let row = |id: &str, place: u64, state, revision| {
+        let view = serde_json::json!({
+            "id": id, "key": id, "disk": "499000123456", "seller": SELLER, "operation": "report", "kind": "025", "dry_run": false,
+            "anyway": false, "state": state, "revision": revision, "by": "k", "reason": "r", "at": "2026-02-03T01:53:00Z",
+            "changed_at": "2026-02-03T01:53:00Z", "bulk": "b1",
+        });
+        let body = serde_json::json!({
+            "view": view, "place": place, "disk": "499000123456", "seller": SELLER, "kind": "025", "doubted": false,
+        });
+        serde_json::from_value::<OperationRow>(body).unwrap()
+    };
+    let put = |row: &OperationRow| Change::Operation(Box::new(row.clone()));
+    let (first, second) = (row("op_1", 1, "queued", 1), row("op_2", 2, "queued", 1));
+    store.commit(&[put(&first), put(&second)]).await.unwrap();
+    let ended = row("op_1", 1, "done", 2);
+    store.commit(&[put(&ended)]).await.unwrap();
+    assert!(matches!(store.commit(&[put(&ended)]).await, Err(StoreError::Stale(_))), "the same revision twice");
+    assert!(matches!(store.commit(&[put(&first)]).await, Err(StoreError::Stale(_))), "back to an older one");
+    let store = bench.reopen(store).await;
+    let restored = store.restore().await.unwrap();
+    assert_eq!((restored.operations, restored.next_operation), (vec![second.clone()], 3));
+    let find = async |filter: OperationFilter| store.operations(&filter, 10).await.unwrap();
+    let all = OperationFilter::default;
+    assert_eq!(find(all()).await, [second.clone(), ended.clone()], "newest first");
+    assert_eq!(find(OperationFilter { before: Some(2), ..all() }).await, [ended.clone()]);
+    assert_eq!(find(OperationFilter { ids: vec!["op_1".to_owned()], ..all() }).await, [ended.clone()]);
+    assert_eq!(find(OperationFilter { state: Some(OperationState::Queued), ..all() }).await, [second.clone()]);
+    assert_eq!(find(OperationFilter { sellers: vec![seller()], bulk: Some("b1".to_owned()), ..all() }).await.len(), 2);
+    assert!(find(OperationFilter { what: Some(OperationKind::Clear), ..all() }).await.is_empty());
+    assert!(find(OperationFilter { disk: Some("1".parse().unwrap()), ..all() }).await.is_empty());
+    let since = |at| OperationFilter { since: Some(Timestamp(at)), ..all() };
+    assert_eq!((find(since(1_770_083_580_000)).await.len(), find(since(1_770_083_580_001)).await.len()), (2, 0));
+    assert_eq!(store.operations(&all(), 1).await.unwrap().len(), 1);
+}
+
 /// Makes one test of each case of the suite.
 macro_rules! suite {
     ($bench:expr; $($case:ident)*) => {
@@ -694,6 +734,7 @@ macro_rules! suite_of {
             contents_end_and_the_chain_stays_whole
             jobs_are_found_by_their_problem
             bulk_re_issues_keep_their_place
+            operations_are_kept_found_and_guarded
         }
     };
 }

@@ -56,7 +56,7 @@ struct Table {
 }
 
 /// Every table of the ledger but its name, in both.
-const TABLES: [Table; 18] = [
+const TABLES: [Table; 19] = [
     Table {
         name: "events",
         columns: "seller, sequence, at, serial, revision, what, body, content, content_hash, hash",
@@ -102,6 +102,13 @@ const TABLES: [Table; 18] = [
     Table { name: "issue_points", columns: "seller, point, body", from: "seller, point, body", to: "v ->> 0, v ->> 1, v ->> 2" },
     Table { name: "reconcile", columns: "what, key, body", from: "what, key, body", to: "v ->> 0, v ->> 1, v ->> 2" },
     Table { name: "bulk_reissues", columns: "key, body", from: "key, body", to: "v ->> 0, v ->> 1" },
+    Table {
+        name: "operations",
+        columns: "id, place, disk, seller, state, what, bulk, at, live, revision, body",
+        from: "id, place, disk, seller, state, what, bulk, at, live, revision, body",
+        to: "v ->> 0, (v ->> 1)::bigint, v ->> 2, v ->> 3, v ->> 4, v ->> 5, v ->> 6, (v ->> 7)::bigint, v ->> 8 = '1', \
+             (v ->> 9)::bigint, v ->> 10",
+    },
     Table { name: "agents", columns: "agent, body", from: "agent, body", to: "v ->> 0, v ->> 1" },
     Table { name: "notices", columns: "name, body", from: "name, body", to: "v ->> 0, v ->> 1" },
     Table {

@@ -23,6 +23,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
+use crate::core::operations::{OperationFilter, OperationRow};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
@@ -119,6 +120,9 @@ pub trait Store: Send + Sync {
 
     /// Void and red jobs by what they are about, in any state; an original without any is left out.
     async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError>;
+
+    /// Operations, newest first, at most `limit`.
+    async fn operations(&self, filter: &OperationFilter, limit: u32) -> Result<Vec<OperationRow>, StoreError>;
 
     /// One job.
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError>;

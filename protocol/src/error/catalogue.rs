@@ -181,6 +181,18 @@ catalogue! {
     DiskSeller "disk_seller" 409 Unknown After Administrator
         "The disk belongs to another taxpayer."
         "The taxpayer number inside the disk decides. Assign it to that seller, or connect the right disk.";
+    OperationKey "operation_key" 409 Unknown Never Caller
+        "This key was used for another operation on this disk."
+        "Look at that one. For another operation take another key.";
+    OperationBegun "operation_begun" 409 Unknown Never Administrator
+        "The operation was handed to the disk's agent."
+        "What has begun is not taken back: wait for its end. If its agent does not come back, connect the disk elsewhere.";
+    OperationEnded "operation_ended" 409 Unknown Never Caller
+        "The operation has ended."
+        "Fetch it: its result says how.";
+    OperationImpossible "operation_impossible" 422 Unknown Never Administrator
+        "This disk cannot do this operation."
+        "The detail says why. Nothing was sent to the disk.";
     // Agents.
     EnrollmentInvalid "enrollment_invalid" 403 Unknown Never Administrator
         "The enrolment code is not known."

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use taxdisk_protocol::api::{DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
+use taxdisk_protocol::api::{OperationKind, OperationReadings, OperationResultView, OperationVerdict};
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Code, Difference, Problem};
@@ -11,7 +12,7 @@ use taxdisk_protocol::link::{
     Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, MAX_FRAME_BYTES, NumberEntry,
     OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
 };
-use taxdisk_protocol::link::{IndexLine, RecountedNumbers, SeenNumber};
+use taxdisk_protocol::link::{IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
 
 use crate::documents::compare;
@@ -111,6 +112,7 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
             upload_day: None,
             offline_hours: None,
             offline_amount: None,
+            period: None,
         }],
         clock: Some("20260203015300".into()),
         offline: None,
@@ -160,6 +162,11 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
             },
         ),
         ("recounted", recounted()),
+        (
+            "operating",
+            AgentFrame::Operating { disk: "499000123456".parse().unwrap(), epoch: 3, operation: "op_0123456789abcdef".into() },
+        ),
+        ("operated", operated()),
         ("unsupported", AgentFrame::Unsupported { of: "dance".into() }),
         ("goodbye", AgentFrame::Goodbye),
     ]
@@ -195,6 +202,29 @@ fn recounted() -> AgentFrame {
     }
 }
 
+fn operated() -> AgentFrame {
+    let stock = |deadline: &str| StockView {
+        kind: "025".into(),
+        current: Some(PairBody::from(pair(88))),
+        remaining: 913,
+        issue_deadline: Some(deadline.into()),
+        ..StockView::default()
+    };
+    let readings = |deadline| OperationReadings { stock: vec![stock(deadline)], ..OperationReadings::default() };
+    let result = OperationResultView {
+        verdict: OperationVerdict::Done { read: true },
+        before: readings("20260215"),
+        after: readings("20260315"),
+    };
+    AgentFrame::Operated {
+        id: "p-1".into(),
+        disk: "499000123456".parse().unwrap(),
+        epoch: 3,
+        operation: "op_0123456789abcdef".into(),
+        result: Box::new(result),
+    }
+}
+
 fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
     let disk = || "499000123456".parse().unwrap();
     let accounted = || vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
@@ -207,10 +237,22 @@ fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
         ("recall", BrokerFrame::Recall { disk: disk(), attempt: attempt() }),
         ("settle", BrokerFrame::Settle { disk: disk(), epoch: 4, open: OpenAttempt { named: Some(pair(91)), ..open() } }),
         ("recount", BrokerFrame::Recount { disk: disk(), epoch: 4, after: 6, since: accounted() }),
+        ("operate", BrokerFrame::Operate { disk: disk(), epoch: 3, operation: order() }),
         ("ack", BrokerFrame::Ack { ids: vec!["o-1".into()] }),
         ("unsupported", BrokerFrame::Unsupported { of: "dance".into() }),
         ("refused", BrokerFrame::Refused { code: Code::AgentRevoked.as_str().into(), reason: "revoked".into() }),
     ]
+}
+
+fn order() -> OperationOrder {
+    OperationOrder {
+        id: "op_0123456789abcdef".into(),
+        what: OperationKind::Clear,
+        kind: Some(InvoiceKind::Roll),
+        dry_run: false,
+        anyway: true,
+        settle_only: true,
+    }
 }
 
 fn golden(name: &str, value: &impl serde::Serialize) {

@@ -419,7 +419,7 @@ impl DiskCore {
                 });
                 self.told.extend(frames.map(Told::Frame));
                 // A job's outcome goes to the broker, and nobody asked here.
-                let asked = after.outcome.filter(|outcome| outcome.intent.job.is_none());
+                let asked = after.outcome.filter(|outcome| outcome.intent.job.is_none() && outcome.intent.remote.is_none());
                 self.told.extend(asked.map(|outcome| Told::Order(Box::new(OrderReport::ended(&outcome)))));
             }
             Err(text) => {

@@ -6,7 +6,7 @@ use taxdisk_protocol::api::Operation;
 use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
-use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt};
+use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt, OperationOrder};
 
 use super::{After, DiskCore, JOBS_MAX, Staged, State, Task};
 use crate::core::Context;
@@ -71,6 +71,15 @@ pub enum Command {
         /// What it knows as accounted.
         since: Vec<Accounted>,
     },
+    /// The broker asks for an operation.
+    Operate {
+        /// Disk.
+        disk: DiskNumber,
+        /// Epoch.
+        epoch: u64,
+        /// What.
+        operation: OperationOrder,
+    },
     /// The link is down: nothing begins until the next grant.
     LinkDown,
     /// A person set the passwords of this port.
@@ -101,10 +110,18 @@ impl DiskCore {
             Command::Recount { disk, epoch, after, since } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_recount(epoch, after, since);
             }
+            Command::Operate { disk, epoch, operation } if self.disk() == Some(&disk) => {
+                self.on_operate(&disk, epoch, operation, context);
+            }
             // For a disk that is not behind this port any more: the broker hears from the report that it is away.
-            Command::Grant { .. } | Command::Assign { .. } | Command::Settle { .. } | Command::Recount { .. } => {}
+            Command::Grant { .. }
+            | Command::Assign { .. }
+            | Command::Settle { .. }
+            | Command::Recount { .. }
+            | Command::Operate { .. } => {}
             Command::Deny { disk, reason } if self.disk() == Some(&disk) => {
                 self.epoch = None;
+                self.drop_remote_orders();
                 self.give_back_staged(&format!("the broker took the grant back: {reason}"), context);
             }
             Command::Deny { .. } => {}
@@ -117,6 +134,7 @@ impl DiskCore {
             }
             Command::LinkDown => {
                 self.epoch = None;
+                self.drop_remote_orders();
                 self.give_back_staged("the link was lost before it began", context);
             }
             Command::SecretChanged => {
@@ -138,6 +156,7 @@ impl DiskCore {
     /// begins before the next grant.
     fn on_woke(&mut self, context: &Context<'_>) {
         self.epoch = None;
+        self.drop_remote_orders();
         self.give_back_staged("the PC slept before it began", context);
         self.open_at_ms = 0;
         self.ladder.attempts(self.has_open(), context.now_ms);
@@ -160,6 +179,7 @@ impl DiskCore {
     ) {
         if self.epoch != Some(epoch) {
             self.give_back_staged("the disk was granted anew", context);
+            self.drop_remote_orders();
         }
         self.epoch = Some(epoch);
         self.broker_accounted = accounted;

@@ -12,6 +12,7 @@ mod operate;
 mod orders;
 mod passwords;
 mod recount;
+mod remote;
 mod report;
 mod voiding;
 
@@ -30,11 +31,12 @@ use super::breaker::Breaker;
 use super::compare::{Open, Parse};
 use super::effect::{Answer, Effect, Issue, Opened, Operated, Request, Told};
 use super::ladder::{self, Ladder};
-use super::operation::{OperationOutcome, Order, What};
+use super::operation::{OperationOutcome, Order, OrderReport, What};
 use super::records::{Base, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
 use operate::Work;
+pub(super) use remote::readings;
 
 /// Between two looks at an idle disk, milliseconds: an unplugged one is noticed, and another program's invoices are entered.
 const IDLE_POLL_MS: u64 = 20_000;
@@ -176,6 +178,8 @@ pub struct DiskCore {
     heard_sequence: u64,
     /// Orders that were not begun.
     orders: VecDeque<Order>,
+    /// What came of the broker's orders that changed nothing, and the epochs under which it asked: to be made durable.
+    remote_reports: VecDeque<(OrderReport, u64)>,
     /// The operation under way, between two effects.
     work: Option<Box<Work>>,
     /// What the broker wants to be told again.
@@ -220,6 +224,7 @@ impl DiskCore {
             told,
             heard_sequence: 0,
             orders: VecDeque::new(),
+            remote_reports: VecDeque::new(),
             work: None,
             recount: None,
         }
@@ -242,6 +247,7 @@ impl DiskCore {
             && self.staged.is_empty()
             && self.writes.is_empty()
             && self.orders.is_empty()
+            && self.remote_reports.is_empty()
             && self.work.is_none()
             && matches!(self.state, State::Idle | State::Waiting)
     }
@@ -252,6 +258,7 @@ impl DiskCore {
         if let Some(effect) = self.pending.take() {
             return self.pending_effect(effect, context);
         }
+        self.write_remote_reports(context);
         if let Some((records, after)) = self.writes.pop_front() {
             self.state = State::Writing(after);
             return Effect::Write(records);
@@ -259,6 +266,7 @@ impl DiskCore {
         if let Some(text) = self.password_stop.clone() {
             self.refuse_orders(DeviceClass::BadPassword, &format!("the disk's password was refused: {text}"));
             self.give_back_staged(&format!("the disk's password was refused: {text}"), context);
+            self.write_remote_reports(context);
             return match (self.writes.is_empty(), self.stopping) {
                 (false, _) => self.next(context),
                 (true, true) => Effect::Stop,
@@ -277,6 +285,7 @@ impl DiskCore {
             if !self.is_ready(context) {
                 self.give_back_staged("the disk does not answer", context);
             }
+            self.write_remote_reports(context);
             return if self.writes.is_empty() && !self.stopping { self.wait(Some(until_ms)) } else { self.next_quiet(context) };
         }
         // A survey brings the line back by itself, and so does an operation that is to be settled.
@@ -301,6 +310,7 @@ impl DiskCore {
     fn pending_effect(&mut self, effect: Effect, context: &Context<'_>) -> Effect {
         let (attempt, expected, epoch) = match &effect {
             Effect::Issue { epoch, request, expected } => (request.assignment.attempt.clone(), *expected, *epoch),
+            Effect::Operate(send) if send.remote.is_some() => return self.pending_remote(effect, context),
             Effect::Operate(send) => match (&send.job, &send.what) {
                 (Some(job), What::Void { pair, .. }) => (job.attempt.clone(), *pair, job.epoch),
                 _ => return effect,
@@ -333,6 +343,7 @@ impl DiskCore {
     fn next_closed(&mut self, context: &Context<'_>) -> Effect {
         self.give_back_staged("no disk answers behind the port", context);
         self.refuse_orders(DeviceClass::NotPresent, "no disk answers behind the port: plug it in");
+        self.write_remote_reports(context);
         if !self.writes.is_empty() {
             return self.next(context);
         }

@@ -16,8 +16,8 @@ use super::{After, DiskCore, State};
 use crate::core::compare::Doubt;
 use crate::core::effect::{Answer, Effect, Operated, Send, Trouble};
 use crate::core::operation::{
-    ExpectedReading, Heard, OperationEvidence, OperationIntent, OperationOutcome, OperationResult, Order, Read, Readings,
-    Refusal, Target, Verdict, What, judge_after, judge_before, judge_blank,
+    ExpectedReading, Heard, OperationEvidence, OperationIntent, OperationOutcome, OperationResult, Order, OrderReport, Read,
+    Readings, Refusal, Target, Verdict, What, judge_after, judge_before, judge_blank,
 };
 use crate::core::records::{Owner, Record};
 use crate::core::walk::{Plan, Step, Survey, Walk};
@@ -80,7 +80,8 @@ impl Work {
 
     /// An open intent of a process that is gone. Nothing is ever sent for it.
     pub(super) fn found(intent: OperationIntent, stage: impl FnOnce(OperationIntent) -> Stage) -> Box<Work> {
-        let order = Order { id: intent.id.clone(), what: intent.what.clone(), dry_run: false, anyway: false };
+        let (id, what, remote) = (intent.id.clone(), intent.what.clone(), intent.remote);
+        let order = Order { id, what, dry_run: false, anyway: false, remote };
         Work::new(order, stage(intent), Vec::new())
     }
 
@@ -130,7 +131,7 @@ impl DiskCore {
         let order = self.orders.pop_front()?;
         // It may have waited, and something may have happened.
         if let Some(refusal) = self.refusal(&order, context) {
-            self.refuse(&order.id, refusal, Readings::default());
+            self.refuse(&order, refusal, Readings::default());
             return Some(self.next(context));
         }
         let kinds = self.opened.as_ref().map(|opened| opened.identity.kinds.clone()).unwrap_or_default();
@@ -217,7 +218,7 @@ impl DiskCore {
         let order = work.order.clone();
         let readings = work.readings.clone();
         if order.what.operation().is_none() {
-            self.tell_order(&order.id, Verdict::Read, readings);
+            self.tell_order(&order, Verdict::Read, readings);
             return self.next(context);
         }
         let clock = self.disk_clock(context);
@@ -233,7 +234,7 @@ impl DiskCore {
         if let What::BlankVoid { kind, .. } = order.what {
             let stock = readings.kinds.iter().find(|reading| reading.kind == kind).and_then(|reading| reading.stock);
             let Some(stock) = stock.filter(|stock| stock.remaining > 0) else {
-                self.refuse(&order.id, Refusal::new(DeviceClass::NoStock, "no blank invoice of this kind is left"), readings);
+                self.refuse(&order, Refusal::new(DeviceClass::NoStock, "no blank invoice of this kind is left"), readings);
                 return self.next(context);
             };
             if !account::follows(&self.bases(kind, context), stock.current) {
@@ -266,7 +267,13 @@ impl DiskCore {
             return Effect::Write(vec![Record::OperationEvidence(Box::new(OperationEvidence { id, disk, what, readings, at }))]);
         }
         if order.dry_run {
-            self.tell_order(&order.id, Verdict::Allowed { warnings }, readings);
+            self.tell_order(&order, Verdict::Allowed { warnings }, readings);
+            return self.next(context);
+        }
+        if let Some(epoch) = order.remote
+            && !self.may_begin(epoch, context)
+        {
+            // Grant or lease went while it was read. The next grant asks for it again, and another owner of the disk may have it.
             return self.next(context);
         }
         let mut before = readings;
@@ -281,6 +288,7 @@ impl DiskCore {
             provable,
             before,
             job: work.job.as_ref().map(VoidJob::link),
+            remote: order.remote,
             at: context.at.to_owned(),
         };
         work.stage = Stage::Intending(intent.clone());
@@ -294,7 +302,7 @@ impl DiskCore {
         work.rounds += 1;
         if work.rounds > ACCOUNTINGS_MAX {
             let text = "another program issues on this disk without a pause: stop it, then try again; nothing was sent";
-            self.refuse(&work.order.id, Refusal::new(DeviceClass::InProgress, text), Readings::default());
+            self.refuse(&work.order, Refusal::new(DeviceClass::InProgress, text), Readings::default());
             return self.next(context);
         }
         work.stage = Stage::Accounting;
@@ -305,8 +313,8 @@ impl DiskCore {
         match (work.stage, answer) {
             (Stage::Intending(intent), Answer::Written(Ok(()))) => {
                 let net = intent.before.target.as_ref().map(|target| target.net);
-                let (id, what, job) = (intent.id.clone(), intent.what.clone(), intent.job.clone());
-                let send = Send { id, what, expected: intent.expected, net, job };
+                let (id, what, job, remote) = (intent.id.clone(), intent.what.clone(), intent.job.clone(), intent.remote);
+                let send = Send { id, what, expected: intent.expected, net, job, remote };
                 work.stage = Stage::Sending(intent);
                 // If we stop here, at the next start the intent is found without an outcome, and the disk is read.
                 self.pending = Some(Effect::Operate(Box::new(send)));
@@ -317,7 +325,7 @@ impl DiskCore {
                     Ok(()) => refusal,
                     Err(text) => Refusal::new(refusal.class, format!("{}; the readings could not be kept: {text}", refusal.text)),
                 };
-                self.refuse(&work.order.id, refusal, work.readings);
+                self.refuse(&work.order, refusal, work.readings);
             }
             (Stage::Intending(_), Answer::Written(Err(text))) => match &work.job {
                 // The journal has another void of it, and the disk says that it is valid: for a person.
@@ -325,7 +333,7 @@ impl DiskCore {
                     let result = AttemptResult::Unsettled { class: DeviceClass::Duplicate, text };
                     self.end_unbegun(&job.assignment, job.epoch, result, context);
                 }
-                None => self.refuse(&work.order.id, Refusal::new(DeviceClass::Duplicate, text), work.readings),
+                None => self.refuse(&work.order, Refusal::new(DeviceClass::Duplicate, text), work.readings),
             },
             (Stage::Sending(intent), Answer::Operated(operated)) => self.on_operated(intent, operated, context),
             (Stage::Trying { intent, new }, Answer::Opened(answer)) => self.on_tried(intent, new, answer, context),
@@ -411,7 +419,7 @@ impl DiskCore {
                 Some(job) => self.restage_void(job, context),
                 None => {
                     let text = format!("the disk cannot be read ({}): nothing was sent", trouble.text());
-                    self.refuse(&work.order.id, Refusal::new(trouble.class(), text), work.readings);
+                    self.refuse(&work.order, Refusal::new(trouble.class(), text), work.readings);
                 }
             },
         }
@@ -474,7 +482,7 @@ impl DiskCore {
     fn decline(&mut self, work: &Work, refusal: Refusal, readings: Readings, context: &Context<'_>) {
         match &work.job {
             Some(job) => self.decline_void(job, refusal, &readings, context),
-            None => self.refuse(&work.order.id, refusal, readings),
+            None => self.refuse(&work.order, refusal, readings),
         }
     }
 
@@ -493,6 +501,11 @@ impl DiskCore {
             then.frames.push(frame);
         }
         let outcome = Box::new(OperationOutcome { intent, result, after, at: context.at.to_owned() });
+        if let Some(epoch) = outcome.intent.remote {
+            let (record, frame) = outbox::operated(&OrderReport::ended(&outcome), epoch, &outcome.intent.disk, context);
+            records.push(record);
+            then.frames.push(frame);
+        }
         records.push(Record::OperationOutcome(outcome.clone()));
         then.outcome = Some(outcome);
         then.report = true;
@@ -567,7 +580,7 @@ impl DiskCore {
             }
             None if accounts.contradiction.is_some() => {
                 let text = accounts.contradiction.unwrap_or_default();
-                self.refuse(&work.order.id, Refusal::new(DeviceClass::DeviceFault, text), Readings::default());
+                self.refuse(&work.order, Refusal::new(DeviceClass::DeviceFault, text), Readings::default());
             }
             None => {
                 self.writes.push_back((records, then));

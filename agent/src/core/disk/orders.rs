@@ -40,7 +40,7 @@ impl DiskCore {
             self.refusal(&order, context)
         };
         match refusal {
-            Some(refusal) => self.refuse(&order.id, refusal, Readings::default()),
+            Some(refusal) => self.refuse(&order, refusal, Readings::default()),
             None => self.orders.push_back(order),
         }
     }
@@ -135,20 +135,25 @@ impl DiskCore {
         None
     }
 
-    pub(super) fn refuse(&mut self, id: &str, refusal: Refusal, before: Readings) {
+    pub(super) fn refuse(&mut self, order: &Order, refusal: Refusal, before: Readings) {
         let Refusal { class, text, anyway } = refusal;
-        self.tell_order(id, Verdict::Refused { class, text, anyway }, before);
+        self.tell_order(order, Verdict::Refused { class, text, anyway }, before);
     }
 
-    pub(super) fn tell_order(&mut self, id: &str, verdict: Verdict, before: Readings) {
-        let report = OrderReport { id: id.to_owned(), disk: self.disk().cloned(), verdict, before, after: Readings::default() };
-        self.told.push_back(Told::Order(Box::new(report)));
+    /// To whoever asked: a person here, or the broker, for which it is made durable first.
+    pub(super) fn tell_order(&mut self, order: &Order, verdict: Verdict, before: Readings) {
+        let disk = self.disk().or(self.reporter.last_disk()).cloned();
+        let report = OrderReport { id: order.id.clone(), disk, verdict, before, after: Readings::default() };
+        match order.remote {
+            Some(epoch) => self.remote_reports.push_back((report, epoch)),
+            None => self.told.push_back(Told::Order(Box::new(report))),
+        }
     }
 
     /// Refuses all that was not begun.
     pub(super) fn refuse_orders(&mut self, class: DeviceClass, text: &str) {
         for order in std::mem::take(&mut self.orders) {
-            self.refuse(&order.id, Refusal::new(class, text), Readings::default());
+            self.refuse(&order, Refusal::new(class, text), Readings::default());
         }
     }
 }

@@ -89,6 +89,7 @@ pub(super) fn stock(kind: InvoiceKind, stock: Option<Stock>, limits: Option<&Lim
         upload_day: limits.and_then(|limits| limits.upload_day),
         offline_hours: limits.and_then(|limits| limits.offline_hours),
         offline_amount: limits.and_then(|limits| limits.offline_amount).map(|limit| limit.to_string()),
+        period: limits.and_then(|limits| limits.period.clone()),
     }
 }
 

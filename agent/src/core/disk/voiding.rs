@@ -77,7 +77,7 @@ impl DiskCore {
         };
         let what = What::Void { kind: assignment.kind, pair, operator };
         let reads = what.reads(&[]);
-        let order = Order { id: order_id(&assignment.attempt), what, dry_run: false, anyway: false };
+        let order = Order { id: order_id(&assignment.attempt), what, dry_run: false, anyway: false, remote: None };
         let mut work = Work::new(order, Stage::Before, reads);
         work.job = Some(VoidJob { assignment, epoch });
         self.go_on(work, context)
@@ -169,7 +169,7 @@ impl DiskCore {
     pub(super) fn look_at_void(&mut self, open: OpenAttempt) -> Option<Box<Work>> {
         let (kind, pair) = (open.assignment.kind, open.assignment.original?);
         let what = What::Query { kind, pair };
-        let order = Order { id: order_id(&open.assignment.attempt), what, dry_run: false, anyway: false };
+        let order = Order { id: order_id(&open.assignment.attempt), what, dry_run: false, anyway: false, remote: None };
         Some(Work::new(order, Stage::Looking { open: Box::new(open), resync: true }, vec![Read::Target(kind, pair)]))
     }
 

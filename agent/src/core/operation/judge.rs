@@ -149,7 +149,7 @@ pub(in crate::core) fn judge_after(intent: &OperationIntent, after: &Readings, h
             _ if *heard == Heard::Clean => OperationResult::Done { read: false },
             _ => unsettled(heard, "as many invoices wait for upload as before; a second command could stop an upload that runs"),
         },
-        What::BlankVoid { .. } | What::ChangePassword { .. } | What::Status | What::Query { .. } => {
+        What::BlankVoid { .. } | What::ChangePassword { .. } | What::Status | What::Stock | What::Query { .. } => {
             unsettled(heard, "this reading cannot settle it")
         }
     }

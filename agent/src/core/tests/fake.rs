@@ -358,7 +358,7 @@ impl FakeDisk {
             What::Upload { .. } => self.waiting = 0,
             What::RefreshOffline { .. } => self.offline_hours += 1,
             What::ChangePassword { .. } => self.new_password = true,
-            What::Status | What::Query { .. } => unreachable!("a reading is not sent"),
+            What::Status | What::Stock | What::Query { .. } => unreachable!("a reading is not sent"),
         }
     }
 

@@ -7,6 +7,7 @@ mod fake;
 mod operations;
 mod recount;
 mod recovery;
+mod remote;
 mod scenarios;
 mod undoing;
 mod world;

@@ -85,7 +85,7 @@ fn took_effect(world: &World, what: &What) -> bool {
         What::Upload { .. } => world.disk.waiting == 0,
         What::RefreshOffline { .. } => world.disk.offline_hours > 0,
         What::ChangePassword { .. } => world.disk.new_password,
-        What::Status | What::Query { .. } => false,
+        What::Status | What::Stock | What::Query { .. } => false,
     }
 }
 
@@ -205,7 +205,7 @@ fn periods_and_uploads_in_doubt_are_done_if_it_shows_and_unsettled_otherwise() {
         world.run();
         assert!(matches!(world.reports["o2"].verdict, Verdict::Refused { anyway: true, .. }), "{:?}", world.reports["o2"]);
         assert_eq!(world.disk.operations_sent("o2"), 0);
-        world.command(Command::Order(Order { id: "o3".into(), what, dry_run: false, anyway: true }));
+        world.command(Command::Order(Order { id: "o3".into(), what, dry_run: false, anyway: true, remote: None }));
         world.run();
         assert!(matches!(result_of(&world, "o3"), OperationResult::Done { .. }));
     }
@@ -286,7 +286,7 @@ fn a_void_number_is_never_voided_again() {
 fn a_dry_run_sends_nothing_and_says_why_not() {
     for what in all() {
         let mut world = ready(&what);
-        world.command(Command::Order(Order { id: "d1".into(), what: what.clone(), dry_run: true, anyway: false }));
+        world.command(Command::Order(Order { id: "d1".into(), what: what.clone(), dry_run: true, anyway: false, remote: None }));
         world.run();
         assert!(matches!(world.reports["d1"].verdict, Verdict::Allowed { .. }), "{what:?}: {:?}", world.reports["d1"]);
         assert_eq!(world.disk.operations_sent("d1"), 0);
@@ -330,7 +330,13 @@ fn beside_an_unsettled_job_only_a_confirmed_report_is_sent_and_keeps_its_name() 
     assert_eq!(world.journal.unsettled(&world.number()).len(), 1);
     world.order("o1", void());
     world.order("o2", What::Report { kind: KIND });
-    world.command(Command::Order(Order { id: "o3".into(), what: What::Report { kind: KIND }, dry_run: false, anyway: true }));
+    world.command(Command::Order(Order {
+        id: "o3".into(),
+        what: What::Report { kind: KIND },
+        dry_run: false,
+        anyway: true,
+        remote: None,
+    }));
     world.run();
     assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { anyway: false, .. }));
     assert!(matches!(&world.reports["o2"].verdict, Verdict::Refused { anyway: true, .. }));
@@ -375,7 +381,7 @@ fn a_dry_run_of_a_void_finds_a_red_invoice_of_its_target() {
     assert_eq!(world.journal.reversed_by(&world.number(), KIND, pair(9)), Some(pair(10)));
     for dry_run in [true, false] {
         let id = format!("d{dry_run}");
-        world.command(Command::Order(Order { id: id.clone(), what: void(), dry_run, anyway: true }));
+        world.command(Command::Order(Order { id: id.clone(), what: void(), dry_run, anyway: true, remote: None }));
         world.run();
         let verdict = &world.reports[&id].verdict;
         assert!(matches!(verdict, Verdict::Refused { text, anyway: false, .. } if text.contains("reversed")), "{verdict:?}");
@@ -389,7 +395,7 @@ fn a_dry_run_of_a_void_judges_the_lock_date_by_the_disks_own_clock() {
     let mut world = World::new(FakeDisk { clock: Some("20260415120000".into()), ..FakeDisk::used(10, 99) });
     world.run();
     let ask = |world: &mut World, id: &str| {
-        world.command(Command::Order(Order { id: id.into(), what: void(), dry_run: true, anyway: false }));
+        world.command(Command::Order(Order { id: id.into(), what: void(), dry_run: true, anyway: false, remote: None }));
         world.run();
         world.reports[id].verdict.clone()
     };
@@ -404,7 +410,13 @@ fn a_dry_run_of_a_void_judges_the_lock_date_by_the_disks_own_clock() {
 fn a_dry_run_of_a_report_says_that_the_period_has_not_ended() {
     let mut world = World::new(FakeDisk { clock: Some("20260320120000".into()), ..FakeDisk::used(10, 99) });
     world.run();
-    world.command(Command::Order(Order { id: "d1".into(), what: What::Report { kind: KIND }, dry_run: true, anyway: false }));
+    world.command(Command::Order(Order {
+        id: "d1".into(),
+        what: What::Report { kind: KIND },
+        dry_run: true,
+        anyway: false,
+        remote: None,
+    }));
     world.run();
     let verdict = &world.reports["d1"].verdict;
     assert!(matches!(verdict, Verdict::Allowed { warnings } if warnings[0].contains("20260331")), "{verdict:?}");

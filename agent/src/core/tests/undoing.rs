@@ -223,6 +223,7 @@ fn an_order_and_a_void_job_never_run_beside_each_other() {
         what: What::Void { kind: KIND, pair: pair(9), operator: "张三".into() },
         dry_run: false,
         anyway: true,
+        remote: None,
     }));
     world.run();
     for id in ["o1", "o2"] {

@@ -221,7 +221,7 @@ impl World {
     }
 
     pub(super) fn order(&mut self, id: &str, what: What) {
-        self.command(Command::Order(Order { id: id.into(), what, dry_run: false, anyway: false }));
+        self.command(Command::Order(Order { id: id.into(), what, dry_run: false, anyway: false, remote: None }));
     }
 
     /// The broker acts: grants, then assigns up to two.
@@ -306,6 +306,11 @@ impl World {
                     self.broker.entered.extend(entries.iter().map(|entry| entry.pair));
                     self.broker.notes.extend(note);
                 }
+                id
+            }
+            AgentFrame::Operated { id, disk, .. } => {
+                let kept = self.journal.outbox(&disk).iter().any(|(known, _)| *known == id);
+                assert!(kept, "I8: {id} was told before it was durable");
                 id
             }
             AgentFrame::Outcome { id, attempt, outcome, .. } => {

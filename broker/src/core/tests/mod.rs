@@ -30,6 +30,7 @@ mod asked;
 mod dispatching;
 mod fairness;
 mod lateness;
+mod operations;
 mod outcomes;
 mod owners;
 mod pauses;
@@ -137,6 +138,7 @@ pub(crate) fn report(disk: &str) -> DiskReport {
             upload_day: None,
             offline_hours: None,
             offline_amount: None,
+            period: None,
         }],
         clock: None,
         offline: None,
@@ -294,6 +296,8 @@ impl World {
             known.jobs.extend(more.keys.iter().filter_map(job));
             let owner = |key: &NumberKey| self.numbers.get(key).map(|owner| (key.clone(), owner.clone()));
             known.numbers.extend(more.numbers.iter().filter_map(owner));
+            let operation = |id: &String| self.restored.operations.iter().find(|row| row.view.id == *id).cloned();
+            known.operations.extend(more.operations.iter().filter_map(operation).map(|row| (row.view.id.clone(), row)));
             for original in more.originals {
                 let about = |job: &&Arc<Job>| super::original::original_key(job).as_ref() == Some(&original);
                 let jobs = self.jobs.values().filter(about).cloned().collect();
@@ -373,6 +377,15 @@ impl World {
             }
             Change::Served(hours) => self.restored.served = hours,
             Change::EndContents(until) => self.ended.push(until),
+            Change::Operation(row) => {
+                let known = self.restored.operations.iter().position(|known| known.view.id == row.view.id);
+                let base = known.map_or(0, |at| self.restored.operations[at].view.revision);
+                assert_eq!(row.view.revision, base + 1, "guard of the revision");
+                match known {
+                    Some(at) => self.restored.operations[at] = *row,
+                    None => self.restored.operations.push(*row),
+                }
+            }
             Change::Bulk(row) => {
                 self.restored.bulks.retain(|known| known.view.key != row.view.key);
                 self.restored.bulks.push(row);
@@ -411,6 +424,8 @@ impl World {
             reconcile: durable.reconcile.clone(),
             bulks: durable.bulks.clone(),
             served: durable.served,
+            operations: durable.operations.iter().filter(|row| !row.view.state.is_ended()).cloned().collect(),
+            next_operation: durable.operations.iter().map(|row| row.place + 1).max().unwrap_or(1),
         };
         self.core = Core::new(settings, restored, self.now);
         self.frames.clear();

@@ -14,7 +14,7 @@ use super::super::fold::Head;
 use super::super::{StoreError, chain};
 use super::database::bounded;
 use super::lease::Lease;
-use super::{Writer, hot, webhooks};
+use super::{Writer, hot, operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
@@ -283,6 +283,7 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
             "INSERT INTO meta (name, value) VALUES ('served', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
         )
         .bind(hours.to_string()),
+        Change::Operation(row) => return operations::put(connection, row).await,
         Change::Job { .. }
         | Change::Audit(_)
         | Change::EndContents(_)

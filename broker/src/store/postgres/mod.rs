@@ -30,6 +30,7 @@ use super::fold;
 use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
+use crate::core::operations::{OperationFilter, OperationRow};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
@@ -39,6 +40,7 @@ mod database;
 mod hosts;
 mod hot;
 pub mod lease;
+mod operations;
 mod restore;
 #[cfg(test)]
 pub(super) mod tests;
@@ -266,6 +268,10 @@ impl Store for PostgresStore {
             }
         }
         Ok(owners)
+    }
+
+    async fn operations(&self, filter: &OperationFilter, limit: u32) -> Result<Vec<OperationRow>, StoreError> {
+        bounded(READ, self.operation_page(filter, limit)).await
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {

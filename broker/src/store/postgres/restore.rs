@@ -129,5 +129,6 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
     for row in sqlx::query("SELECT body FROM bulk_reissues").fetch_all(&mut *connection).await? {
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
     }
+    super::operations::restore(connection, restored).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Head, JobRow};
 use super::super::{StoreError, chain};
 use super::rows::{self, Cell};
-use super::{Writer, webhooks};
+use super::{Writer, operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
 
 #[derive(Default)]
@@ -302,6 +302,7 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
                 .bind(row.view.key.clone())
                 .bind(text(row))
         }
+        Change::Operation(row) => return operations::put(connection, row).await,
         Change::Job { .. }
         | Change::Audit(_)
         | Change::EndContents(_)

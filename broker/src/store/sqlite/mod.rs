@@ -25,11 +25,13 @@ use super::encoding::{damaged, json, text, word};
 use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
+use crate::core::operations::{OperationFilter, OperationRow};
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 pub mod backup;
 mod commit;
+mod operations;
 mod rechain;
 mod restore;
 mod rows;
@@ -207,6 +209,10 @@ impl Store for SqliteStore {
             }
         }
         Ok(about)
+    }
+
+    async fn operations(&self, filter: &OperationFilter, limit: u32) -> Result<Vec<OperationRow>, StoreError> {
+        self.operation_page(filter, limit).await
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {

@@ -111,5 +111,6 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
     for row in sqlx::query("SELECT body FROM bulk_reissues").fetch_all(&mut *connection).await? {
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
     }
+    super::operations::restore(connection, &mut restored).await?;
     Ok(restored)
 }
