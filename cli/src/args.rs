@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use taxdisk_protocol::api;
 
+pub(crate) mod operations;
 pub(crate) mod webhook;
 
+use operations::{CalendarArgs, OperateArgs, OperationArgs, OperationsArgs};
 use webhook::WebhookCommand;
 
 /// Submit, watch and administer issuing jobs over a taxdisk broker.
@@ -406,6 +408,14 @@ pub(crate) enum DiskCommand {
     Drain(DrainArgs),
     /// Let a disk work again.
     Resume(ResumeArgs),
+    /// Ask a disk, a seller's disks or all disks for an upload, a period report, a clear or a reading.
+    Operate(OperateArgs),
+    /// List operations, newest first.
+    Operations(OperationsArgs),
+    /// Show an operation, or withdraw one that was not handed over.
+    Operation(OperationArgs),
+    /// Say what is due when: period report, clear, lock date, uploads, off-line limits.
+    Calendar(CalendarArgs),
     /// Say whose jobs a disk takes, or stop it.
     Assign {
         /// Number of the disk.
@@ -503,8 +513,20 @@ words!(
 words!(
     /// Why a queued job waits.
     WaitingArg => api::Waiting {
-        NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused,
+        NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused, Operation,
     }
+);
+words!(
+    /// What is asked of a disk.
+    OperationWord => api::OperationKind { Upload, Report, Clear, Stock, SelfTest }
+);
+words!(
+    /// State of an operation.
+    OperationStateWord => api::OperationState { Queued, Running, Done, Refused, Failed, Unsettled, Cancelled }
+);
+words!(
+    /// How something that is due stands.
+    DueWord => api::DueState { Overdue, Due, Done }
 );
 words!(
     /// Priority of a job.

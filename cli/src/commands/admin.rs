@@ -7,6 +7,7 @@ use taxdisk_protocol::api::{
 };
 use ureq::http::Method;
 
+use super::operations;
 use super::pauses::{self, thresholds};
 use super::rows;
 use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand};
@@ -75,6 +76,10 @@ pub(super) fn disk(client: &Client, command: DiskCommand, json: bool) -> Result<
         DiskCommand::Pause(args) => return pauses::pause(client, "disks", &args, json),
         DiskCommand::Drain(args) => return pauses::drain(client, "disks", &args, json),
         DiskCommand::Resume(args) => return pauses::resume(client, "disks", &args, json),
+        DiskCommand::Operate(args) => return operations::operate(client, &args, json),
+        DiskCommand::Operations(args) => return operations::list(client, &args, json),
+        DiskCommand::Operation(args) => return operations::show(client, &args, json),
+        DiskCommand::Calendar(args) => return operations::calendar(client, &args, json),
         DiskCommand::Assign { disk, seller, disable } => {
             let path = format!("/v1/disks/{}/assignment", segment(&disk));
             let answer: Value = client.send(Method::PUT, &path, &DiskAssignment { seller: seller.clone(), enabled: !disable })?;

@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod bulk;
 mod job;
+mod operations;
 mod pauses;
 mod reconcile;
 mod webhook;
