@@ -692,9 +692,9 @@ pub(crate) async fn operations_are_kept_found_and_guarded<B: Bench>(bench: B) {
     let find = async |filter: OperationFilter| store.operations(&filter, 10).await.unwrap();
     let all = OperationFilter::default;
     assert_eq!(find(all()).await, [second.clone(), ended.clone()], "newest first");
-    assert_eq!(find(OperationFilter { before: Some(2), ..all() }).await, [ended.clone()]);
-    assert_eq!(find(OperationFilter { ids: vec!["op_1".to_owned()], ..all() }).await, [ended.clone()]);
-    assert_eq!(find(OperationFilter { state: Some(OperationState::Queued), ..all() }).await, [second.clone()]);
+    assert_eq!(find(OperationFilter { before: Some(2), ..all() }).await, std::slice::from_ref(&ended));
+    assert_eq!(find(OperationFilter { ids: vec!["op_1".to_owned()], ..all() }).await, std::slice::from_ref(&ended));
+    assert_eq!(find(OperationFilter { state: Some(OperationState::Queued), ..all() }).await, std::slice::from_ref(&second));
     assert_eq!(find(OperationFilter { sellers: vec![seller()], bulk: Some("b1".to_owned()), ..all() }).await.len(), 2);
     assert!(find(OperationFilter { what: Some(OperationKind::Clear), ..all() }).await.is_empty());
     assert!(find(OperationFilter { disk: Some("1".parse().unwrap()), ..all() }).await.is_empty());
