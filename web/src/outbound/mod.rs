@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{HeaderMap, HeaderName, HeaderValue};
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use ipnet::IpNet;
@@ -197,8 +197,22 @@ impl Outbound {
     /// # Errors
     /// There was no whole head of an answer.
     pub async fn post(&self, target: &Target, headers: &[(HeaderName, HeaderValue)], body: Bytes) -> Result<Answer, CallError> {
+        self.call(Method::POST, target, headers, body).await
+    }
+
+    /// Makes a call of any method. Follows nothing.
+    ///
+    /// # Errors
+    /// There was no whole head of an answer.
+    pub async fn call(
+        &self,
+        method: Method,
+        target: &Target,
+        headers: &[(HeaderName, HeaderValue)],
+        body: Bytes,
+    ) -> Result<Answer, CallError> {
         let began = Instant::now();
-        let mut request = Request::post(target.uri.clone()).body(Full::new(body)).map_err(broken)?;
+        let mut request = Request::builder().method(method).uri(target.uri.clone()).body(Full::new(body)).map_err(broken)?;
         request.headers_mut().insert(hyper::header::USER_AGENT, HeaderValue::from_static(self.settings.user_agent));
         for (name, value) in headers {
             request.headers_mut().insert(name.clone(), value.clone());

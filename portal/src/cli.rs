@@ -1,0 +1,285 @@
+//! The command line of `taxdisk-portal`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use taxdisk_web::outbound::{Outbound, Settings};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::admin::{self, OperatorKey};
+use crate::broker::BrokerClient;
+use crate::config::{self, Config, ConfigError};
+use crate::core::act;
+use crate::ledger::{Clock, Ledger};
+use crate::model::Directory;
+use crate::platform_key::PlatformKey;
+use crate::portal::{Parts, Portal};
+use crate::store::{self, Db, StoreError};
+use crate::{callback, courier, disks, hooks, serve};
+
+/// Exit code for a configuration that cannot be used (sysexits.h).
+const EXIT_CONFIG: u8 = 78;
+/// How often old tokens are forgotten.
+const FORGET_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// The platform in front of the broker.
+#[derive(Debug, Parser)]
+#[command(name = "taxdisk-portal", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the portal.
+    Serve(Serve),
+    /// Check the configuration and print it.
+    ConfigCheck {
+        /// Configuration file (TOML). Every value can be set in the environment: TAXDISK__STORE__URL=…
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// Configuration file (TOML). Every value can be set in the environment: TAXDISK__STORE__URL=…
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address to listen on, over the configuration; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Written with the URL, as JSON, once the portal can answer.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+    /// If there is no operator's key yet: make one and write it here, readable by the owner only.
+    #[arg(long, value_name = "FILE")]
+    operator_key_file: Option<PathBuf>,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// Runs a command line to its end.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::ConfigCheck { config } => config::load(config.as_deref(), None).map_err(Failure::from).and_then(|config| shown(&config)),
+        Command::Serve(command) => serve_until_signal(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("taxdisk-portal: {failure}");
+            match failure {
+                Failure::Config(_) => ExitCode::from(EXIT_CONFIG),
+                Failure::Store(_) | Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn shown(config: &Config) -> Result<(), Failure> {
+    let mut value = serde_json::to_value(config).map_err(|error| Failure::Other(error.to_string()))?;
+    // A store's URL may hold a password.
+    if let Some(url) = value.pointer_mut("/store/url")
+        && let Some((scheme, host)) = url.as_str().and_then(|text| Some((text.split_once("://")?.0, text.rsplit_once('@')?.1)))
+    {
+        *url = format!("{scheme}://***@{host}").into();
+    }
+    let text = serde_json::to_string_pretty(&value).map_err(|error| Failure::Other(error.to_string()))?;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| Failure::Other(error.to_string()))
+}
+
+fn serve_until_signal(command: &Serve) -> Result<(), Failure> {
+    let config = config::load(command.config.as_deref(), command.listen.clone())?;
+    let filter = EnvFilter::try_new(&config.log.filter).map_err(|error| ConfigError(format!("log.filter: {error}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // An error here means that a subscriber is set already.
+    let _ = if config.log.json { builder.json().try_init() } else { builder.with_target(false).try_init() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Other(format!("the runtime does not start: {error}")))?;
+    runtime.block_on(serving(config, command))
+}
+
+async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
+    let clock: Clock = Arc::new(now_ms);
+    let broker = BrokerClient::new(&config.broker)?;
+    let tls = config.tls.as_ref().map(serve::acceptor).transpose()?;
+    let outbound = Outbound::new(Settings {
+        allow_http: config.callbacks.allow_http,
+        allow_networks: config.callback_networks()?,
+        authorities: config.callbacks.ca_file.as_deref().map(serve::authorities).transpose()?,
+        call_limit: std::time::Duration::from_secs(config.callbacks.limit_s),
+        connect_limit: std::time::Duration::from_secs(config.callbacks.limit_s),
+        ..Settings::default()
+    })
+    .map_err(|error| ConfigError(format!("callbacks: {error}")))?;
+    let mut opened = store::open(&config.store.url).await?;
+    let kept = kept(opened.writer.as_mut(), &config, command.operator_key_file.as_deref()).await?;
+    let address = config.address()?;
+    let listener = TcpListener::bind(address).await.map_err(|error| Failure::Other(format!("{address}: {error}")))?;
+    let bound = listener.local_addr().map_err(|error| Failure::Other(error.to_string()))?;
+    let own = format!("http{}://{bound}", if tls.is_some() { "s" } else { "" });
+    let public_url = config.listen.public_url.clone().unwrap_or_else(|| own.clone()).trim_end_matches('/').to_owned();
+    let ledger = Ledger::start(opened.writer, clock.clone());
+    let portal = Arc::new(Portal::new(Parts {
+        config: config.clone(),
+        ledger: ledger.clone(),
+        readers: opened.readers.clone(),
+        clock: clock.clone(),
+        layout: Arc::new(crate::layout::NoLayout),
+        outbound: outbound.clone(),
+        platform_key: kept.platform_key,
+        public_url,
+        directory: kept.directory,
+        disks: kept.disks,
+    }));
+    let concurrency = config.broker.concurrency;
+    tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
+    tokio::spawn(callback::send::run(portal.clone(), outbound));
+    tokio::spawn(disks::watch(portal.clone(), broker.clone()));
+    tokio::spawn(forget(portal.clone()));
+    let hook = config.broker.webhook_url.clone().unwrap_or_else(|| format!("{own}{}", hooks::PATH));
+    if !hook.is_empty() {
+        tokio::spawn(hooks::register(portal.clone(), broker, hook));
+    }
+    let (stop, stopping) = watch::channel(false);
+    let admin = admin::router(portal.clone(), kept.operator_key);
+    let limits = config.limits.clone();
+    let edge = tokio::spawn(async move { serve::run(listener, tls, portal, admin, &limits, stopping).await });
+    if let Some(file) = &command.ready_file {
+        let text = serde_json::json!({ "url": own, "environment": config.environment.as_str() }).to_string();
+        whole(file, text.as_bytes(), 0o644).map_err(|error| Failure::Other(format!("{}: {error}", file.display())))?;
+    }
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tracing::info!(url = own, environment = config.environment.as_str(), "the portal serves");
+    let ended_well = tokio::select! {
+        () = signalled() => true,
+        () = ledger.ended() => false,
+    };
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    stop.send_replace(true);
+    let _ = edge.await;
+    if ended_well { Ok(()) } else { Err(Failure::Other("the store could not be written".to_owned())) }
+}
+
+/// What the store knows at the start.
+struct Kept {
+    directory: Directory,
+    disks: Vec<taxdisk_protocol::api::DiskView>,
+    operator_key: OperatorKey,
+    platform_key: Option<PlatformKey>,
+}
+
+async fn kept(db: &mut dyn Db, config: &Config, key_file: Option<&Path>) -> Result<Kept, Failure> {
+    let damaged = |what: &str, error: &dyn std::fmt::Display| StoreError::Damaged(format!("{what}: {error}"));
+    match one(db, "environment").await? {
+        Some(known) if known != config.environment.as_str() => {
+            let text = format!("environment: this store is of {known}; test and production never share one");
+            return Err(ConfigError(text).into());
+        }
+        Some(_) => {}
+        None => db.put_setting("environment", "name", config.environment.as_str()).await?,
+    }
+    let mut directory = Directory::default();
+    for (id, body) in db.settings("tenant").await? {
+        let tenant = serde_json::from_str(&body).map_err(|error| damaged(&id, &error))?;
+        directory = directory.with_tenant(tenant).map_err(|error| damaged(&id, &error))?;
+    }
+    for (appid, body) in db.settings("caller").await? {
+        let caller = serde_json::from_str(&body).map_err(|error| damaged(&appid, &error))?;
+        directory = directory.with_caller(caller).map_err(|error| damaged(&appid, &error))?;
+    }
+    // A list of another version is as good as none: it is asked for again.
+    let disks = one(db, "disks").await?.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
+    let operator_key = match one(db, "operator_key").await? {
+        Some(hash) => OperatorKey(hash),
+        None => {
+            let key = format!("tpo_{}{}", act::random_token(), act::random_token());
+            let hash = OperatorKey::of(&key);
+            if let Some(file) = key_file {
+                // The file first: a key that is stored and was shown to nobody is lost.
+                whole(file, format!("{key}\n").as_bytes(), 0o600)
+                    .map_err(|error| Failure::Other(format!("{}: {error}", file.display())))?;
+                db.put_setting("operator_key", "first", &hash.0).await?;
+            }
+            hash
+        }
+    };
+    let platform_key = match one(db, "platform_key").await? {
+        Some(text) => PlatformKey::from_text(&text),
+        None => {
+            let made = PlatformKey::generate();
+            if let Some(text) = made.as_ref().and_then(PlatformKey::text) {
+                db.put_setting("platform_key", "callback", &text).await?;
+            }
+            made
+        }
+    };
+    Ok(Kept { directory, disks, operator_key, platform_key })
+}
+
+/// The setting of a kind that has one.
+async fn one(db: &mut dyn Db, kind: &str) -> Result<Option<String>, StoreError> {
+    Ok(db.settings(kind).await?.pop().map(|(_, body)| body))
+}
+
+/// Forgets tokens that no clock takes any more.
+async fn forget(portal: Arc<Portal>) {
+    loop {
+        let before = (portal.clock)() / 1000;
+        let done = portal.ledger.run(move |session| Box::pin(async move { session.db.forget_tokens(before).await })).await;
+        if done.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(FORGET_EVERY) => {}
+            () = portal.ledger.ended() => return,
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+async fn signalled() {
+    let terminate = async {
+        match signal(SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = terminate => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
+}
+
+/// Writes a file whole or not at all.
+fn whole(path: &Path, content: &[u8], mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let name = path.file_name().ok_or_else(|| std::io::Error::other("a file name is needed"))?;
+    let temporary = path.with_file_name(format!(".{}.{}", name.to_string_lossy(), std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)
+}

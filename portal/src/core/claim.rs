@@ -1,0 +1,79 @@
+//! A consumer names the buyer of a code (yonyou-open-api.md, section 5.2). The first one counts; every later scan shows what became
+//! of it.
+
+use super::insert;
+use super::request::{Phase, Request};
+use crate::document::Fault;
+use crate::ledger::Session;
+use crate::store::StoreError;
+
+/// 购方, as a consumer writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buyer {
+    /// 名称.
+    pub name: String,
+    /// 纳税人识别号; empty for persons.
+    pub taxpayer_number: String,
+    /// 地址、电话.
+    pub address_phone: String,
+    /// 开户行及账号.
+    pub bank_account: String,
+}
+
+/// What a claim did.
+#[derive(Debug, Clone)]
+pub enum Claimed {
+    /// It goes to the disk, now or since an earlier claim.
+    Done(Box<Request>),
+    /// No such code.
+    Unknown,
+    /// The buyer cannot be printed.
+    Wrong(Vec<Fault>),
+}
+
+/// Claims a code.
+///
+/// # Errors
+/// Those of the store.
+pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer) -> Result<Claimed, StoreError> {
+    let Some(request) = session.db.request_by_code(token).await? else { return Ok(Claimed::Unknown) };
+    let mut parts = insert::parts_of(session, &request).await?;
+    if parts.iter().any(|part| part.phase != Phase::Buyer) {
+        return Ok(Claimed::Done(Box::new(request)));
+    }
+    for part in &mut parts {
+        named(part, buyer);
+        if let Err(faults) = insert::judge(&part.job) {
+            return Ok(Claimed::Wrong(faults));
+        }
+    }
+    for part in &mut parts {
+        part.phase = Phase::Forwarding;
+        (part.due_at, part.changed_at) = (session.now, session.now);
+        session.db.put_request(part).await?;
+        session.note(&part.tenant, &part.serial, "consumer", "claimed", "").await?;
+    }
+    session.wake_courier();
+    let shown = if request.phase == Phase::Plan { request } else { parts.swap_remove(0) };
+    Ok(Claimed::Done(Box::new(shown)))
+}
+
+fn named(part: &mut Request, buyer: &Buyer) {
+    let fields = [
+        ("GMF_MC", &buyer.name),
+        ("GMF_NSRSBH", &buyer.taxpayer_number),
+        ("GMF_DZDH", &buyer.address_phone),
+        ("GMF_YHZH", &buyer.bank_account),
+    ];
+    for (name, value) in fields {
+        if !value.is_empty() {
+            part.document.head.insert(name.to_owned(), value.clone());
+        }
+    }
+    if let Some(invoice) = &mut part.job.invoice {
+        invoice.buyer.name.clone_from(&buyer.name);
+        invoice.buyer.taxpayer_number = Some(buyer.taxpayer_number.clone()).filter(|number| !number.is_empty());
+        invoice.buyer.address_phone.clone_from(&buyer.address_phone);
+        invoice.buyer.bank_account.clone_from(&buyer.bank_account);
+    }
+}

@@ -1,0 +1,259 @@
+//! What the broker says about a job, applied to its request. A job's revision orders what is said: an older one changes nothing,
+//! and the same one twice changes nothing the second time.
+//!
+//! The truth wins over everything: an invoice that exists is issued here too, even where the request was sent back meanwhile.
+
+use rust_decimal::Decimal;
+use taxdisk_protocol::api::{Fault, JobProblem, JobState, JobView, Operation, Waiting};
+use taxdisk_protocol::error::Problem;
+
+use super::callback::{self, News};
+use super::request::{Failure, NEVER, Phase, Request, Voiding};
+use crate::ledger::Session;
+use crate::store::StoreError;
+
+/// How soon the courier asks again, milliseconds: waiting reasons reach the merchant within 5 s while somebody may look.
+const SOON_MS: i64 = 3_000;
+/// Of a request that was accepted so long ago it asks less often; the broker's webhooks tell of the end anyway.
+const YOUNG_MS: i64 = 10 * 60 * 1000;
+/// How often then.
+const LATER_MS: i64 = 60_000;
+/// After a failure of ours to reach the broker: 1 s, doubled each time, at most this.
+const RETRY_MAX_MS: i64 = 60_000;
+
+/// Applies what the broker shows.
+///
+/// # Errors
+/// Those of the store.
+pub async fn shown(session: &mut Session, tenant: &str, serial: &str, view: &JobView) -> Result<(), StoreError> {
+    let Some(mut request) = session.db.request(tenant, serial).await? else { return Ok(()) };
+    let before = request.phase;
+    let news = apply(&mut request, view, session.now);
+    session.db.put_request(&request).await?;
+    if before != request.phase {
+        session.note(tenant, serial, "broker", request.substate(), &view.revision.to_string()).await?;
+    }
+    if request.operation != Operation::Issue && before != request.phase {
+        on_original(session, &request).await?;
+    }
+    if let Some(news) = news {
+        tell(session, &request, &news).await?;
+    }
+    Ok(())
+}
+
+/// The broker did not take the job: it broke a rule there, or stands there with another content.
+///
+/// # Errors
+/// Those of the store.
+pub async fn refused(session: &mut Session, tenant: &str, serial: &str, problem: &Problem) -> Result<(), StoreError> {
+    let Some(mut request) = session.db.request(tenant, serial).await? else { return Ok(()) };
+    if request.phase != Phase::Forwarding {
+        return Ok(());
+    }
+    let foreign = problem.code == "conflict";
+    let mut text = problem.detail.clone();
+    for breach in &problem.breaches {
+        text = format!("{text}；{}", crate::document::submission::fault(breach));
+    }
+    // Asked for too often: not the data's fault.
+    let fault = if problem.code == "reissue_limit" { Fault::Policy } else { Fault::Request };
+    fail(&mut request, Failure { fault, code: problem.code.clone(), text, foreign }, session.now);
+    session.db.put_request(&request).await?;
+    session.note(tenant, serial, "broker", "refused", &problem.code).await?;
+    if request.operation != Operation::Issue {
+        on_original(session, &request).await?;
+    }
+    let news = failed_news(&request);
+    tell(session, &request, &news).await
+}
+
+/// The broker knows no such job any more (its ledger was restored from a copy): it is handed in again, under its own serial
+/// number, which is safe at any time.
+///
+/// # Errors
+/// Those of the store.
+pub async fn lost(session: &mut Session, tenant: &str, serial: &str) -> Result<(), StoreError> {
+    let Some(mut request) = session.db.request(tenant, serial).await? else { return Ok(()) };
+    if request.status() != Some(2) {
+        return Ok(());
+    }
+    request.phase = Phase::Forwarding;
+    (request.at_broker, request.job_revision) = (false, 0);
+    request.due_at = session.now;
+    session.db.put_request(&request).await?;
+    session.note(tenant, serial, "broker", "lost", "").await?;
+    session.wake_courier();
+    Ok(())
+}
+
+/// The broker did not answer, or not yet: the same again later.
+///
+/// # Errors
+/// Those of the store.
+pub async fn unreachable(session: &mut Session, tenant: &str, serial: &str, why: &str) -> Result<(), StoreError> {
+    let Some(mut request) = session.db.request(tenant, serial).await? else { return Ok(()) };
+    if request.due_at == NEVER {
+        return Ok(());
+    }
+    request.tries = request.tries.saturating_add(1);
+    let wait = 1_000_i64.saturating_mul(1 << request.tries.min(10)).min(RETRY_MAX_MS);
+    request.due_at = session.now + wait;
+    if request.phase == Phase::Forwarding {
+        request.waiting = Some(why.to_owned());
+    }
+    session.db.put_request(&request).await
+}
+
+/// A webhook says that something happened: the courier looks at once.
+///
+/// # Errors
+/// Those of the store.
+pub async fn look(session: &mut Session, seller: &str, job_serial: &str) -> Result<(), StoreError> {
+    if let Some(mut request) = session.db.request_by_job(seller, job_serial).await?
+        && request.phase != Phase::Plan
+    {
+        request.due_at = session.now;
+        session.db.put_request(&request).await?;
+        session.wake_courier();
+    }
+    Ok(())
+}
+
+/// Pure: what a view makes of a request, and what is worth telling.
+pub fn apply(request: &mut Request, view: &JobView, now: i64) -> Option<News> {
+    request.at_broker = true;
+    request.tries = 0;
+    if view.revision < request.job_revision {
+        request.due_at = next(request, now);
+        return None;
+    }
+    // A requeue that the broker does not know yet: what it shows is the failure that the merchant wants to leave behind.
+    let behind = request.phase == Phase::Forwarding && view.revision == request.job_revision && view.state.is_terminal();
+    if behind && !view.state.is_done() {
+        request.due_at = next(request, now);
+        return None;
+    }
+    request.job_revision = view.revision;
+    let before = request.phase;
+    request.waiting = None;
+    match view.state {
+        JobState::Queued => {
+            request.phase = Phase::Queued;
+            request.waiting = waiting(view);
+        }
+        JobState::Assigned => request.phase = Phase::Issuing,
+        JobState::Unsettled => {
+            request.phase = Phase::Settling;
+            request.waiting = Some("税控设备应答丢失，正在读取设备确认，请勿另行开票".to_owned());
+        }
+        JobState::Issued | JobState::Voided => {
+            request.phase = Phase::Issued;
+            request.failure = None;
+            request.issued.clone_from(&view.issued);
+        }
+        JobState::Failed | JobState::Cancelled if before == Phase::Deleted => {}
+        JobState::Failed | JobState::Cancelled => fail(request, failure(view), now),
+    }
+    if before != request.phase {
+        request.changed_at = now;
+    }
+    request.due_at = next(request, now);
+    match (before, request.phase) {
+        (before, after) if before == after => None,
+        (_, Phase::Issued) => Some(News::Issued),
+        (_, Phase::Failed) => Some(failed_news(request)),
+        _ => None,
+    }
+}
+
+fn fail(request: &mut Request, failure: Failure, now: i64) {
+    request.phase = Phase::Failed;
+    request.failure = Some(failure);
+    (request.changed_at, request.due_at) = (now, NEVER);
+}
+
+fn failure(view: &JobView) -> Failure {
+    match &view.problem {
+        Some(JobProblem { code, fault, text, .. }) => {
+            Failure { fault: *fault, code: code.clone(), text: text.clone(), foreign: false }
+        }
+        None => {
+            let text = "开票请求已在税控端撤回，未开具发票".to_owned();
+            Failure { fault: Fault::Policy, code: "cancelled".to_owned(), text, foreign: false }
+        }
+    }
+}
+
+fn failed_news(request: &Request) -> News {
+    let failure = request.failure.as_ref();
+    let data = failure.is_some_and(|failure| failure.fault == Fault::Request);
+    let text = failure.map_or_else(String::new, |failure| failure.text.clone());
+    News::Failed { code: if data { "1001" } else { "9999" }.to_owned(), msg: text }
+}
+
+/// When to look again.
+fn next(request: &Request, now: i64) -> i64 {
+    match request.phase {
+        Phase::Queued | Phase::Issuing | Phase::Settling if now - request.created_at < YOUNG_MS => now + SOON_MS,
+        Phase::Queued | Phase::Issuing | Phase::Settling => now + LATER_MS,
+        Phase::Forwarding => now + SOON_MS,
+        _ => NEVER,
+    }
+}
+
+/// Why a job waits, for the merchant.
+fn waiting(view: &JobView) -> Option<String> {
+    let reason = match view.waiting? {
+        Waiting::NoDisk => "没有可开具此类发票的税控设备",
+        Waiting::DiskOffline => "税控设备或开票助手离线",
+        Waiting::NoStock => "税控设备没有空白发票",
+        Waiting::Locked => "税控设备已锁死，请抄报清卡",
+        Waiting::OverLimit => "超出税控设备限额",
+        Waiting::Password => "税控设备口令须由人工处理",
+        Waiting::DiskFault => "税控设备错误",
+        Waiting::Contested => "两台开票助手争用同一税控设备",
+        Waiting::Settling => "税控设备正在核对上一张发票",
+        Waiting::Backlog => "排队中",
+        Waiting::Breaker => "税控设备连续出错，暂停重试",
+        Waiting::Paused => "已由人工暂停",
+        Waiting::Reconcile => "税控发票号码正在核对",
+    };
+    Some(match &view.waiting_text {
+        Some(text) if !text.is_empty() => format!("{reason}（{text}）"),
+        _ => reason.to_owned(),
+    })
+}
+
+async fn tell(session: &mut Session, request: &Request, news: &News) -> Result<(), StoreError> {
+    if request.operation == Operation::Void {
+        return Ok(());
+    }
+    // One id for each outcome of each attempt: a failure, a re-issue and its success are three callbacks of two ids.
+    let what = match news {
+        News::Issued => "issued".to_owned(),
+        _ => format!("failed-{}-{}-{}", request.revision, request.attempt, request.job_revision),
+    };
+    callback::tell(session, request, &what, news).await
+}
+
+/// What a red or void did to its blue invoice.
+async fn on_original(session: &mut Session, request: &Request) -> Result<(), StoreError> {
+    let Some(original) = &request.original else { return Ok(()) };
+    let Some(mut blue) = session.db.request_by_number(&request.tenant, &original.code, &original.number).await? else {
+        return Ok(());
+    };
+    match (request.operation, request.phase) {
+        (Operation::Void, Phase::Issued) => blue.voiding = Voiding::Void,
+        (Operation::Void, Phase::Failed) => blue.voiding = Voiding::Failed,
+        (Operation::Void, _) => blue.voiding = Voiding::Running,
+        (Operation::Red, Phase::Issued) => {
+            let about = session.db.about(&request.tenant, &original.code, &original.number).await?;
+            let done = about.iter().filter(|other| other.operation == Operation::Red && other.phase == Phase::Issued);
+            blue.reversed = done.map(|red| red.gross).sum::<Decimal>();
+        }
+        _ => return Ok(()),
+    }
+    blue.changed_at = session.now;
+    session.db.put_request(&blue).await
+}

@@ -1,0 +1,41 @@
+//! What the broker's disks can hold and express, asked for at an interval and kept: splitting needs it, and early refusals.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::BrokerClient;
+use crate::portal::Portal;
+
+/// Asks again and again until the writer ends.
+pub async fn watch(portal: Arc<Portal>, broker: BrokerClient) {
+    let every = Duration::from_secs(portal.config.broker.disks_s);
+    let mut kept = String::new();
+    loop {
+        match broker.disks().await {
+            Ok(disks) => {
+                // Stock and clock change all the time; only what outlives a restart is worth a commit.
+                let lasting: Vec<_> = disks.iter().map(|disk| (&disk.report.disk, &disk.report.kinds, limits(disk))).collect();
+                let lasting = serde_json::to_string(&lasting).unwrap_or_default();
+                if lasting != kept {
+                    let body = serde_json::to_string(&disks).unwrap_or_default();
+                    let written = portal
+                        .ledger
+                        .run(move |session| Box::pin(async move { session.db.put_setting("disks", "all", &body).await }));
+                    if written.await.is_ok() {
+                        kept = lasting;
+                    }
+                }
+                portal.set_disks(disks);
+            }
+            Err(error) => tracing::debug!(%error, "the disks are as they were known last"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = portal.ledger.ended() => return,
+        }
+    }
+}
+
+fn limits(disk: &taxdisk_protocol::api::DiskView) -> Vec<(&String, &Option<String>)> {
+    disk.report.stock.iter().map(|stock| (&stock.kind, &stock.invoice_limit)).collect()
+}

@@ -1,0 +1,128 @@
+//! What all parts of a running portal share.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use taxdisk_protocol::api::DiskView;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_web::outbound::Outbound;
+
+use crate::config::Config;
+use crate::core::request::Request;
+use crate::document::split::Limits;
+use crate::layout::Layout;
+use crate::ledger::{Clock, Ledger};
+use crate::model::{Directory, IssuePoint};
+use crate::platform_key::PlatformKey;
+use crate::store::Readers;
+
+/// A running portal.
+pub struct Portal {
+    /// Configuration.
+    pub config: Config,
+    /// The writer.
+    pub ledger: Ledger,
+    /// Connections that read.
+    pub readers: Readers,
+    /// The time.
+    pub clock: Clock,
+    /// Makes files of invoices.
+    pub layout: Arc<dyn Layout>,
+    /// Calls merchants.
+    pub outbound: Outbound,
+    /// Signs callbacks.
+    pub platform_key: Option<PlatformKey>,
+    /// How the world reaches this portal.
+    pub public_url: String,
+    /// Secret of the broker's webhooks, once there is one.
+    pub hook_secret: RwLock<Option<taxdisk_web::webhook::Secret>>,
+    directory: RwLock<Arc<Directory>>,
+    disks: RwLock<Arc<Vec<DiskView>>>,
+}
+
+/// Everything that a portal is made of.
+pub struct Parts {
+    /// Configuration.
+    pub config: Config,
+    /// The writer.
+    pub ledger: Ledger,
+    /// Connections that read.
+    pub readers: Readers,
+    /// The time.
+    pub clock: Clock,
+    /// Makes files of invoices.
+    pub layout: Arc<dyn Layout>,
+    /// Calls merchants.
+    pub outbound: Outbound,
+    /// Signs callbacks.
+    pub platform_key: Option<PlatformKey>,
+    /// How the world reaches this portal.
+    pub public_url: String,
+    /// Everybody who is known.
+    pub directory: Directory,
+    /// Disks as they were known last.
+    pub disks: Vec<DiskView>,
+}
+
+impl Portal {
+    /// A portal of these parts.
+    pub fn new(parts: Parts) -> Portal {
+        let Parts { config, ledger, readers, clock, layout, outbound, platform_key, public_url, directory, disks } = parts;
+        Portal {
+            config,
+            ledger,
+            readers,
+            clock,
+            layout,
+            outbound,
+            platform_key,
+            public_url,
+            hook_secret: RwLock::new(None),
+            directory: RwLock::new(Arc::new(directory)),
+            disks: RwLock::new(Arc::new(disks)),
+        }
+    }
+
+    /// Everybody who is known, as of now.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the directory; it is durable already.
+    pub fn set_directory(&self, directory: Directory) {
+        *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+
+    /// The disks that the broker named last.
+    pub fn disks(&self) -> Arc<Vec<DiskView>> {
+        self.disks.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Replaces the disks.
+    pub fn set_disks(&self, disks: Vec<DiskView>) {
+        *self.disks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(disks);
+    }
+
+    /// Public link to an invoice.
+    pub fn share_url(&self, request: &Request) -> String {
+        format!("{}/i/{}", self.public_url, request.share)
+    }
+
+    /// What one invoice of this kind can hold, on any disk of the seller that may issue it. `None`: nobody knows yet.
+    pub fn limits(&self, seller: &str, point: &IssuePoint, kind: InvoiceKind) -> Option<Limits> {
+        let disks = self.disks();
+        let able = disks.iter().filter(|disk| {
+            disk.report.taxpayer == seller && disk.report.kinds.iter().any(|licensed| licensed == kind.fplxdm())
+        });
+        let (mut net, mut lines) = (point.invoice_limit, point.line_limit.map(usize::from));
+        let mut known = net.is_some() && lines.is_some();
+        for disk in able {
+            known = true;
+            lines = Some(lines.unwrap_or(usize::MAX).min(usize::from(disk.report.capabilities.max_lines)));
+            let limit = disk.report.stock.iter().find(|stock| stock.kind == kind.fplxdm()).and_then(|stock| stock.invoice_limit.as_deref());
+            if let Some(limit) = limit.and_then(|limit| rust_decimal::Decimal::from_str_exact(limit).ok()) {
+                net = Some(net.map_or(limit, |net| net.min(limit)));
+            }
+        }
+        known.then(|| Limits { net, lines: lines.unwrap_or(taxdisk_protocol::rules::LINES_MAX).max(1) })
+    }
+}

@@ -1,0 +1,113 @@
+//! What is kept: one set of tables and statements, in SQLite or PostgreSQL.
+//!
+//! The store decides nothing. [`Db`] is one connection; the writer has one of its own ([`crate::ledger`]), readers share a few
+//! ([`Readers`]). Bodies are JSON in text columns; what is searched for stands beside them in columns of its own.
+//!
+//! Both databases are spoken to with the same statements, written once in `sql`, and pass the same suite (`conformance`).
+
+mod open;
+mod sql;
+#[cfg(test)]
+mod tests;
+
+use async_trait::async_trait;
+
+pub use open::{Opened, Reader, Readers, open};
+pub use sql::{PostgresDb, SqliteDb};
+
+use crate::core::callback::Callback;
+use crate::core::request::Request;
+
+/// Something the store cannot do.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database refused or is gone.
+    #[error("the store failed: {0}")]
+    Database(#[from] sqlx::Error),
+    /// What was read is not what was written.
+    #[error("the store is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A token that was used (yonyou-open-api.md, section 2.5).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UsedToken {
+    /// Whose.
+    pub appid: String,
+    /// SHA-256 of the whole token.
+    pub token: String,
+    /// `jti`, where it names one token; else empty.
+    pub jti: String,
+    /// Interface and SHA-256 of its parameters.
+    pub used_for: String,
+    /// Kept until then, seconds.
+    pub until_s: i64,
+}
+
+/// A line of a request's history.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Note {
+    /// Milliseconds.
+    pub at: i64,
+    /// Who.
+    pub by: String,
+    /// What happened.
+    pub what: String,
+    /// JSON.
+    pub body: String,
+}
+
+/// One connection to the store.
+#[async_trait]
+pub trait Db: Send {
+    /// Is the connection alive?
+    async fn ping(&mut self) -> Result<(), StoreError>;
+    /// Begins a transaction.
+    async fn begin(&mut self) -> Result<(), StoreError>;
+    /// Ends it: durable afterwards.
+    async fn commit(&mut self) -> Result<(), StoreError>;
+    /// A request by its key.
+    async fn request(&mut self, tenant: &str, serial: &str) -> Result<Option<Request>, StoreError>;
+    /// Writes a request, new or not.
+    async fn put_request(&mut self, request: &Request) -> Result<(), StoreError>;
+    /// A request by the key of its job.
+    async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError>;
+    /// The request that issued this number.
+    async fn request_by_number(&mut self, tenant: &str, code: &str, number: &str) -> Result<Option<Request>, StoreError>;
+    /// The request of a consumer's code.
+    async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError>;
+    /// The request of a public link.
+    async fn request_by_share(&mut self, token: &str) -> Result<Option<Request>, StoreError>;
+    /// The reds and voids about this number.
+    async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError>;
+    /// The latest request that says the same, accepted since then and not sent back.
+    async fn similar(&mut self, tenant: &str, fingerprint: &str, since: i64) -> Result<Option<Request>, StoreError>;
+    /// What the courier should look at, the longest due first.
+    async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// Requests that wait for a person, the oldest first.
+    async fn waiting(&mut self, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// Writes a callback, new or not.
+    async fn put_callback(&mut self, callback: &Callback) -> Result<(), StoreError>;
+    /// A callback by its id.
+    async fn callback(&mut self, id: &str) -> Result<Option<Callback>, StoreError>;
+    /// Callbacks that should be sent, the longest due first.
+    async fn due_callbacks(&mut self, now: i64, limit: u32) -> Result<Vec<Callback>, StoreError>;
+    /// All callbacks of a request, oldest first.
+    async fn callbacks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Callback>, StoreError>;
+    /// A token that was used.
+    async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError>;
+    /// A token by its `jti`.
+    async fn token_by_jti(&mut self, appid: &str, jti: &str) -> Result<Option<UsedToken>, StoreError>;
+    /// Remembers a token.
+    async fn put_token(&mut self, token: &UsedToken) -> Result<(), StoreError>;
+    /// Forgets tokens that no clock takes any more.
+    async fn forget_tokens(&mut self, before_s: i64) -> Result<u64, StoreError>;
+    /// All settings of a kind: name and JSON.
+    async fn settings(&mut self, kind: &str) -> Result<Vec<(String, String)>, StoreError>;
+    /// Writes a setting.
+    async fn put_setting(&mut self, kind: &str, name: &str, body: &str) -> Result<(), StoreError>;
+    /// Adds to the history of a request.
+    async fn add_note(&mut self, tenant: &str, serial: &str, note: &Note) -> Result<(), StoreError>;
+    /// The history of a request, oldest first.
+    async fn notes(&mut self, tenant: &str, serial: &str) -> Result<Vec<Note>, StoreError>;
+}

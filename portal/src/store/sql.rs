@@ -1,0 +1,355 @@
+//! The statements, once for both databases: text and BIGINT columns, `$1` placeholders, `ON CONFLICT`.
+
+use async_trait::async_trait;
+use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
+
+use super::{Db, Note, StoreError, UsedToken};
+use crate::core::callback::Callback;
+use crate::core::request::{Phase, Request};
+
+fn read<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
+    serde_json::from_str(body).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
+}
+
+fn written<T: serde::Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
+}
+
+fn one(rows: Option<String>) -> Result<Option<Request>, StoreError> {
+    rows.map(|body| read("request", &body)).transpose()
+}
+
+fn many(rows: Vec<String>) -> Result<Vec<Request>, StoreError> {
+    rows.iter().map(|body| read("request", body)).collect()
+}
+
+/// As serde writes it into the body.
+fn phase_name(phase: Phase) -> Result<String, StoreError> {
+    written("phase", &phase).map(|text| text.trim_matches('"').to_owned())
+}
+
+macro_rules! database {
+    ($(#[$doc:meta])* $name:ident, $connection:ty) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name($connection);
+
+        impl $name {
+            pub(super) fn new(connection: $connection) -> $name {
+                $name(connection)
+            }
+
+            /// Closes the connection in good order.
+            pub async fn close(self) -> Result<(), StoreError> {
+                Ok(self.0.close().await?)
+            }
+        }
+
+        #[async_trait]
+        impl Db for $name {
+            async fn ping(&mut self) -> Result<(), StoreError> {
+                Ok(self.0.ping().await?)
+            }
+
+            async fn begin(&mut self) -> Result<(), StoreError> {
+                self.0.execute("BEGIN").await?;
+                Ok(())
+            }
+
+            async fn commit(&mut self) -> Result<(), StoreError> {
+                self.0.execute("COMMIT").await?;
+                Ok(())
+            }
+
+            async fn request(&mut self, tenant: &str, serial: &str) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar("SELECT body FROM requests WHERE tenant = $1 AND serial = $2")
+                    .bind(tenant)
+                    .bind(serial)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn put_request(&mut self, request: &Request) -> Result<(), StoreError> {
+                let (code, number) = match &request.issued {
+                    Some(issued) => (issued.code.as_str(), issued.number.as_str()),
+                    None => ("", ""),
+                };
+                let about = request.original.as_ref().map_or(("", ""), |pair| (pair.code.as_str(), pair.number.as_str()));
+                // What was sent back is no longer like anything.
+                let fingerprint = if request.phase == Phase::Deleted { "" } else { request.fingerprint.as_str() };
+                sqlx::query(
+                    "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, \
+                     fingerprint, qr_token, share, phase, created_at, due_at, body) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+                     ON CONFLICT (tenant, serial) DO UPDATE SET job_serial = excluded.job_serial, code = excluded.code, \
+                     number = excluded.number, about_code = excluded.about_code, about_number = excluded.about_number, \
+                     fingerprint = excluded.fingerprint, qr_token = excluded.qr_token, share = excluded.share, \
+                     phase = excluded.phase, \
+                     due_at = excluded.due_at, body = excluded.body",
+                )
+                .bind(&request.tenant)
+                .bind(&request.serial)
+                .bind(&request.seller)
+                .bind(&request.job_serial)
+                .bind(code)
+                .bind(number)
+                .bind(about.0)
+                .bind(about.1)
+                .bind(fingerprint)
+                .bind(request.qr.as_ref().map_or("", |qr| qr.token.as_str()))
+                .bind(&request.share)
+                .bind(phase_name(request.phase)?)
+                .bind(request.created_at)
+                .bind(request.due_at)
+                .bind(written("request", request)?)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar("SELECT body FROM requests WHERE seller = $1 AND job_serial = $2")
+                    .bind(seller)
+                    .bind(job_serial)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn request_by_number(
+                &mut self,
+                tenant: &str,
+                code: &str,
+                number: &str,
+            ) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar(
+                    "SELECT body FROM requests WHERE tenant = $1 AND code = $2 AND number = $3 AND code <> '' LIMIT 1",
+                )
+                .bind(tenant)
+                .bind(code)
+                .bind(number)
+                .fetch_optional(&mut self.0)
+                .await?)
+            }
+
+            async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar("SELECT body FROM requests WHERE qr_token = $1 AND qr_token <> '' LIMIT 1")
+                    .bind(token)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn request_by_share(&mut self, token: &str) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar("SELECT body FROM requests WHERE share = $1 AND share <> '' LIMIT 1")
+                    .bind(token)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError> {
+                many(sqlx::query_scalar(
+                    "SELECT body FROM requests WHERE tenant = $1 AND about_code = $2 AND about_number = $3 \
+                     AND about_code <> '' ORDER BY created_at, serial",
+                )
+                .bind(tenant)
+                .bind(code)
+                .bind(number)
+                .fetch_all(&mut self.0)
+                .await?)
+            }
+
+            async fn similar(&mut self, tenant: &str, fingerprint: &str, since: i64) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar(
+                    "SELECT body FROM requests WHERE tenant = $1 AND fingerprint = $2 AND fingerprint <> '' \
+                     AND created_at >= $3 ORDER BY created_at DESC LIMIT 1",
+                )
+                .bind(tenant)
+                .bind(fingerprint)
+                .bind(since)
+                .fetch_optional(&mut self.0)
+                .await?)
+            }
+
+            async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<Request>, StoreError> {
+                many(sqlx::query_scalar(
+                    "SELECT body FROM requests WHERE due_at <= $1 AND due_at < 9223372036854775807 ORDER BY due_at LIMIT $2",
+                )
+                .bind(now)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?)
+            }
+
+            async fn waiting(&mut self, limit: u32) -> Result<Vec<Request>, StoreError> {
+                many(sqlx::query_scalar("SELECT body FROM requests WHERE phase = 'approval' ORDER BY created_at LIMIT $1")
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut self.0)
+                    .await?)
+            }
+
+            async fn put_callback(&mut self, callback: &Callback) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO callbacks (id, tenant, serial, created_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
+                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                )
+                .bind(&callback.id)
+                .bind(&callback.tenant)
+                .bind(&callback.serial)
+                .bind(callback.created_at)
+                .bind(callback.due_at)
+                .bind(written("callback", callback)?)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn callback(&mut self, id: &str) -> Result<Option<Callback>, StoreError> {
+                let body: Option<String> = sqlx::query_scalar("SELECT body FROM callbacks WHERE id = $1")
+                    .bind(id)
+                    .fetch_optional(&mut self.0)
+                    .await?;
+                body.map(|body| read("callback", &body)).transpose()
+            }
+
+            async fn due_callbacks(&mut self, now: i64, limit: u32) -> Result<Vec<Callback>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM callbacks WHERE due_at <= $1 AND due_at < 9223372036854775807 ORDER BY due_at LIMIT $2",
+                )
+                .bind(now)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("callback", body)).collect()
+            }
+
+            async fn callbacks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Callback>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM callbacks WHERE tenant = $1 AND serial = $2 ORDER BY created_at, id",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("callback", body)).collect()
+            }
+
+            async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError> {
+                let row =
+                    sqlx::query("SELECT appid, token, jti, used_for, until_s FROM tokens WHERE appid = $1 AND token = $2")
+                        .bind(appid)
+                        .bind(token)
+                        .fetch_optional(&mut self.0)
+                        .await?;
+                Ok(match row {
+                    Some(row) => Some(UsedToken {
+                        appid: row.try_get(0)?,
+                        token: row.try_get(1)?,
+                        jti: row.try_get(2)?,
+                        used_for: row.try_get(3)?,
+                        until_s: row.try_get(4)?,
+                    }),
+                    None => None,
+                })
+            }
+
+            async fn token_by_jti(&mut self, appid: &str, jti: &str) -> Result<Option<UsedToken>, StoreError> {
+                let token: Option<String> =
+                    sqlx::query_scalar("SELECT token FROM tokens WHERE appid = $1 AND jti = $2 AND jti <> ''")
+                        .bind(appid)
+                        .bind(jti)
+                        .fetch_optional(&mut self.0)
+                        .await?;
+                match token {
+                    Some(token) => self.token(appid, &token).await,
+                    None => Ok(None),
+                }
+            }
+
+            async fn put_token(&mut self, token: &UsedToken) -> Result<(), StoreError> {
+                sqlx::query("INSERT INTO tokens (appid, token, jti, used_for, until_s) VALUES ($1, $2, $3, $4, $5)")
+                    .bind(&token.appid)
+                    .bind(&token.token)
+                    .bind(&token.jti)
+                    .bind(&token.used_for)
+                    .bind(token.until_s)
+                    .execute(&mut self.0)
+                    .await?;
+                Ok(())
+            }
+
+            async fn forget_tokens(&mut self, before_s: i64) -> Result<u64, StoreError> {
+                let done =
+                    sqlx::query("DELETE FROM tokens WHERE until_s < $1").bind(before_s).execute(&mut self.0).await?;
+                Ok(done.rows_affected())
+            }
+
+            async fn settings(&mut self, kind: &str) -> Result<Vec<(String, String)>, StoreError> {
+                let rows = sqlx::query("SELECT name, body FROM settings WHERE kind = $1 ORDER BY name")
+                    .bind(kind)
+                    .fetch_all(&mut self.0)
+                    .await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+            }
+
+            async fn put_setting(&mut self, kind: &str, name: &str, body: &str) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO settings (kind, name, body) VALUES ($1, $2, $3) \
+                     ON CONFLICT (kind, name) DO UPDATE SET body = excluded.body",
+                )
+                .bind(kind)
+                .bind(name)
+                .bind(body)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn add_note(&mut self, tenant: &str, serial: &str, note: &Note) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO notes (tenant, serial, place, at, who, what, body) SELECT $1, $2, \
+                     (SELECT count(*) FROM notes WHERE tenant = $1 AND serial = $2), $3, $4, $5, $6",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .bind(note.at)
+                .bind(&note.by)
+                .bind(&note.what)
+                .bind(&note.body)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn notes(&mut self, tenant: &str, serial: &str) -> Result<Vec<Note>, StoreError> {
+                let rows =
+                    sqlx::query("SELECT at, who, what, body FROM notes WHERE tenant = $1 AND serial = $2 ORDER BY place")
+                        .bind(tenant)
+                        .bind(serial)
+                        .fetch_all(&mut self.0)
+                        .await?;
+                let note = |row: &_| Ok(Note { at: get(row, 0)?, by: get(row, 1)?, what: get(row, 2)?, body: get(row, 3)? });
+                rows.iter().map(note).collect()
+            }
+        }
+    };
+}
+
+/// A column of a row of either database.
+fn get<'r, R, T>(row: &'r R, index: usize) -> Result<T, StoreError>
+where
+    R: Row,
+    usize: sqlx::ColumnIndex<R>,
+    T: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    Ok(row.try_get(index)?)
+}
+
+database!(
+    /// A connection to a SQLite file.
+    SqliteDb,
+    SqliteConnection
+);
+database!(
+    /// A connection to PostgreSQL.
+    PostgresDb,
+    PgConnection
+);

@@ -1,0 +1,227 @@
+//! The suite that every store passes, over SQLite and over PostgreSQL.
+#![allow(clippy::unwrap_used)]
+
+use rust_decimal::Decimal;
+use taxdisk_protocol::api::{IssuedInvoice, JobSubmission, Operation, PairBody};
+
+use super::{Db, Note, UsedToken, open};
+use crate::core::callback::{Callback, News, Standing};
+use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Request, Voiding};
+use crate::document::Document;
+
+#[path = "../../../tests/src/postgres.rs"]
+#[allow(dead_code, missing_docs, unreachable_pub)]
+mod postgres;
+
+/// A request as an insert makes it.
+pub(crate) fn request(tenant: &str, serial: &str) -> Request {
+    Request {
+        tenant: tenant.to_owned(),
+        serial: serial.to_owned(),
+        interface: "insertWithArray".to_owned(),
+        appid: "APP".to_owned(),
+        seller: "91110000MA0000001L".to_owned(),
+        orgcode: "A".to_owned(),
+        job_serial: serial.to_owned(),
+        operation: Operation::Issue,
+        fplx: 1,
+        revision: 1,
+        canonical: "{}".to_owned(),
+        hash: "h".to_owned(),
+        fingerprint: "f".to_owned(),
+        document: Document::default(),
+        job: JobSubmission::default(),
+        gross: Decimal::new(10_600, 2),
+        parent: None,
+        parts: Vec::new(),
+        phase: Phase::Forwarding,
+        at_broker: false,
+        job_revision: 0,
+        attempt: 0,
+        reissued_at: Vec::new(),
+        tries: 0,
+        waiting: None,
+        held_for: None,
+        failure: None,
+        issued: None,
+        original: None,
+        voiding: Voiding::No,
+        reversed: Decimal::ZERO,
+        delivery: Delivery::default(),
+        qr: None,
+        share: format!("share-{tenant}-{serial}"),
+        created_at: 1_000,
+        changed_at: 1_000,
+        due_at: 1_000,
+    }
+}
+
+fn callback(id: &str, due_at: i64) -> Callback {
+    Callback {
+        id: id.to_owned(),
+        tenant: "one".to_owned(),
+        serial: "A1".to_owned(),
+        appid: "APP".to_owned(),
+        target: CallbackTarget { url: "https://merchant.example/cb".to_owned(), ncc: None },
+        news: News::Issued,
+        standing: Standing::Waiting,
+        tries: 0,
+        attempts: Vec::new(),
+        created_at: 5,
+        due_at,
+    }
+}
+
+async fn requests_are_found_by_whatever_names_them(db: &mut dyn Db) {
+    db.begin().await.unwrap();
+    let mut first = request("one", "A1");
+    db.put_request(&first).await.unwrap();
+    assert_eq!(db.request("one", "A1").await.unwrap().as_ref(), Some(&first), "a transaction sees what it wrote");
+    db.commit().await.unwrap();
+    assert_eq!(db.request("two", "A1").await.unwrap(), None, "a serial number belongs to its tenant");
+    assert_eq!(db.request("one", "a1").await.unwrap(), None, "letter case counts");
+    assert_eq!(db.request_by_job(&first.seller, "A1").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(db.request_by_number("one", "011002000126", "00000001").await.unwrap(), None);
+    first.issued = Some(IssuedInvoice {
+        code: "011002000126".to_owned(),
+        number: "00000001".to_owned(),
+        issued_at: "20260302101530".to_owned(),
+        fiscal_code: String::new(),
+        signature: String::new(),
+        disk: "661234567890".to_owned(),
+    });
+    first.qr = Some(QrCode { token: "t0ken".to_owned(), code: "123456789012".to_owned() });
+    first.phase = Phase::Issued;
+    first.due_at = NEVER;
+    db.put_request(&first).await.unwrap();
+    assert_eq!(db.request_by_number("one", "011002000126", "00000001").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(db.request_by_number("two", "011002000126", "00000001").await.unwrap(), None);
+    assert_eq!(db.request_by_code("t0ken").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(db.request_by_share(&first.share).await.unwrap().as_ref(), Some(&first));
+    for nothing in ["", "other"] {
+        assert_eq!(db.request_by_code(nothing).await.unwrap(), None);
+        assert_eq!(db.request_by_share(nothing).await.unwrap(), None);
+    }
+    let original = Some(PairBody { code: "011002000126".to_owned(), number: "00000001".to_owned() });
+    let red = Request { operation: Operation::Red, original, gross: -first.gross, ..request("one", "R1") };
+    db.put_request(&red).await.unwrap();
+    assert_eq!(db.about("one", "011002000126", "00000001").await.unwrap(), [red]);
+}
+
+async fn one_job_has_one_request(db: &mut dyn Db) {
+    db.put_request(&request("one", "J1")).await.unwrap();
+    let other = Request { job_serial: "J1".to_owned(), ..request("one", "J2") };
+    assert!(db.put_request(&other).await.is_err(), "two requests would share one invoice");
+}
+
+async fn what_is_due_comes_in_order_and_what_waits_does_not(db: &mut dyn Db) {
+    for (serial, due_at, phase) in [("D1", 30, Phase::Queued), ("D2", 10, Phase::Queued), ("D3", NEVER, Phase::Approval)] {
+        db.put_request(&Request { due_at, phase, ..request("due", serial) }).await.unwrap();
+    }
+    let serials = |requests: Vec<Request>| requests.into_iter().map(|request| request.serial).collect::<Vec<_>>();
+    assert_eq!(serials(db.due_requests(9, 10).await.unwrap()), Vec::<String>::new());
+    assert_eq!(serials(db.due_requests(29, 10).await.unwrap()), ["D2"]);
+    assert_eq!(serials(db.due_requests(30, 1).await.unwrap()), ["D2"]);
+    assert!(!serials(db.due_requests(NEVER, 100).await.unwrap()).contains(&"D3".to_owned()), "never is never");
+    assert_eq!(serials(db.waiting(10).await.unwrap()), ["D3"]);
+}
+
+async fn likeness_is_found_unless_it_was_sent_back(db: &mut dyn Db) {
+    let mut one = Request { fingerprint: "like".to_owned(), created_at: 100, ..request("likes", "L1") };
+    db.put_request(&one).await.unwrap();
+    assert_eq!(db.similar("likes", "like", 100).await.unwrap().unwrap().serial, "L1");
+    assert_eq!(db.similar("likes", "like", 101).await.unwrap(), None);
+    assert_eq!(db.similar("others", "like", 0).await.unwrap(), None);
+    one.phase = Phase::Deleted;
+    db.put_request(&one).await.unwrap();
+    assert_eq!(db.similar("likes", "like", 0).await.unwrap(), None);
+}
+
+async fn callbacks_tokens_settings_and_notes_are_kept(db: &mut dyn Db) {
+    for (id, due_at) in [("cb_2", 20), ("cb_1", 10)] {
+        db.put_callback(&callback(id, due_at)).await.unwrap();
+    }
+    let due = db.due_callbacks(20, 10).await.unwrap();
+    assert_eq!(due.iter().map(|callback| callback.id.as_str()).collect::<Vec<_>>(), ["cb_1", "cb_2"]);
+    let mut first = due[0].clone();
+    first.due_at = NEVER;
+    db.put_callback(&first).await.unwrap();
+    assert_eq!(db.due_callbacks(20, 10).await.unwrap().len(), 1);
+    assert_eq!(db.callback("cb_1").await.unwrap(), Some(first));
+    assert_eq!(db.callbacks_of("one", "A1").await.unwrap().len(), 2);
+
+    let token = |token: &str, jti: &str| UsedToken {
+        appid: "APP".to_owned(),
+        token: token.to_owned(),
+        jti: jti.to_owned(),
+        used_for: "insertWithArray x".to_owned(),
+        until_s: 50,
+    };
+    db.put_token(&token("t1", "j1")).await.unwrap();
+    db.put_token(&token("t2", "")).await.unwrap();
+    db.put_token(&token("t3", "")).await.unwrap();
+    assert_eq!(db.token("APP", "t1").await.unwrap(), Some(token("t1", "j1")));
+    assert_eq!(db.token("OTHER", "t1").await.unwrap(), None);
+    assert_eq!(db.token_by_jti("APP", "j1").await.unwrap(), Some(token("t1", "j1")));
+    assert_eq!(db.token_by_jti("APP", "").await.unwrap(), None);
+    assert_eq!(db.forget_tokens(50).await.unwrap(), 0);
+    assert_eq!(db.forget_tokens(51).await.unwrap(), 3);
+
+    db.put_setting("tenant", "b", "2").await.unwrap();
+    db.put_setting("tenant", "a", "1").await.unwrap();
+    db.put_setting("tenant", "a", "3").await.unwrap();
+    let settings = db.settings("tenant").await.unwrap();
+    assert_eq!(settings, [("a".to_owned(), "3".to_owned()), ("b".to_owned(), "2".to_owned())]);
+
+    for what in ["accepted", "issued"] {
+        let note = Note { at: 7, by: "APP".to_owned(), what: what.to_owned(), body: String::new() };
+        db.add_note("one", "A1", &note).await.unwrap();
+    }
+    let notes = db.notes("one", "A1").await.unwrap();
+    assert_eq!(notes.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), ["accepted", "issued"]);
+}
+
+async fn suite(url: &str) {
+    let mut opened = open(url).await.unwrap();
+    let db = opened.writer.as_mut();
+    requests_are_found_by_whatever_names_them(db).await;
+    what_is_due_comes_in_order_and_what_waits_does_not(db).await;
+    likeness_is_found_unless_it_was_sent_back(db).await;
+    callbacks_tokens_settings_and_notes_are_kept(db).await;
+    one_job_has_one_request(db).await;
+    let mut reader = opened.readers.get().await.unwrap();
+    assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");
+}
+
+#[tokio::test]
+async fn sqlite_passes_the_suite_and_keeps_it_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+    suite(&url).await;
+    let mut again = open(&url).await.unwrap();
+    assert!(again.writer.request("one", "A1").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn postgres_passes_the_suite_and_has_one_writer() {
+    let server = tokio::task::spawn_blocking(postgres::Server::shared).await.unwrap();
+    let url = server.database();
+    suite(&url).await;
+    let first = open(&url).await.unwrap();
+    let spare = tokio::spawn({
+        let url = url.clone();
+        async move { open(&url).await.unwrap() }
+    });
+    tokio::time::timeout(std::time::Duration::from_millis(500), async {
+        while !spare.is_finished() {
+            tokio::task::yield_now().await;
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await
+    .expect_err("a second portal waits for the writer's place");
+    drop(first);
+    let mut spare = spare.await.unwrap();
+    assert!(spare.writer.request("one", "A1").await.unwrap().is_some());
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}
