@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::core::{act, callback};
 use crate::core::request::Request as Stored;
+use crate::core::{act, callback};
 use crate::ledger::Unavailable;
 use crate::model::{Caller, Directory, Tenant};
 use crate::portal::Portal;
@@ -186,10 +186,8 @@ async fn reissue(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path
 }
 
 async fn replay(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Answer {
-    let count = portal
-        .ledger
-        .run(move |session| Box::pin(async move { callback::replay(session, &tenant, &serial).await }))
-        .await?;
+    let count =
+        portal.ledger.run(move |session| Box::pin(async move { callback::replay(session, &tenant, &serial).await })).await?;
     Ok(Json(json!({ "callbacks": count })))
 }
 

@@ -130,10 +130,8 @@ impl BrokerClient {
         let away = |error: &dyn std::fmt::Display| BrokerError::Away(format!("broker: {error}"));
         let target = self.outbound.target(&format!("{}{path}", self.url)).map_err(|error| away(&error))?;
         let body = body.map(serde_json::to_vec).transpose().map_err(|error| away(&error))?.unwrap_or_default();
-        let headers =
-            [(AUTHORIZATION, self.authorization.clone()), (CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let answer =
-            self.outbound.call(method, &target, &headers, Bytes::from(body)).await.map_err(|error| away(&error))?;
+        let headers = [(AUTHORIZATION, self.authorization.clone()), (CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+        let answer = self.outbound.call(method, &target, &headers, Bytes::from(body)).await.map_err(|error| away(&error))?;
         match answer.status {
             200..=299 => serde_json::from_slice(&answer.body).map_err(|error| away(&error)),
             // What is refused for good: content, conflicts, what is not there. Everything else passes with time or a person.

@@ -78,7 +78,9 @@ enum Failure {
 /// Runs a command line to its end.
 pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
-        Command::ConfigCheck { config } => config::load(config.as_deref(), None).map_err(Failure::from).and_then(|config| shown(&config)),
+        Command::ConfigCheck { config } => {
+            config::load(config.as_deref(), None).map_err(Failure::from).and_then(|config| shown(&config))
+        }
         Command::Serve(command) => serve_until_signal(&command),
     };
     match done {

@@ -86,9 +86,7 @@ async fn current(readers: &Readers, key: &Key) -> Result<Option<Request>, StoreE
 async fn carry(ledger: &Ledger, broker: &BrokerClient, request: Request) {
     let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
     let asked = match request.phase {
-        Phase::Forwarding if request.at_broker => {
-            broker.reissue(&request.job, "重新开具（商户请求）").await.map(Some)
-        }
+        Phase::Forwarding if request.at_broker => broker.reissue(&request.job, "重新开具（商户请求）").await.map(Some),
         Phase::Forwarding => broker.submit(&request.job).await.map(Some),
         _ => broker.job(&request.seller, &request.job_serial).await,
     };

@@ -222,7 +222,10 @@ impl Directory {
     /// What is wrong with it, for whoever sets it up.
     pub fn with_caller(&self, caller: Caller) -> Result<Directory, String> {
         let appid = &caller.appid;
-        if appid.is_empty() || appid.len() > 40 || !appid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        if appid.is_empty()
+            || appid.len() > 40
+            || !appid.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+        {
             return Err("an appid has 1 to 40 letters, digits, - and _".to_owned());
         }
         let tenant = self.tenants.get(&caller.tenant).ok_or_else(|| format!("there is no tenant {:?}", caller.tenant))?;
@@ -262,9 +265,7 @@ impl Seller {
             ("", [only]) => Ok(only),
             ("", [default, ..]) if first => Ok(default),
             ("", _) => Err("该税号有多个开票点，ORGCODE 必填".to_owned()),
-            (given, points) => {
-                points.iter().find(|point| point.orgcode == given).ok_or_else(|| "不是该销方的开票点".to_owned())
-            }
+            (given, points) => points.iter().find(|point| point.orgcode == given).ok_or_else(|| "不是该销方的开票点".to_owned()),
         }
     }
 }

@@ -66,18 +66,20 @@ async fn claimed(portal: &Portal, token: String, request: Request<Body>) -> Resp
 }
 
 fn shown(portal: &Portal, stored: &Stored) -> String {
-    let seller = portal.directory().tenant(&stored.tenant).and_then(|tenant| tenant.seller(&stored.seller).map(|seller| seller.name.clone()));
-    let head = format!(
-        "<h1>{}</h1><p>价税合计 ¥{:.2}</p>",
-        escaped(&seller.unwrap_or_default()),
-        stored.gross
-    );
+    let seller = portal
+        .directory()
+        .tenant(&stored.tenant)
+        .and_then(|tenant| tenant.seller(&stored.seller).map(|seller| seller.name.clone()));
+    let head = format!("<h1>{}</h1><p>价税合计 ¥{:.2}</p>", escaped(&seller.unwrap_or_default()), stored.gross);
     let body = match stored.phase {
         Phase::Buyer => FORM.to_owned(),
         Phase::Plan => "<p>已提交，开票中</p>".to_owned(),
         Phase::Issued => {
             let pair = stored.pair().unwrap_or_default();
-            format!("<p>开票成功</p><p>发票代码 {} 号码 {}</p><p><a href=\"/i/{}\">下载 PDF</a></p>", pair.code, pair.number, stored.share)
+            format!(
+                "<p>开票成功</p><p>发票代码 {} 号码 {}</p><p><a href=\"/i/{}\">下载 PDF</a></p>",
+                pair.code, pair.number, stored.share
+            )
         }
         _ => format!("<p>{}</p>", stored.status_text()),
     };

@@ -110,15 +110,20 @@ impl Portal {
     /// What one invoice of this kind can hold, on any disk of the seller that may issue it. `None`: nobody knows yet.
     pub fn limits(&self, seller: &str, point: &IssuePoint, kind: InvoiceKind) -> Option<Limits> {
         let disks = self.disks();
-        let able = disks.iter().filter(|disk| {
-            disk.report.taxpayer == seller && disk.report.kinds.iter().any(|licensed| licensed == kind.fplxdm())
-        });
+        let able = disks
+            .iter()
+            .filter(|disk| disk.report.taxpayer == seller && disk.report.kinds.iter().any(|licensed| licensed == kind.fplxdm()));
         let (mut net, mut lines) = (point.invoice_limit, point.line_limit.map(usize::from));
         let mut known = net.is_some() && lines.is_some();
         for disk in able {
             known = true;
             lines = Some(lines.unwrap_or(usize::MAX).min(usize::from(disk.report.capabilities.max_lines)));
-            let limit = disk.report.stock.iter().find(|stock| stock.kind == kind.fplxdm()).and_then(|stock| stock.invoice_limit.as_deref());
+            let limit = disk
+                .report
+                .stock
+                .iter()
+                .find(|stock| stock.kind == kind.fplxdm())
+                .and_then(|stock| stock.invoice_limit.as_deref());
             if let Some(limit) = limit.and_then(|limit| rust_decimal::Decimal::from_str_exact(limit).ok()) {
                 net = Some(net.map_or(limit, |net| net.min(limit)));
             }

@@ -35,6 +35,8 @@ const OFD_READER: &[&str] = &[
     "pyasn1==0.6.5",
     "charset-normalizer==3.5.3",
 ];
+/// The JWS library that the portal's integrator is written with, and what it stands on.
+const JWS: &[&str] = &["PyJWT==2.15.1", "cryptography==50.0.2", "cffi==2.1.1", "pycparser==3.12"];
 /// Draw PDF, read its text, and read QR codes.
 pub(crate) const POPPLER: (&str, &str) = ("pdftoppm", "poppler-utils");
 pub(crate) const ZBAR: (&str, &str) = ("zbarimg", "zbar-tools");
@@ -80,6 +82,14 @@ pub(crate) fn reference_verifier() -> Result<(), String> {
 /// Python is missing, or the packages cannot be installed.
 pub(crate) fn ofd_reader() -> Result<(), String> {
     python("easyofd", "easyofd.ofd", OFD_READER)
+}
+
+/// Makes sure that the integrator's JWS library is there, in a folder of its own below `target/`.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub(crate) fn jws_library() -> Result<(), String> {
+    python("jws", "jwt, cryptography", JWS)
 }
 
 /// Makes `target/tools/NAME` a Python environment that can import `module`.

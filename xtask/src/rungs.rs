@@ -88,6 +88,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
     // Only the end-to-end tests ask it, but they must never find it missing.
     if args.only.is_empty() || args.only.iter().any(|name| name == "end-to-end") {
         needs::reference_verifier()?;
+        needs::jws_library()?;
     }
     if let Some(unknown) = args.only.iter().find(|name| rungs.iter().all(|rung| rung.name != name.as_str())) {
         let names: Vec<&str> = rungs.iter().map(|rung| rung.name).collect();

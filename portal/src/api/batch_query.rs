@@ -37,8 +37,11 @@ async fn query(call: Call) -> Result<Reply, Reply> {
     let rows = serials.iter().zip(&found).map(|(serial, found)| {
         let least = found.as_ref().and_then(|(_, parts)| status::least(parts));
         let (code, msg) = if least.is_some() { ("0000", "success") } else { ("1002", "数据不存在") };
-        let mut row =
-            vec![("code".to_owned(), Json::text(code)), ("msg".to_owned(), Json::text(msg)), ("fpqqlsh".to_owned(), Json::text(serial))];
+        let mut row = vec![
+            ("code".to_owned(), Json::text(code)),
+            ("msg".to_owned(), Json::text(msg)),
+            ("fpqqlsh".to_owned(), Json::text(serial)),
+        ];
         if let Some(least) = least {
             row.extend(status::published(least));
             row.extend(status::ours(&call, least));

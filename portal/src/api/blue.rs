@@ -111,8 +111,7 @@ impl From<Fault> for Trouble {
 fn parts(call: &Call, document: Document, manner: Manner) -> Result<Vec<Part>, Trouble> {
     let tenant = call.tenant();
     let number = document.text("XSF_NSRSBH").to_owned();
-    let seller =
-        tenant.seller(&number).ok_or_else(|| Fault::new("XSF_NSRSBH", "seller", "该税号不属于本 appid 的租户"))?.clone();
+    let seller = tenant.seller(&number).ok_or_else(|| Fault::new("XSF_NSRSBH", "seller", "该税号不属于本 appid 的租户"))?.clone();
     let point = seller
         .point(document.text("ORGCODE"), manner == Manner::Split)
         .map_err(|text| Fault::new("ORGCODE", "issue_point", text))?;

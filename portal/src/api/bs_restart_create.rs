@@ -17,6 +17,8 @@ async fn make(call: Call) -> Result<Reply, Reply> {
     let Some(request) = found else { return Ok(Reply::new(Code::Unknown, "发票不存在")) };
     match call.portal.layout.pdf(&request, Some(call.tenant().as_ref())) {
         Ok(_) => Ok(Reply::success().extra("bsstatus", Json::text("0"))),
-        Err(error) => Ok(Reply::invalid("LAYOUT", format!("版式文件生成失败（{error}），发票不受影响")).extra("bsstatus", Json::text("1"))),
+        Err(error) => {
+            Ok(Reply::invalid("LAYOUT", format!("版式文件生成失败（{error}），发票不受影响")).extra("bsstatus", Json::text("1")))
+        }
     }
 }

@@ -21,13 +21,13 @@ pub(super) fn named(call: &Call) -> Result<Vec<Named>, Reply> {
     let mut entries = Vec::new();
     for (index, json) in call.documents()?.iter().enumerate() {
         let field = |name: &str| {
-            let wrong = || Reply::invalid("INVALID_DATA", format!("requestdatas[{index}].{name}：必填，不能为空（规则 required）"));
+            let wrong =
+                || Reply::invalid("INVALID_DATA", format!("requestdatas[{index}].{name}：必填，不能为空（规则 required）"));
             json.get(name).and_then(Json::scalar).map(str::to_owned).ok_or_else(wrong)
         };
         let (serial, seller, gross) = (field("FPQQLSH")?, field("XSF_NSRSBH")?, field("JSHJ")?);
-        let gross = number::decimal(&gross, 15, 2).map_err(|error| {
-            Reply::invalid("INVALID_DATA", format!("requestdatas[{index}].JSHJ：{error}（规则 number）"))
-        })?;
+        let gross = number::decimal(&gross, 15, 2)
+            .map_err(|error| Reply::invalid("INVALID_DATA", format!("requestdatas[{index}].JSHJ：{error}（规则 number）")))?;
         entries.push(Named { serial, seller, gross });
     }
     Ok(entries)

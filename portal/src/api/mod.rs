@@ -143,10 +143,8 @@ async fn answered(portal: Arc<Portal>, request: Request<Body>) -> (Reply, bool, 
     let success = if switches.gateway_success { "200" } else { "0000" };
     let gateway = interface.gateway.then_some(success);
     let limit = portal.config.limits.body_bytes;
-    let read = tokio::time::timeout(
-        std::time::Duration::from_secs(portal.config.limits.read_s),
-        Limited::new(body, limit).collect(),
-    );
+    let read =
+        tokio::time::timeout(std::time::Duration::from_secs(portal.config.limits.read_s), Limited::new(body, limit).collect());
     let body: Bytes = match read.await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
@@ -176,9 +174,10 @@ fn call(
     query: Form,
     body: &Bytes,
 ) -> Result<Call, Reply> {
-    let is_json = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
-    });
+    let is_json =
+        parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+            value.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+        });
     let form = match is_json {
         true => Form::default(),
         false => Form::parse(body).map_err(|error| Reply::invalid("FORM", error.to_string()))?,

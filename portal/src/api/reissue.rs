@@ -52,9 +52,7 @@ struct Answer<'a> {
 fn answer<'a>(serial: &str, reissued: &'a Reissued) -> Answer<'a> {
     let of = |result, code, msg: String, request: Option<&'a Request>| Answer { result, code, msg, request };
     match reissued {
-        Reissued::AlreadyIssued(request) => {
-            of("ALREADY_ISSUED", Code::Ok, "发票已开具，无需重新开具".to_owned(), Some(request))
-        }
+        Reissued::AlreadyIssued(request) => of("ALREADY_ISSUED", Code::Ok, "发票已开具，无需重新开具".to_owned(), Some(request)),
         Reissued::InProgress(request) if request.phase == Phase::Approval => {
             of("IN_PROGRESS", Code::Ok, "待开票，等待审核".to_owned(), Some(request))
         }

@@ -29,7 +29,8 @@ pub(super) fn reply(call: &Call, verdicts: &[Verdict], refused_address: Option<&
         reply.msg = format!("请求已受理过，未重复开票，当前状态：{}", whole_status(seen));
     }
     if let Some(why) = refused_address {
-        reply = reply.extra("subcode", Json::text("CALLBACK_REFUSED")).extra("warning", Json::text(format!("回调地址不可用：{why}")));
+        reply =
+            reply.extra("subcode", Json::text("CALLBACK_REFUSED")).extra("warning", Json::text(format!("回调地址不可用：{why}")));
     } else if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Taken(seen) if seen.suspected.is_some())) {
         reply = reply.extra("subcode", Json::text("SUSPECTED_DUPLICATE"));
     } else if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Repeat(seen) if seen.delivery_ignored)) {

@@ -22,7 +22,8 @@ pub fn data(request: &Request, tenant: Option<&Tenant>) -> Json {
     };
     let invoice = request.job.invoice.clone().unwrap_or_default();
     let issued = request.issued.clone();
-    let of = |field: fn(&taxdisk_protocol::api::IssuedInvoice) -> &String| issued.as_ref().map(field).cloned().unwrap_or_default();
+    let of =
+        |field: fn(&taxdisk_protocol::api::IssuedInvoice) -> &String| issued.as_ref().map(field).cloned().unwrap_or_default();
     let texts = [
         ("fpqqlsh", request.serial.clone()),
         ("jqbh", of(|issued| &issued.disk)),
@@ -47,7 +48,8 @@ pub fn data(request: &Request, tenant: Option<&Tenant>) -> Json {
         ("bmbBbh", document.text("BMB_BBH").to_owned()),
         ("ysfpqqlsh", request.parent.clone().unwrap_or_default()),
     ];
-    members.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
+    members
+        .extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
     let original = request.original.as_ref().filter(|_| request.operation == Operation::Red);
     let (code, number) = original.map_or(("", ""), |pair| (pair.code.as_str(), pair.number.as_str()));
     let paper = request.job.kind.parse().is_ok_and(|kind: taxdisk_protocol::kind::InvoiceKind| !kind.is_electronic());
@@ -103,7 +105,8 @@ pub fn item(line: &Line) -> Json {
         ("yhzcbs", Some(Json::integer(i64::from(line.preferential)))),
     ];
     let mut members: Vec<(String, Json)> = Vec::new();
-    members.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
+    members
+        .extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
     members.extend(numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     Json::Object(members)
 }
@@ -166,7 +169,8 @@ fn ncc(interface: &str, method: &str, body: &Json) -> Json {
         ("isPrimitive", Json::Bool(false)),
         ("argValue", Json::text(body.to_string())),
     ];
-    let object = |members: Vec<(&str, Json)>| Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
+    let object =
+        |members: Vec<(&str, Json)>| Json::Object(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     object(vec![
         ("method", Json::text(method)),
         ("interface", Json::text(interface)),
@@ -196,7 +200,8 @@ pub fn as_form(body: &Json) -> String {
 /// Did the merchant acknowledge? JSON with the code `0000`; the number 0 and the text `0` are taken too.
 pub fn acknowledged(status: u16, body: &[u8]) -> bool {
     let text = std::str::from_utf8(body).ok().map(|text| text.trim_start_matches('\u{feff}').trim());
-    let code = text.and_then(|text| Json::parse(text).ok()).and_then(|json| json.get("code").and_then(Json::scalar).map(str::to_owned));
+    let code =
+        text.and_then(|text| Json::parse(text).ok()).and_then(|json| json.get("code").and_then(Json::scalar).map(str::to_owned));
     status == 200 && code.is_some_and(|code| matches!(code.as_str(), "0000" | "0"))
 }
 
@@ -209,7 +214,9 @@ mod tests {
         for good in [r#"{"code":"0000","msg":"ok"}"#, r#"{"code":0}"#, r#" {"code":"0"}"#, "\u{feff}{\"code\":\"0000\"}"] {
             assert!(acknowledged(200, good.as_bytes()), "{good}");
         }
-        for bad in ["", "ok", "{}", r#"{"code":"9999"}"#, r#"{"code":null}"#, r#"{"code":""}"#, r#"["0000"]"#, r#"{"code":"0000""#] {
+        for bad in
+            ["", "ok", "{}", r#"{"code":"9999"}"#, r#"{"code":null}"#, r#"{"code":""}"#, r#"["0000"]"#, r#"{"code":"0000""#]
+        {
             assert!(!acknowledged(200, bad.as_bytes()), "{bad}");
         }
         assert!(!acknowledged(500, br#"{"code":"0000"}"#));

@@ -133,7 +133,11 @@ async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, requ
     };
     let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
     let signed = portal.platform_key.as_ref().map(|key| key.callback(&callback.id, &request.serial, text.as_bytes(), at / 1000));
-    let ours = [("x-callback-id", Some(callback.id.clone())), ("x-callback-timestamp", Some((at / 1000).to_string())), ("x-callback-sign", signed.flatten())];
+    let ours = [
+        ("x-callback-id", Some(callback.id.clone())),
+        ("x-callback-timestamp", Some((at / 1000).to_string())),
+        ("x-callback-sign", signed.flatten()),
+    ];
     for (name, value) in ours {
         if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
             headers.push((HeaderName::from_static(name), value));

@@ -214,9 +214,11 @@ fn may_follow(before: &Request, parts: &[Part]) -> Result<(), &'static str> {
 
 /// The serial number is known.
 async fn repeated(session: &mut Session, document: &Incoming, known: Request) -> Result<Plan, StoreError> {
-    let operation = |canonical: &str| crate::wire::json::Json::parse(canonical).ok().and_then(|json| {
-        json.get("head").and_then(|head| head.get("operation")).and_then(|value| value.as_text().map(str::to_owned))
-    });
+    let operation = |canonical: &str| {
+        crate::wire::json::Json::parse(canonical).ok().and_then(|json| {
+            json.get("head").and_then(|head| head.get("operation")).and_then(|value| value.as_text().map(str::to_owned))
+        })
+    };
     if known.hash == canonical::hash(&document.canonical) {
         let parts = parts_of(session, &known).await?;
         let delivery_ignored = document.delivery != Delivery::default() && document.delivery != known.delivery;
@@ -298,7 +300,9 @@ async fn take(
         written.push(request);
     }
     session.wake_courier();
-    let Some(first) = written.first().filter(|_| !split) else { return plan_row(session, batch, document, written, suspected).await };
+    let Some(first) = written.first().filter(|_| !split) else {
+        return plan_row(session, batch, document, written, suspected).await;
+    };
     Ok(Seen { request: first.clone(), parts: written, suspected, delivery_ignored: false })
 }
 

@@ -29,18 +29,17 @@ pub struct Ask {
 ///
 /// # Errors
 /// Those of the store. The inner error: why it is not taken.
-pub async fn prepare(
-    session: &mut Session,
-    tenant: &str,
-    serial: &str,
-    ask: &Ask,
-) -> Result<Result<Part, Refusal>, StoreError> {
+pub async fn prepare(session: &mut Session, tenant: &str, serial: &str, ask: &Ask) -> Result<Result<Part, Refusal>, StoreError> {
     if !ask.faults.is_empty() {
         return Ok(Err(Refusal::faults(serial, &ask.faults)));
     }
     let (code, number) = (ask.document.text("fpDm"), ask.document.text("fpHm"));
     let Some(blue) = session.db.request_by_number(tenant, code, number).await? else {
-        return Ok(Err(Refusal::new(serial, "ORIGINAL_UNKNOWN", format!("fpDm/fpHm：没有发票代码 {code}、号码 {number} 的蓝字发票"))));
+        return Ok(Err(Refusal::new(
+            serial,
+            "ORIGINAL_UNKNOWN",
+            format!("fpDm/fpHm：没有发票代码 {code}、号码 {number} 的蓝字发票"),
+        )));
     };
     let others = session.db.about(tenant, code, number).await?;
     Ok(judge(serial, ask, &blue, &others))

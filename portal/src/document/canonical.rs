@@ -100,7 +100,8 @@ fn line(line: &Line) -> Json {
         ("YHZCBS", Some(Decimal::from(u8::from(line.preferential)))),
     ];
     let mut members: Vec<(String, Json)> = Vec::new();
-    members.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
+    members
+        .extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name.to_owned(), Json::text(text))));
     members.extend(numbers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), number(value?)))));
     members.sort_by(|one, other| one.0.cmp(&other.0));
     Json::Object(members)

@@ -160,12 +160,8 @@ mod tests {
         assert_eq!(given("", "13.05").unwrap().net, Some(dec("99.95")));
         assert_eq!(given("100", "12.99").unwrap_err()[0].field, "items[0].XMJSHJ");
         assert_eq!(given("99.90", "13.10").unwrap_err()[0].rule, "line_tax");
-        let totals = Document {
-            gross: dec("113"),
-            net: Some(dec("100.01")),
-            lines: vec![line("113", "0.13")],
-            ..Document::default()
-        };
+        let totals =
+            Document { gross: dec("113"), net: Some(dec("100.01")), lines: vec![line("113", "0.13")], ..Document::default() };
         let faults = derive(totals).unwrap_err();
         assert_eq!(faults[0].field, "HJJE");
         assert!(faults[0].text.contains("100.01") && faults[0].text.contains("100.00"));

@@ -68,8 +68,7 @@ pub const HEAD: &[TextField] = &[
 pub const ANY_CASE: &[&str] = &["ORGCODE"];
 
 /// Printed on the invoice: their characters must exist in GBK, which is what the disks write.
-pub const PRINTED: &[&str] =
-    &["XSF_MC", "XSF_DZDH", "XSF_YHZH", "GMF_MC", "GMF_DZDH", "GMF_YHZH", "KPR", "SKR", "FHR", "BZ"];
+pub const PRINTED: &[&str] = &["XSF_MC", "XSF_DZDH", "XSF_YHZH", "GMF_MC", "GMF_DZDH", "GMF_YHZH", "KPR", "SKR", "FHR", "BZ"];
 
 /// Says who gets what and how; not part of what is invoiced, so a repeat may differ in it.
 pub const DELIVERY: &[&str] = &["EMAIL", "URL"];
@@ -89,15 +88,8 @@ pub const LINE: &[(&str, usize)] = &[
 ];
 
 /// Decimal fields of a line: name, digits, decimals.
-pub const LINE_DECIMALS: &[(&str, u32, u32)] = &[
-    ("XMSL", 15, 6),
-    ("XMDJ", 15, 6),
-    ("XMJE", 15, 2),
-    ("XMJSHJ", 15, 2),
-    ("SL", 6, 6),
-    ("SE", 15, 2),
-    ("KCE", 15, 2),
-];
+pub const LINE_DECIMALS: &[(&str, u32, u32)] =
+    &[("XMSL", 15, 6), ("XMDJ", 15, 6), ("XMJE", 15, 2), ("XMJSHJ", 15, 2), ("SL", 6, 6), ("SE", 15, 2), ("KCE", 15, 2)];
 
 /// Lines of one document at most. Splitting cuts long ones, so this is far above what an invoice holds.
 pub const MAX_LINES: usize = 2000;

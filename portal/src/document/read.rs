@@ -141,14 +141,14 @@ fn line(index: usize, item: &Json, found: &mut Faults) -> Line {
     let (name, item_code, specification, unit, number, discount_number, goods_code, own_code, zero_rate, policy) =
         (next(), next(), next(), next(), next(), next(), next(), next(), next(), next());
     drop(texts);
-    let mut decimals = fields::LINE_DECIMALS
-        .iter()
-        .map(|(name, digits, scale)| decimal(item.get(name), &at(name), *digits, *scale, found));
+    let mut decimals =
+        fields::LINE_DECIMALS.iter().map(|(name, digits, scale)| decimal(item.get(name), &at(name), *digits, *scale, found));
     let mut next = || decimals.next().flatten();
     // In the order of `fields::LINE_DECIMALS`.
     let (quantity, price, net, gross, rate, tax, deduction) = (next(), next(), next(), next(), next(), next(), next());
     drop(decimals);
-    for (name, missing) in [("XMMC", name.is_empty()), ("XMJSHJ", gross.is_none()), ("SL", rate.is_none()), ("SPBM", goods_code.is_empty())]
+    for (name, missing) in
+        [("XMMC", name.is_empty()), ("XMJSHJ", gross.is_none()), ("SL", rate.is_none()), ("SPBM", goods_code.is_empty())]
     {
         if missing && !found.has(&at(name)) {
             found.add(at(name), "required", "必填，不能为空");

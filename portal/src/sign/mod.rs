@@ -136,7 +136,13 @@ pub struct Verified {
 ///
 /// # Errors
 /// The first check that fails, in the order of section 2.4.
-pub fn verify(sign: Option<&str>, keys: &[PublicKey], rules: Rules, signed: &Signed<'_>, now_s: i64) -> Result<Verified, Refused> {
+pub fn verify(
+    sign: Option<&str>,
+    keys: &[PublicKey],
+    rules: Rules,
+    signed: &Signed<'_>,
+    now_s: i64,
+) -> Result<Verified, Refused> {
     let sign = sign.map(str::trim).filter(|sign| !sign.is_empty()).ok_or(Refused::Missing)?;
     let token = token::Token::read(sign)?;
     let algorithm = token.algorithm(rules.ps256)?;

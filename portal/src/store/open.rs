@@ -1,7 +1,7 @@
 //! Opens a store: makes its tables, takes the writer's place, gives out readers.
 
-use std::str::FromStr;
 use std::ops::{Deref, DerefMut};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 

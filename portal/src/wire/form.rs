@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn forms_of_real_clients_are_read() {
-        let form = Form::parse("requestdatas=%5B%7B%22a%22%3a+1%7D%5D&sms=[{\"x\":\"a=b\"}]&empty=&alone&&s=100%".as_bytes()).unwrap();
+        let form =
+            Form::parse("requestdatas=%5B%7B%22a%22%3a+1%7D%5D&sms=[{\"x\":\"a=b\"}]&empty=&alone&&s=100%".as_bytes()).unwrap();
         assert_eq!(form.get("requestdatas"), Some("[{\"a\": 1}]"));
         assert_eq!(form.get("sms"), Some("[{\"x\":\"a=b\"}]"));
         assert_eq!((form.get("empty"), form.get("alone"), form.get("s")), (Some(""), Some(""), Some("100%")));

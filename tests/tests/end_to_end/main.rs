@@ -11,6 +11,7 @@ mod fleet;
 mod kill;
 mod networks;
 mod pauses;
+mod portal;
 mod restore;
 mod settling;
 mod undoing;

@@ -1,0 +1,204 @@
+//! The portal in front of broker, agent and simulated disk: an integrator written in another language, and kills at random.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rand::Rng as _;
+use serde_json::{Value, json};
+use taxdisk_drivers::sim::config::{Segment, SimConfig};
+use taxdisk_drivers::sim::ledger::Ledger;
+use taxdisk_drivers::sim::{HttpOptions, SimHandle, SimOptions, bridge, serve};
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_tests::api::Api;
+use taxdisk_tests::jobs::SELLER;
+use taxdisk_tests::oracle;
+use taxdisk_tests::process::{PATIENCE, Running, binary, tail, wait_for};
+use taxdisk_tests::rig::{AgentRig, Rig};
+
+const HOOKS: &str = "[webhooks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n";
+
+/// Python with the package `PyJWT`, made by `cargo xtask test`.
+fn python() -> PathBuf {
+    let mut folder = std::env::current_exe().unwrap();
+    while !folder.ends_with("debug") && !folder.ends_with("release") {
+        assert!(folder.pop(), "the tests are not in a target folder");
+    }
+    let python = folder.parent().unwrap().join("tools/jws/bin/python");
+    assert!(python.exists(), "{} is missing: `cargo xtask test` makes it", python.display());
+    python
+}
+
+/// A disk licensed for electronic and paper invoices, behind its maker's component.
+fn disk(dir: &Path) -> SimHandle {
+    let segment = |kind, code: &str| Segment {
+        kind,
+        code: code.parse().unwrap(),
+        first: "00000001".parse().unwrap(),
+        last: "00090000".parse().unwrap(),
+        bought_at: None,
+        closed: false,
+    };
+    let config = SimConfig {
+        taxpayer_number: SELLER.to_owned(),
+        kinds: vec![InvoiceKind::PaperOrdinary, InvoiceKind::ElectronicOrdinary],
+        segments: vec![
+            segment(InvoiceKind::PaperOrdinary, "1100200320"),
+            segment(InvoiceKind::ElectronicOrdinary, "011002000111"),
+        ],
+        issue_time_ms: 5,
+        ..bridge::fresh_disk()
+    };
+    let options = SimOptions {
+        state_dir: dir.join("disk-component"),
+        link: Some(dir.join("tty-component")),
+        http: Some(HttpOptions::default()),
+        config,
+        ..SimOptions::default()
+    };
+    serve(options).unwrap()
+}
+
+fn agent(rig: &Rig, sim: &SimHandle) -> AgentRig {
+    let url = format!("http://{}{}", sim.http().unwrap(), bridge::BRIDGE_PATH);
+    let entry = format!("url = \"{url}\"\nprofile = \"nisec-bridge\"\n");
+    AgentRig::enroll_disks(rig, "component", "", &[(url, entry)])
+}
+
+/// A portal's process, its folder, and a caller of it.
+struct PortalRig {
+    running: Running,
+    url: String,
+    dir: PathBuf,
+}
+
+impl PortalRig {
+    fn start(rig: &Rig) -> PortalRig {
+        let dir = rig.path().join("portal");
+        std::fs::create_dir_all(&dir).unwrap();
+        let key = dir.join("broker.key");
+        std::fs::write(&key, rig.broker.admin_key()).unwrap();
+        let text = format!(
+            "environment = \"test\"\n[store]\nurl = \"sqlite:{}\"\n[broker]\nurl = \"{}\"\nkey_file = \"{}\"\ndisks_s = 1\n\
+             [callbacks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [{}]\n",
+            dir.join("portal.db").display(),
+            rig.broker.url,
+            key.display(),
+            ["1"; 60].join(","),
+        );
+        std::fs::write(dir.join("portal.toml"), text).unwrap();
+        let (running, url) = Self::spawn(&dir, "127.0.0.1:0");
+        let portal = PortalRig { running, url, dir };
+        portal.set_up();
+        portal
+    }
+
+    fn spawn(dir: &Path, address: &str) -> (Running, String) {
+        let ready = dir.join("ready.json");
+        let _ = std::fs::remove_file(&ready);
+        let mut command = Command::new(binary("taxdisk-portal"));
+        command.arg("serve").arg("--config").arg(dir.join("portal.toml")).args(["--listen", address]);
+        command.arg("--ready-file").arg(&ready).arg("--operator-key-file").arg(dir.join("operator.key"));
+        let log = dir.join("portal.log");
+        let mut running = Running::start("portal", &log, command);
+        let url = wait_for("the portal to be ready", PATIENCE, || {
+            assert!(running.ended().is_none(), "it ended: {}", tail(&log));
+            let text = std::fs::read_to_string(&ready).map_err(|error| error.to_string())?;
+            let ready: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+            ready["url"].as_str().map(str::to_owned).ok_or(text)
+        });
+        (running, url)
+    }
+
+    /// A tenant with the tests' seller, and a caller with a key of its own.
+    fn set_up(&self) {
+        let operator = std::fs::read_to_string(self.dir.join("operator.key")).unwrap();
+        let api = Api::new(&self.url, operator.trim());
+        let run = |args: &[&str]| {
+            let output = Command::new("openssl").args(args).current_dir(&self.dir).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        };
+        run(&["genrsa", "-out", "caller.pem", "2048"]);
+        run(&["rsa", "-in", "caller.pem", "-pubout", "-out", "caller.pub"]);
+        let public = std::fs::read_to_string(self.dir.join("caller.pub")).unwrap();
+        let seller =
+            json!({ "taxpayer_number": SELLER, "name": "示例商贸有限公司", "points": [{ "orgcode": "A", "clerk": "张三" }] });
+        let tenant = api.put("/admin/v1/tenants/shop", &json!({ "name": "示例", "sellers": [seller] }));
+        assert_eq!(tenant.status, 200, "{tenant:?}");
+        let caller = api.put("/admin/v1/callers/APP1", &json!({ "tenant": "shop", "public_keys": [public] }));
+        assert_eq!(caller.status, 200, "{caller:?}");
+        let stranger = Api::new(&self.url, "nobody").try_get("/admin/v1/tenants").unwrap();
+        assert_eq!(stranger.status, 401);
+    }
+
+    /// `kill -9`, then again at the same address.
+    fn kill_and_restart(&mut self) {
+        self.running.kill();
+        let address = self.url.trim_start_matches("http://").to_owned();
+        (self.running, _) = Self::spawn(&self.dir, &address);
+    }
+
+    fn script(&self, name: &str, more: &[&str]) -> Command {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal").join(name);
+        let mut command = Command::new(python());
+        command.arg(script).args([&self.url, "APP1"]).arg(self.dir.join("caller.pem")).arg(SELLER).args(more);
+        command
+    }
+}
+
+#[test]
+fn an_integrator_of_another_language_issues_queries_reverses_and_voids() {
+    let rig = Rig::with_broker_config(HOOKS);
+    let sim = disk(rig.path());
+    let mut agent = agent(&rig, &sim);
+    agent.start(None);
+    let number = sim.with(|rig| rig.disk.config().disk_number.clone());
+    rig.wait_online(&number);
+    let portal = PortalRig::start(&rig);
+    let output = portal.script("integrator.py", &[]).output().unwrap();
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && text.contains("done"), "{text}");
+    assert!(portal.dir.join("portal.log").exists());
+}
+
+#[test]
+fn killed_at_random_every_serial_has_one_invoice_and_every_result_is_told() {
+    const REQUESTS: usize = 60;
+    let mut rig = Rig::with_broker_config(HOOKS);
+    let sim = disk(rig.path());
+    let mut agent = agent(&rig, &sim);
+    agent.start(None);
+    let number = sim.with(|rig| rig.disk.config().disk_number.clone());
+    rig.wait_online(&number);
+    let mut portal = PortalRig::start(&rig);
+    let log = portal.dir.join("storm.log");
+    let mut storm = Running::start("storm", &log, portal.script("storm.py", &[&REQUESTS.to_string()]));
+    let (mut random, began, mut kills) = (rand::thread_rng(), Instant::now(), 0);
+    // A dozen kills while requests and repeats run; then everything must come right by itself.
+    while storm.ended().is_none() && kills < 12 && began.elapsed() < PATIENCE * 2 {
+        let until = Instant::now() + Duration::from_millis(random.gen_range(300..1500));
+        wait_for("the next kill", PATIENCE, || if Instant::now() >= until { Ok(()) } else { Err(String::new()) });
+        match random.gen_range(0..3) {
+            0 => portal.kill_and_restart(),
+            1 => {
+                rig.broker.kill();
+                rig.broker.start_again(None);
+            }
+            _ => {
+                agent.kill();
+                agent.start(None);
+            }
+        }
+        kills += 1;
+    }
+    assert!(kills >= 3, "the storm was over too soon to prove anything: {}", tail(&log));
+    wait_for("the storm's end", PATIENCE * 4, || storm.ended().ok_or_else(|| tail(&log)));
+    assert!(storm.ended().is_some_and(|status| status.success()), "{}", tail(&log));
+    // The disk's own ledger: one invoice for each serial number, and nothing else.
+    let jobs = oracle::wait_done(&rig.api, REQUESTS, PATIENCE);
+    let entries = Ledger::read(&rig.path().join("disk-component")).unwrap();
+    oracle::check_entries(&jobs, &entries);
+    assert_eq!(entries.len(), REQUESTS, "one invoice for each serial number");
+    assert_eq!(jobs.iter().map(|job| &job.serial).collect::<BTreeSet<_>>().len(), REQUESTS);
+}
