@@ -14,8 +14,9 @@ use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, OperatorKey};
 use crate::broker::BrokerClient;
-use crate::config::{self, Config, ConfigError};
+use crate::config::{self, Config, ConfigError, Environment};
 use crate::core::act;
+use crate::layout::NationalLayout;
 use crate::ledger::{Clock, Ledger};
 use crate::model::Directory;
 use crate::platform_key::PlatformKey;
@@ -144,7 +145,8 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         ledger: ledger.clone(),
         readers: opened.readers.clone(),
         clock: clock.clone(),
-        layout: Arc::new(crate::layout::NoLayout),
+        // Nothing but simulated disks stands behind a portal of the test environment.
+        layout: Arc::new(NationalLayout { simulated: config.environment == Environment::Test }),
         outbound: outbound.clone(),
         platform_key: kept.platform_key,
         public_url,

@@ -1,6 +1,10 @@
 //! The seam to the layout of an invoice: from a request that is issued to a file. Its state is never that of the invoice; a
 //! layout can be made again at any time, and making it reaches no disk.
 
+use taxdisk_layout::{IssuedInvoice, Seller};
+use taxdisk_protocol::api::Operation;
+use taxdisk_protocol::rules;
+
 use crate::core::request::Request;
 use crate::model::Tenant;
 
@@ -27,12 +31,54 @@ pub trait Layout: Send + Sync {
     fn pdf(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError>;
 }
 
-/// A portal without layout: callbacks come without `pdf`, and everything that asks for a file says that there is none.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoLayout;
+/// The national layout, of the crate `taxdisk-layout`.
+#[derive(Debug, Clone, Copy)]
+pub struct NationalLayout {
+    /// A simulated disk signed: every document says 样票 / SAMPLE.
+    pub simulated: bool,
+}
 
-impl Layout for NoLayout {
-    fn pdf(&self, _: &Request, _: Option<&Tenant>) -> Result<Document, LayoutError> {
-        Err(LayoutError("本平台未安装版式文件组件".to_owned()))
+impl Layout for NationalLayout {
+    fn pdf(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError> {
+        let invoice = self.issued(request, tenant)?;
+        let bytes = taxdisk_layout::pdf(&invoice).map_err(|error| LayoutError(error.to_string()))?;
+        Ok(Document { content_type: "application/pdf", bytes })
+    }
+}
+
+impl NationalLayout {
+    /// The invoice as the layout wants it. What the device did not say is left out, never made up.
+    fn issued(self, request: &Request, tenant: Option<&Tenant>) -> Result<IssuedInvoice, LayoutError> {
+        let wrong = |what: &str| LayoutError(format!("{what}不可用"));
+        let issued = request.issued.as_ref().ok_or_else(|| wrong("发票号码"))?;
+        let pair = request.pair().and_then(|pair| pair.pair()).ok_or_else(|| wrong("发票号码"))?;
+        let job = rules::parse(&request.job).map_err(|_| wrong("发票内容"))?;
+        let document = &request.document;
+        let known = tenant.and_then(|tenant| tenant.seller(&request.seller));
+        let text = |name: &str, fallback: Option<&str>| match document.text(name) {
+            "" => fallback.unwrap_or_default().to_owned(),
+            given => given.to_owned(),
+        };
+        Ok(IssuedInvoice {
+            serial: job.key.serial.clone(),
+            kind: job.kind,
+            pair,
+            issued_at: issued.issued_at.clone(),
+            machine: issued.disk.parse().map_err(|_| wrong("机器编号"))?,
+            check_code: None,
+            cipher: Some(issued.fiscal_code.clone()).filter(|code| !code.is_empty()),
+            qr_text: None,
+            seller: Seller {
+                name: text("XSF_MC", known.map(|seller| seller.name.as_str())),
+                taxpayer_number: job.key.seller.clone(),
+                address_phone: text("XSF_DZDH", known.map(|seller| seller.address_phone.as_str())),
+                bank_account: text("XSF_YHZH", known.map(|seller| seller.bank_account.as_str())),
+            },
+            invoice: job.invoice.ok_or_else(|| wrong("发票内容"))?,
+            mark: None,
+            original: (request.operation == Operation::Red).then_some(job.original).flatten(),
+            notice: None,
+            simulated: self.simulated,
+        })
     }
 }
