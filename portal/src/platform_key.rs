@@ -70,7 +70,7 @@ mod tests {
         let jws = again.callback("cb_1", "A1", b"{}", 1_800_000_000).unwrap();
         let public = PublicKey::from_pem(&key.public_pem().unwrap()).unwrap();
         let signed = Signed { path: "", appid: "", requestdatas: &[], nsrsbh: None, body: b"{}" };
-        verify(Some(&jws), &[public.clone()], Rules::default(), &signed, 1_800_000_000).unwrap();
+        verify(Some(&jws), std::slice::from_ref(&public), Rules::default(), &signed, 1_800_000_000).unwrap();
         let other = Signed { body: b"{ }", ..signed };
         assert!(verify(Some(&jws), &[public], Rules::default(), &other, 1_800_000_000).is_err(), "the body is covered");
     }

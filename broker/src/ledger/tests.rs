@@ -88,7 +88,9 @@ async fn the_whole_way_and_again_after_a_restart() {
         let ledger = ledger.clone();
         async move { ledger.job_when(&key("A1"), Until::Ended, Duration::from_secs(30)).await }
     });
-    let Some(BrokerFrame::Assign { epoch, assignment, .. }) = frames.recv().await.map(|frame| *frame) else { panic!("nothing assigned") };
+    let Some(BrokerFrame::Assign { epoch, assignment, .. }) = frames.recv().await.map(|frame| *frame) else {
+        panic!("nothing assigned")
+    };
     ledger.receive(session, outcome(epoch, &assignment, issued(7))).await.unwrap();
     assert_eq!(frames.recv().await.map(|frame| *frame), Some(BrokerFrame::Ack { ids: vec!["m1".to_owned()] }));
     let ended = waiter.await.unwrap().unwrap();

@@ -218,6 +218,7 @@ fn waiting(view: &JobView) -> Option<String> {
         Waiting::Breaker => "税控设备连续出错，暂停重试",
         Waiting::Paused => "已由人工暂停",
         Waiting::Reconcile => "税控发票号码正在核对",
+        Waiting::Operation => "税控盘正在执行上传、抄报等操作",
     };
     Some(match &view.waiting_text {
         Some(text) if !text.is_empty() => format!("{reason}（{text}）"),
