@@ -1,4 +1,4 @@
-//! Operations of administrators at a disk: uploads, period reports, clears, readings (decision 0020).
+//! Operations of administrators at a disk: uploads, period reports, clears, readings (decision 0022).
 //!
 //! One at a time a disk, in the order of their asking, and in line with its jobs: what the disk has at hand ends first, and no job
 //! is handed over beside an operation. An operation is handed over once. After a lost link or a restart its agent is asked what

@@ -179,7 +179,6 @@ async fn listen(
         log(&frame);
         match frame {
             AgentFrame::Hello { .. } | AgentFrame::Proof { .. } => return out_of_order("the agent has joined already"),
-            AgentFrame::Unsupported { of } => tracing::warn!(of, "the agent did not understand a frame"),
             AgentFrame::Goodbye => return Ended::Goodbye,
             frame => {
                 if let Err(refusal) = ledger.receive(session, frame).await {

@@ -15,16 +15,16 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::support::{BOUND, Broker, SELLER, until};
 
-const DISK: &str = "661234567890";
+pub const DISK: &str = "661234567890";
 
-struct Agent {
-    id: AgentId,
+pub struct Agent {
+    pub id: AgentId,
     ledger: String,
     key: SigningKey,
 }
 
 impl Agent {
-    async fn enrol(broker: &Broker) -> Agent {
+    pub async fn enrol(broker: &Broker) -> Agent {
         let code = broker.call_as(&broker.admin, "POST", "/v1/enrollments", Some(&json!({ "name": "till" }))).await;
         assert_eq!(code.status, 201, "{code:?}");
         let key = SigningKey::from_bytes(&rand::random());
@@ -52,7 +52,7 @@ impl Agent {
         json!({ "type": "proof", "signature": STANDARD.encode(signature.to_bytes()) })
     }
 
-    async fn join(&self, broker: &Broker, join: u64) -> Link {
+    pub async fn join(&self, broker: &Broker, join: u64) -> Link {
         let mut link = Link::open(broker).await;
         link.send(&self.hello(join)).await;
         let challenge = link.next().await;
@@ -70,7 +70,7 @@ async fn enroll(broker: &Broker, body: &Value) -> crate::support::Answer {
     broker.raw("POST", "/v1/agents/enroll", &head, text.as_bytes()).await
 }
 
-struct Link(WebSocketStream<TcpStream>);
+pub struct Link(WebSocketStream<TcpStream>);
 
 impl Link {
     async fn open(broker: &Broker) -> Link {
@@ -84,12 +84,12 @@ impl Link {
         tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| Link(socket))
     }
 
-    async fn send(&mut self, frame: &Value) {
+    pub async fn send(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
     /// The next frame; pings are answered on the way.
-    async fn next(&mut self) -> Value {
+    pub async fn next(&mut self) -> Value {
         self.next_or_end().await.expect("a frame and not the end")
     }
 
@@ -111,7 +111,7 @@ impl Link {
     }
 }
 
-fn disks() -> Value {
+pub fn disks() -> Value {
     let capabilities = json!({
         "characters": "gbk", "max_lines": 10, "discount_lines": true, "goods_codes": true, "price_decimals": 8, "rate_decimals": 3,
         "single_person": false, "remark_readable": true, "carries_pair": true, "red": true, "operations": ["void"],

@@ -9,6 +9,7 @@ mod events;
 mod input;
 mod jobs;
 mod link;
+mod operations;
 mod pauses;
 mod process;
 mod receiver;

@@ -7,7 +7,7 @@ use taxdisk_protocol::api::{
     OperationRequest, OperationResultView, OperationState, OperationVerdict, OperationView,
 };
 use taxdisk_protocol::capabilities::DiskOperation;
-use taxdisk_protocol::link::OperationOrder;
+use taxdisk_protocol::link::{OperationOrder, RecountedNumbers};
 
 fn able(disk: &str) -> DiskReport {
     let mut able = report(disk);
@@ -333,4 +333,45 @@ fn the_calendar_says_what_is_due_overdue_and_done() {
     let lines = world.core.calendar(Some(&seller().parse().unwrap()), &done, at("20231202000000"));
     assert_eq!((lines[0].what, lines[0].state), (DueWhat::Report, Done));
     assert!(world.core.calendar(Some(&"91110000MA0000001L".parse().unwrap()), &done, at("20231202000000")).is_empty());
+}
+
+#[test]
+fn a_drain_is_over_when_the_operation_has_ended_too() {
+    let mut world = World::new();
+    let session = online(&mut world, 'a');
+    asked(&mut world, request("r1", OperationKind::Report));
+    let drain = taxdisk_protocol::api::PauseRequest { reason: "away".to_owned() };
+    let scope = crate::core::Scope::Disk(DISK.parse().unwrap());
+    world.ok(Input::Pause(scope, taxdisk_protocol::api::PauseMode::Drain, drain, "k1".to_owned()));
+    world.pass_ms(60_000);
+    assert_eq!(entries(&world, "drained"), 0, "its agent has it");
+    tell(&mut world, session, "r1", OperationVerdict::Done { read: true });
+    assert_eq!(entries(&world, "drained"), 1);
+}
+
+#[test]
+fn a_ledger_that_went_back_changes_no_disk_before_its_numbers_are_read() {
+    let mut world = World::new();
+    let session = world.join('a');
+    world.reports(session, vec![DiskReport { sequence: 9, ..able(DISK) }]);
+    let recounts = world.take(|_, frame| match frame {
+        BrokerFrame::Recount { epoch, .. } => Some(*epoch),
+        _ => None,
+    });
+    let queued = asked(&mut world, request("r1", OperationKind::Report));
+    assert!(queued.waiting.unwrap().contains("went back") && orders(&mut world, session).is_empty());
+    let numbers = RecountedNumbers { kind: InvoiceKind::Roll, seen: Vec::new(), last: Some(pair(9)), complete: true };
+    for (numbers, done) in [(Some(numbers), false), (None, true)] {
+        let disk = DISK.parse().unwrap();
+        let frame = AgentFrame::Recounted { disk, epoch: recounts[0], lines: Vec::new(), numbers, done };
+        world.ok(Input::Frame(session, Box::new(frame)));
+    }
+    world.pass_ms(1000);
+    assert_eq!(orders(&mut world, session).len(), 1);
+    // What only reads waits for nothing of that.
+    let mut world = World::new();
+    let session = world.join('a');
+    world.reports(session, vec![DiskReport { sequence: 9, ..able(DISK) }]);
+    asked(&mut world, request("s1", OperationKind::Stock));
+    assert_eq!(orders(&mut world, session).len(), 1);
 }
