@@ -513,7 +513,8 @@ words!(
 words!(
     /// Why a queued job waits.
     WaitingArg => api::Waiting {
-        NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused, Operation,
+        NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused,
+        Operation,
     }
 );
 words!(

@@ -5,7 +5,8 @@
 //! Making a document never touches the invoice: it can be made again at any time ([`LayoutError`] says what was in the way).
 //!
 //! Nothing is cut, replaced or dropped: what does not fit, or what no font can show, is an error that names the field. Documents
-//! of a simulated disk say 样票 / SAMPLE, always. Seals and cipher texts are not made up; they come from the device or are left out.
+//! of a simulated disk say 样票 / SAMPLE, always. Seals and cipher texts are not made up; they come from the device or are left
+//! out.
 //!
 //! Read first: [`IssuedInvoice`], [`pdf`]. What is drawn where: docs/layout.md.
 #![forbid(unsafe_code)]

@@ -43,8 +43,8 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<(), String> {
     built.and(removed)
 }
 
-/// The programs of the version before this one, with which upgrades are tested; gives their folder. They are built from its commit
-/// once, for development as the tests' own are: their data and frames are the same.
+/// The programs of the version before this one, with which upgrades are tested; gives their folder. They are built from its
+/// commit once, for development as the tests' own are: their data and frames are the same.
 ///
 /// # Errors
 /// The clone lacks the commit, or the build fails.

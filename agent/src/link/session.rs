@@ -445,8 +445,8 @@ impl Session {
     }
 }
 
-/// Brokers of version 0.1 know of one thing that a disk does besides issuing, by a field of its own, and understand no report that
-/// lacks it. Without this, agents that were upgraded first would have no disks until their broker followed.
+/// Brokers of version 0.1 know of one thing that a disk does besides issuing, by a field of its own, and understand no report
+/// that lacks it. Without this, agents that were upgraded first would have no disks until their broker followed.
 fn send_disks(disks: &[DiskReport]) -> Effect {
     let frame = AgentFrame::Disks { disks: disks.to_vec() };
     let mut frame = serde_json::to_value(frame).expect("frames are plain data: maps have text keys and nothing fails");

@@ -1,6 +1,7 @@
 //! Operations of administrators at a disk: uploads, period reports, clears, readings (decision 0022).
 //!
-//! One at a time a disk, in the order of their asking, and in line with its jobs: what the disk has at hand ends first, and no job
+//! One at a time a disk, in the order of their asking, and in line with its jobs: what the disk has at hand ends first, and no
+//! job
 //! is handed over beside an operation. An operation is handed over once. After a lost link or a restart its agent is asked what
 //! became of it; only an agent whose journal went on without a break may begin it then. It refuses to send a changing command
 //! again, and to end one because time passed.
@@ -94,8 +95,8 @@ pub struct OperationAsk {
     pub bulk: Option<String>,
 }
 
-/// The id of an operation: the same for the same disk and key for ever, so that an agent's journal answers also a ledger that went
-/// back and is asked again.
+/// The id of an operation: the same for the same disk and key for ever, so that an agent's journal answers also a ledger that
+/// went back and is asked again.
 pub fn operation_id(disk: &DiskNumber, key: &str, dry_run: bool) -> String {
     let mut hasher = Sha256::new_with_prefix("taxdisk operation v1");
     for text in [disk.as_str(), key, if dry_run { "dry" } else { "" }] {

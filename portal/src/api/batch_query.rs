@@ -1,5 +1,5 @@
-//! `batchQueryInvoiceStatus`: what became of up to 20 serial numbers (yonyou-open-api.md, section 1.15), in the order of the request,
-//! each once.
+//! `batchQueryInvoiceStatus`: what became of up to 20 serial numbers (yonyou-open-api.md, section 1.15), in the order of the
+//! request, each once.
 
 use super::{Call, status};
 use crate::wire::json::Json;

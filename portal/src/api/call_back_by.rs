@@ -1,4 +1,5 @@
-//! `callBackByEmail` and `callBackBySms`: send the invoice again (yonyou-open-api.md, section 1.16). This platform has no mail server
+//! `callBackByEmail` and `callBackBySms`: send the invoice again (yonyou-open-api.md, section 1.16). This platform has no mail
+//! server
 //! and no provider of messages yet, and says so; the parameters are checked all the same, so that a caller hears what is wrong
 //! with them.
 

@@ -1,5 +1,5 @@
-//! `del`: sends requests back (yonyou-open-api.md, section 1.10), from 待开票 or from a proven failure. The serial number stays taken;
-//! a corrected document comes under the same one.
+//! `del`: sends requests back (yonyou-open-api.md, section 1.10), from 待开票 or from a proven failure. The serial number stays
+//! taken; a corrected document comes under the same one.
 
 use super::Call;
 use crate::core::act::{self, Returned};

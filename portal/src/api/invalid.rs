@@ -1,5 +1,5 @@
-//! `invalid`: voids a paper invoice (yonyou-open-api.md, section 1.12). The answer says that it has begun; `zfbz` of the status says
-//! how it ended.
+//! `invalid`: voids a paper invoice (yonyou-open-api.md, section 1.12). The answer says that it has begun; `zfbz` of the status
+//! says how it ended.
 
 use super::Call;
 use crate::core::request::Voiding;

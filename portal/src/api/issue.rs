@@ -1,5 +1,5 @@
-//! `issue`: approves requests that wait (yonyou-open-api.md, section 1.9). Entries are independent; the first that is refused gives
-//! the code.
+//! `issue`: approves requests that wait (yonyou-open-api.md, section 1.9). Entries are independent; the first that is refused
+//! gives the code.
 
 use rust_decimal::Decimal;
 

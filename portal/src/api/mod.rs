@@ -1,8 +1,8 @@
 //! The compatible paths: `/<prefix>/api/invoiceApply/<name>` under both prefixes. One file for each interface; [`INTERFACES`] is
 //! the table.
 //!
-//! Whatever happens, the answer is HTTP 200 with a JSON object and a numeric `code` (see [`crate::wire::reply`]): old clients book
-//! everything else as success. The true status stands in `X-Real-Status`.
+//! Whatever happens, the answer is HTTP 200 with a JSON object and a numeric `code` (see [`crate::wire::reply`]): old clients
+//! book everything else as success. The true status stands in `X-Real-Status`.
 
 mod batch_query;
 mod blue;

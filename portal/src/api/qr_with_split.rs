@@ -1,5 +1,5 @@
-//! `qr-with-split`: a code for the consumer, split by the disk's limits (yonyou-open-api.md, section 1.14). The plan is made now and
-//! kept; its parts wait for the buyer together.
+//! `qr-with-split`: a code for the consumer, split by the disk's limits (yonyou-open-api.md, section 1.14). The plan is made
+//! now and kept; its parts wait for the buyer together.
 
 use super::blue::Manner;
 use super::{Call, insert_for_qr_invoice};

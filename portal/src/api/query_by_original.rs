@@ -1,5 +1,5 @@
-//! `queryInvoiceStatusByysfpqqlsh`: what became of the parts of a serial number (yonyou-open-api.md, section 1.6). `data` is the part
-//! that is least advanced, `datas` are all of them.
+//! `queryInvoiceStatusByysfpqqlsh`: what became of the parts of a serial number (yonyou-open-api.md, section 1.6). `data` is
+//! the part that is least advanced, `datas` are all of them.
 
 use super::{Call, status};
 use crate::core::request::Request;

@@ -1,5 +1,5 @@
-//! `red`: reverses a whole invoice (yonyou-open-api.md, section 1.7). Without `autoAudit` it waits for a person: the opposite of the
-//! inserts.
+//! `red`: reverses a whole invoice (yonyou-open-api.md, section 1.7). Without `autoAudit` it waits for a person: the opposite
+//! of the inserts.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! `reissue`: the same invoice again after a failure of the device, under the same serial number (yonyou-open-api.md, section 5.8).
+//! `reissue`: the same invoice again after a failure of the device, under the same serial number (yonyou-open-api.md, section
+//! 5.8).
 
 use super::issue::{Named, named};
 use super::{Call, status};

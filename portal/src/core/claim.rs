@@ -1,5 +1,5 @@
-//! A consumer names the buyer of a code (yonyou-open-api.md, section 5.2). The first one counts; every later scan shows what became
-//! of it.
+//! A consumer names the buyer of a code (yonyou-open-api.md, section 5.2). The first one counts; every later scan shows what
+//! became of it.
 
 use super::insert;
 use super::request::{Phase, Request};

@@ -184,7 +184,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_red_mirrors_its_blue_and_the_parts_give_the_whole(cents_of in 1_i64..10_000_000_000, rate in prop::sample::select(vec![0_i64, 1, 3, 5, 6, 9, 10, 11, 13, 16, 17])) {
+        fn a_red_mirrors_its_blue_and_the_parts_give_the_whole(
+            cents_of in 1_i64..10_000_000_000,
+            rate in prop::sample::select(vec![0_i64, 1, 3, 5, 6, 9, 10, 11, 13, 16, 17]),
+        ) {
             let one = |sign: i64| {
                 let line = Line { gross: Decimal::new(sign * cents_of, 2), rate: Decimal::new(rate, 2), ..Line::default() };
                 whole(vec![line]).unwrap()

@@ -177,7 +177,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_give_the_whole_to_the_cent(fens in prop::collection::vec(100_i64..10_000_000, 1..20), most in 1000_i64..50_000, count in 1_usize..8, quantity in 1_u32..500) {
+        fn the_parts_give_the_whole_to_the_cent(
+            fens in prop::collection::vec(100_i64..10_000_000, 1..20),
+            most in 1000_i64..50_000,
+            count in 1_usize..8,
+            quantity in 1_u32..500,
+        ) {
             let lines = fens.iter().map(|fen| Line { quantity: Some(quantity.into()), ..line(*fen, LineKind::Normal) }).collect();
             let whole = document(lines);
             let limits = Limits { net: Some(Decimal::from(most)), lines: count };
