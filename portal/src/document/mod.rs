@@ -1,7 +1,7 @@
 //! An invoice as 用友's clients write it, from JSON to what the broker is asked for.
 //!
-//! In this order (yonyou-open-api.md, section 3.1): [`read`] takes the fields by a table and normalises them, [`mod@derive`] fills
-//! amounts that were left empty and checks those that were not, [`discount`] pairs discount lines, [`submission`] makes the
+//! In this order (yonyou-open-api.md, section 3.1): [`read`] takes the fields by a table and normalises them, [`mod@derive`]
+//! fills amounts that were left empty and checks those that were not, [`discount`] pairs discount lines, [`submission`] makes the
 //! broker's job, and `taxdisk_protocol::rules` judges it as the broker will. [`canonical`] is what makes two requests the same;
 //! [`split`] cuts a long one, [`red`] reverses an issued one.
 //!
