@@ -24,6 +24,12 @@ pub struct LayoutError(pub String);
 
 /// Makes files of issued invoices.
 pub trait Layout: Send + Sync {
+    /// Is everything there that a layout needs? Cheap: a status query asks it for every invoice, and drawing takes long.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check(&self, request: &Request, tenant: Option<&Tenant>) -> Result<(), LayoutError>;
+
     /// The invoice as a PDF.
     ///
     /// # Errors
@@ -39,6 +45,10 @@ pub struct NationalLayout {
 }
 
 impl Layout for NationalLayout {
+    fn check(&self, request: &Request, tenant: Option<&Tenant>) -> Result<(), LayoutError> {
+        self.issued(request, tenant).map(|_| ())
+    }
+
     fn pdf(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError> {
         let invoice = self.issued(request, tenant)?;
         let bytes = taxdisk_layout::pdf(&invoice).map_err(|error| LayoutError(error.to_string()))?;

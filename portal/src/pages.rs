@@ -121,8 +121,7 @@ pub async fn invoice(portal: Arc<Portal>, request: Request<Body>) -> Response<Bo
         Ok(_) => return plain(StatusCode::NOT_FOUND, "链接无效"),
         Err(_) => return plain(StatusCode::SERVICE_UNAVAILABLE, "系统繁忙，请稍后再试"),
     };
-    let directory = portal.directory();
-    match portal.layout.pdf(&stored, directory.tenant(&stored.tenant).map(AsRef::as_ref)) {
+    match portal.pdf(&stored).await {
         Ok(document) => {
             let mut response = Response::new(Body::from(document.bytes));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(document.content_type));

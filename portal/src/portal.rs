@@ -9,7 +9,7 @@ use taxdisk_web::outbound::Outbound;
 use crate::config::Config;
 use crate::core::request::Request;
 use crate::document::split::Limits;
-use crate::layout::Layout;
+use crate::layout::{Document, Layout, LayoutError};
 use crate::ledger::{Clock, Ledger};
 use crate::model::{Directory, IssuePoint};
 use crate::platform_key::PlatformKey;
@@ -100,6 +100,17 @@ impl Portal {
     /// Replaces the disks.
     pub fn set_disks(&self, disks: Vec<DiskView>) {
         *self.disks.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(disks);
+    }
+
+    /// The PDF of an invoice, drawn beside the tasks that answer callers.
+    ///
+    /// # Errors
+    /// It cannot be made; the invoice is good all the same.
+    pub async fn pdf(&self, request: &Request) -> Result<Document, LayoutError> {
+        let (layout, request) = (self.layout.clone(), request.clone());
+        let tenant = self.directory().tenant(&request.tenant).cloned();
+        let drawn = tokio::task::spawn_blocking(move || layout.pdf(&request, tenant.as_deref()));
+        drawn.await.unwrap_or_else(|_| Err(LayoutError("版式文件组件出错".to_owned())))
     }
 
     /// Public link to an invoice.

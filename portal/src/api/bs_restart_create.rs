@@ -15,7 +15,7 @@ async fn make(call: Call) -> Result<Reply, Reply> {
     let tenant = call.tenant().id.clone();
     let found = call.db().await?.request_by_number(&tenant, &code, &number).await?;
     let Some(request) = found else { return Ok(Reply::new(Code::Unknown, "发票不存在")) };
-    match call.portal.layout.pdf(&request, Some(call.tenant().as_ref())) {
+    match call.portal.pdf(&request).await {
         Ok(_) => Ok(Reply::success().extra("bsstatus", Json::text("0"))),
         Err(error) => {
             Ok(Reply::invalid("LAYOUT", format!("版式文件生成失败（{error}），发票不受影响")).extra("bsstatus", Json::text("1")))

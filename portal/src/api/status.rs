@@ -58,7 +58,7 @@ pub(super) fn ours(call: &Call, request: &Request) -> Vec<(String, Json)> {
         members.push(("suspectedDuplicateOf".to_owned(), Json::text(other)));
     }
     if request.phase == Phase::Issued {
-        let made = call.portal.layout.pdf(request, Some(call.tenant().as_ref())).is_ok();
+        let made = call.portal.layout.check(request, Some(call.tenant().as_ref())).is_ok();
         members.push(("bsstatus".to_owned(), Json::text(if made { "0" } else { "1" })));
     }
     // Mail and messages are not sent by this platform yet, and it says so.

@@ -121,7 +121,7 @@ async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, requ
         return failed(format!("{} is not on this caller's list of hosts", target.host()));
     }
     let pdf = match callback.news {
-        News::Issued => portal.layout.pdf(request, directory.tenant(&request.tenant).map(AsRef::as_ref)).ok(),
+        News::Issued => portal.pdf(request).await.ok(),
         _ => None,
     };
     let share = portal.share_url(request);

@@ -179,16 +179,13 @@ fn killed_at_random_every_serial_has_one_invoice_and_every_result_is_told() {
     while storm.ended().is_none() && kills < 12 && began.elapsed() < PATIENCE * 2 {
         let until = Instant::now() + Duration::from_millis(random.gen_range(300..1500));
         wait_for("the next kill", PATIENCE, || if Instant::now() >= until { Ok(()) } else { Err(String::new()) });
-        match random.gen_range(0..3) {
-            0 => portal.kill_and_restart(),
-            1 => {
-                rig.broker.kill();
-                rig.broker.start_again(None);
-            }
-            _ => {
-                agent.kill();
-                agent.start(None);
-            }
+        // Not the agent: a component that was asked when the agent died may still issue, so its job is settled by a person.
+        // That is the agent's rule and tested there; what this test is about lies between merchant and broker.
+        if random.gen_bool(0.5) {
+            portal.kill_and_restart();
+        } else {
+            rig.broker.kill();
+            rig.broker.start_again(None);
         }
         kills += 1;
     }
