@@ -375,3 +375,34 @@ fn a_ledger_that_went_back_changes_no_disk_before_its_numbers_are_read() {
     asked(&mut world, request("s1", OperationKind::Stock));
     assert_eq!(orders(&mut world, session).len(), 1);
 }
+
+#[test]
+fn an_operation_waits_until_the_disk_was_read_for_what_is_not_settled() {
+    let mut world = World::new();
+    let session = online(&mut world, 'a');
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    world.started(session, &work, 1);
+    world.outcome_with(session, &work, unsettled(), vec![absent(1)]);
+    world.leave(session, Left::Goodbye);
+    let session = online(&mut world, 'a');
+    let queued = asked(&mut world, request("r1", OperationKind::Report));
+    assert!(queued.waiting.unwrap().contains("not settled") && orders(&mut world, session).is_empty());
+    // Read, and still not settled: a report need not wait for a person, and its agent judges it.
+    world.outcome_with(session, &work, unsettled(), vec![absent(1)]);
+    assert_eq!(orders(&mut world, session).len(), 1);
+}
+
+#[test]
+fn no_more_than_a_few_operations_wait_at_one_disk() {
+    let mut world = World::new();
+    let session = online(&mut world, 'a');
+    world.leave(session, Left::Goodbye);
+    for n in 0..16 {
+        asked(&mut world, request(&format!("r{n}"), OperationKind::Report));
+    }
+    assert_eq!(world.input(ask(request("more", OperationKind::Report))).unwrap_err().code, "rate_limited");
+    assert!(asked(&mut world, request("r0", OperationKind::Report)).repeated, "what is known is answered all the same");
+    world.ok(Input::CancelOperation(id("r0"), String::new(), "k1".to_owned()));
+    asked(&mut world, request("more", OperationKind::Report));
+}
