@@ -10,6 +10,7 @@ mod first_light;
 mod fleet;
 mod kill;
 mod networks;
+mod operations;
 mod pauses;
 mod portal;
 mod restore;
