@@ -13,20 +13,20 @@ pub(super) async fn run(call: Call) -> Reply {
 }
 
 async fn query(call: Call) -> Result<Reply, Reply> {
-    let wrong = |text: &str| Reply::invalid("PARAMETER", format!("fpqqlshs：{text}"));
+    let wrong = |rule: &str, text: &str| Reply::invalid("PARAMETER", format!("fpqqlshs：{text}（规则 {rule}）"));
     let text = call.required("fpqqlshs")?;
-    let Json::List(list) = Json::parse(&text).map_err(|error| wrong(&error.to_string()))? else {
-        return Err(wrong("应为流水号的 JSON 数组"));
+    let Json::List(list) = Json::parse(&text).map_err(|error| wrong("json", &error.to_string()))? else {
+        return Err(wrong("array", "应为流水号的 JSON 数组"));
     };
     let mut serials: Vec<String> = Vec::new();
     for entry in &list {
-        let serial = entry.scalar().ok_or_else(|| wrong("数组中应为流水号"))?;
+        let serial = entry.scalar().ok_or_else(|| wrong("array", "数组中应为流水号"))?;
         if !serials.iter().any(|known| known == serial) {
             serials.push(serial.to_owned());
         }
     }
     if serials.is_empty() || list.len() > MAX_SERIALS {
-        return Err(wrong(&format!("应为 1 至 {MAX_SERIALS} 个流水号")));
+        return Err(wrong("too_many_serials", &format!("应为 1 至 {MAX_SERIALS} 个流水号")));
     }
     let tenant = call.tenant().id.clone();
     let mut found = Vec::with_capacity(serials.len());

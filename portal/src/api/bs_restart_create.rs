@@ -11,7 +11,10 @@ pub(super) async fn run(call: Call) -> Reply {
 
 async fn make(call: Call) -> Result<Reply, Reply> {
     let number = call.required("fpHm")?;
-    let code = call.required("fpDm")?;
+    // Invoices of a tax disk have a code, and a number alone is that of several; those without one are of no disk.
+    let Some(code) = call.parameter("fpDm")? else {
+        return Ok(Reply::new(Code::Unknown, "发票不存在（税控发票须同时提供 fpDm）"));
+    };
     let tenant = call.tenant().id.clone();
     let found = call.db().await?.request_by_number(&tenant, &code, &number).await?;
     let Some(request) = found else { return Ok(Reply::new(Code::Unknown, "发票不存在")) };

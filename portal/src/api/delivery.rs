@@ -88,5 +88,5 @@ fn checked(field: &str, address: &str) -> Result<(), Reply> {
 }
 
 fn wrong(field: &str, text: &str) -> Reply {
-    Reply::invalid("DELIVERY", format!("{field}：{text}"))
+    Reply::invalid("DELIVERY", format!("{field}：{text}（规则 delivery）"))
 }

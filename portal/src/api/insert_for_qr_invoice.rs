@@ -16,7 +16,7 @@ use crate::wire::reply::Reply;
 
 pub(super) async fn run(call: Call) -> Reply {
     let Some(json) = call.json.clone().filter(|json| matches!(json, Json::Object(_))) else {
-        return Reply::invalid("JSON", "请求体应为 JSON 对象（Content-Type: application/json）");
+        return Reply::invalid("JSON", "请求体：应为 JSON 对象，Content-Type 应为 application/json（规则 json）");
     };
     apply(call, &json, Manner::Single).await.unwrap_or_else(|reply| reply)
 }

@@ -15,7 +15,7 @@ async fn start(call: Call) -> Result<Reply, Reply> {
     let json = match call.json_field("requestdatas")? {
         Some(Json::List(list)) if list.len() == 1 => list.into_iter().next().unwrap_or_default(),
         Some(json @ Json::Object(_)) => json,
-        _ => return Err(Reply::invalid("REQUESTDATAS", "requestdatas：应为一个 JSON 对象，包含 fpDm 和 fpHm")),
+        _ => return Err(Reply::invalid("REQUESTDATAS", "requestdatas：应为一个 JSON 对象，包含 fpDm 和 fpHm（规则 object）")),
     };
     let field = |name: &str| {
         let wrong = || Reply::invalid("INVALID_DATA", format!("{name}：必填，不能为空（规则 required）"));

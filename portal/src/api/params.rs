@@ -50,7 +50,7 @@ impl Call {
         let mut given = given.into_iter().flatten().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let first = given.next();
         if given.any(|other| Some(&other) != first.as_ref()) {
-            return Err(Reply::invalid("PARAMETER", format!("{name}：地址栏与请求体中的值不同")));
+            return Err(Reply::invalid("PARAMETER", format!("{name}：地址栏与请求体中的值不同（规则 one_value）")));
         }
         Ok(first)
     }
@@ -60,7 +60,7 @@ impl Call {
     /// # Errors
     /// It is not, or stands in two places with different values.
     pub fn required(&self, name: &str) -> Result<String, Reply> {
-        self.parameter(name)?.ok_or_else(|| Reply::invalid("PARAMETER", format!("{name}：必填，不能为空")))
+        self.parameter(name)?.ok_or_else(|| Reply::invalid("PARAMETER", format!("{name}：必填，不能为空（规则 required）")))
     }
 
     /// JSON of a form field. A client that encodes twice is understood.
@@ -77,7 +77,7 @@ impl Call {
                 _ => return Ok(None),
             },
         };
-        let json = Json::parse(&text).map_err(|error| Reply::invalid("JSON", format!("{name}：{error}")))?;
+        let json = Json::parse(&text).map_err(|error| Reply::invalid("JSON", format!("{name}：{error}（规则 json）")))?;
         Ok(Some(json))
     }
 
@@ -86,15 +86,16 @@ impl Call {
     /// # Errors
     /// Absent, not such an array.
     pub fn documents(&self) -> Result<Vec<Json>, Reply> {
-        let wrong = |text: String| Reply::invalid("REQUESTDATAS", format!("requestdatas：{text}"));
+        let wrong = |rule: &str, text: String| Reply::invalid("REQUESTDATAS", format!("requestdatas：{text}（规则 {rule}）"));
         match self.json_field("requestdatas")? {
-            None => Err(wrong("必填，不能为空".to_owned())),
-            Some(Json::List(documents)) if documents.is_empty() => Err(wrong("不能为空数组".to_owned())),
+            None => Err(wrong("required", "必填，不能为空".to_owned())),
+            Some(Json::List(documents)) if documents.is_empty() => Err(wrong("required", "不能为空数组".to_owned())),
             Some(Json::List(documents)) if documents.len() > fields::MAX_DOCUMENTS => {
-                Err(wrong(format!("{} 张单据，每次最多 {} 张", documents.len(), fields::MAX_DOCUMENTS)))
+                let text = format!("{} 张单据，每次最多 {} 张", documents.len(), fields::MAX_DOCUMENTS);
+                Err(wrong("too_many_documents", text))
             }
             Some(Json::List(documents)) => Ok(documents),
-            Some(_) => Err(wrong("应为 JSON 数组".to_owned())),
+            Some(_) => Err(wrong("array", "应为 JSON 数组".to_owned())),
         }
     }
 
@@ -107,7 +108,7 @@ impl Call {
             None => Ok(absent),
             Some("true") => Ok(true),
             Some("false") => Ok(false),
-            Some(_) => Err(Reply::invalid("PARAMETER", "autoAudit：应为 true 或 false")),
+            Some(_) => Err(Reply::invalid("PARAMETER", "autoAudit：应为 true 或 false（规则 boolean）")),
         }
     }
 

@@ -87,9 +87,10 @@ pub const LINE: &[(&str, usize)] = &[
     ("ZZSTSGL", 50),
 ];
 
-/// Decimal fields of a line: name, digits, decimals.
+/// Decimal fields of a line: name, digits, decimals. SL is published with six digits, all of them decimals; more are read, so that
+/// `13` hears from the rule of rates what is meant.
 pub const LINE_DECIMALS: &[(&str, u32, u32)] =
-    &[("XMSL", 15, 6), ("XMDJ", 15, 6), ("XMJE", 15, 2), ("XMJSHJ", 15, 2), ("SL", 6, 6), ("SE", 15, 2), ("KCE", 15, 2)];
+    &[("XMSL", 15, 6), ("XMDJ", 15, 6), ("XMJE", 15, 2), ("XMJSHJ", 15, 2), ("SL", 9, 6), ("SE", 15, 2), ("KCE", 15, 2)];
 
 /// Lines of one document at most. Splitting cuts long ones, so this is far above what an invoice holds.
 pub const MAX_LINES: usize = 2000;
