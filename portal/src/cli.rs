@@ -1,5 +1,7 @@
 //! The command line of `taxdisk-portal`.
 
+mod qr;
+
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -47,6 +49,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Offline codes of tills.
+    #[command(subcommand)]
+    Qr(qr::Qr),
 }
 
 #[derive(Debug, Args)]
@@ -83,6 +88,7 @@ pub fn run(cli: Cli) -> ExitCode {
             config::load(config.as_deref(), None).map_err(Failure::from).and_then(|config| shown(&config))
         }
         Command::Serve(command) => serve_until_signal(&command),
+        Command::Qr(command) => command.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

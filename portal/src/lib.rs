@@ -25,6 +25,7 @@ pub mod hooks;
 pub mod layout;
 pub mod ledger;
 pub mod model;
+pub mod order;
 pub mod pages;
 pub mod platform_key;
 pub mod portal;

@@ -1,7 +1,8 @@
-//! The published vectors of the header `sign`: every one gets the verdict that it is published with.
+//! The published vectors of the header `sign` and of order tokens: every one gets the verdict that it is published with.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use serde_json::Value;
+use taxdisk_portal::order::{self, Algorithm, Keyring, Nonce, OrderKey};
 use taxdisk_portal::sign::{PublicKey, Refused, Rules, Signed, verify};
 use taxdisk_portal::wire::form::Form;
 
@@ -76,5 +77,39 @@ fn the_kind_of_client_is_told_for_the_log() {
     ];
     for (id, letter) in known {
         assert_eq!(variant(id), letter, "{id}");
+    }
+}
+
+/// The published tokens of offline codes (section 5.6): each gets its verdict, and made again it is the same text.
+#[test]
+fn all_order_tokens_get_their_verdict() {
+    let file: Value = serde_json::from_str(include_str!("vectors/order.json")).unwrap();
+    let now = file["clock_unix"].as_i64().unwrap();
+    let vectors = file["vectors"].as_array().unwrap();
+    assert_eq!(vectors.len(), 4);
+    let key = |vector: &Value| {
+        let algorithm = match vector["alg"].as_str()? {
+            "AES-256-GCM" => Algorithm::Aes256Gcm,
+            "SM4-GCM" => Algorithm::Sm4Gcm,
+            other => panic!("{other} is not known to this test"),
+        };
+        let kid = u16::try_from(vector["kid"].as_u64().unwrap()).unwrap();
+        Some(OrderKey::new(kid, algorithm, &hex::decode(vector["key_hex"].as_str().unwrap()).unwrap()).unwrap())
+    };
+    let keys = Keyring::new(vectors.iter().filter_map(key).collect()).unwrap();
+    for vector in vectors {
+        let text = |name: &str| vector[name].as_str().unwrap();
+        let opened = order::open(text("order"), text("syscode"), &keys, now);
+        if text("expect") == "refuse" {
+            assert_eq!(opened, Err(order::Refused::Tag), "{}", text("id"));
+            continue;
+        }
+        let opened = opened.unwrap();
+        assert_eq!(serde_json::to_string(&opened).unwrap(), text("plaintext"), "{}", text("id"));
+        let nonce = hex::decode(text("nonce_hex")).unwrap();
+        let (till, counter) = nonce.split_at(4);
+        let nonce = Nonce::counted(u32::from_be_bytes(till.try_into().unwrap()), u64::from_be_bytes(counter.try_into().unwrap()));
+        let made = order::make(text("syscode"), &key(vector).unwrap(), &opened, nonce).unwrap();
+        assert_eq!(made, text("order"), "{}", text("id"));
     }
 }
