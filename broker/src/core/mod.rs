@@ -269,6 +269,9 @@ struct Turn {
     effects: Vec<Effect>,
 }
 
+/// Disks by the agent that was their last owner; it may name some that have gone over to others since.
+type Formers = HashMap<AgentId, BTreeSet<DiskNumber>>;
+
 /// The broker's state and its decisions.
 #[derive(Debug)]
 pub struct Core {
@@ -280,6 +283,7 @@ pub struct Core {
     undoing: HashMap<OriginalKey, BTreeSet<JobKey>>,
     disks: BTreeMap<DiskNumber, Disk>,
     agents: BTreeMap<AgentId, Agent>,
+    formers: Formers,
     sessions: HashMap<SessionId, Session>,
     enrollments: HashMap<String, EnrollmentRow>,
     keys: BTreeMap<String, KeyRow>,

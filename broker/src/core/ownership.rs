@@ -6,14 +6,14 @@
 //! that nothing was issued: the new owner is handed every open attempt to settle before it gets any work.
 
 use taxdisk_protocol::api::DiskReport;
-use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::link::{Accounted, BrokerFrame, OpenAttempt};
 
 use super::change::{Change, DiskReportRow};
 use super::disk::{Disk, DiskOwner, Former};
 use super::dispatch::assignment;
 use super::types::{Refusal, SessionId};
-use super::{Core, Reply};
+use super::{Core, Formers, Reply};
 
 /// Disks that one agent may report: a PC has a few ports. A report of more is cut off at the door.
 const DISKS_PER_AGENT: usize = 64;
@@ -43,13 +43,8 @@ impl Core {
         }
         // An agent that is back without a disk has released it.
         let agent = self.sessions.get(&session).map(|live| live.agent.clone());
-        let released: Vec<DiskNumber> = self
-            .disks
-            .values()
-            .filter(|disk| disk.former.as_ref().map(|former| &former.agent) == agent.as_ref() && !seen.contains(&disk.number))
-            .map(|disk| disk.number.clone())
-            .collect();
-        for number in released {
+        let former = agent.map(|agent| self.former_disks(&agent)).unwrap_or_default();
+        for number in former.into_iter().filter(|number| !seen.contains(number)) {
             if let Some(disk) = self.disks.get_mut(&number)
                 && disk.former.take().is_some()
             {
@@ -126,6 +121,21 @@ impl Core {
         self.touch(&seller);
     }
 
+    /// The disks whose last owner, not released, is this agent.
+    pub(super) fn former_disks(&mut self, agent: &AgentId) -> Vec<DiskNumber> {
+        let Some(noted) = self.formers.get_mut(agent) else { return Vec::new() };
+        let disks = &self.disks;
+        noted.retain(|number| {
+            let former = disks.get(number).and_then(|disk| disk.former.as_ref());
+            former.is_some_and(|former| former.agent == *agent)
+        });
+        let numbers = noted.iter().cloned().collect();
+        if noted.is_empty() {
+            self.formers.remove(agent);
+        }
+        numbers
+    }
+
     /// A session claims the disk no longer. `clean`: nothing that it had can begin any more.
     pub(super) fn unclaim(&mut self, session: SessionId, number: &DiskNumber, clean: bool) {
         let now = self.turn.now;
@@ -138,6 +148,7 @@ impl Core {
             let owner = disk.owner.take();
             disk.ownerless_since = now;
             disk.former = owner.map(|owner| Former { agent: owner.agent, lost_at: None });
+            note_former(&mut self.formers, disk);
         }
         if let (Some(former), Some(agent)) = (&mut disk.former, &agent)
             && former.agent == *agent
@@ -246,6 +257,7 @@ impl Core {
         if let Some(owner) = disk.owner.take() {
             disk.ownerless_since = now;
             disk.former = Some(Former { agent: owner.agent, lost_at: None });
+            note_former(&mut self.formers, disk);
         }
         let (claims, seller) = (disk.claims.clone(), disk.seller.clone());
         let agents: Vec<_> =
@@ -269,5 +281,13 @@ impl Core {
             shop.overlay = None;
         }
         self.dirty.insert(seller.clone());
+    }
+}
+
+/// Keeps the disk where [`Core::former_disks`] looks: an agent that joins or leaves must not make us look at every disk. Notes
+/// that are out of date fall out when they are read.
+pub(super) fn note_former(formers: &mut Formers, disk: &Disk) {
+    if let Some(former) = &disk.former {
+        formers.entry(former.agent.clone()).or_default().insert(disk.number.clone());
     }
 }

@@ -21,7 +21,7 @@ use super::operations::{OperationRow, Operations};
 use super::reconcile::Reconcile;
 use super::retention::Served;
 use super::types::Settings;
-use super::{Agent, Core, OpenJob, Seller, Turn};
+use super::{Agent, Core, Formers, OpenJob, Seller, Turn};
 
 /// Everything that the core holds in memory, as the store has it.
 #[derive(Debug, Default)]
@@ -73,6 +73,7 @@ impl Core {
             undoing: HashMap::new(),
             disks: Default::default(),
             agents: Default::default(),
+            formers: Formers::new(),
             sessions: HashMap::new(),
             enrollments: HashMap::new(),
             keys: Default::default(),
@@ -102,7 +103,10 @@ impl Core {
         for row in restored.fences {
             let disk = core.disk_entry(&row.disk, now);
             (disk.epoch, disk.sequence) = (row.epoch, row.sequence);
-            disk.former = row.owner.map(|agent| Former { agent, lost_at: Some(now) });
+            if let Some(agent) = row.owner {
+                disk.former = Some(Former { agent: agent.clone(), lost_at: Some(now) });
+                core.formers.entry(agent).or_default().insert(row.disk);
+            }
         }
         for (number, kind, pair) in restored.accounted {
             core.disk_entry(&number, now).accounted.insert(kind, pair);

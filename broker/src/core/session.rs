@@ -100,15 +100,9 @@ impl Core {
             self.announce_agent(&agent, false);
         }
         // Who was denied and went without a word may have been the former owner.
-        let former: Vec<DiskNumber> = self
-            .disks
-            .values()
-            .filter(|disk| disk.former.as_ref().is_some_and(|former| former.agent == agent && former.lost_at.is_none()))
-            .map(|disk| disk.number.clone())
-            .collect();
-        for number in former {
+        for number in self.former_disks(&agent) {
             if let Some(former) = self.disks.get_mut(&number).and_then(|disk| disk.former.as_mut()) {
-                former.lost_at = Some(now);
+                former.lost_at.get_or_insert(now);
             }
         }
     }

@@ -194,6 +194,13 @@ impl Play {
 
     /// What must hold after every step.
     fn check(&self) {
+        // Who left without releasing a disk is found when he comes or goes: else a former owner would bar it for ever.
+        for disk in self.world.core.disks.values() {
+            if let Some(former) = &disk.former {
+                let noted = self.world.core.formers.get(&former.agent);
+                assert!(noted.is_some_and(|noted| noted.contains(&disk.number)), "{} is not noted", disk.number);
+            }
+        }
         for job in self.world.jobs.values() {
             let open = job.attempts.iter().filter(|attempt| attempt.state.is_open()).count();
             assert!(open <= 1, "two open attempts of {}", job.key);
