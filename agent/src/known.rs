@@ -51,8 +51,8 @@ mod tests {
         let attempt = AttemptRef { key, attempt: 1 };
         let owner = Owner::Ours(attempt.clone());
         let pair = pair(number);
-        let (issued_at, fiscal_code, signature) = (String::new(), String::new(), String::new());
-        let result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: false };
+        let (issued_at, fiscal_code, signature, printed) = Default::default();
+        let result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: false };
         let outcome = Outcome {
             attempt,
             disk: disk.clone(),

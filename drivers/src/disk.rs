@@ -12,6 +12,7 @@ use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::{InvoiceCode, InvoiceNumber, NumberPair};
+use taxdisk_protocol::printed::Printed;
 
 use crate::operation::{Operation, OperationAnswer, PasswordKind};
 
@@ -138,6 +139,9 @@ pub struct Signed {
     pub fiscal_code: String,
     /// 签名; may be empty.
     pub signature: String,
+    /// What the device gave for the printed form.
+    #[serde(default)]
+    pub printed: Printed,
 }
 
 /// The answers to an issuing command.
@@ -244,6 +248,9 @@ pub struct FoundInvoice {
     pub voided_at: Option<String>,
     /// Signature; may be empty.
     pub signature: String,
+    /// What the device gives for the printed form. No comparison reads it.
+    #[serde(default)]
+    pub printed: Printed,
     /// The invoice that a red one reverses, where the dialect tells.
     #[serde(default)]
     pub original: Option<NumberPair>,
@@ -431,6 +438,7 @@ mod tests {
             clerk: String::new(),
             voided_at: None,
             signature: String::new(),
+            printed: Printed::default(),
             original: None,
             request_id: None,
             buyer_address_phone: String::new(),

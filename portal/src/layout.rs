@@ -65,6 +65,7 @@ impl NationalLayout {
         let job = rules::parse(&request.job).map_err(|_| wrong("发票内容"))?;
         let document = &request.document;
         let known = tenant.and_then(|tenant| tenant.seller(&request.seller));
+        let given = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
         let text = |name: &str, fallback: Option<&str>| match document.text(name) {
             "" => fallback.unwrap_or_default().to_owned(),
             given => given.to_owned(),
@@ -75,9 +76,9 @@ impl NationalLayout {
             pair,
             issued_at: issued.issued_at.clone(),
             machine: issued.disk.parse().map_err(|_| wrong("机器编号"))?,
-            check_code: None,
-            cipher: Some(issued.fiscal_code.clone()).filter(|code| !code.is_empty()),
-            qr_text: None,
+            check_code: given(&issued.printed.check_code),
+            cipher: given(issued.cipher()),
+            qr_text: given(&issued.printed.qr_text),
             seller: Seller {
                 name: text("XSF_MC", known.map(|seller| seller.name.as_str())),
                 taxpayer_number: job.key.seller.clone(),

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::capabilities::{Capabilities, Fence};
 use crate::class::DeviceClass;
 use crate::number::NumberPair;
+use crate::printed::Printed;
 pub use crate::undo::UndoneView;
 
 mod dispatch;
@@ -284,8 +285,18 @@ pub struct IssuedInvoice {
     /// 签名.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub signature: String,
+    /// What the disk gave for the printed form.
+    #[serde(default, skip_serializing_if = "Printed::is_empty")]
+    pub printed: Printed,
     /// Number of the disk that issued.
     pub disk: String,
+}
+
+impl IssuedInvoice {
+    /// What belongs into the cipher area: the cipher text, or the 税控码 of a device that gives no other.
+    pub fn cipher(&self) -> &str {
+        if self.printed.cipher.is_empty() { &self.fiscal_code } else { &self.printed.cipher }
+    }
 }
 
 /// One hand-over of a job to a disk.

@@ -26,6 +26,7 @@ pub mod link;
 pub mod mark;
 pub mod money;
 pub mod number;
+pub mod printed;
 pub mod proof;
 mod quote;
 pub mod rules;

@@ -24,6 +24,7 @@ use crate::class::DeviceClass;
 use crate::ids::{AgentId, DiskNumber, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
+use crate::printed::Printed;
 
 /// The subprotocol that both sides name at the upgrade.
 pub const SUBPROTOCOL: &str = "taxdisk.v1";
@@ -240,6 +241,9 @@ pub enum AttemptResult {
         fiscal_code: String,
         /// 签名.
         signature: String,
+        /// What the disk gave for the printed form; agents of 0.1 do not send it.
+        #[serde(default, skip_serializing_if = "Printed::is_empty")]
+        printed: Printed,
         /// Found by reading, not by a clean answer.
         settled: bool,
     },

@@ -8,6 +8,7 @@ use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Reading};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::Context;
 use super::account::{Accounts, Entry};
@@ -192,6 +193,7 @@ pub fn again(
                 issued_at: line.issued_at,
                 fiscal_code: line.fiscal_code,
                 signature: String::new(),
+                printed: Printed::default(),
                 settled: true,
             },
             readings: Vec::new(),

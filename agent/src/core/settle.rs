@@ -196,11 +196,11 @@ fn virgin(survey: &Survey, disk: &DiskNumber, view: &dyn View) -> bool {
 }
 
 fn issued(survey: &Survey, pair: NumberPair) -> AttemptResult {
-    let (issued_at, fiscal_code, signature) = match survey.present(pair) {
-        Some(found) => (found.invoice.issued_at.clone(), found.invoice.fiscal_code.clone(), found.invoice.signature.clone()),
-        None => Default::default(),
-    };
-    AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true }
+    let (issued_at, fiscal_code, signature, printed) = survey.present(pair).map_or_else(Default::default, |found| {
+        let read = found.invoice.clone();
+        (read.issued_at, read.fiscal_code, read.signature, read.printed)
+    });
+    AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true }
 }
 
 fn unsettled(open: &Open, text: String) -> AttemptResult {

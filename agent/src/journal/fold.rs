@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use taxdisk_protocol::link::AttemptResult;
+use taxdisk_protocol::printed::Printed;
 
 use super::entry;
 use super::reads::{Lookup, Reads};
@@ -229,11 +230,12 @@ fn fold_operation_outcome(outcome: &OperationOutcome, overlay: &mut Overlay<'_>)
     Ok(())
 }
 
-/// The index line without the signature (half a kilobyte each, for ever): the disk can be read for it.
+/// The index line without the signature and what is printed (half a kilobyte each, for ever): the disk can be read for them.
 fn compact(outcome: &Outcome) -> Outcome {
     let mut outcome = outcome.clone();
-    if let AttemptResult::Issued { signature, .. } = &mut outcome.result {
+    if let AttemptResult::Issued { signature, printed, .. } = &mut outcome.result {
         signature.clear();
+        *printed = Printed::default();
     }
     outcome
 }

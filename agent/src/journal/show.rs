@@ -6,7 +6,7 @@ use super::Line;
 use super::entry;
 
 /// Fields of frames that are left out: they are nobody's business in a support case.
-const REDACTED: [&str; 4] = ["buyer", "gross", "signature", "fiscal_code"];
+const REDACTED: [&str; 7] = ["buyer", "gross", "signature", "fiscal_code", "check_code", "cipher", "qr_text"];
 
 /// One entry as a line.
 pub(super) fn line(key: &str, bytes: &[u8]) -> Line {

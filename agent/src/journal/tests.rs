@@ -8,6 +8,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult};
+use taxdisk_protocol::printed::Printed;
 
 use crate::core::records::Owner;
 
@@ -40,6 +41,7 @@ fn issued(serial: &str, number: u32) -> Record {
         issued_at: String::new(),
         fiscal_code: "F".into(),
         signature: "SECRETSIGN".into(),
+        printed: Printed::new("12345678901234567890", "SECRETSIGN", "SECRETSIGN"),
         settled: false,
     };
     outcome(serial, number, result)

@@ -85,7 +85,7 @@ impl Core {
         let named = job.attempt(attempt).and_then(|found| found.named);
         match (&report.outcome, named) {
             // It has read what a late outcome named: this job's invoice does exist.
-            (AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true }, Some(_))
+            (AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true }, Some(_))
                 if matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled) =>
             {
                 let invoice = IssuedInvoice {
@@ -94,6 +94,7 @@ impl Core {
                     issued_at: issued_at.clone(),
                     fiscal_code: fiscal_code.clone(),
                     signature: signature.clone(),
+                    printed: printed.clone(),
                     disk: report.disk.to_string(),
                 };
                 if self.adopt(job, &report, *pair, from, known)? {

@@ -146,13 +146,14 @@ impl Core {
                 }
                 true
             }
-            AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled } => {
+            AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled } => {
                 let invoice = IssuedInvoice {
                     code: pair.code.to_string(),
                     number: pair.number.to_string(),
                     issued_at: issued_at.clone(),
                     fiscal_code: fiscal_code.clone(),
                     signature: signature.clone(),
+                    printed: printed.clone(),
                     disk: report.disk.to_string(),
                 };
                 if !self.adopt(job, &report, *pair, from, known)? {

@@ -25,6 +25,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AttemptRef, AttemptResult, BrokerFrame, IndexLine, Owner, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::time::Timestamp;
 
 use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
@@ -360,7 +361,7 @@ impl Core {
     /// If an index remembers the invoice of a job, and no attempt of it is open here: that is the job's invoice.
     pub(super) fn apply_line(&mut self, key: &JobKey) -> Result<(), Refusal> {
         let Some(Line { disk, agent, line }) = self.reconcile.lines.get(key).cloned() else { return Ok(()) };
-        let AttemptResult::Issued { pair, issued_at, fiscal_code, signature, .. } = line.result else { return Ok(()) };
+        let AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, .. } = line.result else { return Ok(()) };
         let Some(job) = self.jobs.get(key).map(|open| open.job.clone()) else { return Ok(()) };
         let settled =
             matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled) && job.is_proven_not_issued();
@@ -374,6 +375,7 @@ impl Core {
             issued_at,
             fiscal_code,
             signature,
+            printed,
             disk: disk.to_string(),
         };
         let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
@@ -489,6 +491,7 @@ impl Core {
             issued_at: String::new(),
             fiscal_code: String::new(),
             signature: String::new(),
+            printed: Printed::default(),
             disk: number.disk.to_string(),
         };
         let disk = number.disk.clone();
@@ -529,8 +532,8 @@ impl Core {
                     return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
                 }
                 self.give_number(number, ours, "by_hand", "");
-                let (issued_at, fiscal_code, signature) = Default::default();
-                line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true };
+                let (issued_at, fiscal_code, signature, printed) = Default::default();
+                line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };
                 self.turn.changes.push(row("line", key.to_string(), &line));
                 self.reconcile.lines.insert(key.clone(), line);
                 if let Some(job) = self.job(key, known) {

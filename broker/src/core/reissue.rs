@@ -9,6 +9,7 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{EvidenceKind, Job, NewContent, What};
 use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::rules;
 
 use super::accept::invalid;
@@ -208,6 +209,7 @@ impl Core {
                     issued_at: String::new(),
                     fiscal_code: String::new(),
                     signature: String::new(),
+                    printed: Printed::default(),
                     disk: open.disk.to_string(),
                 })
             }

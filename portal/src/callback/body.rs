@@ -1,7 +1,7 @@
 //! The body of a callback, and `data` of a status query: the same members (yonyou-open-api.md, sections 1.5 and 3.6).
 
 use rust_decimal::Decimal;
-use taxdisk_protocol::api::Operation;
+use taxdisk_protocol::api::{IssuedInvoice, Operation};
 
 use crate::core::callback::{Callback, News};
 use crate::core::request::Request;
@@ -22,14 +22,15 @@ pub fn data(request: &Request, tenant: Option<&Tenant>) -> Json {
     };
     let invoice = request.job.invoice.clone().unwrap_or_default();
     let issued = request.issued.clone();
-    let of =
-        |field: fn(&taxdisk_protocol::api::IssuedInvoice) -> &String| issued.as_ref().map(field).cloned().unwrap_or_default();
+    let of = |field: fn(&IssuedInvoice) -> &str| issued.as_ref().map(field).unwrap_or_default().to_owned();
     let texts = [
         ("fpqqlsh", request.serial.clone()),
         ("jqbh", of(|issued| &issued.disk)),
         ("fpDm", of(|issued| &issued.code)),
         ("fpHm", of(|issued| &issued.number)),
-        ("fpMw", of(|issued| &issued.fiscal_code)),
+        ("fpMw", of(IssuedInvoice::cipher)),
+        ("jym", of(|issued| &issued.printed.check_code)),
+        ("ewm", of(|issued| &issued.printed.qr_text)),
         ("kprq", of(|issued| &issued.issued_at)),
         ("gmfMc", invoice.buyer.name.clone()),
         ("gmfNsrsbh", invoice.buyer.taxpayer_number.clone().unwrap_or_default()),

@@ -3,6 +3,7 @@
 
 use rust_decimal::Decimal;
 use taxdisk_protocol::api::{IssuedInvoice, JobSubmission, Operation, PairBody};
+use taxdisk_protocol::printed::Printed;
 
 use super::{Db, Note, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
@@ -88,6 +89,7 @@ async fn requests_are_found_by_whatever_names_them(db: &mut dyn Db) {
         issued_at: "20260302101530".to_owned(),
         fiscal_code: String::new(),
         signature: String::new(),
+        printed: Printed::default(),
         disk: "661234567890".to_owned(),
     });
     first.qr = Some(QrCode { token: "t0ken".to_owned(), code: "123456789012".to_owned() });

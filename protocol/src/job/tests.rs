@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::{Fault, JobProblem, SettleDecision};
+use crate::printed::Printed;
 use crate::undo::LinkState;
 
 fn pair(number: u32) -> NumberPair {
@@ -18,6 +19,7 @@ fn invoice() -> IssuedInvoice {
         issued_at: String::new(),
         fiscal_code: String::new(),
         signature: String::new(),
+        printed: Printed::default(),
         disk: "661234567890".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use taxdisk_protocol::link::{
 };
 use taxdisk_protocol::link::{IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use crate::documents::compare;
 use crate::making::{first, serial_converter};
@@ -88,6 +89,11 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         issued_at: "20260203015300".into(),
         fiscal_code: "12345678901234567890".into(),
         signature: "TUVDSVEt".into(),
+        printed: Printed::new(
+            "12345678901234567890",
+            "03*<81->6",
+            "01,10,011002000107,00000088,200.00,20260203,12345678901234567890,",
+        ),
         settled: false,
     };
     let not_issued =

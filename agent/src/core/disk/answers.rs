@@ -316,6 +316,7 @@ impl DiskCore {
             issued_at: signed.issued_at,
             fiscal_code: signed.fiscal_code,
             signature: signed.signature,
+            printed: signed.printed,
             settled: false,
         };
         let accounted = Record::Accounted { disk: disk.clone(), kind, base: Base::Last(signed.pair), remaining: Some(remaining) };

@@ -12,6 +12,7 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use crate::core::effect::{Found, Opened, Request, Send, Trouble};
 use crate::core::operation::What;
@@ -196,7 +197,13 @@ impl FakeDisk {
         };
         assert!(self.ledger.insert(current, entry).is_none(), "the fake disk signed {current} twice");
         self.rolls.front_mut()?.0 = current.successor()?;
-        Some(Signed { pair: current, issued_at: "20260302101530".into(), fiscal_code: fiscal, signature: "S".into() })
+        Some(Signed {
+            pair: current,
+            issued_at: "20260302101530".into(),
+            fiscal_code: fiscal,
+            signature: "S".into(),
+            printed: Printed::default(),
+        })
     }
 
     pub(super) fn foreign(&mut self, buyer: &str, gross: &str) {
@@ -443,6 +450,7 @@ impl FakeDisk {
             clerk: String::new(),
             voided_at: None,
             signature: "S".into(),
+            printed: Printed::default(),
             original: entry.original,
             request_id: self.keeps_requests.then(|| {
                 let request = entry.by.as_ref().map_or_else(|| "FOREIGN1".into(), |key| key.serial.to_string());

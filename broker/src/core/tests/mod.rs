@@ -17,6 +17,7 @@ use taxdisk_protocol::link::{
     AgentFrame, Assignment, AttemptResult, BrokerFrame, JournalHead, OpenAttempt, Owner, QueryResult, Reading,
 };
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
@@ -171,20 +172,26 @@ pub(super) fn pair(number: u32) -> NumberPair {
     format!("011002000107 {number:08}").parse().unwrap()
 }
 
+/// What every invoice of these tests carries for its printed form.
+pub(super) fn printed() -> Printed {
+    Printed::new("12345678901234567890", "03*<81", "01,10,011002000107")
+}
+
 pub(crate) fn issued(number: u32) -> AttemptResult {
     AttemptResult::Issued {
         pair: pair(number),
         issued_at: "20240101120000".to_owned(),
         fiscal_code: "1".to_owned(),
         signature: "s".to_owned(),
+        printed: printed(),
         settled: false,
     }
 }
 
 pub(super) fn found(number: u32) -> AttemptResult {
     match issued(number) {
-        AttemptResult::Issued { pair, issued_at, fiscal_code, signature, .. } => {
-            AttemptResult::Issued { pair, issued_at, fiscal_code, signature, settled: true }
+        AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, .. } => {
+            AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true }
         }
         other => other,
     }

@@ -16,6 +16,7 @@ fn setup() -> (World, SessionId, (u64, Assignment)) {
 fn i1_an_issued_job_stays_issued_whatever_is_repeated() {
     let (mut world, session, work) = setup();
     assert!(world.outcome(session, &work, issued(7)));
+    assert_eq!(world.job("A1").issued.as_ref().unwrap().printed, printed());
     let revision = world.job("A1").revision;
     // Sent again, because its acknowledgement was lost: acknowledged again, nothing more.
     assert!(world.outcome(session, &work, issued(7)));
@@ -46,6 +47,7 @@ fn i3_an_unknown_outcome_is_a_state_and_is_asked_again_in_every_grant() {
     assert_eq!(grant.1[0].expected, Some(pair(7)));
     world.outcome(again, &work, found(7));
     assert_eq!(world.state("A1"), JobState::Issued);
+    assert_eq!(world.job("A1").issued.as_ref().unwrap().printed, printed());
 }
 
 #[test]

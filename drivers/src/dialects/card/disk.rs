@@ -12,6 +12,7 @@ use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::{InvoiceNumber, NumberPair};
+use taxdisk_protocol::printed::Printed;
 
 use super::apdu::{Command, issue, read_binary, select, verify};
 use super::config::CardConfig;
@@ -271,6 +272,7 @@ impl<L: ByteLine> CardDisk<L> {
             clerk: String::new(),
             voided_at: None,
             signature: String::new(),
+            printed: Printed::default(),
             original: None,
             request_id: None,
             buyer_address_phone: String::new(),
@@ -377,6 +379,7 @@ impl<L: ByteLine> TaxDisk for CardDisk<L> {
                     issued_at: date_text(invoice.date).unwrap_or_default() + "000000",
                     fiscal_code: issue::printed(code),
                     signature: String::new(),
+                    printed: Printed::default(),
                 })
             }
             Outcome::NotSent(error) => IssueAnswer::NotSent(error),

@@ -6,6 +6,7 @@ use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::commands::{current, issue, query};
 use super::{KnownRequest, NumberForm, SkServerConfig, SkServerDisk};
@@ -16,7 +17,8 @@ use crate::secret::Secret;
 use crate::transport::document::{DocumentError, ScriptedDocuments, Sent};
 
 const KIND: InvoiceKind = InvoiceKind::PaperOrdinary;
-const SIGNED: &str = "<fpdm>1100000320</fpdm><fphm>00000088</fphm><kprq>20260302101530</kprq><skm>0123456789</skm><jym/><ewm/>";
+const SIGNED: &str = "<fpdm>1100000320</fpdm><fphm>00000088</fphm><kprq>20260302101530</kprq><skm>0123456789</skm>\
+    <jym>12345678901234567890</jym><ewm>01,007,1100000320,00000088,200.00,20260302,</ewm>";
 const SERIAL: &str = "T0000000000000000001";
 
 fn pair() -> NumberPair {
@@ -135,6 +137,7 @@ fn an_invoice_is_issued_and_sent_once() {
     link.then("10008", Ok(answer("10008", SIGNED)));
     let IssueAnswer::Signed(signed) = disk.issue(&order().request()) else { panic!("it was signed") };
     assert_eq!((signed.pair, signed.fiscal_code.as_str()), (pair(), "0123456789"));
+    assert_eq!(signed.printed, Printed::new("12345678901234567890", "", "01,007,1100000320,00000088,200.00,20260302,"));
     let times: Vec<u64> = link.sent().iter().map(|sent| sent.within.as_secs()).collect();
     assert_eq!(times, [30, 30, 120]);
     assert_eq!((disk.fence(), disk.dialect(), link.is_finished()), (Fence::None, "skserver", true));

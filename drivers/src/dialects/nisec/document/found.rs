@@ -1,6 +1,7 @@
 //! An invoice that was read back (device-xml-and-usb.md, A.5).
 
 use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::printed::Printed;
 
 use super::errors::BadAnswer;
 use super::fields::{Fields, bad};
@@ -29,6 +30,7 @@ pub(crate) fn read_invoice(group: Fields<'_>) -> Result<FoundInvoice, BadAnswer>
         clerk: group.text("kpr")?,
         voided_at: group.told("zfrq")?.filter(|time| time.bytes().any(|digit| digit != b'0')),
         signature: group.text("qmz")?,
+        printed: printed(group),
         original: group.told_pair("yfpdm", "yfphm")?,
         request_id: group.told("fpqqlsh")?,
         buyer_address_phone: group.text("ghdwdzdh")?,
@@ -38,6 +40,12 @@ pub(crate) fn read_invoice(group: Fields<'_>) -> Result<FoundInvoice, BadAnswer>
         Some(why) => Err(BadAnswer(why)),
         None => Ok(found),
     }
+}
+
+/// jym, fp_mw and ewm, where the component gives them. One that cannot be read is left out: the invoice stands without it.
+pub(crate) fn printed(fields: Fields<'_>) -> Printed {
+    let text = |name: &str| fields.text(name).unwrap_or_default();
+    Printed::new(&text("jym"), &text("fp_mw"), &text("ewm"))
 }
 
 /// kprq is 8 digits with kpsj beside it; some write all 14 into kprq.

@@ -9,6 +9,7 @@ use taxdisk_protocol::invoice::{Invoice, Line, LineKind, ZeroRate};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::super::config::RedSign;
 use super::super::fields::{BadAnswer, FieldError, FieldReader, FieldWriter, quotient};
@@ -246,7 +247,7 @@ pub fn answer(data: &[u8], kind: InvoiceKind) -> Result<Signed, BadAnswer> {
     expect_kind(&mut reader, kind)?;
     let pair = reader.pair()?;
     let issued_at = reader.text(8) + &reader.text(6);
-    Ok(Signed { pair, issued_at, fiscal_code: reader.text(20), signature: reader.text(512) })
+    Ok(Signed { pair, issued_at, fiscal_code: reader.text(20), signature: reader.text(512), printed: Printed::default() })
 }
 
 #[cfg(test)]

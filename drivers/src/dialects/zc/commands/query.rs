@@ -6,6 +6,7 @@
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::super::fields::{BadAnswer, FieldError, FieldReader, parse};
 use super::Subject;
@@ -78,6 +79,7 @@ pub fn answer(data: &[u8], pair: NumberPair) -> Result<FoundInvoice, BadAnswer> 
         clerk,
         voided_at,
         signature,
+        printed: Printed::default(),
         original,
         // These belong to other dialects.
         request_id: None,

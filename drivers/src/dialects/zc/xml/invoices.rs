@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::super::commands::issue::{self, NUMBER_BYTES, PRICE_DECIMALS, RATE_DECIMALS, SentLine};
 use super::super::commands::{Subject, query as fixed_query};
@@ -85,7 +86,13 @@ pub(in super::super) fn signed(data: &[u8], kind: InvoiceKind) -> Result<Signed,
     let output = output(data, "FPKJ")?;
     expect_kind(&output, kind)?;
     let issued_at = output.text("kprq") + &output.text("kpsj");
-    Ok(Signed { pair: pair(&output)?, issued_at, fiscal_code: output.text("skm"), signature: output.text("qmz") })
+    Ok(Signed {
+        pair: pair(&output)?,
+        issued_at,
+        fiscal_code: output.text("skm"),
+        signature: output.text("qmz"),
+        printed: Printed::default(),
+    })
 }
 
 /// 0C.
@@ -131,6 +138,7 @@ pub(in super::super) fn found(data: &[u8], expected: NumberPair) -> Result<Found
         clerk: group.told("skr").unwrap_or_else(|| group.text("kpr")),
         voided_at: group.told("zfrq").filter(|time| time.bytes().any(|digit| digit != b'0')),
         signature: group.text("qmz"),
+        printed: Printed::default(),
         original: code.parse().ok().zip(number.parse().ok()).map(|(code, number)| NumberPair { code, number }),
         request_id: None,
         buyer_address_phone: String::new(),

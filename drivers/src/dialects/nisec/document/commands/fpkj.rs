@@ -10,6 +10,7 @@ use super::super::card::{Card, Issuing};
 use super::super::element::Element;
 use super::super::errors::{AnswerError, BadAnswer};
 use super::super::fields::Fields;
+use super::super::found;
 use super::super::lines::{AMOUNT_BYTES, LineStyle, write_lines};
 use super::super::writer::{Document, FieldError, Writer};
 use crate::disk::{IssueRequest, Signed};
@@ -90,7 +91,13 @@ pub(crate) fn read(data: &Element, kind: InvoiceKind, net: Amount) -> Result<Sig
             "the answer names {pair} with {signed} net, {net} was sent: it belongs to another invoice"
         )));
     }
-    Ok(Signed { pair, issued_at: fields.text("kprq")?, fiscal_code: fields.text("skm")?, signature: fields.text("qmz")? })
+    Ok(Signed {
+        pair,
+        issued_at: fields.text("kprq")?,
+        fiscal_code: fields.text("skm")?,
+        signature: fields.text("qmz")?,
+        printed: found::printed(fields),
+    })
 }
 
 /// Rules of the form that no width shows.

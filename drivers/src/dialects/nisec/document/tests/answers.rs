@@ -4,6 +4,7 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::printed::Printed;
 
 use super::super::commands::{fpcx, fpkj, fpzf, gpxxcx, jksjcx, skpxxcx, szsmcx};
 use super::super::samples::{self, answer, found, identity, order, query, refusal};
@@ -42,6 +43,26 @@ fn an_issued_invoice() {
     let signed = fpkj::answer(&answer("FPKJ", samples::SIGNED), KIND, net()).unwrap();
     assert_eq!((signed.pair, signed.issued_at.as_str()), (pair(), "20260302101530"));
     assert_eq!(signed.fiscal_code, "0123456789");
+    assert_eq!(signed.printed, Printed::new("12345678901234567890", "", ""));
+}
+
+#[test]
+fn texts_for_the_printed_form_are_optional_and_never_stop_an_answer() {
+    for (jym, expected) in [
+        ("<jym/>", Printed::default()),
+        ("", Printed::default()),
+        (&*format!("<jym>{}</jym>", "1".repeat(500)), Printed::default()),
+        // Said twice: what was signed is read all the same.
+        ("<jym>1</jym><jym>2</jym>", Printed::default()),
+        ("<jym>1</jym><ewm>01,10</ewm><fp_mw>03*&lt;81</fp_mw>", Printed::new("1", "03*<81", "01,10")),
+    ] {
+        let fields = samples::SIGNED.replace("<jym>12345678901234567890</jym>", jym);
+        let signed = fpkj::answer(&answer("FPKJ", &fields), KIND, net()).unwrap();
+        assert_eq!((signed.pair, &signed.printed), (pair(), &expected), "{jym}");
+        let group = found("00000088").replace("<jym/>", jym);
+        let read = fpcx::answer(&answer("FPCX", &query(1, &group)), KIND, range()).unwrap().remove(0);
+        assert_eq!((read.pair, read.printed), (pair(), expected), "{jym}");
+    }
 }
 
 #[test]
@@ -198,6 +219,8 @@ fn a_found_invoice_compares_equal_and_every_change_is_named() {
     rewritten.lines[0].goods_code = "1060105".to_owned();
     rewritten.lines[0].price = "100".to_owned();
     rewritten.status = NumberStatus::PositiveVoid;
+    // Never a criterion: components give them in one answer and leave them out of another.
+    rewritten.printed = Printed::new("09876543210987654321", "<", "01,10");
     assert_eq!(compare(&sent.request(), &rewritten), Comparison::Equal);
     let mut red = order();
     red.red = Some(Red { original: pair(), notice: None });
