@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 use taxdisk_protocol::api::{BatchLine, JobPage, JobView};
 
+use crate::process::{PATIENCE, wait_for};
+
 /// A caller with a key.
 #[derive(Clone)]
 pub struct Api {
@@ -73,17 +75,17 @@ impl Api {
     }
 
     pub fn get(&self, path: &str) -> Answer {
-        self.try_get(path).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+        once_ready(&format!("GET {path}"), || self.try_get(path))
     }
 
     pub fn post(&self, path: &str, body: &Value) -> Answer {
         let body = serde_json::to_vec(body).unwrap();
-        self.try_send("POST", path, "application/json", &body).unwrap_or_else(|error| panic!("POST {path}: {error}"))
+        once_ready(&format!("POST {path}"), || self.try_send("POST", path, "application/json", &body))
     }
 
     pub fn put(&self, path: &str, body: &Value) -> Answer {
         let body = serde_json::to_vec(body).unwrap();
-        self.try_send("PUT", path, "application/json", &body).unwrap_or_else(|error| panic!("PUT {path}: {error}"))
+        once_ready(&format!("PUT {path}"), || self.try_send("PUT", path, "application/json", &body))
     }
 
     pub fn submit(&self, job: &Value) -> Answer {
@@ -134,6 +136,14 @@ impl Api {
             }
         }
     }
+}
+
+/// Asks again while the answer is that nobody leads, as that answer says: a lead may lapse on a machine that is busy.
+fn once_ready(what: &str, mut call: impl FnMut() -> Result<Answer, String>) -> Answer {
+    wait_for(&format!("an answer to {what}"), PATIENCE, || {
+        let answer = call().unwrap_or_else(|error| panic!("{what}: {error}"));
+        if answer.status == 503 && answer.code() == "not_ready" { Err(format!("{answer:?}")) } else { Ok(answer) }
+    })
 }
 
 fn finish(answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<Answer, String> {

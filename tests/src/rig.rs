@@ -404,7 +404,11 @@ impl AgentRig {
         let agent = AgentRig { name: name.to_owned(), program, dir, running: None };
         let answer = api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
-        agent.tool(&["enroll", &api.url, &code]);
+        // A code that a broker had no time for is as good as before.
+        wait_for("the enrolment", PATIENCE, || match agent.try_tool(&["enroll", &api.url, &code]) {
+            Err(said) if said.contains("not_ready") => Err(said),
+            done => Ok(done.unwrap_or_else(|said| panic!("{said}"))),
+        });
         for (disk, _) in disks {
             agent.set_secret(Path::new(disk));
         }
@@ -428,10 +432,14 @@ impl AgentRig {
 
     /// Runs such a command to its good end and gives its output.
     pub fn tool(&self, args: &[&str]) -> String {
+        self.try_tool(args).unwrap_or_else(|said| panic!("{said}"))
+    }
+
+    /// Runs such a command; `Err` says how it ended and what it said.
+    fn try_tool(&self, args: &[&str]) -> Result<String, String> {
         let output = self.command(args).output().expect("the agent's program starts");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "taxdisk-agent {args:?}: {}\n{text}", output.status);
-        text
+        if output.status.success() { Ok(text) } else { Err(format!("taxdisk-agent {args:?}: {}\n{text}", output.status)) }
     }
 
     /// Starts it, perhaps to die at a named point (`after_intent`, `after_intent:3`).

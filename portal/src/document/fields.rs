@@ -87,8 +87,8 @@ pub const LINE: &[(&str, usize)] = &[
     ("ZZSTSGL", 50),
 ];
 
-/// Decimal fields of a line: name, digits, decimals. SL is published with six digits, all of them decimals; more are read, so that
-/// `13` hears from the rule of rates what is meant.
+/// Decimal fields of a line: name, digits, decimals. SL is published with six digits, all of them decimals; more are read, so
+/// that `13` hears from the rule of rates what is meant.
 pub const LINE_DECIMALS: &[(&str, u32, u32)] =
     &[("XMSL", 15, 6), ("XMDJ", 15, 6), ("XMJE", 15, 2), ("XMJSHJ", 15, 2), ("SL", 9, 6), ("SE", 15, 2), ("KCE", 15, 2)];
 
