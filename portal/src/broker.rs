@@ -6,7 +6,7 @@ use hyper::Method;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::de::DeserializeOwned;
-use taxdisk_protocol::api::{DiskView, JobSubmission, JobView, ReissueAnswer, ReissueRequest};
+use taxdisk_protocol::api::{DiskView, JobSubmission, JobView, ReissueAnswer, ReissueRequest, SellerBody, SellerView};
 use taxdisk_protocol::error::Problem;
 use taxdisk_protocol::event::{NewWebhook, WebhookRequest};
 use taxdisk_web::outbound::{Outbound, Settings};
@@ -103,6 +103,22 @@ impl BrokerClient {
     /// See [`BrokerError`].
     pub async fn disks(&self) -> Result<Vec<DiskView>, BrokerError> {
         self.call::<(), Vec<DiskView>>(Method::GET, "/v1/disks", None).await
+    }
+
+    /// The sellers that this key may see.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn sellers(&self) -> Result<Vec<SellerView>, BrokerError> {
+        self.call::<(), Vec<SellerView>>(Method::GET, "/v1/sellers", None).await
+    }
+
+    /// Writes a seller.
+    ///
+    /// # Errors
+    /// See [`BrokerError`].
+    pub async fn put_seller(&self, number: &str, body: &SellerBody) -> Result<serde_json::Value, BrokerError> {
+        self.call(Method::PUT, &format!("/v1/sellers/{number}"), Some(body)).await
     }
 
     /// Makes a webhook.

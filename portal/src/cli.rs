@@ -24,7 +24,7 @@ use crate::model::Directory;
 use crate::platform_key::PlatformKey;
 use crate::portal::{Parts, Portal};
 use crate::store::{self, Db, StoreError};
-use crate::{callback, courier, disks, hooks, serve};
+use crate::{callback, courier, disks, hooks, sellers, serve};
 
 /// Exit code for a configuration that cannot be used (sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -163,6 +163,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
     tokio::spawn(callback::send::run(portal.clone(), outbound));
     tokio::spawn(disks::watch(portal.clone(), broker.clone()));
+    tokio::spawn(sellers::watch(portal.clone(), broker.clone()));
     tokio::spawn(forget(portal.clone()));
     let hook = config.broker.webhook_url.clone().unwrap_or_else(|| format!("{own}{}", hooks::PATH));
     if !hook.is_empty() {

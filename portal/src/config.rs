@@ -9,6 +9,7 @@ use std::time::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use taxdisk_protocol::api::DiskTrouble;
 
 use crate::core::callback::SCHEDULE_MINUTES;
 
@@ -115,6 +116,8 @@ pub struct Broker {
     pub concurrency: usize,
     /// How often the disks are asked for, seconds.
     pub disks_s: u64,
+    /// Policy of a seller that the broker does not know yet: what waits for a disk fails after so many seconds.
+    pub fail_after_s: u32,
 }
 
 impl Default for Broker {
@@ -126,6 +129,7 @@ impl Default for Broker {
             ca_file: None,
             concurrency: 32,
             disks_s: 15,
+            fail_after_s: 30 * 60,
         }
     }
 }
@@ -259,6 +263,7 @@ impl Config {
         let least = [
             ("broker.concurrency", self.broker.concurrency as u64),
             ("broker.disks_s", self.broker.disks_s),
+            ("broker.fail_after_s", u64::from(self.broker.fail_after_s)),
             ("callbacks.concurrency", self.callbacks.concurrency as u64),
             ("callbacks.limit_s", self.callbacks.limit_s),
             ("limits.connections", self.limits.connections as u64),
@@ -266,6 +271,9 @@ impl Config {
             ("limits.read_s", self.limits.read_s),
             ("limits.request_s", self.limits.request_s),
         ];
+        if self.broker.fail_after_s > DiskTrouble::FAIL_AFTER_MAX_S {
+            return Err(ConfigError(format!("broker.fail_after_s is at most {} (30 days)", DiskTrouble::FAIL_AFTER_MAX_S)));
+        }
         match least.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(ConfigError(format!("{key} must be above 0"))),
             None => Ok(()),

@@ -29,6 +29,7 @@ pub mod order;
 pub mod pages;
 pub mod platform_key;
 pub mod portal;
+pub mod sellers;
 pub mod serve;
 pub mod sign;
 pub mod store;
