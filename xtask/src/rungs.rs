@@ -18,8 +18,9 @@ use crate::{needs, release, tidy, workspace};
 
 /// The whole ladder, on two cores, from a cold start. Half an hour is what it takes; the rest is for a slow machine.
 const LADDER_BUDGET_S: u64 = 45 * 60;
-/// Both programs with the points at which a test can kill them. Never in a release.
-const FAULT_POINTS: [&str; 2] = ["--features", "taxdisk-agent/fault-points,taxdisk-broker/fault-points"];
+/// The programs with the points at which a test can kill them. Never in a release.
+const FAULT_POINTS: [&str; 2] =
+    ["--features", "taxdisk-agent/fault-points,taxdisk-broker/fault-points,taxdisk-portal/fault-points"];
 
 /// Which rungs.
 #[derive(Debug, Args)]

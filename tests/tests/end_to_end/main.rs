@@ -13,6 +13,8 @@ mod networks;
 mod operations;
 mod pauses;
 mod portal;
+mod portal_faults;
+mod portal_walk;
 mod restore;
 mod settling;
 mod undoing;

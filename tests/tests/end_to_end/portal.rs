@@ -17,7 +17,10 @@ use taxdisk_tests::oracle;
 use taxdisk_tests::process::{PATIENCE, Running, binary, tail, wait_for};
 use taxdisk_tests::rig::{AgentRig, Rig};
 
-const HOOKS: &str = "[webhooks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n";
+/// A free port of this machine.
+pub(crate) const ANY_PORT: &str = "127.0.0.1:0";
+pub(crate) const HOOKS: &str =
+    "[webhooks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n";
 
 /// Python with the package `PyJWT`, made by `cargo xtask test`.
 fn python() -> PathBuf {
@@ -30,8 +33,8 @@ fn python() -> PathBuf {
     python
 }
 
-/// A disk licensed for electronic and paper invoices, behind its maker's component.
-fn disk(dir: &Path) -> SimHandle {
+/// A disk licensed for every kind that a merchant asks a portal for, behind its maker's component. `address`: where that listens.
+pub(crate) fn disk(dir: &Path, address: &str) -> SimHandle {
     let segment = |kind, code: &str| Segment {
         kind,
         code: code.parse().unwrap(),
@@ -42,10 +45,19 @@ fn disk(dir: &Path) -> SimHandle {
     };
     let config = SimConfig {
         taxpayer_number: SELLER.to_owned(),
-        kinds: vec![InvoiceKind::PaperOrdinary, InvoiceKind::ElectronicOrdinary],
+        kinds: vec![
+            InvoiceKind::PaperOrdinary,
+            InvoiceKind::PaperSpecial,
+            InvoiceKind::Roll,
+            InvoiceKind::ElectronicOrdinary,
+            InvoiceKind::ElectronicSpecial,
+        ],
         segments: vec![
             segment(InvoiceKind::PaperOrdinary, "1100200320"),
+            segment(InvoiceKind::PaperSpecial, "1100200130"),
+            segment(InvoiceKind::Roll, "011002000107"),
             segment(InvoiceKind::ElectronicOrdinary, "011002000111"),
+            segment(InvoiceKind::ElectronicSpecial, "011002000113"),
         ],
         issue_time_ms: 5,
         ..bridge::fresh_disk()
@@ -53,28 +65,37 @@ fn disk(dir: &Path) -> SimHandle {
     let options = SimOptions {
         state_dir: dir.join("disk-component"),
         link: Some(dir.join("tty-component")),
-        http: Some(HttpOptions::default()),
+        http: Some(HttpOptions { listen: address.parse().unwrap(), ..HttpOptions::default() }),
         config,
         ..SimOptions::default()
     };
     serve(options).unwrap()
 }
 
-fn agent(rig: &Rig, sim: &SimHandle) -> AgentRig {
+/// An agent of that disk. Not started.
+pub(crate) fn agent(rig: &Rig, sim: &SimHandle) -> AgentRig {
     let url = format!("http://{}{}", sim.http().unwrap(), bridge::BRIDGE_PATH);
     let entry = format!("url = \"{url}\"\nprofile = \"nisec-bridge\"\n");
     AgentRig::enroll_disks(rig, "component", "", &[(url, entry)])
 }
 
 /// A portal's process, its folder, and a caller of it.
-struct PortalRig {
-    running: Running,
-    url: String,
-    dir: PathBuf,
+pub(crate) struct PortalRig {
+    pub(crate) running: Running,
+    pub(crate) url: String,
+    pub(crate) dir: PathBuf,
 }
 
 impl PortalRig {
-    fn start(rig: &Rig) -> PortalRig {
+    /// A portal with one tenant and one caller.
+    pub(crate) fn start(rig: &Rig) -> PortalRig {
+        let portal = PortalRig::empty(rig);
+        portal.set_up();
+        portal
+    }
+
+    /// A portal that knows nobody yet.
+    pub(crate) fn empty(rig: &Rig) -> PortalRig {
         let dir = rig.path().join("portal");
         std::fs::create_dir_all(&dir).unwrap();
         let key = dir.join("broker.key");
@@ -88,18 +109,20 @@ impl PortalRig {
             ["1"; 60].join(","),
         );
         std::fs::write(dir.join("portal.toml"), text).unwrap();
-        let (running, url) = Self::spawn(&dir, "127.0.0.1:0");
-        let portal = PortalRig { running, url, dir };
-        portal.set_up();
-        portal
+        let (running, url) = Self::spawn(&dir, ANY_PORT, None);
+        PortalRig { running, url, dir }
     }
 
-    fn spawn(dir: &Path, address: &str) -> (Running, String) {
+    fn spawn(dir: &Path, address: &str, point: Option<&str>) -> (Running, String) {
         let ready = dir.join("ready.json");
         let _ = std::fs::remove_file(&ready);
         let mut command = Command::new(binary("taxdisk-portal"));
         command.arg("serve").arg("--config").arg(dir.join("portal.toml")).args(["--listen", address]);
         command.arg("--ready-file").arg(&ready).arg("--operator-key-file").arg(dir.join("operator.key"));
+        command.env_remove("TAXDISK_FAULT_POINT");
+        if let Some(point) = point {
+            command.env("TAXDISK_FAULT_POINT", point);
+        }
         let log = dir.join("portal.log");
         let mut running = Running::start("portal", &log, command);
         let url = wait_for("the portal to be ready", PATIENCE, || {
@@ -112,9 +135,8 @@ impl PortalRig {
     }
 
     /// A tenant with the tests' seller, and a caller with a key of its own.
-    fn set_up(&self) {
-        let operator = std::fs::read_to_string(self.dir.join("operator.key")).unwrap();
-        let api = Api::new(&self.url, operator.trim());
+    pub(crate) fn set_up(&self) {
+        let api = self.operator();
         let run = |args: &[&str]| {
             let output = Command::new("openssl").args(args).current_dir(&self.dir).output().unwrap();
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -133,13 +155,24 @@ impl PortalRig {
     }
 
     /// `kill -9`, then again at the same address.
-    fn kill_and_restart(&mut self) {
+    pub(crate) fn kill_and_restart(&mut self) {
         self.running.kill();
-        let address = self.url.trim_start_matches("http://").to_owned();
-        (self.running, _) = Self::spawn(&self.dir, &address);
+        self.start_again(None);
     }
 
-    fn script(&self, name: &str, more: &[&str]) -> Command {
+    /// Starts it again at the same address, perhaps to die at a named point.
+    pub(crate) fn start_again(&mut self, point: Option<&str>) {
+        let address = self.url.trim_start_matches("http://").to_owned();
+        (self.running, _) = Self::spawn(&self.dir, &address, point);
+    }
+
+    /// What the operator sees.
+    pub(crate) fn operator(&self) -> Api {
+        let key = std::fs::read_to_string(self.dir.join("operator.key")).unwrap();
+        Api::new(&self.url, key.trim())
+    }
+
+    pub(crate) fn script(&self, name: &str, more: &[&str]) -> Command {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("portal").join(name);
         let mut command = Command::new(python());
         command.arg(script).args([&self.url, "APP1"]).arg(self.dir.join("caller.pem")).arg(SELLER).args(more);
@@ -150,7 +183,7 @@ impl PortalRig {
 #[test]
 fn an_integrator_of_another_language_issues_queries_reverses_and_voids() {
     let rig = Rig::with_broker_config(HOOKS);
-    let sim = disk(rig.path());
+    let sim = disk(rig.path(), ANY_PORT);
     let mut agent = agent(&rig, &sim);
     agent.start(None);
     let number = sim.with(|rig| rig.disk.config().disk_number.clone());
@@ -166,7 +199,7 @@ fn an_integrator_of_another_language_issues_queries_reverses_and_voids() {
 fn killed_at_random_every_serial_has_one_invoice_and_every_result_is_told() {
     const REQUESTS: usize = 60;
     let mut rig = Rig::with_broker_config(HOOKS);
-    let sim = disk(rig.path());
+    let sim = disk(rig.path(), ANY_PORT);
     let mut agent = agent(&rig, &sim);
     agent.start(None);
     let number = sim.with(|rig| rig.disk.config().disk_number.clone());
