@@ -152,7 +152,9 @@ async fn show(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(S
     let mut db = portal.readers.get().await?;
     let request = db.request(&tenant, &serial).await?.ok_or_else(|| unknown(&serial))?;
     let (notes, callbacks) = (db.notes(&tenant, &serial).await?, db.callbacks_of(&tenant, &serial).await?);
-    Ok(Json(json!({ "request": brief(&request), "notes": notes, "callbacks": callbacks })))
+    let mut shown = brief(&request);
+    shown["share_url"] = json!(portal.share_url(&request));
+    Ok(Json(json!({ "request": shown, "notes": notes, "callbacks": callbacks })))
 }
 
 async fn release(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Answer {

@@ -11,28 +11,32 @@ use super::site::Site;
 
 /// The agent reads the disk at its start; with a real converter this takes seconds.
 const DISK_LIMIT: Duration = Duration::from_secs(60);
+/// One for roll invoices, one for electronic ones.
+const DISKS: usize = 2;
 /// How often it is asked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// One answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Waits until the broker knows a disk that can issue.
-pub(super) fn wait_for_disk(site: &Site, stop: &AtomicBool) -> Result<(), String> {
+/// Waits until the broker knows both disks, and both can issue.
+pub(super) fn wait_for_disks(site: &Site, stop: &AtomicBool) -> Result<(), String> {
     let limit = Instant::now() + DISK_LIMIT;
     loop {
         let disks: Value = get(site, "/v1/disks")?;
         let ready = |disk: &&Value| disk["online"] == true && disk["report"]["health"]["ready"] == true;
-        if let Some(disk) = disks.as_array().and_then(|disks| disks.iter().find(ready)) {
-            let report = &disk["report"];
-            let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
-            println!("  disk {} of {} {}", text(&report["disk"]), text(&report["taxpayer"]), text(&report["taxpayer_name"]));
+        let found: Vec<&Value> = disks.as_array().into_iter().flatten().filter(ready).collect();
+        if found.len() == DISKS {
+            for report in found.into_iter().map(|disk| &disk["report"]) {
+                let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+                println!("  disk {} of {} {}", text(&report["disk"]), text(&report["taxpayer"]), text(&report["taxpayer_name"]));
+            }
             return Ok(());
         }
         if stop.load(Ordering::SeqCst) {
             return Err("Interrupted.".to_owned());
         }
         if Instant::now() > limit {
-            return Err(format!("No disk is ready after {} s. The broker knows: {disks}", DISK_LIMIT.as_secs()));
+            return Err(format!("The disks are not ready after {} s. The broker knows: {disks}", DISK_LIMIT.as_secs()));
         }
         std::thread::sleep(LOOK_EVERY);
     }

@@ -7,6 +7,7 @@
 mod broker;
 mod compare;
 mod faults;
+mod portal;
 mod site;
 
 use std::path::PathBuf;
@@ -35,7 +36,7 @@ pub(crate) struct DemoArgs {
     /// Keep everything in this folder, and go on with what is there. Left out: a temporary folder.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// Leave broker, agent and disk running.
+    /// Leave broker, agent, portal and disk running.
     #[arg(long)]
     keep: bool,
     /// Kill the agent (kill -9) every so often and start it again, such as 5s.
@@ -80,8 +81,18 @@ enum DiskAction {
 pub(crate) fn run(args: &DemoArgs) -> Result<(), String> {
     needs::programs(&[needs::COMPILER])?;
     let started = Instant::now();
-    step("Building broker, agent and command line");
-    workspace::run(workspace::cargo(&["build", "-p", "taxdisk-broker", "-p", "taxdisk-agent", "-p", "taxdisk"]))?;
+    step("Building broker, agent, portal and command line");
+    workspace::run(workspace::cargo(&[
+        "build",
+        "-p",
+        "taxdisk-broker",
+        "-p",
+        "taxdisk-agent",
+        "-p",
+        "taxdisk-portal",
+        "-p",
+        "taxdisk",
+    ]))?;
     let built_s = started.elapsed().as_secs();
 
     let mut site = Site::prepare(args)?;
@@ -110,13 +121,14 @@ fn play(args: &DemoArgs, site: &mut Site, stop: &AtomicBool) -> Result<(), Strin
     step("Starting a broker with a ledger in SQLite");
     site.start_broker()?;
     println!("  {} (log: {})", site.url(), site.path("broker.log").display());
-    step("Starting a simulated tax disk behind a pseudo-terminal");
+    step("Starting a simulated tax disk behind a pseudo-terminal, and one behind its maker's component");
     site.start_disk()?;
+    site.start_electronic_disk()?;
     println!("  {}", site.path("disk.tty").display());
     step("Creating the seller and enrolling an agent with a single-use code");
     site.enroll()?;
     site.start_agent()?;
-    broker::wait_for_disk(site, stop)?;
+    broker::wait_for_disks(site, stop)?;
 
     let count = args.orders.0.map_or("all".to_owned(), |count| format!("the first {count}"));
     step(&format!("Importing {count} of the 830 sample orders as roll invoices (kind 025)"));
@@ -132,10 +144,17 @@ fn play(args: &DemoArgs, site: &mut Site, stop: &AtomicBool) -> Result<(), Strin
     if stop.load(Ordering::SeqCst) {
         return Err("Interrupted.".to_owned());
     }
-    let jobs = broker::jobs(site)?;
+    // Electronic ones are of the other disk; there are some where an earlier run is gone on with.
+    let mut jobs = broker::jobs(site)?;
+    jobs.retain(|job| job.kind == "025");
     println!("\n{}", compare::table(&jobs));
     println!("{}", imported.trim_end());
     println!("{}", compare::with_disk(&jobs, &site.path("disk"))?);
+
+    step("Starting the portal: a merchant's system sends orders as it would to a tax cloud");
+    site.start_portal()?;
+    println!("  {} (log: {})", site.portal_url()?, site.path("portal.log").display());
+    println!("{}", portal::play(site, stop)?);
     Ok(())
 }
 

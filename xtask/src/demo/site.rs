@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use taxdisk_drivers::sim::bridge;
+use taxdisk_drivers::sim::config::{Segment, SimConfig};
+use taxdisk_protocol::kind::InvoiceKind;
 
 use super::{DemoArgs, SELLER, SELLER_NAME};
 use crate::workspace;
@@ -143,15 +147,88 @@ impl Site {
         self.start("disk", command, &link)
     }
 
+    /// Where the component of the disk for electronic invoices answers. It keeps its port: the agent's passwords stand under it.
+    fn component(&self) -> Result<SocketAddr, String> {
+        let file = self.path("component.address");
+        if !file.exists() {
+            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+            write(&file, &free.map_err(|error| format!("no free port: {error}"))?.to_string())?;
+        }
+        read(&file)?.parse().map_err(|error| format!("{}: {error}", file.display()))
+    }
+
+    /// Makes the disk for electronic invoices and starts it behind its maker's component.
+    pub(super) fn start_electronic_disk(&mut self) -> Result<(), String> {
+        self.make_electronic_disk()?;
+        let link = self.path("electronic.tty");
+        let mut command = Command::new(workspace::binary("taxdisk-agent"));
+        command.arg("sim").arg("--pty").arg(&link).arg("--state").arg(self.path("disk-electronic"));
+        command.arg("--http").arg(self.component()?.to_string());
+        self.start("component", command, &link)
+    }
+
+    fn make_electronic_disk(&self) -> Result<(), String> {
+        let folder = self.path("disk-electronic");
+        std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        let config = folder.join("disk.json");
+        if config.exists() {
+            return Ok(());
+        }
+        let kind = InvoiceKind::ElectronicOrdinary;
+        let stock = |first: &str, last: &str| -> Result<Segment, String> {
+            let pair = |_| "the stock of the demonstration has no numbers".to_owned();
+            Ok(Segment {
+                kind,
+                code: "011002000111".parse().map_err(|_| pair(()))?,
+                first: first.parse().map_err(|_| pair(()))?,
+                last: last.parse().map_err(|_| pair(()))?,
+                bought_at: None,
+                closed: false,
+            })
+        };
+        let disk = SimConfig {
+            disk_number: "661500000026".to_owned(),
+            taxpayer_number: SELLER.to_owned(),
+            taxpayer_name: SELLER_NAME.to_owned(),
+            kinds: vec![kind],
+            segments: vec![stock("00000001", "00090000")?],
+            issue_time_ms: self.args.issue_time_ms,
+            ..bridge::fresh_disk()
+        };
+        disk.save(&folder).map_err(|error| format!("{}: {error}", folder.display()))
+    }
+
+    /// Starts the portal.
+    pub(super) fn start_portal(&mut self) -> Result<(), String> {
+        let command = super::portal::command(self);
+        self.start("portal", command, &self.path("portal.ready"))
+    }
+
+    /// The portal's URL.
+    pub(super) fn portal_url(&self) -> Result<String, String> {
+        let ready = self.path("portal.ready");
+        let urls: serde_json::Value =
+            serde_json::from_str(&read(&ready)?).map_err(|error| format!("{}: {error}", ready.display()))?;
+        Ok(urls["url"].as_str().ok_or("the portal's ready file names no url")?.to_owned())
+    }
+
+    /// The key of the portal's operator.
+    pub(super) fn operator_key(&self) -> Result<String, String> {
+        read(&self.path("operator.key")).map(|key| key.trim().to_owned())
+    }
+
     /// Creates the seller; enrols the agent and gives it the disk's passwords, unless an earlier run has done so.
     pub(super) fn enroll(&self) -> Result<(), String> {
         self.client(&["seller", "set", SELLER, "--name", SELLER_NAME])?;
         let config = format!(
-            "[broker]\nurl = \"{}\"\n\n[state]\ndir = \"{}\"\n\n[[disk]]\nport = \"{}\"\ndialect = \"zc\"\nmax_lines = {}\n",
+            "[broker]\nurl = \"{}\"\n\n[state]\ndir = \"{}\"\n\n[[disk]]\nport = \"{}\"\ndialect = \"zc\"\nmax_lines = {}\n\n\
+             [[disk]]\nurl = \"http://{}{}\"\nprofile = \"nisec-bridge\"\n",
             self.url,
             self.path("agent").display(),
             self.path("disk.tty").display(),
             self.max_lines()?,
+            self.component()?,
+            bridge::BRIDGE_PATH,
         );
         write(&self.path("agent.toml"), &config)?;
         let enrolled = self.path("enrolled");
@@ -164,7 +241,9 @@ impl Site {
         workspace::output(self.agent(&["enroll", &self.url, &code]))?;
         write(&self.path("passwords.toml"), PASSWORDS)?;
         let (port, passwords) = (self.path("disk.tty"), self.path("passwords.toml"));
-        workspace::output(self.agent(&["disks", "secret", "set", &text(&port), "--from-file", &text(&passwords)]))?;
+        for disk in [text(&port), format!("http://{}{}", self.component()?, bridge::BRIDGE_PATH)] {
+            workspace::output(self.agent(&["disks", "secret", "set", &disk, "--from-file", &text(&passwords)]))?;
+        }
         write(&enrolled, "")
     }
 
@@ -236,7 +315,7 @@ impl Site {
     /// The end of each log.
     pub(super) fn last_words(&self) -> String {
         let mut said = String::new();
-        for name in ["broker.log", "disk.log", "agent.log"] {
+        for name in ["broker.log", "disk.log", "agent.log", "portal.log"] {
             if let Ok(log) = read(&self.path(name)) {
                 let lines: Vec<&str> = log.lines().collect();
                 let last = lines[lines.len().saturating_sub(LAST_LINES)..].join("\n  ");
@@ -337,7 +416,7 @@ fn start(dir: &Path, processes: &Processes, name: &'static str, mut command: Com
 fn end_all(processes: &Processes) {
     // The agent first, while disk and broker can still answer it.
     let mut all = std::mem::take(&mut *lock(processes));
-    for name in ["import", "agent", "disk", "broker"] {
+    for name in ["import", "portal", "agent", "component", "disk", "broker"] {
         let Some(mut child) = all.remove(name) else { continue };
         signal(&child, Signal::TERM);
         let limit = Instant::now() + END_LIMIT;
@@ -365,7 +444,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Writes a file that only its owner can read.
-fn write(path: &Path, content: &str) -> Result<(), String> {
+pub(super) fn write(path: &Path, content: &str) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", path.display());
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(path).map_err(failed)?;
     file.write_all(content.as_bytes()).map_err(failed)
