@@ -15,11 +15,14 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::application;
 use crate::core::request::Request as Stored;
 use crate::core::{act, callback};
 use crate::ledger::Unavailable;
 use crate::model::{Caller, Directory, Tenant};
 use crate::portal::Portal;
+use crate::registry::{Claimed, Credential};
+use crate::sign::PublicKey;
 use crate::store::StoreError;
 
 /// Rows of a list at most.
@@ -36,7 +39,8 @@ impl OperatorKey {
     }
 }
 
-struct Failed(StatusCode, String);
+/// What a call is refused with.
+pub(crate) struct Failed(pub(crate) StatusCode, pub(crate) String);
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
@@ -57,7 +61,20 @@ impl From<StoreError> for Failed {
     }
 }
 
-type Answer = Result<Json<Value>, Failed>;
+impl From<Claimed> for Failed {
+    fn from(refused: Claimed) -> Failed {
+        match &refused {
+            Claimed::Environment(..) | Claimed::Tenant(_) => Failed(StatusCode::CONFLICT, refused.to_string()),
+            Claimed::Unavailable(error) => {
+                tracing::error!(%error, "the registry of credentials cannot be asked");
+                Failed(StatusCode::SERVICE_UNAVAILABLE, refused.to_string())
+            }
+        }
+    }
+}
+
+/// What a call answers.
+pub(crate) type Answer = Result<Json<Value>, Failed>;
 
 /// The routes under `/admin/v1`.
 pub fn router(portal: Arc<Portal>, key: OperatorKey) -> Router {
@@ -71,19 +88,34 @@ pub fn router(portal: Arc<Portal>, key: OperatorKey) -> Router {
         .route("/admin/v1/requests/{tenant}/{serial}/release", post(release))
         .route("/admin/v1/requests/{tenant}/{serial}/reissue", post(reissue))
         .route("/admin/v1/requests/{tenant}/{serial}/replay", post(replay))
-        .layer(middleware::from_fn(authorized))
+        .merge(application::admin::routes())
+        .layer(middleware::from_fn_with_state(portal.clone(), authorized))
         .layer(Extension(key))
-        .with_state(portal)
+        .with_state(portal.clone())
+        .merge(application::tenant::router(portal))
 }
 
-async fn authorized(Extension(key): Extension<OperatorKey>, request: Request<Body>, next: Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.strip_prefix("Bearer ")).map(OperatorKey::of);
-    let good = given.is_some_and(|given| given.0.as_bytes().ct_eq(key.0.as_bytes()).into());
-    if good {
+/// The key of a request.
+pub(crate) fn bearer(request: &Request<Body>) -> Option<String> {
+    let given = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    given.strip_prefix("Bearer ").map(str::to_owned)
+}
+
+async fn authorized(
+    State(portal): State<Arc<Portal>>,
+    Extension(key): Extension<OperatorKey>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
+    let refused = |text: &str| Failed(StatusCode::UNAUTHORIZED, text.to_owned()).into_response();
+    let Some(given) = bearer(&request) else { return refused("send Authorization: Bearer and the operator's key") };
+    if application::is_of_other("tpo", &given, portal.config.environment) {
+        return refused("this key is of the other environment");
+    }
+    if OperatorKey::of(&given).0.as_bytes().ct_eq(key.0.as_bytes()).into() {
         return next.run(request).await;
     }
-    Failed(StatusCode::UNAUTHORIZED, "send Authorization: Bearer and the operator's key".to_owned()).into_response()
+    refused("send Authorization: Bearer and the operator's key")
 }
 
 async fn tenants(State(portal): State<Arc<Portal>>) -> Answer {
@@ -99,33 +131,59 @@ async fn callers(State(portal): State<Arc<Portal>>) -> Answer {
 async fn put_tenant(State(portal): State<Arc<Portal>>, Path(id): Path<String>, Json(mut tenant): Json<Tenant>) -> Answer {
     tenant.id.clone_from(&id);
     let shown = json!(tenant);
-    change(&portal, "tenant", id, shown.clone(), move |directory| directory.with_tenant(tenant.clone())).await?;
+    change(&portal, move |directory, _| Ok((directory.with_tenant(tenant.clone())?, vec![written("tenant", &id, &tenant)])))
+        .await?;
     Ok(Json(shown))
 }
 
 async fn put_caller(State(portal): State<Arc<Portal>>, Path(appid): Path<String>, Json(mut caller): Json<Caller>) -> Answer {
     caller.appid.clone_from(&appid);
     let shown = json!(caller);
-    change(&portal, "caller", appid, shown.clone(), move |directory| directory.with_caller(caller.clone())).await?;
+    let unprocessable = |wrong| Failed(StatusCode::UNPROCESSABLE_ENTITY, wrong);
+    // What this store refuses anyway burns no name.
+    portal.directory().with_caller(caller.clone()).map_err(unprocessable)?;
+    let keys = caller.public_keys.iter().map(|pem| PublicKey::from_pem(pem)).collect::<Result<Vec<_>, _>>();
+    claim(&portal, &caller.tenant, &appid, "", &keys.map_err(unprocessable)?).await?;
+    change(&portal, move |directory, _| Ok((directory.with_caller(caller.clone())?, vec![written("caller", &appid, &caller)])))
+        .await?;
     Ok(Json(shown))
 }
 
-/// Checks, stores, and only then shows: inside the writer, so that two changes never overwrite each other.
-async fn change(
+/// Claims a caller's names and keys for this environment and his tenant, before they are stored. Without a registry this store
+/// alone decides, and the start said so.
+pub(crate) async fn claim(portal: &Portal, tenant: &str, appid: &str, syscode: &str, keys: &[PublicKey]) -> Result<(), Claimed> {
+    let Some(registry) = &portal.registry else { return Ok(()) };
+    let names = [Credential::Appid(appid.to_owned()), Credential::Syscode(syscode.to_owned())];
+    let mut credentials: Vec<Credential> = keys.iter().map(Credential::key).collect();
+    credentials.extend(names.into_iter().filter(|one| *one != Credential::Syscode(String::new())));
+    registry.claim(tenant, &credentials).await
+}
+
+/// A setting to be written: kind, name, JSON.
+pub(crate) type Row = (&'static str, String, Result<String, serde_json::Error>);
+
+/// See [`Row`].
+pub(crate) fn written<T: serde::Serialize>(kind: &'static str, name: &str, value: &T) -> Row {
+    (kind, name.to_owned(), serde_json::to_string(value))
+}
+
+/// Checks, stores, and only then shows: inside the writer, so that two changes never overwrite each other. `with` gets everybody
+/// who is known and the time (milliseconds), and gives everybody who is known then and what is to be written.
+pub(crate) async fn change(
     portal: &Arc<Portal>,
-    kind: &'static str,
-    name: String,
-    body: Value,
-    with: impl Fn(&Directory) -> Result<Directory, String> + Send + 'static,
+    with: impl Fn(&Directory, i64) -> Result<(Directory, Vec<Row>), String> + Send + 'static,
 ) -> Result<(), Failed> {
     let inside = portal.clone();
     let done = portal.ledger.run(move |session| {
         Box::pin(async move {
-            let directory = match with(&inside.directory()) {
-                Ok(directory) => directory,
+            let (directory, rows) = match with(&inside.directory(), session.now) {
+                Ok(changed) => changed,
                 Err(wrong) => return Ok(Err(wrong)),
             };
-            session.db.put_setting(kind, &name, &body.to_string()).await?;
+            for (kind, name, body) in rows {
+                let body = body.map_err(|error| StoreError::Damaged(format!("{kind}: {error}")))?;
+                session.db.put_setting(kind, &name, &body).await?;
+            }
             inside.set_directory(directory);
             Ok(Ok(()))
         })

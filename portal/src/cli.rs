@@ -15,14 +15,15 @@ use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 use crate::admin::{self, OperatorKey};
+use crate::application;
 use crate::broker::BrokerClient;
 use crate::config::{self, Config, ConfigError, Environment};
-use crate::core::act;
 use crate::layout::NationalLayout;
 use crate::ledger::{Clock, Ledger};
 use crate::model::Directory;
 use crate::platform_key::PlatformKey;
 use crate::portal::{Parts, Portal};
+use crate::registry::{Claimed, Credential, Registry};
 use crate::store::{self, Db, StoreError};
 use crate::{callback, courier, disks, hooks, sellers, serve};
 
@@ -139,6 +140,13 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     })
     .map_err(|error| ConfigError(format!("callbacks: {error}")))?;
     let mut opened = store::open(&config.store.url).await?;
+    let registry = match &config.registry.url {
+        Some(url) => Some(Registry::open(url, config.environment).await?),
+        None => {
+            tracing::warn!("registry.url is not set: nothing stops a key of the other environment from being registered here");
+            None
+        }
+    };
     let kept = kept(opened.writer.as_mut(), &config, command.operator_key_file.as_deref()).await?;
     let address = config.address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| Failure::Other(format!("{address}: {error}")))?;
@@ -146,7 +154,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     let own = format!("http{}://{bound}", if tls.is_some() { "s" } else { "" });
     let public_url = config.listen.public_url.clone().unwrap_or_else(|| own.clone()).trim_end_matches('/').to_owned();
     let ledger = Ledger::start(opened.writer, clock.clone());
-    let portal = Arc::new(Portal::new(Parts {
+    let portal = Portal::new(Parts {
         config: config.clone(),
         ledger: ledger.clone(),
         readers: opened.readers.clone(),
@@ -158,7 +166,9 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         public_url,
         directory: kept.directory,
         disks: kept.disks,
-    }));
+    });
+    claim_all(&portal, registry.as_ref()).await?;
+    let portal = Arc::new(portal.with_registry(registry));
     let concurrency = config.broker.concurrency;
     tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
     tokio::spawn(callback::send::run(portal.clone(), outbound));
@@ -189,6 +199,26 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     if ended_well { Ok(()) } else { Err(Failure::Other("the store could not be written".to_owned())) }
 }
 
+/// Claims what the store holds: it may be older than the registry. A portal with a credential of the other environment does not
+/// start.
+async fn claim_all(portal: &Portal, registry: Option<&Registry>) -> Result<(), Failure> {
+    let Some(registry) = registry else { return Ok(()) };
+    let directory = portal.directory();
+    let callers = directory.callers().map(|known| {
+        let names = std::iter::once(Credential::Appid(known.caller.appid.clone()));
+        (known.caller.tenant.clone(), names.chain(known.keys.iter().map(Credential::key)).collect())
+    });
+    let systems = directory.systems().map(|one| (one.tenant.clone(), vec![Credential::Syscode(one.syscode.clone())]));
+    let all: Vec<(String, Vec<Credential>)> = callers.chain(systems).collect();
+    for (tenant, credentials) in all {
+        registry.claim(&tenant, &credentials).await.map_err(|refused| match refused {
+            Claimed::Unavailable(error) => Failure::Store(error),
+            other => ConfigError(format!("registry.url: tenant {tenant}: {other}")).into(),
+        })?;
+    }
+    Ok(())
+}
+
 /// What the store knows at the start.
 struct Kept {
     directory: Directory,
@@ -216,12 +246,24 @@ async fn kept(db: &mut dyn Db, config: &Config, key_file: Option<&Path>) -> Resu
         let caller = serde_json::from_str(&body).map_err(|error| damaged(&appid, &error))?;
         directory = directory.with_caller(caller).map_err(|error| damaged(&appid, &error))?;
     }
+    for (id, body) in db.settings("user").await? {
+        let user = serde_json::from_str(&body).map_err(|error| damaged(&id, &error))?;
+        directory = directory.with_user(user).map_err(|error| damaged(&id, &error))?;
+    }
+    for (id, body) in db.settings("application").await? {
+        let application = serde_json::from_str(&body).map_err(|error| damaged(&id, &error))?;
+        directory = directory.with_application(application).map_err(|error| damaged(&id, &error))?;
+    }
+    for (syscode, body) in db.settings("system").await? {
+        let system = serde_json::from_str(&body).map_err(|error| damaged(&syscode, &error))?;
+        directory = directory.with_system(system).map_err(|error| damaged(&syscode, &error))?;
+    }
     // A list of another version is as good as none: it is asked for again.
     let disks = one(db, "disks").await?.and_then(|body| serde_json::from_str(&body).ok()).unwrap_or_default();
     let operator_key = match one(db, "operator_key").await? {
         Some(hash) => OperatorKey(hash),
         None => {
-            let key = format!("tpo_{}{}", act::random_token(), act::random_token());
+            let key = application::minted("tpo", config.environment);
             let hash = OperatorKey::of(&key);
             if let Some(file) = key_file {
                 // The file first: a key that is stored and was shown to nobody is lost.

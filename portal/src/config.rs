@@ -26,6 +26,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// What it keeps.
     pub store: Store,
+    /// What belongs to production and what to test; both name the same one.
+    pub registry: Registry,
     /// The broker behind it.
     pub broker: Broker,
     /// Callbacks to merchants.
@@ -96,6 +98,15 @@ impl Default for Store {
     fn default() -> Self {
         Store { url: "sqlite:/var/lib/taxdisk-portal/portal.db".to_owned() }
     }
+}
+
+/// The registry of credentials, which the portals of both environments share.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Registry {
+    /// `sqlite:/path/to/credentials.db`, or `postgres://user@host/database`. Left out: there is one environment only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
 }
 
 /// The broker behind the portal.
@@ -178,13 +189,25 @@ pub struct Limits {
     pub read_s: u64,
     /// An answer is given within so many seconds, as `9999` if need be. Old clients give up after 30.
     pub request_s: u64,
+    /// Signed requests of one appid in the long run, a second.
+    pub appid_requests_per_s: u32,
+    /// Signed requests of one appid at once, after a rest.
+    pub appid_burst_requests: u32,
     /// How long running requests may end when the portal stops, seconds.
     pub stop_s: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 2000, body_bytes: 4 << 20, read_s: 15, request_s: 20, stop_s: 10 }
+        Limits {
+            connections: 2000,
+            body_bytes: 4 << 20,
+            read_s: 15,
+            request_s: 20,
+            appid_requests_per_s: 200,
+            appid_burst_requests: 400,
+            stop_s: 10,
+        }
     }
 }
 
@@ -270,6 +293,8 @@ impl Config {
             ("limits.body_bytes", self.limits.body_bytes as u64),
             ("limits.read_s", self.limits.read_s),
             ("limits.request_s", self.limits.request_s),
+            ("limits.appid_requests_per_s", u64::from(self.limits.appid_requests_per_s)),
+            ("limits.appid_burst_requests", u64::from(self.limits.appid_burst_requests)),
         ];
         if self.broker.fail_after_s > DiskTrouble::FAIL_AFTER_MAX_S {
             return Err(ConfigError(format!("broker.fail_after_s is at most {} (30 days)", DiskTrouble::FAIL_AFTER_MAX_S)));

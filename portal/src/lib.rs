@@ -12,6 +12,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod application;
 pub mod broker;
 pub mod callback;
 pub mod cli;
@@ -29,6 +30,8 @@ pub mod order;
 pub mod pages;
 pub mod platform_key;
 pub mod portal;
+pub mod rate;
+pub mod registry;
 pub mod sellers;
 pub mod serve;
 pub mod sign;

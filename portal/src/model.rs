@@ -2,7 +2,8 @@
 //!
 //! A seller belongs to one tenant, a public key to one caller's tenant, an appid is never given twice: [`Directory::with_tenant`]
 //! and [`Directory::with_caller`] refuse everything else, so that nobody bills in another's name. Production and test are not
-//! told apart here: each is a portal of its own with a store, keys and a broker of its own, and a store knows which it is.
+//! told apart here: each is a portal of its own with a store, keys and a broker of its own, a store knows which it is, and what
+//! proves somebody is claimed for one of them in the [`crate::registry`].
 //!
 //! Read first: [`Directory`].
 
@@ -13,6 +14,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::ids::TaxpayerNumber;
 
+use crate::application::{Application, System, User};
 use crate::document::exact;
 use crate::sign::PublicKey;
 
@@ -160,6 +162,9 @@ pub struct KnownCaller {
 pub struct Directory {
     tenants: BTreeMap<String, Arc<Tenant>>,
     callers: BTreeMap<String, Arc<KnownCaller>>,
+    users: BTreeMap<String, Arc<User>>,
+    applications: BTreeMap<String, Arc<Application>>,
+    systems: BTreeMap<String, Arc<System>>,
 }
 
 impl Directory {
@@ -181,6 +186,72 @@ impl Directory {
     /// A caller.
     pub fn caller(&self, appid: &str) -> Option<&Arc<KnownCaller>> {
         self.callers.get(appid)
+    }
+
+    /// The user with the key of this digest. Digests of random keys: finding one by chance is as hard as finding the key.
+    pub fn user_by_key(&self, key_hash: &str) -> Option<&Arc<User>> {
+        self.users.values().find(|user| user.key_hash == key_hash)
+    }
+
+    /// All applications.
+    pub fn applications(&self) -> impl Iterator<Item = &Arc<Application>> {
+        self.applications.values()
+    }
+
+    /// An application.
+    pub fn application(&self, id: &str) -> Option<&Arc<Application>> {
+        self.applications.get(id)
+    }
+
+    /// All systems with offline codes.
+    pub fn systems(&self) -> impl Iterator<Item = &Arc<System>> {
+        self.systems.values()
+    }
+
+    /// A system by its syscode.
+    pub fn system(&self, syscode: &str) -> Option<&Arc<System>> {
+        self.systems.get(syscode)
+    }
+
+    /// With a user added.
+    ///
+    /// # Errors
+    /// His tenant is not known.
+    pub fn with_user(&self, user: User) -> Result<Directory, String> {
+        self.known(&user.tenant)?;
+        let mut directory = self.clone();
+        directory.users.insert(user.id.clone(), Arc::new(user));
+        Ok(directory)
+    }
+
+    /// With an application added or replaced.
+    ///
+    /// # Errors
+    /// Its tenant is not known.
+    pub fn with_application(&self, application: Application) -> Result<Directory, String> {
+        self.known(&application.tenant)?;
+        let mut directory = self.clone();
+        directory.applications.insert(application.id.clone(), Arc::new(application));
+        Ok(directory)
+    }
+
+    /// With a system added or replaced.
+    ///
+    /// # Errors
+    /// Its tenant is not known, or its syscode belongs to another one; or a key cannot be used.
+    pub fn with_system(&self, system: System) -> Result<Directory, String> {
+        self.known(&system.tenant)?;
+        system.keyring()?;
+        if self.systems.get(&system.syscode).is_some_and(|known| known.tenant != system.tenant) {
+            return Err(format!("syscode {} belongs to another tenant for ever", system.syscode));
+        }
+        let mut directory = self.clone();
+        directory.systems.insert(system.syscode.clone(), Arc::new(system));
+        Ok(directory)
+    }
+
+    fn known(&self, tenant: &str) -> Result<&Arc<Tenant>, String> {
+        self.tenants.get(tenant).ok_or_else(|| format!("there is no tenant {tenant:?}"))
     }
 
     /// With a tenant added or replaced.
@@ -228,7 +299,7 @@ impl Directory {
         {
             return Err("an appid has 1 to 40 letters, digits, - and _".to_owned());
         }
-        let tenant = self.tenants.get(&caller.tenant).ok_or_else(|| format!("there is no tenant {:?}", caller.tenant))?;
+        let tenant = self.known(&caller.tenant)?;
         if let Some(known) = self.callers.get(appid)
             && known.caller.tenant != caller.tenant
         {

@@ -13,6 +13,8 @@ use crate::layout::{Document, Layout, LayoutError};
 use crate::ledger::{Clock, Ledger};
 use crate::model::{Directory, IssuePoint};
 use crate::platform_key::PlatformKey;
+use crate::rate::Rates;
+use crate::registry::Registry;
 use crate::store::Readers;
 
 /// A running portal.
@@ -35,6 +37,10 @@ pub struct Portal {
     pub public_url: String,
     /// Secret of the broker's webhooks, once there is one.
     pub hook_secret: RwLock<Option<taxdisk_web::webhook::Secret>>,
+    /// What belongs to which environment; none: this store alone decides.
+    pub registry: Option<Registry>,
+    /// How many requests each appid may send.
+    pub rates: Rates,
     directory: RwLock<Arc<Directory>>,
     disks: RwLock<Arc<Vec<DiskView>>>,
 }
@@ -67,7 +73,10 @@ impl Portal {
     /// A portal of these parts.
     pub fn new(parts: Parts) -> Portal {
         let Parts { config, ledger, readers, clock, layout, outbound, platform_key, public_url, directory, disks } = parts;
+        let rates = Rates::new(config.limits.appid_requests_per_s, config.limits.appid_burst_requests);
         Portal {
+            registry: None,
+            rates,
             config,
             ledger,
             readers,
@@ -80,6 +89,13 @@ impl Portal {
             directory: RwLock::new(Arc::new(directory)),
             disks: RwLock::new(Arc::new(disks)),
         }
+    }
+
+    /// With a registry of what belongs to which environment.
+    #[must_use]
+    pub fn with_registry(mut self, registry: Option<Registry>) -> Portal {
+        self.registry = registry;
+        self
     }
 
     /// Everybody who is known, as of now.

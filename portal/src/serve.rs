@@ -84,7 +84,7 @@ async fn route(portal: Arc<Portal>, admin: Router, request: Request<Body>) -> Re
             Some(pem) => plain(StatusCode::OK, &pem),
             None => plain(StatusCode::NOT_FOUND, "no key"),
         },
-        _ if path.starts_with("/admin/") => match admin.oneshot(request).await {
+        _ if path.starts_with("/admin/") || path.starts_with("/tenant/") => match admin.oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
         },

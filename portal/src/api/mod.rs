@@ -29,6 +29,7 @@ mod verdict;
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, Request, Response, header};
@@ -41,7 +42,7 @@ use crate::portal::Portal;
 use crate::sign::{self, Rules, Signed};
 use crate::wire::form::Form;
 use crate::wire::json::Json;
-use crate::wire::reply::{Code, Reply};
+use crate::wire::reply::Reply;
 
 /// The prefixes, which mean the same.
 pub const PREFIXES: [&str; 2] = ["invoiceclient-web", "output-tax"];
@@ -103,19 +104,22 @@ pub async fn answer(portal: Arc<Portal>, request: Request<Body>) -> Response<Bod
         Ok(answered) => answered,
         Err(_) => (Reply::busy(), false, None),
     };
-    response(&reply.body(plain, gateway), reply.code)
+    response(&reply, plain, gateway)
 }
 
 /// An answer that was given before anything could be read.
 pub fn busy() -> Response<Body> {
-    response(&Reply::busy().body(false, None), Code::Undecided)
+    response(&Reply::busy(), false, None)
 }
 
-fn response(body: &Json, code: Code) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.to_string()));
+fn response(reply: &Reply, plain: bool, gateway: Option<&str>) -> Response<Body> {
+    let mut response = Response::new(Body::from(reply.body(plain, gateway).to_string()));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json;charset=UTF-8"));
-    headers.insert("x-real-status", HeaderValue::from(code.real_status()));
+    headers.insert("x-real-status", HeaderValue::from(reply.real_status()));
+    if let Some(wait_s) = reply.retry_after_s {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait_s));
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
@@ -152,8 +156,13 @@ async fn answered(portal: Arc<Portal>, request: Request<Body>) -> (Reply, bool, 
         }
         Ok(Err(_)) | Err(_) => return (Reply::busy(), plain, gateway),
     };
+    let inside = portal.clone();
     let reply = match call(portal, interface, known.clone(), &parts, query, &body) {
-        Ok(call) => (interface.run)(call).await,
+        // Only who holds a key uses up a caller's rate: anybody can read an appid. The token is not used up by a refusal.
+        Ok(call) => match inside.rates.admit(&known.caller.appid, Instant::now()) {
+            Ok(()) => (interface.run)(call).await,
+            Err(wait_s) => Reply::too_often(wait_s),
+        },
         Err(reply) => reply,
     };
     (reply, plain, gateway)

@@ -1,5 +1,6 @@
 //! The three parts of a token, its algorithm, and the keys that may have made it.
 
+use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
 use aws_lc_rs::signature::{
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RsaParameters,
     UnparsedPublicKey,
@@ -58,11 +59,13 @@ impl PublicKey {
         let der = SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| "a key in PEM is expected, beginning with -----BEGIN PUBLIC KEY-----".to_owned())?;
         // This type of the library tells the size of a key; nothing is encrypted here.
-        aws_lc_rs::rsa::PublicEncryptingKey::from_der(&der)
+        let key = aws_lc_rs::rsa::PublicEncryptingKey::from_der(&der)
             .ok()
             .filter(|key| (2048..=8192).contains(&key.key_size_bits()))
             .ok_or_else(|| "an RSA key of 2048 to 8192 bits is expected".to_owned())?;
-        Ok(PublicKey(der.to_vec()))
+        // Written anew, so that one key in two spellings is one key.
+        let der: PublicKeyX509Der<'_> = key.as_der().map_err(|_| "this key cannot be written".to_owned())?;
+        Ok(PublicKey(der.as_ref().to_vec()))
     }
 
     /// What names the key: the same key under two callers has the same.

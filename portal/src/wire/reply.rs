@@ -49,12 +49,14 @@ pub struct Reply {
     pub members: Vec<(String, Json)>,
     /// Members of our own; left out where the caller has `plain_reply`.
     pub extra: Vec<(String, Json)>,
+    /// The caller should wait so long, seconds; sent as `Retry-After`. Only answers to what came too often have it.
+    pub retry_after_s: Option<u64>,
 }
 
 impl Reply {
     /// An answer without further members.
     pub fn new(code: Code, msg: impl Into<String>) -> Reply {
-        Reply { code, msg: msg.into(), members: Vec::new(), extra: Vec::new() }
+        Reply { code, msg: msg.into(), members: Vec::new(), extra: Vec::new(), retry_after_s: None }
     }
 
     /// `0000`, `success`.
@@ -70,6 +72,18 @@ impl Reply {
     /// `9999`: nobody knows whether it was stored.
     pub fn busy() -> Reply {
         Reply::new(Code::Undecided, "系统繁忙，请稍后以原流水号重试").extra("subcode", Json::text("BUSY"))
+    }
+
+    /// `9999`: more than this caller may send. Nothing was read, nothing is stored.
+    pub fn too_often(wait_s: u64) -> Reply {
+        let text = format!("请求过于频繁，请 {wait_s} 秒后以原流水号重试");
+        let reply = Reply::new(Code::Undecided, text).extra("subcode", Json::text("RATE_LIMITED"));
+        Reply { retry_after_s: Some(wait_s), ..reply }
+    }
+
+    /// The status that an honest HTTP interface would have had.
+    pub fn real_status(&self) -> u16 {
+        if self.retry_after_s.is_some() { 429 } else { self.code.real_status() }
     }
 
     /// With a published member.
