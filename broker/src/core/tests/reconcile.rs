@@ -302,7 +302,75 @@ fn i3_an_attempt_that_the_index_holds_as_unsettled_waits_for_a_person() {
     }
 }
 
+#[test]
+fn i1_a_person_cannot_decide_against_an_invoice_that_an_index_remembers() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, today(), Vec::new(), 9);
+    // "Not issued" would let the serial number be issued a second time, and another number would be a second invoice of it.
+    for issued_as in [None, Some(pair(10))] {
+        assert_eq!(world.decide_line("A3", issued_as).unwrap_err().code, "settle_contradiction", "{issued_as:?}");
+    }
+    assert_eq!(world.number(10), None);
+    world.submit("A3");
+    assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
+    assert!(world.assigned(session).is_empty());
+}
+
+#[test]
+fn i10_a_person_cannot_give_a_number_away_that_has_an_owner() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 9);
+    assert_eq!(world.decide_line("A3", Some(pair(7))).unwrap_err().code, "settle_contradiction");
+    assert_eq!(world.number(7), Some(&Owner::Ours(AttemptRef { key: key("A1"), attempt: 1 })), "as before");
+    world.submit("A3");
+    assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile), "and A3 is undecided as before");
+}
+
+#[test]
+fn i10_no_outcome_adopts_a_number_of_unknown_origin() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 0);
+    world.tells(session, Vec::new(), vec![seen(8, None)], 8);
+    // It asks for something else than number 8 holds, so that it is handed out.
+    let mut other = submission("C1");
+    other.invoice.as_mut().unwrap().buyer.name = "公司".to_owned();
+    world.ok(Input::Submit(Box::new(other)));
+    let work = world.assigned(session).remove(0);
+    assert_eq!(work.1.attempt.key, key("C1"));
+    world.outcome(session, &work, issued(8));
+    assert_eq!((world.state("C1"), world.number(8)), (JobState::Unsettled, None));
+    assert_eq!(world.waiting("A2"), Some(Waiting::Reconcile), "a person still decides whose number 8 is");
+}
+
+#[test]
+fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.accounts(session, 1, Vec::new(), 6);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    // The backup holds attempt 1 as open. After it, attempt 1 was given back, and attempt 2 issued number 8.
+    let backup = world.backup();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 2);
+    let again = IndexLine { attempt: AttemptRef { key: key("A1"), attempt: 2 }, ..remembered("A1", 2, issued(8)) };
+    world.tells(session, vec![again], Vec::new(), 8);
+    assert_eq!(world.state("A1"), JobState::Assigned, "attempt 1 may have issued as well");
+    world.outcome(session, &work, given_back());
+    assert_eq!((world.state("A1"), world.invoice("A1").as_str()), (JobState::Issued, "00000008"));
+    assert!(world.assigned(session).is_empty());
+}
+
 impl World {
+    fn decide_line(&mut self, serial: &str, issued: Option<NumberPair>) -> Result<Reply, Refusal> {
+        self.input(Input::DecideLine(key(serial), LineDecision { issued, reason: "read by hand".to_owned() }))
+    }
+
     /// A2 was queued in the backup and is handed out; it takes its place away.
     fn outcome_of_a2(&mut self, session: SessionId) {
         let work = self.assigned(session).remove(0);
