@@ -370,7 +370,11 @@ impl Core {
                     key(&parsed);
                 }
             }
-            Input::Reissue(of, ..) | Input::Cancel(of, ..) | Input::DecideLine(of, _) | Input::ReissueOf(of, _) => key(of),
+            Input::Reissue(of, ..) | Input::Cancel(of, ..) | Input::ReissueOf(of, _) => key(of),
+            Input::DecideLine(of, decision) => {
+                key(of);
+                numbers.extend(self.line_number(of, decision));
+            }
             Input::DecideNumber(decision) => {
                 if let Some(of) = &decision.job {
                     key(of);

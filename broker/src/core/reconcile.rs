@@ -70,6 +70,13 @@ pub(super) struct Unknown {
     seen: SeenNumber,
 }
 
+impl Line {
+    /// Where this pair stands, if the attempt issued it.
+    fn number(&self, pair: NumberPair) -> NumberKey {
+        NumberKey { disk: self.disk.clone(), kind: self.line.kind, pair }
+    }
+}
+
 impl Unknown {
     fn key(&self) -> NumberKey {
         NumberKey { disk: self.disk.clone(), kind: self.kind, pair: self.seen.pair }
@@ -499,6 +506,11 @@ impl Core {
         Ok(())
     }
 
+    /// The number that a person gives to a remembered attempt, whose owner must be looked up first.
+    pub(super) fn line_number(&self, key: &JobKey, decision: &LineDecision) -> Option<NumberKey> {
+        Some(self.reconcile.lines.get(key)?.number(decision.issued?))
+    }
+
     /// A person says what became of a forgotten attempt that is unsettled.
     pub(super) fn decide_line(&mut self, key: &JobKey, decision: LineDecision, known: &Known) -> Result<Reply, Refusal> {
         let LineDecision { issued, reason: why } = decision;
@@ -518,19 +530,21 @@ impl Core {
             return Err(Refusal::new("settle_contradiction", text));
         }
         let mut line = line;
+        let ours = Owner::Ours(line.line.attempt.clone());
+        let given = issued.map(|pair| (pair, line.number(pair)));
+        let owner = given.as_ref().and_then(|(_, number)| self.number_owner(number, known));
+        if owner.is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
+            return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
+        }
+        // Only what was decided is entered: a refusal keeps what its turn has changed so far.
         self.audit(
             Some(&key.seller),
             "line_decided",
             serde_json::json!({ "job": key, "line": line.line, "issued": issued, "reason": why }),
         );
-        match issued {
+        match given {
             None => self.forget_line(key),
-            Some(pair) => {
-                let number = NumberKey { disk: line.disk.clone(), kind: line.line.kind, pair };
-                let ours = Owner::Ours(line.line.attempt.clone());
-                if self.number_owner(&number, known).is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
-                    return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
-                }
+            Some((pair, number)) => {
                 self.give_number(number, ours, "by_hand", "");
                 let (issued_at, fiscal_code, signature, printed) = Default::default();
                 line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };

@@ -326,6 +326,7 @@ fn i10_a_person_cannot_give_a_number_away_that_has_an_owner() {
     world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 9);
     assert_eq!(world.decide_line("A3", Some(pair(7))).unwrap_err().code, "settle_contradiction");
     assert_eq!(world.number(7), Some(&Owner::Ours(AttemptRef { key: key("A1"), attempt: 1 })), "as before");
+    assert!(world.audits.iter().all(|(what, _)| *what != "line_decided"), "the ledger says nothing that was not decided");
     world.submit("A3");
     assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile), "and A3 is undecided as before");
 }
