@@ -66,6 +66,7 @@ fn qr_text<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use crate::api::IssuedInvoice;
