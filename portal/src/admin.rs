@@ -88,6 +88,7 @@ pub fn router(portal: Arc<Portal>, key: OperatorKey) -> Router {
         .route("/admin/v1/requests/{tenant}/{serial}/release", post(release))
         .route("/admin/v1/requests/{tenant}/{serial}/reissue", post(reissue))
         .route("/admin/v1/requests/{tenant}/{serial}/replay", post(replay))
+        .merge(crate::post::admin::routes())
         .merge(application::admin::routes())
         .layer(middleware::from_fn_with_state(portal.clone(), authorized))
         .layer(Extension(key))

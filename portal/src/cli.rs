@@ -18,14 +18,16 @@ use crate::admin::{self, OperatorKey};
 use crate::application;
 use crate::broker::BrokerClient;
 use crate::config::{self, Config, ConfigError, Environment};
+use crate::core::links::LinkKey;
 use crate::layout::NationalLayout;
 use crate::ledger::{Clock, Ledger};
 use crate::model::Directory;
 use crate::platform_key::PlatformKey;
 use crate::portal::{Parts, Portal};
+use crate::post::Channels;
 use crate::registry::{Claimed, Credential, Registry};
 use crate::store::{self, Db, StoreError};
-use crate::{callback, courier, disks, hooks, sellers, serve};
+use crate::{callback, courier, disks, hooks, post, sellers, serve};
 
 /// Exit code for a configuration that cannot be used (sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -154,6 +156,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     let own = format!("http{}://{bound}", if tls.is_some() { "s" } else { "" });
     let public_url = config.listen.public_url.clone().unwrap_or_else(|| own.clone()).trim_end_matches('/').to_owned();
     let ledger = Ledger::start(opened.writer, clock.clone());
+    let channels = Channels::new(&config, &outbound, &clock)?;
     let portal = Portal::new(Parts {
         config: config.clone(),
         ledger: ledger.clone(),
@@ -163,6 +166,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         layout: Arc::new(NationalLayout { simulated: config.environment == Environment::Test }),
         outbound: outbound.clone(),
         platform_key: kept.platform_key,
+        links: kept.links,
         public_url,
         directory: kept.directory,
         disks: kept.disks,
@@ -172,6 +176,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     let concurrency = config.broker.concurrency;
     tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
     tokio::spawn(callback::send::run(portal.clone(), outbound));
+    tokio::spawn(post::send::run(portal.clone(), channels));
     tokio::spawn(disks::watch(portal.clone(), broker.clone()));
     tokio::spawn(sellers::watch(portal.clone(), broker.clone()));
     tokio::spawn(forget(portal.clone()));
@@ -225,6 +230,7 @@ struct Kept {
     disks: Vec<taxdisk_protocol::api::DiskView>,
     operator_key: OperatorKey,
     platform_key: Option<PlatformKey>,
+    links: LinkKey,
 }
 
 async fn kept(db: &mut dyn Db, config: &Config, key_file: Option<&Path>) -> Result<Kept, Failure> {
@@ -284,7 +290,31 @@ async fn kept(db: &mut dyn Db, config: &Config, key_file: Option<&Path>) -> Resu
             made
         }
     };
-    Ok(Kept { directory, disks, operator_key, platform_key })
+    let links = link_key(db, config).await?;
+    Ok(Kept { directory, disks, operator_key, platform_key, links })
+}
+
+/// The key of public links: of its file, or of the store; made if there is none.
+async fn link_key(db: &mut dyn Db, config: &Config) -> Result<LinkKey, Failure> {
+    let made = || format!("{}\n", hex::encode(rand::random::<[u8; 32]>()));
+    let text = match &config.links.key_file {
+        Some(file) => {
+            let wrong = |error: std::io::Error| ConfigError(format!("links.key_file: {}: {error}", file.display()));
+            if !file.exists() {
+                whole(file, made().as_bytes(), 0o600).map_err(wrong)?;
+            }
+            std::fs::read_to_string(file).map_err(wrong)?
+        }
+        None => match one(db, "link_key").await? {
+            Some(text) => text,
+            None => {
+                let text = made();
+                db.put_setting("link_key", "first", &text).await?;
+                text
+            }
+        },
+    };
+    LinkKey::from_text(&text).ok_or_else(|| ConfigError("links.key_file: 64 hexadecimal digits are needed".to_owned()).into())
 }
 
 /// The setting of a kind that has one.

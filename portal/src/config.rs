@@ -32,6 +32,19 @@ pub struct Config {
     pub broker: Broker,
     /// Callbacks to merchants.
     pub callbacks: Callbacks,
+    /// Messages to people: when they are tried again, and how many at once.
+    pub deliveries: Deliveries,
+    /// Mail. Left out: none is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mail: Option<Mail>,
+    /// Short messages. Left out: none is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sms: Option<Sms>,
+    /// WeChat card packs. Left out: none is touched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wechat: Option<Wechat>,
+    /// Public links to invoices.
+    pub links: Links,
     /// Limits of the edge.
     pub limits: Limits,
     /// What is written to standard error, as `info` or `taxdisk_portal=debug`.
@@ -283,12 +296,15 @@ impl Config {
         if self.tls.is_none() && !address.ip().to_canonical().is_loopback() {
             return Err(ConfigError("tls.certificate and tls.key are needed unless it listens on loopback".to_owned()));
         }
+        self.check_deliveries()?;
         let least = [
             ("broker.concurrency", self.broker.concurrency as u64),
             ("broker.disks_s", self.broker.disks_s),
             ("broker.fail_after_s", u64::from(self.broker.fail_after_s)),
             ("callbacks.concurrency", self.callbacks.concurrency as u64),
             ("callbacks.limit_s", self.callbacks.limit_s),
+            ("deliveries.concurrency", self.deliveries.concurrency as u64),
+            ("links.valid_days", u64::from(self.links.valid_days)),
             ("limits.connections", self.limits.connections as u64),
             ("limits.body_bytes", self.limits.body_bytes as u64),
             ("limits.read_s", self.limits.read_s),
@@ -305,6 +321,10 @@ impl Config {
         }
     }
 }
+
+mod deliveries;
+
+pub use deliveries::{Deliveries, Language, Links, Mail, Security, Sms, Wechat};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -35,6 +35,12 @@ pub trait Layout: Send + Sync {
     /// # Errors
     /// It cannot be made; the invoice is good all the same.
     fn pdf(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError>;
+
+    /// The invoice as an OFD.
+    ///
+    /// # Errors
+    /// As of [`Layout::pdf`].
+    fn ofd(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError>;
 }
 
 /// The national layout, of the crate `taxdisk-layout`.
@@ -53,6 +59,12 @@ impl Layout for NationalLayout {
         let invoice = self.issued(request, tenant)?;
         let bytes = taxdisk_layout::pdf(&invoice).map_err(|error| LayoutError(error.to_string()))?;
         Ok(Document { content_type: "application/pdf", bytes })
+    }
+
+    fn ofd(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError> {
+        let invoice = self.issued(request, tenant)?;
+        let bytes = taxdisk_layout::ofd(&invoice).map_err(|error| LayoutError(error.to_string()))?;
+        Ok(Document { content_type: "application/ofd", bytes })
     }
 }
 

@@ -38,6 +38,14 @@ pub struct Session {
 struct Wake {
     courier: bool,
     callbacks: bool,
+    outbox: bool,
+}
+
+/// Who is woken after a commit.
+struct Wakes {
+    courier: Arc<Notify>,
+    callbacks: Arc<Notify>,
+    outbox: Arc<Notify>,
 }
 
 impl Session {
@@ -49,6 +57,11 @@ impl Session {
     /// Once this is durable, a callback is due.
     pub fn wake_callbacks(&mut self) {
         self.wake.callbacks = true;
+    }
+
+    /// Once this is durable, a message to somebody is due.
+    pub fn wake_outbox(&mut self) {
+        self.wake.outbox = true;
     }
 
     /// Adds to the history of a request.
@@ -78,6 +91,8 @@ pub struct Ledger {
     pub courier: Arc<Notify>,
     /// Somebody should look for callbacks to send.
     pub callbacks: Arc<Notify>,
+    /// Somebody should look for messages to send.
+    pub outbox: Arc<Notify>,
 }
 
 impl Ledger {
@@ -85,11 +100,12 @@ impl Ledger {
     pub fn start(db: Box<dyn Db>, clock: Clock) -> Ledger {
         let (queue, works) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
-        let ledger = Ledger { queue, ended, courier: Arc::default(), callbacks: Arc::default() };
-        let (courier, callbacks) = (ledger.courier.clone(), ledger.callbacks.clone());
+        let ledger = Ledger { queue, ended, courier: Arc::default(), callbacks: Arc::default(), outbox: Arc::default() };
+        // Not the door itself: the writer ends when everybody has gone through it.
+        let wakes = Wakes { courier: ledger.courier.clone(), callbacks: ledger.callbacks.clone(), outbox: ledger.outbox.clone() };
         tokio::spawn(async move {
             let session = Session { db, now: clock(), wake: Wake::default() };
-            if let Err(error) = write(session, works, &clock, &courier, &callbacks).await {
+            if let Err(error) = write(session, works, &clock, &wakes).await {
                 tracing::error!(%error, "the store cannot be written; the portal ends here");
             }
             ending.send_replace(true);
@@ -125,13 +141,7 @@ impl Ledger {
     }
 }
 
-async fn write(
-    mut session: Session,
-    mut works: mpsc::Receiver<Work>,
-    clock: &Clock,
-    courier: &Notify,
-    callbacks: &Notify,
-) -> Result<(), StoreError> {
+async fn write(mut session: Session, mut works: mpsc::Receiver<Work>, clock: &Clock, wakes: &Wakes) -> Result<(), StoreError> {
     while let Some(first) = works.recv().await {
         session.now = clock();
         session.wake = Wake::default();
@@ -148,10 +158,13 @@ async fn write(
         session.db.commit().await?;
         fault::point("after_commit");
         if session.wake.courier {
-            courier.notify_one();
+            wakes.courier.notify_one();
         }
         if session.wake.callbacks {
-            callbacks.notify_one();
+            wakes.callbacks.notify_one();
+        }
+        if session.wake.outbox {
+            wakes.outbox.notify_one();
         }
         for answer in answers {
             answer();

@@ -30,6 +30,7 @@ pub mod order;
 pub mod pages;
 pub mod platform_key;
 pub mod portal;
+pub mod post;
 pub mod rate;
 pub mod registry;
 pub mod sellers;

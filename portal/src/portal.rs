@@ -7,10 +7,11 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_web::outbound::Outbound;
 
 use crate::config::Config;
+use crate::core::links::{self, LinkKey};
 use crate::core::request::Request;
 use crate::document::split::Limits;
 use crate::layout::{Document, Layout, LayoutError};
-use crate::ledger::{Clock, Ledger};
+use crate::ledger::{Clock, Ledger, Unavailable};
 use crate::model::{Directory, IssuePoint};
 use crate::platform_key::PlatformKey;
 use crate::rate::Rates;
@@ -33,6 +34,8 @@ pub struct Portal {
     pub outbound: Outbound,
     /// Signs callbacks.
     pub platform_key: Option<PlatformKey>,
+    /// Makes public links.
+    pub links: LinkKey,
     /// How the world reaches this portal.
     pub public_url: String,
     /// Secret of the broker's webhooks, once there is one.
@@ -61,6 +64,8 @@ pub struct Parts {
     pub outbound: Outbound,
     /// Signs callbacks.
     pub platform_key: Option<PlatformKey>,
+    /// Makes public links.
+    pub links: LinkKey,
     /// How the world reaches this portal.
     pub public_url: String,
     /// Everybody who is known.
@@ -72,7 +77,7 @@ pub struct Parts {
 impl Portal {
     /// A portal of these parts.
     pub fn new(parts: Parts) -> Portal {
-        let Parts { config, ledger, readers, clock, layout, outbound, platform_key, public_url, directory, disks } = parts;
+        let Parts { config, ledger, readers, clock, layout, outbound, platform_key, links, public_url, directory, disks } = parts;
         let rates = Rates::new(config.limits.appid_requests_per_s, config.limits.appid_burst_requests);
         Portal {
             registry: None,
@@ -84,6 +89,7 @@ impl Portal {
             layout,
             outbound,
             platform_key,
+            links,
             public_url,
             hook_secret: RwLock::new(None),
             directory: RwLock::new(Arc::new(directory)),
@@ -129,9 +135,37 @@ impl Portal {
         drawn.await.unwrap_or_else(|_| Err(LayoutError("版式文件组件出错".to_owned())))
     }
 
-    /// Public link to an invoice.
-    pub fn share_url(&self, request: &Request) -> String {
-        format!("{}/i/{}", self.public_url, request.share)
+    /// The OFD of an invoice, drawn beside the tasks that answer callers.
+    ///
+    /// # Errors
+    /// It cannot be made; the invoice is good all the same.
+    pub async fn ofd(&self, request: &Request) -> Result<Document, LayoutError> {
+        let (layout, request) = (self.layout.clone(), request.clone());
+        let tenant = self.directory().tenant(&request.tenant).cloned();
+        let drawn = tokio::task::spawn_blocking(move || layout.ofd(&request, tenant.as_deref()));
+        drawn.await.unwrap_or_else(|_| Err(LayoutError("版式文件组件出错".to_owned())))
+    }
+
+    /// Public link to an invoice, durable before it is named. `None`: it was revoked.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn link(&self, request: &Request) -> Result<Option<String>, Unavailable> {
+        let (key, valid_ms) = (self.links.clone(), self.config.links.valid_ms());
+        let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
+        let known = async { self.readers.get().await?.links_of(&tenant, &serial).await };
+        let known = known.await.map_err(|_| Unavailable)?;
+        let link = match known.last().filter(|link| link.revoked_at.is_some() || link.is_open((self.clock)())) {
+            Some(link) => Some(link.clone()).filter(|link| link.revoked_at.is_none()),
+            None => {
+                let work = self
+                    .ledger
+                    .run(move |session| Box::pin(async move { links::current(session, &key, &tenant, &serial, valid_ms).await }));
+                work.await?
+            }
+        };
+        let token = |link: links::Link| self.links.token(&link.tenant, &link.serial, link.generation);
+        Ok(link.map(|link| format!("{}/i/{}", self.public_url, token(link))))
     }
 
     /// What one invoice of this kind can hold, on any disk of the seller that may issue it. `None`: nobody knows yet.

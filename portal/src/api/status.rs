@@ -61,9 +61,11 @@ pub(super) fn ours(call: &Call, request: &Request) -> Vec<(String, Json)> {
         let made = call.portal.layout.check(request, Some(call.tenant().as_ref())).is_ok();
         members.push(("bsstatus".to_owned(), Json::text(if made { "0" } else { "1" })));
     }
-    // Mail and messages are not sent by this platform yet, and it says so.
-    members.push(("emailState".to_owned(), Json::text("0")));
-    members.push(("smsState".to_owned(), Json::text("0")));
+    members.push(("emailState".to_owned(), Json::text(request.delivered.mail.to_string())));
+    members.push(("smsState".to_owned(), Json::text(request.delivered.sms.to_string())));
+    if request.delivered.card > 0 {
+        members.push(("cardState".to_owned(), Json::text(request.delivered.card.to_string())));
+    }
     members
 }
 

@@ -124,9 +124,9 @@ async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, requ
         News::Issued => portal.pdf(request).await.ok(),
         _ => None,
     };
-    let share = portal.share_url(request);
+    let Ok(share) = portal.link(request).await else { return failed("the store does not answer".to_owned()) };
     let tenant = directory.tenant(&request.tenant).map(AsRef::as_ref);
-    let json = body::callback(callback, request, tenant, &switches, pdf.as_ref(), Some(&share));
+    let json = body::callback(callback, request, tenant, &switches, pdf.as_ref(), share.as_deref());
     let (content_type, text) = match switches.callback_form {
         true => ("application/x-www-form-urlencoded;charset=UTF-8", body::as_form(&json)),
         false => ("application/json;charset=UTF-8", json.to_string()),

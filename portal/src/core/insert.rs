@@ -5,6 +5,7 @@ use taxdisk_protocol::api::{JobSubmission, Operation, PairBody};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::rules;
 
+use super::outbox::Delivered;
 use super::request::{Delivery, NEVER, Phase, QrCode, Request, Voiding};
 use super::{act, red};
 use crate::document::{Document, Fault, canonical, submission};
@@ -368,7 +369,7 @@ fn request(session: &Session, batch: &Batch, document: &Incoming, part: Part, be
         reversed: rust_decimal::Decimal::ZERO,
         delivery: document.delivery.clone(),
         qr: document.qr.clone(),
-        share: act::random_token(),
+        delivered: Delivered::default(),
         created_at: session.now,
         changed_at: session.now,
         due_at: NEVER,

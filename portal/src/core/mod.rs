@@ -9,6 +9,8 @@ pub mod act;
 pub mod callback;
 pub mod claim;
 pub mod insert;
+pub mod links;
+pub mod outbox;
 pub mod outcome;
 pub mod red;
 pub mod replay;

@@ -8,6 +8,7 @@ use taxdisk_protocol::api::{Fault, JobProblem, JobState, JobView, Operation, Wai
 use taxdisk_protocol::error::Problem;
 
 use super::callback::{self, News};
+use super::outbox;
 use super::request::{Failure, NEVER, Phase, Request, Voiding};
 use crate::ledger::Session;
 use crate::store::StoreError;
@@ -38,6 +39,9 @@ pub async fn shown(session: &mut Session, tenant: &str, serial: &str, view: &Job
     }
     if let Some(news) = news {
         tell(session, &request, &news).await?;
+    }
+    if before != request.phase {
+        outbox::on_issued(session, &request).await?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{Fault, IssuedInvoice, JobSubmission, Operation, PairBody};
 
+use super::outbox::Delivered;
 use crate::document::{Document, exact};
 
 /// Nothing is to be done for it.
@@ -84,10 +85,10 @@ pub struct Delivery {
     /// Told when the request is sent back.
     #[serde(default)]
     pub del_urls: Vec<String>,
-    /// Mail addresses; kept, nothing is sent yet.
+    /// Mail addresses.
     #[serde(default)]
     pub emails: Vec<String>,
-    /// Telephone numbers; kept, nothing is sent yet.
+    /// Telephone numbers.
     #[serde(default)]
     pub phones: Vec<String>,
 }
@@ -197,9 +198,9 @@ pub struct Request {
     /// Code for the consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qr: Option<QrCode>,
-    /// Token of the public link to the invoice.
-    #[serde(default)]
-    pub share: String,
+    /// How mails, messages and cards about it stand.
+    #[serde(default, skip_serializing_if = "Delivered::is_nothing")]
+    pub delivered: Delivered,
     /// Accepted, milliseconds.
     pub created_at: i64,
     /// Last changed, milliseconds.

@@ -7,6 +7,7 @@ use taxdisk_protocol::api::{JobSubmission, Operation, Priority};
 
 use super::act;
 use super::insert::{self, Refusal};
+use super::outbox::Delivered;
 use super::request::{Delivery, Phase, Request, Voiding};
 use crate::document::{Document, split};
 use crate::ledger::Session;
@@ -95,7 +96,7 @@ pub async fn invalid(
                 voiding: Voiding::No,
                 delivery: Delivery::default(),
                 qr: None,
-                share: String::new(),
+                delivered: Delivered::default(),
                 created_at: session.now,
                 changed_at: session.now,
                 due_at: session.now,

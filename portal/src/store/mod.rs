@@ -8,7 +8,7 @@
 mod open;
 mod sql;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use async_trait::async_trait;
 
@@ -16,6 +16,8 @@ pub use open::{Opened, Reader, Readers, open};
 pub use sql::{PostgresDb, SqliteDb};
 
 use crate::core::callback::Callback;
+use crate::core::links::Link;
+use crate::core::outbox::{Channel, Message};
 use crate::core::request::Request;
 
 /// Something the store cannot do.
@@ -76,8 +78,6 @@ pub trait Db: Send {
     async fn request_by_number(&mut self, tenant: &str, code: &str, number: &str) -> Result<Option<Request>, StoreError>;
     /// The request of a consumer's code.
     async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError>;
-    /// The request of a public link.
-    async fn request_by_share(&mut self, token: &str) -> Result<Option<Request>, StoreError>;
     /// The reds and voids about this number.
     async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError>;
     /// The latest request that says the same, accepted since then and not sent back.
@@ -94,6 +94,22 @@ pub trait Db: Send {
     async fn due_callbacks(&mut self, now: i64, limit: u32) -> Result<Vec<Callback>, StoreError>;
     /// All callbacks of a request, oldest first.
     async fn callbacks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Callback>, StoreError>;
+    /// Writes a message, new or not.
+    async fn put_message(&mut self, message: &Message) -> Result<(), StoreError>;
+    /// A message by its id.
+    async fn message(&mut self, id: &str) -> Result<Option<Message>, StoreError>;
+    /// Messages that should be sent, the longest due first.
+    async fn due_messages(&mut self, now: i64, limit: u32) -> Result<Vec<Message>, StoreError>;
+    /// All messages of a request, oldest first.
+    async fn messages_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Message>, StoreError>;
+    /// How many messages to one address were written since then, whoever's they are.
+    async fn messages_to(&mut self, channel: Channel, address: &str, since: i64) -> Result<u64, StoreError>;
+    /// Writes a link, new or revoked.
+    async fn put_link(&mut self, link: &Link) -> Result<(), StoreError>;
+    /// A link by the SHA-256 of its token.
+    async fn link(&mut self, hash: &str) -> Result<Option<Link>, StoreError>;
+    /// All links of a request, oldest first.
+    async fn links_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError>;
     /// A token that was used.
     async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError>;
     /// A token by its `jti`.

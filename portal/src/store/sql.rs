@@ -5,6 +5,8 @@ use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 
 use super::{Db, Note, StoreError, UsedToken};
 use crate::core::callback::Callback;
+use crate::core::links::Link;
+use crate::core::outbox::{Channel, Message};
 use crate::core::request::{Phase, Request};
 
 fn read<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
@@ -26,6 +28,12 @@ fn many(rows: Vec<String>) -> Result<Vec<Request>, StoreError> {
 /// As serde writes it into the body.
 fn phase_name(phase: Phase) -> Result<String, StoreError> {
     written("phase", &phase).map(|text| text.trim_matches('"').to_owned())
+}
+
+macro_rules! link_columns {
+    () => {
+        "SELECT hash, tenant, serial, generation, created_at, expires_at, revoked_at FROM links"
+    };
 }
 
 macro_rules! database {
@@ -79,11 +87,11 @@ macro_rules! database {
                 let fingerprint = if request.phase == Phase::Deleted { "" } else { request.fingerprint.as_str() };
                 sqlx::query(
                     "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, \
-                     fingerprint, qr_token, share, phase, created_at, due_at, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
+                     fingerprint, qr_token, phase, created_at, due_at, body) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
                      ON CONFLICT (tenant, serial) DO UPDATE SET job_serial = excluded.job_serial, code = excluded.code, \
                      number = excluded.number, about_code = excluded.about_code, about_number = excluded.about_number, \
-                     fingerprint = excluded.fingerprint, qr_token = excluded.qr_token, share = excluded.share, \
+                     fingerprint = excluded.fingerprint, qr_token = excluded.qr_token, \
                      phase = excluded.phase, \
                      due_at = excluded.due_at, body = excluded.body",
                 )
@@ -97,7 +105,6 @@ macro_rules! database {
                 .bind(about.1)
                 .bind(fingerprint)
                 .bind(request.qr.as_ref().map_or("", |qr| qr.token.as_str()))
-                .bind(&request.share)
                 .bind(phase_name(request.phase)?)
                 .bind(request.created_at)
                 .bind(request.due_at)
@@ -133,13 +140,6 @@ macro_rules! database {
 
             async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError> {
                 one(sqlx::query_scalar("SELECT body FROM requests WHERE qr_token = $1 AND qr_token <> '' LIMIT 1")
-                    .bind(token)
-                    .fetch_optional(&mut self.0)
-                    .await?)
-            }
-
-            async fn request_by_share(&mut self, token: &str) -> Result<Option<Request>, StoreError> {
-                one(sqlx::query_scalar("SELECT body FROM requests WHERE share = $1 AND share <> '' LIMIT 1")
                     .bind(token)
                     .fetch_optional(&mut self.0)
                     .await?)
@@ -230,6 +230,100 @@ macro_rules! database {
                 .fetch_all(&mut self.0)
                 .await?;
                 rows.iter().map(|body| read("callback", body)).collect()
+            }
+
+            async fn put_message(&mut self, message: &Message) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO messages (id, tenant, serial, channel, address, created_at, due_at, body) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                )
+                .bind(&message.id)
+                .bind(&message.tenant)
+                .bind(&message.serial)
+                .bind(message.channel.as_str())
+                .bind(&message.address)
+                .bind(message.created_at)
+                .bind(message.due_at)
+                .bind(written("message", message)?)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn message(&mut self, id: &str) -> Result<Option<Message>, StoreError> {
+                let body: Option<String> =
+                    sqlx::query_scalar("SELECT body FROM messages WHERE id = $1").bind(id).fetch_optional(&mut self.0).await?;
+                body.map(|body| read("message", &body)).transpose()
+            }
+
+            async fn due_messages(&mut self, now: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM messages WHERE due_at <= $1 AND due_at < 9223372036854775807 \
+                     ORDER BY due_at, id LIMIT $2",
+                )
+                .bind(now)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("message", body)).collect()
+            }
+
+            async fn messages_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Message>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM messages WHERE tenant = $1 AND serial = $2 ORDER BY created_at, id",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("message", body)).collect()
+            }
+
+            async fn messages_to(&mut self, channel: Channel, address: &str, since: i64) -> Result<u64, StoreError> {
+                let count: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM messages WHERE channel = $1 AND address = $2 AND created_at > $3",
+                )
+                .bind(channel.as_str())
+                .bind(address)
+                .bind(since)
+                .fetch_one(&mut self.0)
+                .await?;
+                Ok(u64::try_from(count).unwrap_or_default())
+            }
+
+            async fn put_link(&mut self, link: &Link) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO links (hash, tenant, serial, generation, created_at, expires_at, revoked_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (hash) DO UPDATE SET revoked_at = excluded.revoked_at",
+                )
+                .bind(&link.hash)
+                .bind(&link.tenant)
+                .bind(&link.serial)
+                .bind(i64::from(link.generation))
+                .bind(link.created_at)
+                .bind(link.expires_at)
+                .bind(link.revoked_at)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn link(&mut self, hash: &str) -> Result<Option<Link>, StoreError> {
+                let row = sqlx::query(concat!(link_columns!(), " WHERE hash = $1"))
+                    .bind(hash)
+                    .fetch_optional(&mut self.0)
+                    .await?;
+                row.map(|row| link(&row)).transpose()
+            }
+
+            async fn links_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError> {
+                let rows = sqlx::query(concat!(link_columns!(), " WHERE tenant = $1 AND serial = $2 ORDER BY generation"))
+                    .bind(tenant)
+                    .bind(serial)
+                    .fetch_all(&mut self.0)
+                    .await?;
+                rows.iter().map(link).collect()
             }
 
             async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError> {
@@ -331,6 +425,27 @@ macro_rules! database {
             }
         }
     };
+}
+
+/// A link, of the columns of `link_columns`.
+fn link<R>(row: &R) -> Result<Link, StoreError>
+where
+    R: Row,
+    usize: sqlx::ColumnIndex<R>,
+    String: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    Option<i64>: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    let generation: i64 = get(row, 3)?;
+    Ok(Link {
+        hash: get(row, 0)?,
+        tenant: get(row, 1)?,
+        serial: get(row, 2)?,
+        generation: u32::try_from(generation).map_err(|_| StoreError::Damaged(format!("link of generation {generation}")))?,
+        created_at: get(row, 4)?,
+        expires_at: get(row, 5)?,
+        revoked_at: get(row, 6)?,
+    })
 }
 
 /// A column of a row of either database.

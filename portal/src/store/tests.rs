@@ -7,6 +7,8 @@ use taxdisk_protocol::printed::Printed;
 
 use super::{Db, Note, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
+use crate::core::links::Link;
+use crate::core::outbox::{self, Channel, Delivered, Message};
 use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Request, Voiding};
 use crate::document::Document;
 
@@ -50,7 +52,7 @@ pub(crate) fn request(tenant: &str, serial: &str) -> Request {
         reversed: Decimal::ZERO,
         delivery: Delivery::default(),
         qr: None,
-        share: format!("share-{tenant}-{serial}"),
+        delivered: Delivered::default(),
         created_at: 1_000,
         changed_at: 1_000,
         due_at: 1_000,
@@ -99,10 +101,8 @@ async fn requests_are_found_by_whatever_names_them(db: &mut dyn Db) {
     assert_eq!(db.request_by_number("one", "011002000126", "00000001").await.unwrap().as_ref(), Some(&first));
     assert_eq!(db.request_by_number("two", "011002000126", "00000001").await.unwrap(), None);
     assert_eq!(db.request_by_code("t0ken").await.unwrap().as_ref(), Some(&first));
-    assert_eq!(db.request_by_share(&first.share).await.unwrap().as_ref(), Some(&first));
     for nothing in ["", "other"] {
         assert_eq!(db.request_by_code(nothing).await.unwrap(), None);
-        assert_eq!(db.request_by_share(nothing).await.unwrap(), None);
     }
     let original = Some(PairBody { code: "011002000126".to_owned(), number: "00000001".to_owned() });
     let red = Request { operation: Operation::Red, original, gross: -first.gross, ..request("one", "R1") };
@@ -183,6 +183,58 @@ async fn callbacks_tokens_settings_and_notes_are_kept(db: &mut dyn Db) {
     assert_eq!(notes.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), ["accepted", "issued"]);
 }
 
+async fn messages_and_links_are_kept(db: &mut dyn Db) {
+    let message = |id: &str, address: &str, created_at: i64, due_at: i64| Message {
+        id: id.to_owned(),
+        tenant: "one".to_owned(),
+        serial: "A1".to_owned(),
+        channel: Channel::Mail,
+        address: address.to_owned(),
+        cause: "issued".to_owned(),
+        standing: outbox::Standing::Waiting,
+        tries: 0,
+        unclear: false,
+        attempts: Vec::new(),
+        created_at,
+        due_at,
+    };
+    let late = message("msg_1", "a@buyer.example", 5, 20);
+    for one in [&late, &message("msg_2", "b@buyer.example", 6, 10), &message("msg_3", "a@buyer.example", 7, NEVER)] {
+        db.put_message(one).await.unwrap();
+    }
+    let ids = |messages: Vec<Message>| messages.into_iter().map(|message| message.id).collect::<Vec<_>>();
+    assert_eq!(ids(db.due_messages(20, 10).await.unwrap()), ["msg_2", "msg_1"]);
+    assert_eq!(ids(db.due_messages(20, 1).await.unwrap()), ["msg_2"]);
+    assert_eq!(ids(db.due_messages(NEVER, 10).await.unwrap()), ["msg_2", "msg_1"], "never is never");
+    assert_eq!(ids(db.messages_of("one", "A1").await.unwrap()), ["msg_1", "msg_2", "msg_3"]);
+    assert_eq!(ids(db.messages_of("two", "A1").await.unwrap()), Vec::<String>::new());
+    let sent = Message { standing: outbox::Standing::Sent, due_at: NEVER, tries: 2, ..late };
+    db.put_message(&sent).await.unwrap();
+    assert_eq!(db.message("msg_1").await.unwrap(), Some(sent));
+    assert_eq!(db.message("msg_9").await.unwrap(), None);
+    assert_eq!(db.messages_to(Channel::Mail, "a@buyer.example", 0).await.unwrap(), 2);
+    assert_eq!(db.messages_to(Channel::Mail, "a@buyer.example", 5).await.unwrap(), 1);
+    assert_eq!(db.messages_to(Channel::Sms, "a@buyer.example", 0).await.unwrap(), 0);
+
+    let link = |hash: &str, generation: u32| Link {
+        hash: hash.to_owned(),
+        tenant: "one".to_owned(),
+        serial: "A1".to_owned(),
+        generation,
+        created_at: 1,
+        expires_at: 2,
+        revoked_at: None,
+    };
+    db.put_link(&link("h2", 2)).await.unwrap();
+    db.put_link(&link("h1", 1)).await.unwrap();
+    let revoked = Link { revoked_at: Some(9), ..link("h1", 1) };
+    db.put_link(&revoked).await.unwrap();
+    assert_eq!(db.link("h1").await.unwrap().as_ref(), Some(&revoked));
+    assert_eq!(db.link("h3").await.unwrap(), None);
+    assert_eq!(db.links_of("one", "A1").await.unwrap(), [revoked, link("h2", 2)]);
+    assert!(db.put_link(&link("h3", 2)).await.is_err(), "a generation has one link");
+}
+
 async fn suite(url: &str) {
     let mut opened = open(url).await.unwrap();
     let db = opened.writer.as_mut();
@@ -190,6 +242,7 @@ async fn suite(url: &str) {
     what_is_due_comes_in_order_and_what_waits_does_not(db).await;
     likeness_is_found_unless_it_was_sent_back(db).await;
     callbacks_tokens_settings_and_notes_are_kept(db).await;
+    messages_and_links_are_kept(db).await;
     one_job_has_one_request(db).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");

@@ -17,6 +17,7 @@ use md5::{Digest as _, Md5};
 use serde_json::{Value, json};
 use taxdisk_portal::api;
 use taxdisk_portal::config::Config;
+use taxdisk_portal::core::links::LinkKey;
 use taxdisk_portal::core::outcome;
 use taxdisk_portal::layout::NationalLayout;
 use taxdisk_portal::ledger::{Clock, Ledger};
@@ -95,6 +96,7 @@ impl Platform {
             layout: Arc::new(NationalLayout { simulated: true }),
             outbound: Outbound::new(Settings::default()).expect("default settings are good"),
             platform_key: None,
+            links: LinkKey::from_text(&"7a".repeat(32)).expect("a key"),
             public_url: "https://fp.example".to_owned(),
             directory: directory(),
             disks: vec![disk()],
