@@ -37,6 +37,8 @@ const OFD_READER: &[&str] = &[
 ];
 /// The JWS library that the portal's integrator is written with, and what it stands on.
 const JWS: &[&str] = &["PyJWT==2.15.1", "cryptography==50.0.2", "cffi==2.1.1", "pycparser==3.12"];
+/// The mail server that the portal's tests send to, and what it stands on.
+const SMTP_SERVER: &[&str] = &["aiosmtpd==1.4.6", "atpublic==9.0.0", "attrs==26.1.0"];
 /// Draw PDF, read its text, and read QR codes.
 pub(crate) const POPPLER: (&str, &str) = ("pdftoppm", "poppler-utils");
 pub(crate) const ZBAR: (&str, &str) = ("zbarimg", "zbar-tools");
@@ -90,6 +92,14 @@ pub(crate) fn ofd_reader() -> Result<(), String> {
 /// Python is missing, or the packages cannot be installed.
 pub(crate) fn jws_library() -> Result<(), String> {
     python("jws", "jwt, cryptography", JWS)
+}
+
+/// Makes sure that the mail server of the portal's tests is there, in a folder of its own below `target/`.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub(crate) fn smtp_server() -> Result<(), String> {
+    python("aiosmtpd", "aiosmtpd.smtp", SMTP_SERVER)
 }
 
 /// Makes `target/tools/NAME` a Python environment that can import `module`.

@@ -85,6 +85,7 @@ struct Row {
 pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
     needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES, needs::POPPLER, needs::ZBAR])?;
     needs::ofd_reader()?;
+    needs::smtp_server()?;
     needs::rust_components()?;
     let rungs = rungs()?;
     // Only the end-to-end tests ask it, but they must never find it missing.

@@ -32,7 +32,8 @@ a:focus-visible,button:focus-visible,input:focus-visible{outline:3px solid #f2a2
 .good{border-color:#2e7d32;background:#e7f5e8;color:#1b4d1e}\
 .qr{text-align:center;margin:24px 0 0}.qr img{width:168px;height:168px}.qr p{margin:4px 0 0;font-size:13px;color:#5b6572}\
 label{display:block;margin:0 0 14px;font-size:14px;color:#5b6572}\
-input{display:block;width:100%;font:inherit;color:#1f2933;padding:10px 12px;margin-top:4px;border:1px solid #c3cad3;border-radius:8px}\
+input{display:block;width:100%;font:inherit;color:#1f2933;padding:10px 12px;margin-top:4px;\
+border:1px solid #c3cad3;border-radius:8px}\
 @media print{body{background:#fff}main{padding:0;max-width:none}.card{border:0;box-shadow:none;padding:0}.screen{display:none}}";
 
 /// The one script: the button of the print page.

@@ -176,3 +176,78 @@ fn parameters(config: &Mail) -> Result<TlsParameters, ConfigError> {
     }
     builder.build().map_err(|error| ConfigError(format!("mail.host: {error}")))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Language;
+    use crate::core::outbox::{Channel, Message, Standing};
+    use crate::store::tests::request;
+
+    fn mailer(max_bytes: usize) -> Mailer {
+        Mailer::new(&Mail {
+            host: "127.0.0.1".to_owned(),
+            port: None,
+            security: Security::PlainOnLoopback,
+            user: None,
+            password_file: None,
+            from: "发票 <invoice@platform.example>".to_owned(),
+            bounce_address: None,
+            ca_file: None,
+            limit_s: 5,
+            attach_pdf: true,
+            link: true,
+            language: Language::Zh,
+            max_bytes,
+        })
+        .unwrap()
+    }
+
+    fn letter(seller: &str, pdf: usize) -> Letter {
+        let message = Message {
+            id: "msg_1".to_owned(),
+            tenant: "one".to_owned(),
+            serial: "A1".to_owned(),
+            channel: Channel::Mail,
+            address: "a@buyer.example".to_owned(),
+            cause: "issued".to_owned(),
+            standing: Standing::Waiting,
+            tries: 0,
+            unclear: false,
+            attempts: Vec::new(),
+            created_at: 0,
+            due_at: 0,
+        };
+        let (request, link) = (request("one", "A1"), Some("https://fp.example/i/t".to_owned()));
+        Letter { message, request, seller: seller.to_owned(), link, pdf: Some(vec![b'x'; pdf]), simulated: false }
+    }
+
+    #[test]
+    fn what_others_wrote_begins_no_header() {
+        let seller = "x\r\nBcc: victim@elsewhere.example\r\n\r\nbody\u{0}\u{85}";
+        let mail = mailer(1 << 20).compose(&letter(seller, 10)).unwrap();
+        let text = String::from_utf8(mail.formatted()).unwrap();
+        let head = text.split("\r\n\r\n").next().unwrap();
+        let names: Vec<&str> = head
+            .split("\r\n")
+            .filter(|line| !line.starts_with([' ', '\t']))
+            .map(|line| line.split(':').next().unwrap_or_default())
+            .collect();
+        assert!(!names.iter().any(|name| name.eq_ignore_ascii_case("bcc")), "{head}");
+        assert_eq!(mail.envelope().to(), ["a@buyer.example".parse().unwrap()]);
+        let mut bad = letter("x", 10);
+        bad.message.address = "a@buyer.example>\r\nRCPT TO:<b@buyer.example".to_owned();
+        assert!(mailer(1 << 20).compose(&bad).is_err());
+    }
+
+    #[test]
+    fn a_mail_that_is_too_large_goes_with_its_link_alone() {
+        let small = mailer(64 * 1024).compose(&letter("x", 1000)).unwrap().formatted();
+        assert!(String::from_utf8_lossy(&small).contains("application/pdf"));
+        let large = mailer(64 * 1024).compose(&letter("x", 100_000)).unwrap().formatted();
+        assert!(large.len() < 64 * 1024 && !String::from_utf8_lossy(&large).contains("application/pdf"));
+        let no_link = Letter { link: None, ..letter("x", 100_000) };
+        assert!(mailer(64 * 1024).compose(&no_link).unwrap_err().contains("max_bytes"));
+    }
+}

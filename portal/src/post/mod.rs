@@ -1,5 +1,5 @@
-//! Carries messages to people: mail, short messages, cards of WeChat. What is owed and when is decided in [`crate::core::outbox`];
-//! here it is sent, and what came of it is noted.
+//! Carries messages to people: mail, short messages, cards of WeChat. What is owed and when is decided in
+//! [`crate::core::outbox`]; here it is sent, and what came of it is noted.
 //!
 //! A channel that fails, hangs or is not there touches no invoice and holds up no other channel for longer than its own limits.
 //!

@@ -196,7 +196,8 @@ fn html_part(facts: &Facts<'_>, english: bool) -> String {
     if facts.simulated {
         let text = if english { SAMPLE_EN } else { SAMPLE_ZH };
         html += &format!(
-            "<p style=\"margin:0 0 16px;padding:8px 12px;background:#fff3cd;border-left:4px solid #e0a800;color:#5c4400\">{text}</p>"
+            "<p style=\"margin:0 0 16px;padding:8px 12px;background:#fff3cd;border-left:4px solid #e0a800;\
+             color:#5c4400\">{text}</p>"
         );
     }
     html += &format!("<p style=\"margin:0 0 16px\">{}</p>", escaped(&opening(facts, english)));

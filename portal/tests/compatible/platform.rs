@@ -81,8 +81,14 @@ fn public_pem() -> String {
 
 impl Platform {
     pub(crate) async fn start() -> Platform {
+        Platform::start_with(|_| {}, Settings::default()).await
+    }
+
+    /// With a configuration that is edited first, and other rules about whom it may call.
+    pub(crate) async fn start_with(edit: impl FnOnce(&mut Config), outbound: Settings) -> Platform {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::default();
+        edit(&mut config);
         config.store.url = format!("sqlite:{}", dir.path().join("portal.db").display());
         let opened = store::open(&config.store.url).await.expect("the store opens");
         let now_ms = Arc::new(AtomicI64::new(NOW_S * 1000));
@@ -94,7 +100,7 @@ impl Platform {
             readers: opened.readers,
             clock,
             layout: Arc::new(NationalLayout { simulated: true }),
-            outbound: Outbound::new(Settings::default()).expect("default settings are good"),
+            outbound: Outbound::new(outbound).expect("default settings are good"),
             platform_key: None,
             links: LinkKey::from_text(&"7a".repeat(32)).expect("a key"),
             public_url: "https://fp.example".to_owned(),
