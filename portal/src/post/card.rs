@@ -251,7 +251,9 @@ fn card(request: &Request, seller: &str) -> Value {
         "billing_no": pair.code, "billing_code": pair.number, "fee_without_tax": fen(net),
         "tax": fen(request.gross - net), "seller_number": request.seller, "seller_name": seller,
     });
-    let texts = [("buyer_number", document.text("GMF_NSRSBH")), ("remarks", document.text("BZ"))];
+    // WeChat wants it; without one that the disk gave, it is left out and WeChat says no. None is made up.
+    let check_code = request.issued.as_ref().map_or("", |issued| issued.printed.check_code.as_str());
+    let texts = [("check_code", check_code), ("buyer_number", document.text("GMF_NSRSBH")), ("remarks", document.text("BZ"))];
     for (name, text) in texts {
         if !text.is_empty() {
             data[name] = json!(text);
