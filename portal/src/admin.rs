@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use crate::application;
-use crate::core::request::Request as Stored;
+use crate::core::request::{Phase, Request as Stored};
 use crate::core::{act, callback};
 use crate::ledger::Unavailable;
 use crate::model::{Caller, Directory, Tenant};
@@ -212,7 +212,12 @@ async fn show(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(S
     let request = db.request(&tenant, &serial).await?.ok_or_else(|| unknown(&serial))?;
     let (notes, callbacks) = (db.notes(&tenant, &serial).await?, db.callbacks_of(&tenant, &serial).await?);
     let mut shown = brief(&request);
-    shown["share_url"] = json!(portal.share_url(&request));
+    // A link takes a reader of its own: whoever holds one and waits for another can wait for ever.
+    drop(db);
+    if request.phase == Phase::Issued {
+        // `null`: it was revoked.
+        shown["share_url"] = json!(portal.link(&request).await?);
+    }
     Ok(Json(json!({ "request": shown, "notes": notes, "callbacks": callbacks })))
 }
 
