@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use taxdisk_portal::admin::{self, OperatorKey};
 use taxdisk_portal::application::{User, minted};
 use taxdisk_portal::config::{Config, Environment};
+use taxdisk_portal::core::links::LinkKey;
 use taxdisk_portal::core::outcome;
 use taxdisk_portal::layout::NationalLayout;
 use taxdisk_portal::ledger::{Clock, Ledger};
@@ -89,6 +90,7 @@ impl Both {
                 layout: Arc::new(NationalLayout { simulated: environment == Environment::Test }),
                 outbound: Outbound::new(Settings::default()).unwrap(),
                 platform_key: None,
+                links: LinkKey::from_text(&"7a".repeat(32)).unwrap(),
                 public_url: "https://fp.example".to_owned(),
                 directory: Directory::default(),
                 disks: Vec::new(),
@@ -173,7 +175,8 @@ impl Side {
         let told =
             self.portal.ledger.run(move |session| Box::pin(async move { outcome::shown(session, tenant, &serial, &view).await }));
         told.await.unwrap();
-        stored.share
+        let link = self.portal.link(&stored).await.unwrap().unwrap();
+        link.strip_prefix("https://fp.example/i/").unwrap().to_owned()
     }
 
     async fn file(&self, token: &str) -> (u16, Vec<u8>) {
