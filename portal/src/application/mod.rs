@@ -1,5 +1,6 @@
 //! How a merchant's system comes to be known: a user of a tenant applies for an appid and, for offline codes, a syscode; the
-//! operator approves or refuses; keys are replaced without an interruption. Routes: [`admin`] for the operator, [`tenant`] for users.
+//! operator approves or refuses; keys are replaced without an interruption. Routes: [`admin`] for the operator, [`tenant`] for
+//! users.
 //!
 //! An appid and a syscode are given once, to one tenant of one environment, and never change ([`crate::registry`]). Secrets are
 //! shown once, in the answer that makes them.
@@ -273,7 +274,8 @@ pub fn minted(prefix: &str, environment: Environment) -> String {
     format!("{prefix}_{}_{}{}", environment.as_str(), random(), random())
 }
 
-/// Does this key say that it is of the other environment? One that says nothing (made by version 0.1) is judged by its digest alone.
+/// Does this key say that it is of the other environment? One that says nothing (made by version 0.1) is judged by its digest
+/// alone.
 pub fn is_of_other(prefix: &str, key: &str, environment: Environment) -> bool {
     let other = match environment {
         Environment::Production => Environment::Test,
