@@ -38,6 +38,8 @@ const KNOWN: &[&str] = BrokerFrame::TYPES;
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq)]
+// One at a time passes by value, and none is kept: a box each would only cost an allocation.
+#[allow(clippy::large_enum_variant)]
 pub enum Input {
     /// Time passed.
     Tick,
