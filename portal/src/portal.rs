@@ -155,7 +155,9 @@ impl Portal {
         let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
         let known = async { self.readers.get().await?.links_of(&tenant, &serial).await };
         let known = known.await.map_err(|_| Unavailable)?;
-        let link = match known.last().filter(|link| link.revoked_at.is_some() || link.is_open((self.clock)())) {
+        let known =
+            known.last().filter(|link| link.revoked_at.is_some() || link.is_open((self.clock)()) && self.links.made(link));
+        let link = match known {
             Some(link) => Some(link.clone()).filter(|link| link.revoked_at.is_none()),
             None => {
                 let work = self

@@ -29,6 +29,11 @@ impl LinkKey {
         Some(LinkKey(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
+    /// Is this link's token one of this key? Those of a key that was lost still open, but nobody can name them again.
+    pub fn made(&self, link: &Link) -> bool {
+        hash(&self.token(&link.tenant, &link.serial, link.generation)) == link.hash
+    }
+
     /// The token of a link.
     pub fn token(&self, tenant: &str, serial: &str, generation: u32) -> String {
         let tag = hmac::sign(&self.0, format!("link-v1\n{tenant}\n{serial}\n{generation}").as_bytes());
@@ -67,7 +72,8 @@ impl Link {
     }
 }
 
-/// The link that is to be named for an invoice now: the latest, or a new one if there was none or it ended by time. `None`: it
+/// The link that is to be named for an invoice now: the latest, or a new one if there was none, it ended by time, or its key is
+/// another one. `None`: it
 /// was revoked, so none is named.
 ///
 /// # Errors
@@ -82,7 +88,7 @@ pub async fn current(
     let links = session.db.links_of(tenant, serial).await?;
     match links.last() {
         Some(latest) if latest.revoked_at.is_some() => Ok(None),
-        Some(latest) if latest.is_open(session.now) => Ok(Some(latest.clone())),
+        Some(latest) if latest.is_open(session.now) && key.made(latest) => Ok(Some(latest.clone())),
         latest => make(session, key, tenant, serial, latest.map_or(1, |link| link.generation + 1), valid_ms).await.map(Some),
     }
 }

@@ -44,6 +44,9 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// Every channel.
+    pub const ALL: [Channel; 3] = [Channel::Mail, Channel::Sms, Channel::Card];
+
     /// As it is written in the store.
     pub fn as_str(self) -> &'static str {
         match self {

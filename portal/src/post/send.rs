@@ -15,7 +15,7 @@ use crate::fault;
 use crate::portal::Portal;
 use crate::store::StoreError;
 
-/// Messages that are read at once.
+/// Messages of a channel that are read at once.
 const PAGE: u32 = 256;
 /// How often it looks without being woken.
 const IDLE: Duration = Duration::from_secs(1);
@@ -25,28 +25,30 @@ const TEXT_CHARS: usize = 200;
 /// Runs until the writer ends.
 pub async fn run(portal: Arc<Portal>, channels: Channels) {
     // Room for each channel of its own: a mail server that hangs keeps no short message waiting.
-    let room = |_| Arc::new(Semaphore::new(portal.config.deliveries.concurrency));
-    let rooms: [Arc<Semaphore>; 3] = std::array::from_fn(room);
+    let room = || Arc::new(Semaphore::new(portal.config.deliveries.concurrency));
+    let rooms = Channel::ALL.map(|channel| (channel, room()));
     let under_way = Arc::new(Mutex::new(HashSet::<String>::new()));
     let done = Arc::new(tokio::sync::Notify::new());
     loop {
-        let due = due(&portal).await.unwrap_or_else(|error| {
-            tracing::error!(%error, "due messages cannot be read");
-            Vec::new()
-        });
-        for message in due {
-            let room = &rooms[message.channel as usize];
-            let Ok(permit) = room.clone().try_acquire_owned() else { continue };
-            if !under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(message.id.clone()) {
-                continue;
-            }
-            let (portal, channels, under_way, done) = (portal.clone(), channels.clone(), under_way.clone(), done.clone());
-            tokio::spawn(async move {
-                one(&portal, &channels, &message.id).await;
-                under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
-                drop(permit);
-                done.notify_one();
+        for (channel, room) in &rooms {
+            // Read by channel: a page full of mails that wait for their server would hide the short messages behind it.
+            let due = due(&portal, *channel).await.unwrap_or_else(|error| {
+                tracing::error!(%error, "due messages cannot be read");
+                Vec::new()
             });
+            for message in due {
+                let Ok(permit) = room.clone().try_acquire_owned() else { break };
+                if !under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(message.id.clone()) {
+                    continue;
+                }
+                let (portal, channels, under_way, done) = (portal.clone(), channels.clone(), under_way.clone(), done.clone());
+                tokio::spawn(async move {
+                    one(&portal, &channels, &message.id).await;
+                    under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&message.id);
+                    drop(permit);
+                    done.notify_one();
+                });
+            }
         }
         tokio::select! {
             () = portal.ledger.outbox.notified() => {}
@@ -57,8 +59,8 @@ pub async fn run(portal: Arc<Portal>, channels: Channels) {
     }
 }
 
-async fn due(portal: &Portal) -> Result<Vec<Message>, StoreError> {
-    portal.readers.get().await?.due_messages((portal.clock)(), PAGE).await
+async fn due(portal: &Portal, channel: Channel) -> Result<Vec<Message>, StoreError> {
+    portal.readers.get().await?.due_messages(channel, (portal.clock)(), PAGE).await
 }
 
 /// Sends one message that is due, once, and notes what came of it.

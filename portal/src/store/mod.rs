@@ -98,8 +98,8 @@ pub trait Db: Send {
     async fn put_message(&mut self, message: &Message) -> Result<(), StoreError>;
     /// A message by its id.
     async fn message(&mut self, id: &str) -> Result<Option<Message>, StoreError>;
-    /// Messages that should be sent, the longest due first.
-    async fn due_messages(&mut self, now: i64, limit: u32) -> Result<Vec<Message>, StoreError>;
+    /// Messages that should be sent by one channel, the longest due first.
+    async fn due_messages(&mut self, channel: Channel, now: i64, limit: u32) -> Result<Vec<Message>, StoreError>;
     /// All messages of a request, oldest first.
     async fn messages_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Message>, StoreError>;
     /// How many messages to one address were written since then, whoever's they are.

@@ -257,11 +257,12 @@ macro_rules! database {
                 body.map(|body| read("message", &body)).transpose()
             }
 
-            async fn due_messages(&mut self, now: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
+            async fn due_messages(&mut self, channel: Channel, now: i64, limit: u32) -> Result<Vec<Message>, StoreError> {
                 let rows: Vec<String> = sqlx::query_scalar(
-                    "SELECT body FROM messages WHERE due_at <= $1 AND due_at < 9223372036854775807 \
-                     ORDER BY due_at, id LIMIT $2",
+                    "SELECT body FROM messages WHERE channel = $1 AND due_at <= $2 AND due_at < 9223372036854775807 \
+                     ORDER BY due_at, id LIMIT $3",
                 )
+                .bind(channel.as_str())
                 .bind(now)
                 .bind(i64::from(limit))
                 .fetch_all(&mut self.0)

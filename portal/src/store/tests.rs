@@ -202,10 +202,14 @@ async fn messages_and_links_are_kept(db: &mut dyn Db) {
     for one in [&late, &message("msg_2", "b@buyer.example", 6, 10), &message("msg_3", "a@buyer.example", 7, NEVER)] {
         db.put_message(one).await.unwrap();
     }
+    let sms =
+        Message { id: "msg_4".to_owned(), channel: Channel::Sms, serial: "A2".to_owned(), ..message("", "13800000000", 8, 20) };
+    db.put_message(&sms).await.unwrap();
     let ids = |messages: Vec<Message>| messages.into_iter().map(|message| message.id).collect::<Vec<_>>();
-    assert_eq!(ids(db.due_messages(20, 10).await.unwrap()), ["msg_2", "msg_1"]);
-    assert_eq!(ids(db.due_messages(20, 1).await.unwrap()), ["msg_2"]);
-    assert_eq!(ids(db.due_messages(NEVER, 10).await.unwrap()), ["msg_2", "msg_1"], "never is never");
+    assert_eq!(ids(db.due_messages(Channel::Mail, 20, 10).await.unwrap()), ["msg_2", "msg_1"]);
+    assert_eq!(ids(db.due_messages(Channel::Mail, 20, 1).await.unwrap()), ["msg_2"]);
+    assert_eq!(ids(db.due_messages(Channel::Mail, NEVER, 10).await.unwrap()), ["msg_2", "msg_1"], "never is never");
+    assert_eq!(ids(db.due_messages(Channel::Sms, 20, 1).await.unwrap()), ["msg_4"], "no mail stands before it");
     assert_eq!(ids(db.messages_of("one", "A1").await.unwrap()), ["msg_1", "msg_2", "msg_3"]);
     assert_eq!(ids(db.messages_of("two", "A1").await.unwrap()), Vec::<String>::new());
     let sent = Message { standing: outbox::Standing::Sent, due_at: NEVER, tries: 2, ..late };

@@ -123,3 +123,21 @@ async fn the_store_does_not_hold_what_opens_a_link() {
     assert!(holds(&hash), "the files are the right ones");
     assert!(!holds(&token));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_was_lost_leaves_no_invoice_with_a_link_that_opens_nothing() {
+    let rig = rig("LINK4").await;
+    let lost = links::LinkKey::from_text(&"5c".repeat(32)).unwrap();
+    let (key, day_ms) = (lost.clone(), 24 * 3600 * 1000);
+    let made = rig
+        .platform
+        .portal
+        .ledger
+        .run(move |session| Box::pin(async move { links::current(session, &key, "shop", "LINK4", day_ms).await }));
+    let old = made.await.unwrap().unwrap();
+    let path = link(&rig, "LINK4").await.unwrap();
+    assert_eq!(get(&rig, &path, "*/*").await.status, 200, "what is named opens");
+    let before = format!("/i/{}", lost.token("shop", "LINK4", old.generation));
+    assert_ne!(path, before);
+    assert_eq!(get(&rig, &before, "*/*").await.status, 200, "what was sent already opens too");
+}

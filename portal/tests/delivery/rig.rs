@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use axum::Router;
 use serde_json::{Value, json};
 use taxdisk_portal::config::{Config, Language, Mail, Security};
-use taxdisk_portal::core::outbox::{Message, Standing};
+use taxdisk_portal::core::outbox::{Channel, Message, Standing};
 use taxdisk_portal::core::request::Request;
 use taxdisk_portal::post::{Channels, send};
 use taxdisk_web::outbound::{Outbound, Settings};
@@ -51,7 +51,11 @@ impl Rig {
     /// Everything that is due now, once each; how many that were.
     pub(crate) async fn send_due(&self) -> usize {
         let portal = &self.platform.portal;
-        let due = portal.readers.get().await.unwrap().due_messages((portal.clock)(), 100).await.unwrap();
+        let mut due = Vec::new();
+        for channel in Channel::ALL {
+            let mut db = portal.readers.get().await.unwrap();
+            due.extend(db.due_messages(channel, (portal.clock)(), 100).await.unwrap());
+        }
         for message in &due {
             send::one(portal, &self.channels, &message.id).await;
         }

@@ -10,7 +10,7 @@ CREATE TABLE messages (
     due_at BIGINT NOT NULL,
     body TEXT NOT NULL
 );
-CREATE INDEX messages_due ON messages (due_at) WHERE due_at < 9223372036854775807;
+CREATE INDEX messages_due ON messages (channel, due_at) WHERE due_at < 9223372036854775807;
 CREATE INDEX messages_request ON messages (tenant, serial, created_at);
 CREATE INDEX messages_address ON messages (channel, address, created_at);
 
