@@ -41,6 +41,8 @@ pub trait Layout: Send + Sync {
     /// # Errors
     /// As of [`Layout::pdf`].
     fn ofd(&self, request: &Request, tenant: Option<&Tenant>) -> Result<Document, LayoutError>;
+    /// Do its documents say 样票 / SAMPLE?
+    fn is_sample(&self) -> bool;
 }
 
 /// The national layout, of the crate `taxdisk-layout`.
@@ -65,6 +67,10 @@ impl Layout for NationalLayout {
         let invoice = self.issued(request, tenant)?;
         let bytes = taxdisk_layout::ofd(&invoice).map_err(|error| LayoutError(error.to_string()))?;
         Ok(Document { content_type: "application/ofd", bytes })
+    }
+
+    fn is_sample(&self) -> bool {
+        self.simulated
     }
 }
 

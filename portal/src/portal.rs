@@ -135,6 +135,11 @@ impl Portal {
         drawn.await.unwrap_or_else(|_| Err(LayoutError("版式文件组件出错".to_owned())))
     }
 
+    /// A simulated disk signs here: every document, page and message says 样票 / SAMPLE.
+    pub fn is_sample(&self) -> bool {
+        self.layout.is_sample()
+    }
+
     /// The OFD of an invoice, drawn beside the tasks that answer callers.
     ///
     /// # Errors

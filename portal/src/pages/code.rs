@@ -7,7 +7,6 @@ use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
 use super::html;
-use crate::config::Environment;
 use crate::core::claim::{self, Buyer, Claimed};
 use crate::core::request::{Phase, Request as Stored};
 use crate::portal::Portal;
@@ -76,7 +75,7 @@ async fn shown(portal: &Portal, stored: &Stored) -> Response<Body> {
         .tenant(&stored.tenant)
         .and_then(|tenant| tenant.seller(&stored.seller).map(|seller| seller.name.clone()));
     let seller = escaped(&seller.unwrap_or_default());
-    let sample = super::invoice::sample(portal.config.environment == Environment::Test);
+    let sample = super::invoice::sample(portal.is_sample());
     let head = format!(
         "{sample}<h1>{seller}</h1><p class=\"sub\">电子发票 Electronic invoice</p><p class=\"sum\">{}</p>",
         money(stored)

@@ -15,7 +15,6 @@ use fast_qr::ECL;
 use fast_qr::qr::QRBuilder;
 
 use super::html;
-use crate::config::Environment;
 use crate::core::links;
 use crate::core::request::{Phase, Request as Stored, Voiding};
 use crate::layout::LayoutError;
@@ -136,7 +135,7 @@ fn facts(portal: &Portal, stored: &Stored) -> String {
         (_, false) => "<p class=\"note\">该发票已红冲 A credit note was issued for it</p>",
         _ => "",
     };
-    let sample = sample(portal.config.environment == Environment::Test);
+    let sample = sample(portal.is_sample());
     format!(
         "{sample}{state}<h1>{}</h1><p class=\"sub\">{kind}</p><p class=\"sum\">{}</p><dl>{rows}</dl>",
         escaped(&seller),
@@ -147,8 +146,8 @@ fn facts(portal: &Portal, stored: &Stored) -> String {
 fn view(portal: &Portal, stored: &Stored, token: &str) -> String {
     let token = escaped(token);
     format!(
-        "{}<div class=\"acts\"><a class=\"button main wide\" href=\"/i/{token}/pdf\">下载 PDF</a>\
-         <a class=\"button\" href=\"/i/{token}/ofd\">下载 OFD</a><a class=\"button\" href=\"/i/{token}/print\">打印 Print</a></div>\
+        "{}<div class=\"acts\"><a class=\"button main wide\" href=\"/i/{token}/pdf\">下载 PDF Download</a>\
+         <a class=\"button\" href=\"/i/{token}/ofd\">OFD</a><a class=\"button\" href=\"/i/{token}/print\">打印 Print</a></div>\
          <div class=\"qr\"><img src=\"/i/{token}/qr.svg\" alt=\"本页链接的二维码\"><p>用手机扫码打开本页 Scan to open on a phone</p></div>",
         facts(portal, stored)
     )

@@ -116,6 +116,6 @@ async fn attempt(portal: &Portal, channels: &Channels, message: Message, request
         "" => seller.map(|seller| seller.name.clone()).unwrap_or_default(),
         given => given.to_owned(),
     };
-    let simulated = portal.config.environment == crate::config::Environment::Test;
+    let simulated = portal.is_sample();
     carrier.carry(&Letter { message, request, seller, link, pdf, simulated }).await
 }

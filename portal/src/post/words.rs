@@ -91,14 +91,17 @@ fn rows(facts: &Facts<'_>) -> Vec<Row> {
     let request = facts.request;
     let issued = request.issued.as_ref();
     let row = |zh, en, value: String| Row { zh, en, value: one_line(&value) };
-    vec![
+    let mut rows = vec![
         row("销方", "Seller", facts.seller.to_owned()),
         row("购方", "Buyer", request.document.text("GMF_MC").to_owned()),
         row("价税合计", "Total with tax", money(request)),
         row("发票代码", "Invoice code", issued.map(|issued| issued.code.clone()).unwrap_or_default()),
         row("发票号码", "Invoice number", issued.map(|issued| issued.number.clone()).unwrap_or_default()),
         row("开票时间", "Issued", issued.map(|issued| moment(&issued.issued_at)).unwrap_or_default()),
-    ]
+    ];
+    // A person who buys may have no name on it.
+    rows.retain(|row| !row.value.is_empty());
+    rows
 }
 
 /// `¥106.00`.

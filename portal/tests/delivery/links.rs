@@ -51,6 +51,7 @@ async fn a_link_shows_the_invoice_with_its_files_and_masks_its_buyer() {
     let page = get(&rig, &path, "text/html,*/*").await;
     let text = page.text();
     assert_eq!(page.status, 200);
+    assert!(text.contains("样票 SAMPLE"), "the page says what its PDF says: {text}");
     assert!(text.contains("¥113.00") && text.contains("00000001") && text.contains("示例商贸有限公司"), "{text}");
     assert!(!text.contains("欧阳") && !text.contains("<b>") && !text.contains("91310000MA00000025"), "{text}");
     let header = |name: &str| page.headers[name].to_str().unwrap().to_owned();

@@ -27,7 +27,7 @@ async fn a_mail_is_taken_with_its_texts_its_file_its_link_and_its_bounce_address
     assert_eq!((&mail["mail_from"], &mail["tls"]), (&json!("bounce@platform.example"), &json!(true)));
     assert_eq!(mail["to"].as_array().unwrap().len(), 1, "nobody sees the others");
     assert_eq!(mail["headers"]["Auto-Submitted"], "auto-generated");
-    assert_eq!(mail["headers"]["Subject"], "您收到一张电子发票：示例商贸有限公司，¥113.00");
+    assert_eq!(mail["headers"]["Subject"], "【样票 SAMPLE】您收到一张电子发票：示例商贸有限公司，¥113.00");
     let messages = rig.messages("MAIL1").await;
     let ids: Vec<String> = mails.iter().map(|mail| mail["headers"]["Message-ID"].as_str().unwrap().to_owned()).collect();
     for message in &messages {
