@@ -67,7 +67,7 @@ pub(super) fn play(site: &Site, stop: &AtomicBool) -> Result<String, String> {
     for (serial, ..) in ORDERS {
         let shown = operator(site, &merchant, "GET", &format!("/admin/v1/requests/demo/{serial}"), None)?;
         if let Some(link) = shown["request"]["share_url"].as_str() {
-            lines.push(format!("  {serial} as a PDF:  {link}"));
+            lines.push(format!("  {serial} as a page:  {link}"));
         }
     }
     lines.push(format!("  a code that waits for its buyer:  {}", text(&reply["data"]["qrcode"])));

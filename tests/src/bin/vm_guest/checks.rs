@@ -124,7 +124,8 @@ fn conformance_of_the_converter_at_a_modem_port() {
 }
 
 /// The cable breaks at each transfer of an issuing command in turn, then behind its answer, again and again; the shipped agent
-/// meets fifty pulls more. Guards I1 and I5: what the driver says agrees with the disk's ledger, and after plugging in again reading tells what became of the expected number.
+/// meets fifty pulls more. Guards I1 and I5: what the driver says agrees with the disk's ledger, and after plugging in again
+/// reading tells what became of the expected number.
 fn pulls_of_the_cable_make_no_invoice_twice() {
     let mut stand = UsbBotStand::new(SIGNING_MS);
     let kind = stand.kind();
