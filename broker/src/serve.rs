@@ -1,54 +1,28 @@
-//! Sockets of the broker: accepts connections within a limit, does TLS, hands requests to the router, and ends gracefully.
-//!
-//! Every wait on a peer has a bound: the handshake, the head of a request, a write that does not move. It knows nothing of jobs.
+//! Sockets of the broker, over those of [`taxdisk_web::serve`]: what the broker allows its peers.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::JoinSet;
+pub use taxdisk_web::serve::{Bounds, Room, connection, stopped};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
-use tower::ServiceExt;
 
 use crate::config::Limits;
-use crate::http::Peer;
 
-/// Headers of a request at most.
-const MAX_HEADERS: usize = 64;
 /// Head of a request, and buffer of a connection, at most, bytes.
-const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// A peer that takes no byte for so long is cut off: slow readers must not hold connections for ever.
-const WRITE_STALL: Duration = Duration::from_secs(60);
-/// Pause after the system refused a connection (no file descriptors left, say): it would refuse the next one too.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Room for one connection; a link of an agent holds it beyond the upgrade.
-#[derive(Debug, Clone)]
-pub struct Room(#[allow(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
-
-impl Room {
-    /// For a stream that takes no connection of its own.
-    pub(crate) fn none() -> Room {
-        Room(None)
+impl Limits {
+    /// What the sockets allow.
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            connections: self.connections,
+            header: Duration::from_secs(self.header_s),
+            head_bytes: MAX_HEAD_BYTES,
+            stop: Duration::from_secs(self.stop_s),
+        }
     }
-}
-
-/// Returns when the broker stops.
-pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error means that who could say so is gone: that is the end too.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
 /// Serves `router` on `listener` until `stopping` turns true; then lets running requests end, for at most `limits.stop_s`.
@@ -59,171 +33,5 @@ pub async fn run(
     limits: &Limits,
     stopping: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let header = Duration::from_secs(limits.header_s);
-    let mut connections = JoinSet::new();
-    let mut stop = stopping.clone();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
-            () = stopped(&mut stop) => break,
-        };
-        let (stream, peer, room) = accepted;
-        let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
-        connections.spawn(async move {
-            // Answers are small and somebody waits for each.
-            let _ = stream.set_nodelay(true);
-            let Some(tls) = tls else { return connection(stream, peer, room, router, header, stopping).await };
-            match tokio::time::timeout(header, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, peer, room, router, header, stopping).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-            }
-        });
-    }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_secs(limits.stop_s), all).await.is_err() {
-        tracing::warn!(connections = connections.len(), "connections were cut off at the end");
-        connections.shutdown().await;
-    }
-}
-
-/// The next connection, once there is room: until then new ones wait in the system's queue.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Room) {
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, Room(Some(Arc::new(permit)))),
-            Err(error) => {
-                tracing::error!(%error, "no connection could be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-/// Serves one stream until it ends.
-pub(crate) async fn connection<S>(
-    stream: S,
-    peer: SocketAddr,
-    room: Room,
-    router: Router,
-    header: Duration,
-    mut stopping: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (router, room) = (router.clone(), room.clone());
-        async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(Peer(peer));
-            request.extensions_mut().insert(room);
-            Ok::<_, Infallible>(match router.oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            })
-        }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(Moving::new(stream, WRITE_STALL)), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection broke");
-    }
-}
-
-/// A stream whose writes fail when the peer takes nothing for a time.
-struct Moving<S> {
-    stream: S,
-    bound: Duration,
-    stalled: Option<Pin<Box<tokio::time::Sleep>>>,
-}
-
-impl<S> Moving<S> {
-    fn new(stream: S, bound: Duration) -> Moving<S> {
-        Moving { stream, bound, stalled: None }
-    }
-
-    fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<std::io::Result<T>>) -> Poll<std::io::Result<T>> {
-        if result.is_ready() {
-            self.stalled = None;
-            return result;
-        }
-        let bound = self.bound;
-        let sleep = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(bound)));
-        ready!(sleep.as_mut().poll(cx));
-        Poll::Ready(Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "the peer takes no bytes")))
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.watch(cx, result)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[std::io::IoSlice<'_>],
-    ) -> Poll<std::io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.watch(cx, result)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_flush(cx);
-        self.watch(cx, result)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let result = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.watch(cx, result)
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_peer_that_takes_nothing_is_cut_off() {
-        let (near, mut far) = tokio::io::duplex(16);
-        let mut near = Moving::new(near, Duration::from_millis(50));
-        near.write_all(&[1; 16]).await.unwrap();
-        let start = tokio::time::Instant::now();
-        assert_eq!(near.write_all(b"x").await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-        assert!(start.elapsed() >= Duration::from_millis(50));
-        far.read_exact(&mut [0; 16]).await.unwrap();
-        near.write_all(b"x").await.unwrap();
-        assert!(near.stalled.is_none());
-    }
+    taxdisk_web::serve::run(listener, tls, router, limits.bounds(), stopping).await;
 }

@@ -1,9 +1,7 @@
-//! Sockets of the portal: accepts connections within a limit, does TLS, and sends each request to its part.
+//! The edge of the portal, over the sockets of [`taxdisk_web::serve`]: sends each request to its part.
 //!
 //! On compatible paths everything is HTTP 200 with JSON, a panic of a part too: it is answered as `9999`.
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,16 +9,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, Response, StatusCode};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::crypto::aws_lc_rs;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
-use tokio::task::JoinSet;
+use taxdisk_web::serve::Bounds;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
@@ -28,12 +22,8 @@ use crate::config::{ConfigError, Limits, Tls};
 use crate::portal::Portal;
 use crate::{api, hooks, pages};
 
-/// Headers of a request at most.
-const MAX_HEADERS: usize = 64;
 /// Head of a request, and buffer of a connection, at most, bytes. A token alone may have 16 KiB.
 const MAX_HEAD_BYTES: usize = 48 * 1024;
-/// Pause after the system refused a connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// TLS 1.2 and 1.3: integrators' systems are old.
 ///
@@ -111,85 +101,14 @@ pub async fn run(
     portal: Arc<Portal>,
     admin: Router,
     limits: &Limits,
-    mut stopping: watch::Receiver<bool>,
+    stopping: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let header = Duration::from_secs(limits.read_s);
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
-            () = stopped(&mut stopping) => break,
-        };
-        let (stream, peer, permit) = accepted;
-        let (tls, portal, admin, stop) = (tls.clone(), portal.clone(), admin.clone(), stopping.clone());
-        connections.spawn(async move {
-            let _permit = permit;
-            let _ = stream.set_nodelay(true);
-            let Some(tls) = tls else { return connection(stream, peer, portal, admin, header, stop).await };
-            match tokio::time::timeout(header, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, peer, portal, admin, header, stop).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
-            }
-        });
-    }
-    drop(listener);
-    let all = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(Duration::from_secs(limits.stop_s), all).await.is_err() {
-        connections.shutdown().await;
-    }
-}
-
-async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error means that who could say so is gone: that is the end too.
-    let _ = stopping.wait_for(|stopping| *stopping).await;
-}
-
-/// The next connection, once there is room: until then new ones wait in the system's queue.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
-    loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return std::future::pending().await };
-        match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, permit),
-            Err(error) => {
-                tracing::error!(%error, "no connection could be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
-}
-
-async fn connection<S>(
-    stream: S,
-    peer: SocketAddr,
-    portal: Arc<Portal>,
-    admin: Router,
-    header: Duration,
-    mut stopping: watch::Receiver<bool>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (portal, admin) = (portal.clone(), admin.clone());
-        async move { Ok::<_, Infallible>(route(portal, admin, request.map(Body::new)).await) }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header)
-        .max_headers(MAX_HEADERS)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stopping) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+    let bounds = Bounds {
+        connections: limits.connections,
+        header: Duration::from_secs(limits.read_s),
+        head_bytes: MAX_HEAD_BYTES,
+        stop: Duration::from_secs(limits.stop_s),
     };
-    if let Err(error) = ended {
-        tracing::debug!(%peer, %error, "connection broke");
-    }
+    let all = Router::new().fallback(move |request: Request<Body>| route(portal.clone(), admin.clone(), request));
+    taxdisk_web::serve::run(listener, tls, all, bounds, stopping).await;
 }

@@ -6,7 +6,6 @@
 //!
 //! Read first: [`router`], [`Refused`], [`auth::Caller`].
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -48,6 +47,7 @@ pub mod sellers;
 pub mod webhooks;
 
 pub use refused::Refused;
+pub use taxdisk_web::serve::Peer;
 
 /// What every call can reach. Cheap to clone.
 #[derive(Clone)]
@@ -99,10 +99,6 @@ impl Edge {
         refused
     }
 }
-
-/// Address of the other end of the connection.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// The id of a request: the caller's `x-request-id` where it is decent, else a random one.
 #[derive(Debug, Clone)]

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
 use super::{Times, Unproven};
 use crate::http::{Edge, Path, Peer, Query, Refused, body};
-use crate::serve::{self, Room};
+use crate::serve::{self, Bounds, Room};
 
 /// Bytes that may wait in each direction.
 const BUFFER_BYTES: usize = TUNNEL_CHUNK_BYTES;
@@ -150,7 +150,8 @@ async fn serve_link(edge: Edge, stream: DuplexStream, peer: SocketAddr, prove: o
     let stopping = edge.stopping.clone();
     let entrant = Entrant(Arc::new(Mutex::new(Some(prove))));
     let router = Router::new().route(LINK_PATH, any(super::link)).layer(Extension(entrant)).with_state(edge);
-    serve::connection(stream, peer, Room::none(), router, HEAD_TIME, stopping).await;
+    let bounds = Bounds { connections: 1, header: HEAD_TIME, head_bytes: serve::MAX_HEAD_BYTES, stop: HEAD_TIME };
+    serve::connection(stream, peer, Room::none(), router, bounds, stopping).await;
 }
 
 /// Ends a tunnel whose link never proved who it is, and one that nobody uses: its agent is gone, or was cut off.
