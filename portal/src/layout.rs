@@ -88,6 +88,7 @@ impl NationalLayout {
             "" => fallback.unwrap_or_default().to_owned(),
             given => given.to_owned(),
         };
+        let notice = job.invoice.as_ref().and_then(|invoice| given(&invoice.notice));
         Ok(IssuedInvoice {
             serial: job.key.serial.clone(),
             kind: job.kind,
@@ -106,7 +107,7 @@ impl NationalLayout {
             invoice: job.invoice.ok_or_else(|| wrong("发票内容"))?,
             mark: None,
             original: (request.operation == Operation::Red).then_some(job.original).flatten(),
-            notice: None,
+            notice,
             simulated: self.simulated,
         })
     }

@@ -161,8 +161,14 @@ impl Side {
             "items": [{ "XMMC": "*纸制品*打印纸", "DW": "包", "XMSL": 2, "XMJSHJ": "113.00", "SL": 0.13, "SPBM": "1060105" }],
         }])
         .to_string();
-        let (_, answer) = self.call("insertWithArray", appid, Some(&document), &key.sign(Some(&document), &serial)).await;
+        self.issue(tenant, appid, key, &serial, &document).await
+    }
+
+    /// Has a document issued; the public token of its invoice.
+    async fn issue(&self, tenant: &'static str, appid: &str, key: &Key, serial: &str, document: &str) -> String {
+        let (_, answer) = self.call("insertWithArray", appid, Some(document), &key.sign(Some(document), serial)).await;
         assert_eq!(answer["code"], "0000", "{answer}");
+        let serial = serial.to_owned();
         let stored = self.portal.readers.get().await.unwrap().request(tenant, &serial).await.unwrap().unwrap();
         let view: JobView = serde_json::from_value(json!({
             "seller": stored.seller, "serial": stored.job_serial, "operation": "issue", "kind": stored.job.kind,
@@ -399,4 +405,35 @@ async fn two_portals_that_claim_at_once_never_both_get_it() {
     production.claim("one", &wanted).await.unwrap();
     production.claim("one", &wanted).await.unwrap();
     assert!(matches!(production.claim("two", &wanted).await, Err(Claimed::Tenant(_))));
+}
+
+#[tokio::test]
+async fn a_red_special_invoice_takes_its_information_table_to_the_disk_and_is_refused_without() {
+    let both = Both::start().await;
+    let side = &both.test;
+    let user = side.tenant("one").await;
+    let key = Key::new();
+    let id = side.apply(&user, "SPECIAL", "", &key).await;
+    assert_eq!(side.approve(&id).await.0, 200);
+    let document = json!([{
+        "FPQQLSH": "SP1", "FPLX": "4", "XSF_NSRSBH": side.seller, "GMF_MC": "虚构购方", "GMF_NSRSBH": "91310000MA00000025",
+        "GMF_DZDH": "上海 1", "GMF_YHZH": "银行 1", "JSHJ": "113.00",
+        "items": [{ "XMMC": "*纸制品*打印纸", "DW": "包", "XMSL": 2, "XMJSHJ": "113.00", "SL": 0.13, "SPBM": "1060105" }],
+    }])
+    .to_string();
+    side.issue("one", "SPECIAL", &key, "SP1", &document).await;
+    let red = |extra: Value| {
+        let mut entry = json!({ "FPQQLSH": "SP2", "fpDm": "011002000111", "fpHm": "00000001" });
+        entry.as_object_mut().unwrap().extend(extra.as_object().cloned().unwrap());
+        json!([entry]).to_string()
+    };
+    let without = red(json!({}));
+    let (_, answer) = side.call("red", "SPECIAL", Some(&without), &key.sign(Some(&without), "red-1")).await;
+    assert_eq!(answer["code"], "1001", "{answer}");
+    assert!(answer.to_string().contains("hzxxbbh"), "{answer}");
+    let with = red(json!({ "hzxxbbh": "1100000000000001" }));
+    let (_, answer) = side.call("red", "SPECIAL", Some(&with), &key.sign(Some(&with), "red-2")).await;
+    assert_eq!(answer["code"], "0000", "{answer}");
+    let stored = side.portal.readers.get().await.unwrap().request("one", "SP2").await.unwrap().unwrap();
+    assert_eq!(stored.job.invoice.unwrap().notice, "1100000000000001");
 }

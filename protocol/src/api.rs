@@ -125,6 +125,9 @@ pub struct InvoiceBody {
     /// 复核人.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reviewer: String,
+    /// 信息表编号 (红字增值税专用发票信息表): a red special invoice needs it, no other has one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notice: String,
 }
 
 /// Who receives an invoice.

@@ -96,7 +96,7 @@ impl Fields {
     }
 
     fn invoice(&mut self, invoice: &InvoiceBody) {
-        let InvoiceBody { buyer, lines, totals, remark, clerk, payee, reviewer } = invoice;
+        let InvoiceBody { buyer, lines, totals, remark, clerk, payee, reviewer, notice } = invoice;
         let BuyerBody { name, taxpayer_number, address_phone, bank_account } = buyer;
         self.text("/invoice/buyer/name", name);
         self.text("/invoice/buyer/taxpayer_number", taxpayer_number.as_deref().unwrap_or_default());
@@ -114,6 +114,7 @@ impl Fields {
         self.text("/invoice/clerk", clerk);
         self.text("/invoice/payee", payee);
         self.text("/invoice/reviewer", reviewer);
+        self.text("/invoice/notice", notice);
     }
 
     fn line(&mut self, index: usize, line: &LineBody) {

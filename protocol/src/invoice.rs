@@ -21,6 +21,8 @@ pub struct Invoice {
     pub payee: String,
     /// 复核人; may be empty.
     pub reviewer: String,
+    /// 信息表编号 of a red special invoice; empty on all others.
+    pub notice: String,
 }
 
 /// 购方.
@@ -120,6 +122,7 @@ impl Invoice {
             clerk: self.clerk.clone(),
             payee: self.payee.clone(),
             reviewer: self.reviewer.clone(),
+            notice: self.notice.clone(),
         }
     }
 }

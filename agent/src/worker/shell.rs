@@ -55,7 +55,8 @@ fn trouble(error: ActorError) -> Trouble {
 /// What a red job says of its original.
 fn red(assignment: &Assignment) -> Option<Red> {
     let original = assignment.original.filter(|_| assignment.operation == taxdisk_protocol::api::Operation::Red)?;
-    Some(Red { original, notice: None })
+    let notice = Some(assignment.invoice.notice.clone()).filter(|notice| !notice.is_empty());
+    Some(Red { original, notice })
 }
 
 fn spent(new: bool) -> Trouble {

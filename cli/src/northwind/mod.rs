@@ -149,6 +149,7 @@ pub fn submission(order: &Order, choices: &Choices) -> Result<JobSubmission, Map
             clerk: choices.clerk.clone(),
             payee: String::new(),
             reviewer: String::new(),
+            notice: String::new(),
         }),
     })
 }

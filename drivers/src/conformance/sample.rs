@@ -56,6 +56,7 @@ pub fn invoice(capabilities: &Capabilities, mut lines: Vec<Line>) -> Invoice {
         clerk: person("张三", true),
         payee: person("李四", !capabilities.single_person),
         reviewer: person("王五", !capabilities.single_person),
+        notice: String::new(),
     }
 }
 

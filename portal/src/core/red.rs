@@ -50,8 +50,8 @@ fn judge(serial: &str, ask: &Ask, blue: &Request, others: &[Request]) -> Result<
     let Some((kind, original)) = insert::about(blue) else {
         return refused("ORIGINAL_RED", "fpDm/fpHm：该发票不是蓝字发票，不能红冲".to_owned());
     };
-    if kind.is_special() {
-        return refused("NOT_AVAILABLE", format!("{}的红冲（红字信息表 hzxxbbh）本平台暂不提供", kind.name()));
+    if kind.is_special() && ask.document.text("hzxxbbh").is_empty() {
+        return refused("RED_NOTICE", format!("hzxxbbh：{}红冲须填写红字信息表编号", kind.name()));
     }
     match blue.voiding {
         Voiding::Void => return refused("ORIGINAL_VOID", "fpDm/fpHm：该发票已作废，不能红冲".to_owned()),
@@ -96,8 +96,12 @@ fn judge(serial: &str, ask: &Ask, blue: &Request, others: &[Request]) -> Result<
         original: Some(original.clone()),
         priority: Priority::Bulk,
     };
-    let (document, job) = if ask.whole { whole(ask, blue, &context) } else { part(ask, blue, kind, &context) }
+    let (document, mut job) = if ask.whole { whole(ask, blue, &context) } else { part(ask, blue, kind, &context) }
         .ok_or_else(|| Refusal::new(serial, "ORIGINAL_BODY", "fpDm/fpHm：原发票内容不可用，请联系平台"))?;
+    // Published for every red, and read for special ones alone.
+    if let Some(invoice) = job.invoice.as_mut().filter(|_| kind.is_special()) {
+        ask.document.text("hzxxbbh").clone_into(&mut invoice.notice);
+    }
     insert::judge(&job).map_err(|faults| Refusal::faults(serial, &faults))?;
     Ok(Part { serial: serial.to_owned(), orgcode: point.orgcode.clone(), document, job, complete: true })
 }

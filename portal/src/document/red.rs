@@ -21,6 +21,7 @@ pub fn turned(blue: &InvoiceBody, original: &PairBody, persons: [String; 3]) -> 
         clerk,
         payee,
         reviewer,
+        notice: String::new(),
     })
 }
 

@@ -67,6 +67,7 @@ pub fn submission(document: &Document, kind: InvoiceKind, context: &Context) -> 
         clerk: or("KPR", clerk),
         payee: or("SKR", payee),
         reviewer: or("FHR", reviewer),
+        notice: String::new(),
     };
     JobSubmission {
         seller: context.seller.clone(),
@@ -139,6 +140,7 @@ fn field(pointer: &str) -> String {
         ["invoice", "clerk"] => "KPR",
         ["invoice", "payee"] => "SKR",
         ["invoice", "reviewer"] => "FHR",
+        ["invoice", "notice"] => "hzxxbbh",
         ["invoice", "lines"] => "items",
         ["invoice", "lines", index, name] => {
             let name = match *name {

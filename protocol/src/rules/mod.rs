@@ -155,6 +155,7 @@ rules! {
     IssuePoint "issue_point" "An issue point has 1 to 40 ASCII letters, digits, - and _.";
     IssuePointUnknown "issue_point_unknown" "The issue point is set up for the seller.";
     Original "original" "An original is a code of 10 or 12 digits and a number of 8; void and red jobs need one, issue jobs have none.";
+    Notice "notice" "A red special invoice names its information table (信息表编号): at most 30 letters and digits; no other has one.";
     VoidKind "void_kind" "Electronic invoices are never voided, only reversed.";
     VoidPeriod "void_period" "An invoice is voided in the month of its issue, by the disk's own clock.";
     RedSum "red_sum" "Red invoices reverse at most what their original comes to, all of them together.";

@@ -25,6 +25,7 @@ pub(super) struct Draft {
     clerk: String,
     payee: String,
     reviewer: String,
+    notice: String,
 }
 
 impl Draft {
@@ -38,6 +39,7 @@ impl Draft {
             clerk: self.clerk,
             payee: self.payee,
             reviewer: self.reviewer,
+            notice: self.notice,
         })
     }
 
@@ -73,6 +75,7 @@ pub(super) fn job(submission: &JobSubmission, rules: &RuleSet, found: &mut Breac
         let is_red = submission.operation == Operation::Red;
         let has_number = given(body.buyer.taxpayer_number.as_deref()).is_some();
         if let Some(kind) = kind {
+            red::check_notice(&body.notice, kind, is_red, found);
             lines::check_kind(&draft, kind, found);
             lines::check_special(&draft, has_number, kind, rules, found);
             lines::check_count(body.lines.len(), kind, rules, found);
@@ -97,7 +100,7 @@ pub(super) fn job(submission: &JobSubmission, rules: &RuleSet, found: &mut Breac
 
 /// Reads the form of an invoice.
 pub(super) fn draft(body: &InvoiceBody, found: &mut Breaches) -> Draft {
-    let InvoiceBody { buyer, lines, totals, remark, clerk, payee, reviewer } = body;
+    let InvoiceBody { buyer, lines, totals, remark, clerk, payee, reviewer, notice } = body;
     let buyer = read_buyer(buyer, found);
     if lines.is_empty() {
         found.add(Rule::NoLines, "/invoice/lines", "an invoice needs at least one line");
@@ -117,6 +120,7 @@ pub(super) fn draft(body: &InvoiceBody, found: &mut Breaches) -> Draft {
     limits::text(clerk, "/invoice/clerk", found);
     limits::text(payee, "/invoice/payee", found);
     limits::text(reviewer, "/invoice/reviewer", found);
+    red::check_notice_form(notice, found);
     Draft {
         buyer,
         lines: read,
@@ -125,6 +129,7 @@ pub(super) fn draft(body: &InvoiceBody, found: &mut Breaches) -> Draft {
         clerk: clerk.clone(),
         payee: payee.clone(),
         reviewer: reviewer.clone(),
+        notice: notice.clone(),
     }
 }
 

@@ -6,6 +6,29 @@ use super::{Breaches, Rule, RuleSet};
 use crate::api::{JobSubmission, Operation};
 use crate::kind::InvoiceKind;
 
+/// Characters of a 信息表编号 at most. 16 digits are known, and are what disks take; other interfaces declare up to 30.
+const NOTICE_CHARS_MAX: usize = 30;
+
+/// The form of a 信息表编号, where there is one.
+pub(super) fn check_notice_form(notice: &str, found: &mut Breaches) {
+    if notice.len() > NOTICE_CHARS_MAX || !notice.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let detail = format!("an information-table number has at most {NOTICE_CHARS_MAX} ASCII letters and digits");
+        found.add(Rule::Notice, "/invoice/notice", detail);
+    }
+}
+
+/// A red special invoice names the information table that allows it (invoice-rules.md, section 8); no other has one.
+pub(super) fn check_notice(notice: &str, kind: InvoiceKind, is_red: bool, found: &mut Breaches) {
+    let needed = is_red && kind.is_special();
+    if needed && notice.is_empty() {
+        let detail = "a red special invoice needs the number of its information table (信息表编号)";
+        found.add(Rule::Notice, "/invoice/notice", detail);
+    }
+    if !needed && !notice.is_empty() {
+        found.add(Rule::Notice, "/invoice/notice", "only a red special invoice has an information-table number: leave it out");
+    }
+}
+
 pub(super) fn check_operation(submission: &JobSubmission, kind: Option<InvoiceKind>, rules: &RuleSet, found: &mut Breaches) {
     match (submission.operation, &submission.original) {
         (Operation::Issue, Some(_)) => {

@@ -27,6 +27,15 @@ fn cases() -> Vec<(JobSubmission, &'static str)> {
             change(invoice);
         })
     };
+    let red_special = |notice: &str| {
+        let lines = vec![line("打印纸", None, "-200.00", "0.13", "-26.00")];
+        with(red("004", lines, ("-200.00", "-26.00", "-226.00")), |invoice| {
+            invoice.buyer.taxpayer_number = Some(BUYER.into());
+            invoice.buyer.address_phone = "上海 1".into();
+            invoice.buyer.bank_account = "银行 1".into();
+            invoice.notice = notice.into();
+        })
+    };
     let discount = |change: fn(&mut LineBody)| {
         let mut lines = discount_pair();
         change(&mut lines[1]);
@@ -80,6 +89,10 @@ fn cases() -> Vec<(JobSubmission, &'static str)> {
         (special(|i| i.buyer.taxpayer_number = None), "special_buyer /invoice/buyer/taxpayer_number"),
         (special(|i| i.buyer.address_phone.clear()), "special_buyer /invoice/buyer/address_phone"),
         (special(|i| i.buyer.bank_account.clear()), "special_buyer /invoice/buyer/bank_account"),
+        (with(first(), |i| i.notice = "1100000000000001".into()), "notice /invoice/notice"),
+        (red_special(""), "notice /invoice/notice"),
+        (red_special("11000000-0000001"), "notice /invoice/notice"),
+        (red_special(&"1".repeat(31)), "notice /invoice/notice"),
         (discount(|l| l.name = "纸".into()), "discount_match /invoice/lines/1/name"),
         (discount(|l| l.goods_code = Some("1".into())), "discount_match /invoice/lines/1/goods_code"),
         (discount(|l| l.unit = "包".into()), "discount_fields /invoice/lines/1/unit"),

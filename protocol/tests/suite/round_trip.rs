@@ -62,7 +62,7 @@ prop_compose! {
             address_phone: String::new(),
             bank_account: String::new(),
         };
-        Invoice { buyer, lines, totals, remark, clerk: "张三".into(), payee: String::new(), reviewer: String::new() }
+        Invoice { buyer, lines, totals, remark, clerk: "张三".into(), payee: String::new(), reviewer: String::new(), notice: String::new() }
     }
 }
 

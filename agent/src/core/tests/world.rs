@@ -38,6 +38,7 @@ fn parse(body: &InvoiceBody, _kind: InvoiceKind) -> Result<Invoice, String> {
         clerk: String::new(),
         payee: String::new(),
         reviewer: String::new(),
+        notice: String::new(),
     })
 }
 

@@ -52,7 +52,7 @@ pub(super) fn invoice(lines: Vec<Line>) -> Invoice {
     };
     let totals = Totals { net, tax, gross: net.checked_add(tax).unwrap() };
     let (clerk, payee, reviewer) = ("张三".to_owned(), String::new(), String::new());
-    Invoice { buyer, lines, totals, remark: String::new(), clerk, payee, reviewer }
+    Invoice { buyer, lines, totals, remark: String::new(), clerk, payee, reviewer, notice: String::new() }
 }
 
 /// The disk of the vectors.

@@ -186,6 +186,7 @@ pub(super) fn order() -> IssueOrder {
             clerk: "张三".to_owned(),
             payee: String::new(),
             reviewer: String::new(),
+            notice: String::new(),
         },
         remark: String::new(),
         seller: Identity {

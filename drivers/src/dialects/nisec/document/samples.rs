@@ -54,6 +54,7 @@ pub(crate) fn order() -> IssueOrder {
         clerk: "王五".to_owned(),
         payee: "张三".to_owned(),
         reviewer: "李四".to_owned(),
+        notice: String::new(),
     };
     IssueOrder {
         kind: InvoiceKind::PaperOrdinary,
