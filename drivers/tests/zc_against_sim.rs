@@ -115,6 +115,7 @@ fn invoice(lines: Vec<Line>) -> Invoice {
         clerk: "张三".to_owned(),
         payee: String::new(),
         reviewer: String::new(),
+        notice: String::new(),
     }
 }
 

@@ -66,7 +66,16 @@ fn invoice() -> impl Strategy<Value = IssuedInvoice> {
             let (name, remark, address_phone, clerk) = people;
             let buyer = Buyer { name, taxpayer_number: None, bank_account: address_phone.clone(), address_phone };
             let totals = Totals { net, tax, gross };
-            let content = Invoice { buyer, lines, totals, remark, payee: clerk.clone(), reviewer: clerk.clone(), clerk, notice: String::new() };
+            let content = Invoice {
+                buyer,
+                lines,
+                totals,
+                remark,
+                payee: clerk.clone(),
+                reviewer: clerk.clone(),
+                clerk,
+                notice: String::new(),
+            };
             let mut invoice = samples::signed(content, kind, 1);
             invoice.original = red.then_some(invoice.pair);
             IssuedInvoice { cipher, qr_text, simulated, ..invoice }

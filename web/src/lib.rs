@@ -1,7 +1,7 @@
 //! What broker and portal both need at their edges.
 //!
-//! [`serve`] takes connections within bounds. [`outbound`] calls addresses that callers wrote, without ever reaching into the network around it (SSRF). [`webhook`] signs
-//! and sends by Standard Webhooks 1.0, and knows when to try again.
+//! [`serve`] takes connections within bounds. [`outbound`] calls addresses that callers wrote, without ever reaching into the
+//! network around it (SSRF). [`webhook`] signs and sends by Standard Webhooks 1.0, and knows when to try again.
 //!
 //! It knows nothing of jobs, stores or merchants; who uses it decides what is sent to whom, and keeps what must be kept.
 //!

@@ -1,7 +1,7 @@
 //! Sockets of a service: accepts connections within a limit, does TLS, hands requests to the router, and ends gracefully.
 //!
-//! Every wait on a peer has a bound: the handshake, the head of a request, a write that does not move. It knows nothing of what is
-//! served.
+//! Every wait on a peer has a bound: the handshake, the head of a request, a write that does not move. It knows nothing of what
+//! is served.
 //!
 //! Read first: [`run`], [`Bounds`].
 
