@@ -18,7 +18,7 @@ use crate::admin::{self, OperatorKey};
 use crate::application;
 use crate::broker::BrokerClient;
 use crate::config::{self, Config, ConfigError, Environment};
-use crate::core::links::LinkKey;
+use crate::core::links::{self, LinkKey};
 use crate::layout::NationalLayout;
 use crate::ledger::{Clock, Ledger};
 use crate::model::Directory;
@@ -291,6 +291,10 @@ async fn kept(db: &mut dyn Db, config: &Config, key_file: Option<&Path>) -> Resu
         }
     };
     let links = link_key(db, config).await?;
+    let adopted = links::adopt_plain_codes(db, now_ms(), config.links.code_valid_ms()).await?;
+    if adopted > 0 {
+        tracing::info!(codes = adopted, "consumers' codes of an earlier version are stored as hashes now");
+    }
     Ok(Kept { directory, disks, operator_key, platform_key, links })
 }
 

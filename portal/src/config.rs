@@ -305,6 +305,7 @@ impl Config {
             ("callbacks.limit_s", self.callbacks.limit_s),
             ("deliveries.concurrency", self.deliveries.concurrency as u64),
             ("links.valid_days", u64::from(self.links.valid_days)),
+            ("links.code_valid_days", u64::from(self.links.code_valid_days)),
             ("limits.connections", self.limits.connections as u64),
             ("limits.body_bytes", self.limits.body_bytes as u64),
             ("limits.read_s", self.limits.read_s),

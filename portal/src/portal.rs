@@ -7,7 +7,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_web::outbound::Outbound;
 
 use crate::config::Config;
-use crate::core::links::{self, LinkKey};
+use crate::core::links::{self, Kind, Link, LinkKey};
 use crate::core::request::Request;
 use crate::document::split::Limits;
 use crate::layout::{Document, Layout, LayoutError};
@@ -158,21 +158,26 @@ impl Portal {
     pub async fn link(&self, request: &Request) -> Result<Option<String>, Unavailable> {
         let (key, valid_ms) = (self.links.clone(), self.config.links.valid_ms());
         let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
-        let known = async { self.readers.get().await?.links_of(&tenant, &serial).await };
+        let known = async { self.readers.get().await?.links_of(Kind::Invoice, &tenant, &serial).await };
         let known = known.await.map_err(|_| Unavailable)?;
         let known =
             known.last().filter(|link| link.revoked_at.is_some() || link.is_open((self.clock)()) && self.links.made(link));
         let link = match known {
             Some(link) => Some(link.clone()).filter(|link| link.revoked_at.is_none()),
             None => {
-                let work = self
-                    .ledger
-                    .run(move |session| Box::pin(async move { links::current(session, &key, &tenant, &serial, valid_ms).await }));
+                let work = self.ledger.run(move |session| {
+                    Box::pin(async move { links::current(session, &key, Kind::Invoice, &tenant, &serial, valid_ms).await })
+                });
                 work.await?
             }
         };
-        let token = |link: links::Link| self.links.token(&link.tenant, &link.serial, link.generation);
-        Ok(link.map(|link| format!("{}/i/{}", self.public_url, token(link))))
+        Ok(link.map(|link| self.url(&link)))
+    }
+
+    /// The address of a link of this portal's key.
+    pub fn url(&self, link: &Link) -> String {
+        let token = self.links.token(link.kind, &link.tenant, &link.serial, link.generation);
+        format!("{}/{}/{token}", self.public_url, link.kind.path())
     }
 
     /// What one invoice of this kind can hold, on any disk of the seller that may issue it. `None`: nobody knows yet.

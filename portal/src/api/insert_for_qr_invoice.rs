@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::blue::{self, Manner};
 use super::{Call, delivery, verdict};
-use crate::core::act;
 use crate::core::insert::{self, Refusal, Verdict};
+use crate::core::links::{self, Kind};
 use crate::core::request::{CallbackTarget, Delivery, QrCode};
 use crate::document::fields::Form;
 use crate::document::{Document, read, split};
@@ -40,10 +40,26 @@ pub(super) async fn apply(call: Call, json: &Json, manner: Manner) -> Result<Rep
     }
     delivery.emails.extend(document.text("EMAIL").split(',').map(|one| one.trim().to_owned()).filter(|one| !one.is_empty()));
     let digits: u64 = rand::thread_rng().gen_range(100_000_000_000..1_000_000_000_000);
-    let qr = QrCode { token: act::random_token(), code: digits.to_string() };
+    let qr = QrCode { code: digits.to_string() };
     let incoming = blue::incoming_of(&call, document, manner, delivery, Some(qr))?;
     let batch = blue::batch(&call, vec![incoming], true);
-    let verdicts = call.change(move |session| Box::pin(async move { insert::insert(session, &batch).await })).await?;
+    let (key, valid_ms) = (call.portal.links.clone(), call.portal.config.links.code_valid_ms());
+    let (verdicts, link) = call
+        .change(move |session| {
+            Box::pin(async move {
+                let verdicts = insert::insert(session, &batch).await?;
+                // Durable together with the request: a code that is named opens something.
+                let link = match verdicts.as_slice() {
+                    [Verdict::Taken(seen) | Verdict::Repeat(seen)] if seen.request.qr.is_some() => {
+                        let (tenant, serial) = (&seen.request.tenant, &seen.request.serial);
+                        links::current(session, &key, Kind::Code, tenant, serial, valid_ms).await?
+                    }
+                    _ => None,
+                };
+                Ok((verdicts, link))
+            })
+        })
+        .await?;
     let seen = match verdicts.as_slice() {
         [Verdict::Taken(seen) | Verdict::Repeat(seen)] => seen,
         _ => return Ok(verdict::reply(&call, &verdicts, None)),
@@ -51,7 +67,7 @@ pub(super) async fn apply(call: Call, json: &Json, manner: Manner) -> Result<Rep
     // A serial number that came by another road has no code; it is what it was.
     let Some(qr) = &seen.request.qr else { return Ok(verdict::reply(&call, &verdicts, None)) };
     let data = [
-        ("qrcode", Json::text(format!("{}/q/{}", call.portal.public_url, qr.token))),
+        ("qrcode", Json::text(link.as_ref().map(|link| call.portal.url(link)).unwrap_or_default())),
         ("invoicecode", Json::text(&qr.code)),
         ("fpqqlsh", Json::text(&seen.request.serial)),
     ];
@@ -59,6 +75,10 @@ pub(super) async fn apply(call: Call, json: &Json, manner: Manner) -> Result<Rep
     let mut reply = verdict::reply(&call, &verdicts, refused_address.as_deref());
     if matches!(verdicts.as_slice(), [Verdict::Taken(_)]) {
         "操作成功".clone_into(&mut reply.msg);
+    }
+    if link.is_none() {
+        let warning = Json::text("二维码已由平台撤销，未生成新的二维码；开票状态请按本流水号查询");
+        reply = reply.extra("subcode", Json::text("CODE_REVOKED")).extra("warning", warning);
     }
     Ok(reply.member("data", data))
 }

@@ -127,12 +127,14 @@ pub struct Wechat {
     pub card_id: String,
 }
 
-/// Public links to invoices.
+/// Public links to invoices, and codes for consumers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Links {
     /// A link ends after so many days.
     pub valid_days: u32,
+    /// A code at which a consumer names the buyer ends after so many days.
+    pub code_valid_days: u32,
     /// File with the key that links are made from, 64 hexadecimal digits; it is made if it is not there. Left out: the key is in
     /// the store, and who has a copy of the store has the links.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -141,7 +143,7 @@ pub struct Links {
 
 impl Default for Links {
     fn default() -> Self {
-        Links { valid_days: 180, key_file: None }
+        Links { valid_days: 180, code_valid_days: 180, key_file: None }
     }
 }
 
@@ -149,6 +151,11 @@ impl Links {
     /// How long a link is good, milliseconds.
     pub fn valid_ms(&self) -> i64 {
         i64::from(self.valid_days) * 24 * 3600 * 1000
+    }
+
+    /// How long a code is good, milliseconds.
+    pub fn code_valid_ms(&self) -> i64 {
+        i64::from(self.code_valid_days) * 24 * 3600 * 1000
     }
 }
 

@@ -2,6 +2,7 @@
 //! became of it.
 
 use super::insert;
+use super::links::{self, Found, Kind};
 use super::request::{Phase, Request};
 use crate::document::Fault;
 use crate::ledger::Session;
@@ -27,6 +28,8 @@ pub enum Claimed {
     Done(Box<Request>),
     /// No such code.
     Unknown,
+    /// The code ended, or was revoked.
+    Ended,
     /// The buyer cannot be printed.
     Wrong(Vec<Fault>),
 }
@@ -36,7 +39,12 @@ pub enum Claimed {
 /// # Errors
 /// Those of the store.
 pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer) -> Result<Claimed, StoreError> {
-    let Some(request) = session.db.request_by_code(token).await? else { return Ok(Claimed::Unknown) };
+    let link = match links::find(session.db.as_mut(), Kind::Code, token, session.now).await? {
+        Found::Open(link) => link,
+        Found::Ended => return Ok(Claimed::Ended),
+        Found::Nothing => return Ok(Claimed::Unknown),
+    };
+    let Some(request) = session.db.request(&link.tenant, &link.serial).await? else { return Ok(Claimed::Unknown) };
     let mut parts = insert::parts_of(session, &request).await?;
     if parts.iter().any(|part| part.phase != Phase::Buyer) {
         return Ok(Claimed::Done(Box::new(request)));

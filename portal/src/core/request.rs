@@ -103,11 +103,9 @@ pub struct CallbackTarget {
     pub ncc: Option<(String, String)>,
 }
 
-/// A code for the consumer.
+/// A code for the consumer. What opens it is a link ([`Kind::Code`](super::links::Kind)), stored as a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QrCode {
-    /// 128 random bits, base64url.
-    pub token: String,
     /// 发票提取码, 12 digits.
     pub code: String,
 }

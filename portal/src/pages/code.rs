@@ -6,12 +6,12 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Limited};
 
-use super::html;
+use super::{Found, html};
 use crate::core::claim::{self, Buyer, Claimed};
+use crate::core::links::Kind;
 use crate::core::request::{Phase, Request as Stored};
 use crate::portal::Portal;
 use crate::post::words::{escaped, money};
-use crate::store::StoreError;
 use crate::wire::form::Form;
 
 /// A form at most, bytes.
@@ -23,15 +23,12 @@ pub async fn code(portal: Arc<Portal>, request: Request<Body>) -> Response<Body>
     if request.method() == Method::POST {
         return claimed(&portal, token, request).await;
     }
-    match by_code(&portal, &token).await {
-        Ok(Some(stored)) => shown(&portal, &stored).await,
-        Ok(None) => invalid(),
+    match super::found(&portal, Kind::Code, &token).await {
+        Ok(Found::Open(stored)) => shown(&portal, &stored).await,
+        Ok(Found::Ended) => ended(),
+        Ok(Found::Nothing) => invalid(),
         Err(_) => busy(),
     }
-}
-
-async fn by_code(portal: &Portal, token: &str) -> Result<Option<Stored>, StoreError> {
-    portal.readers.get().await?.request_by_code(token).await
 }
 
 async fn claimed(portal: &Portal, token: String, request: Request<Body>) -> Response<Body> {
@@ -52,6 +49,7 @@ async fn claimed(portal: &Portal, token: String, request: Request<Body>) -> Resp
     match done {
         Ok(Claimed::Done(stored)) => shown(portal, &stored).await,
         Ok(Claimed::Unknown) => invalid(),
+        Ok(Claimed::Ended) => ended(),
         Ok(Claimed::Wrong(faults)) => {
             let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
             let text = texts.join("；");
@@ -63,6 +61,14 @@ async fn claimed(portal: &Portal, token: String, request: Request<Body>) -> Resp
 
 fn invalid() -> Response<Body> {
     html::notice(StatusCode::NOT_FOUND, "二维码无效，请联系商户", "This code is not valid. Please ask the merchant.")
+}
+
+fn ended() -> Response<Body> {
+    html::notice(
+        StatusCode::GONE,
+        "二维码已过期或已撤销，请联系商户",
+        "This code has ended or was revoked. Please ask the merchant. Nothing was changed by opening it.",
+    )
 }
 
 fn busy() -> Response<Body> {

@@ -14,26 +14,15 @@ use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use fast_qr::ECL;
 use fast_qr::qr::QRBuilder;
 
-use super::html;
-use crate::core::links;
+use super::{Found, html};
+use crate::core::links::Kind;
 use crate::core::request::{Phase, Request as Stored, Voiding};
 use crate::layout::LayoutError;
 use crate::portal::Portal;
 use crate::post::words::{escaped, masked_name, masked_number, moment, money};
-use crate::store::StoreError;
 
-/// Longest token that is looked up, bytes.
-const MAX_TOKEN_BYTES: usize = 64;
 /// Light modules around a code (ISO/IEC 18004).
 const QUIET: usize = 4;
-
-/// What a token leads to.
-enum Found {
-    Open(Box<Stored>),
-    /// It was good once.
-    Ended,
-    Nothing,
-}
 
 /// Answers.
 pub async fn invoice(portal: Arc<Portal>, request: Request<Body>) -> Response<Body> {
@@ -42,8 +31,8 @@ pub async fn invoice(portal: Arc<Portal>, request: Request<Body>) -> Response<Bo
     }
     let rest = request.uri().path().trim_start_matches("/i/").to_owned();
     let (token, part) = rest.split_once('/').unwrap_or((rest.as_str(), ""));
-    let stored = match found(&portal, token).await {
-        Ok(Found::Open(stored)) => stored,
+    let stored = match super::found(&portal, Kind::Invoice, token).await {
+        Ok(Found::Open(stored)) if stored.phase == Phase::Issued => stored,
         Ok(Found::Ended) => {
             return html::notice(
                 StatusCode::GONE,
@@ -51,7 +40,7 @@ pub async fn invoice(portal: Arc<Portal>, request: Request<Body>) -> Response<Bo
                 "This link has ended or was revoked. Please ask the merchant. The invoice itself is not affected.",
             );
         }
-        Ok(Found::Nothing) => return html::notice(StatusCode::NOT_FOUND, "链接无效", "This link is not valid."),
+        Ok(Found::Open(_) | Found::Nothing) => return html::notice(StatusCode::NOT_FOUND, "链接无效", "This link is not valid."),
         Err(_) => return html::notice(StatusCode::SERVICE_UNAVAILABLE, "系统繁忙，请稍后再试", "Please try again in a moment."),
     };
     let asks_for_html = request
@@ -74,19 +63,6 @@ pub async fn invoice(portal: Arc<Portal>, request: Request<Body>) -> Response<Bo
     // One address, two answers: no cache may mix them up.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
     response
-}
-
-async fn found(portal: &Portal, token: &str) -> Result<Found, StoreError> {
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES {
-        return Ok(Found::Nothing);
-    }
-    let mut db = portal.readers.get().await?;
-    let Some(link) = db.link(&links::hash(token)).await? else { return Ok(Found::Nothing) };
-    if !link.is_open((portal.clock)()) {
-        return Ok(Found::Ended);
-    }
-    let stored = db.request(&link.tenant, &link.serial).await?.filter(|stored| stored.phase == Phase::Issued);
-    Ok(stored.map_or(Found::Nothing, |stored| Found::Open(Box::new(stored))))
 }
 
 fn made(document: Result<crate::layout::Document, LayoutError>, name: &str) -> Response<Body> {

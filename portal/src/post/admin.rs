@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::core::links;
+use crate::core::links::{self, Kind};
 use crate::core::outbox::{self, Channel, Resent};
 use crate::portal::Portal;
 use crate::store::StoreError;
@@ -26,8 +26,19 @@ struct Resend {
 pub fn routes() -> Router<Arc<Portal>> {
     Router::new()
         .route("/admin/v1/requests/{tenant}/{serial}/messages", get(messages).post(resend))
-        .route("/admin/v1/requests/{tenant}/{serial}/links", get(list).post(renew))
-        .route("/admin/v1/requests/{tenant}/{serial}/links/revoke", post(revoke))
+        .merge(of_kind("links", Kind::Invoice))
+        .merge(of_kind("codes", Kind::Code))
+}
+
+/// The calls about links of one kind.
+fn of_kind(name: &str, kind: Kind) -> Router<Arc<Portal>> {
+    let path = format!("/admin/v1/requests/{{tenant}}/{{serial}}/{name}");
+    Router::new()
+        .route(
+            &path,
+            get(move |portal, request| list(kind, portal, request)).post(move |portal, request| renew(kind, portal, request)),
+        )
+        .route(&format!("{path}/revoke"), post(move |portal, request| revoke(kind, portal, request)))
 }
 
 fn failed(status: StatusCode, detail: &str) -> Response {
@@ -68,41 +79,46 @@ async fn resend(
     }
 }
 
-async fn list(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
-    let read = async { portal.readers.get().await?.links_of(&tenant, &serial).await };
+async fn list(kind: Kind, State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
+    let read = async { portal.readers.get().await?.links_of(kind, &tenant, &serial).await };
     match read.await {
         Ok(links) => Json(json!({ "links": links })).into_response(),
         Err(_) => away(),
     }
 }
 
-async fn renew(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
+async fn renew(kind: Kind, State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
     let known = async { portal.readers.get().await?.request(&tenant, &serial).await };
     match known.await {
-        Ok(Some(request)) if request.issued.is_some() => {}
-        Ok(_) => return failed(StatusCode::NOT_FOUND, "there is no such invoice"),
+        Ok(Some(request)) if kind == Kind::Invoice && request.issued.is_some() => {}
+        Ok(Some(request)) if kind == Kind::Code && request.qr.is_some() => {}
+        Ok(_) => return failed(StatusCode::NOT_FOUND, "there is no such invoice or code"),
         Err::<_, StoreError>(_) => return away(),
     }
-    let (key, valid_ms) = (portal.links.clone(), portal.config.links.valid_ms());
-    let (of, number) = (tenant.clone(), serial.clone());
+    let key = portal.links.clone();
+    let valid_ms = match kind {
+        Kind::Invoice => portal.config.links.valid_ms(),
+        Kind::Code => portal.config.links.code_valid_ms(),
+    };
     let done = portal
         .ledger
-        .run(move |session| Box::pin(async move { links::renew(session, &key, &of, &number, valid_ms, "operator").await }))
+        .run(move |session| {
+            Box::pin(async move { links::renew(session, &key, kind, &tenant, &serial, valid_ms, "operator").await })
+        })
         .await;
     match done {
         Ok(link) => {
-            let token = portal.links.token(&tenant, &serial, link.generation);
-            let url = format!("{}/i/{token}", portal.public_url);
+            let url = portal.url(&link);
             (StatusCode::CREATED, Json(json!({ "url": url, "expires_at": link.expires_at }))).into_response()
         }
         Err(_) => away(),
     }
 }
 
-async fn revoke(State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
+async fn revoke(kind: Kind, State(portal): State<Arc<Portal>>, Path((tenant, serial)): Path<(String, String)>) -> Response {
     let done = portal
         .ledger
-        .run(move |session| Box::pin(async move { links::revoke(session, &tenant, &serial, "operator").await }))
+        .run(move |session| Box::pin(async move { links::revoke(session, kind, &tenant, &serial, "operator").await }))
         .await;
     match done {
         Ok(revoked) => Json(json!({ "revoked": revoked })).into_response(),

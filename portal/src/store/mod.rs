@@ -16,7 +16,7 @@ pub use open::{Opened, Reader, Readers, open};
 pub use sql::{PostgresDb, SqliteDb};
 
 use crate::core::callback::Callback;
-use crate::core::links::Link;
+use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
 use crate::core::request::Request;
 
@@ -44,6 +44,17 @@ pub struct UsedToken {
     pub used_for: String,
     /// Kept until then, seconds.
     pub until_s: i64,
+}
+
+/// A consumer's code as it was stored before it was a link: its token in plain text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlainCode {
+    /// Token.
+    pub token: String,
+    /// Tenant.
+    pub tenant: String,
+    /// Serial number.
+    pub serial: String,
 }
 
 /// A line of a request's history.
@@ -76,8 +87,6 @@ pub trait Db: Send {
     async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError>;
     /// The request that issued this number.
     async fn request_by_number(&mut self, tenant: &str, code: &str, number: &str) -> Result<Option<Request>, StoreError>;
-    /// The request of a consumer's code.
-    async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError>;
     /// The reds and voids about this number.
     async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError>;
     /// The latest request that says the same, accepted since then and not sent back.
@@ -108,8 +117,14 @@ pub trait Db: Send {
     async fn put_link(&mut self, link: &Link) -> Result<(), StoreError>;
     /// A link by the SHA-256 of its token.
     async fn link(&mut self, hash: &str) -> Result<Option<Link>, StoreError>;
-    /// All links of a request, oldest first.
-    async fn links_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError>;
+    /// All links of a kind of a request, oldest first.
+    async fn links_of(&mut self, kind: Kind, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError>;
+    /// Codes that an earlier version left as plain tokens, some of them.
+    async fn plain_codes(&mut self, limit: u32) -> Result<Vec<PlainCode>, StoreError>;
+    /// Forgets one of them.
+    async fn forget_plain_code(&mut self, code: &PlainCode) -> Result<(), StoreError>;
+    /// Gives freed pages back, with what stood in them. Outside of a transaction.
+    async fn compact(&mut self) -> Result<(), StoreError>;
     /// A token that was used.
     async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError>;
     /// A token by its `jti`.

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 
-use super::{Db, Note, StoreError, UsedToken};
+use super::{Db, Note, PlainCode, StoreError, UsedToken};
 use crate::core::callback::Callback;
-use crate::core::links::Link;
+use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
 use crate::core::request::{Phase, Request};
 
@@ -32,7 +32,7 @@ fn phase_name(phase: Phase) -> Result<String, StoreError> {
 
 macro_rules! link_columns {
     () => {
-        "SELECT hash, tenant, serial, generation, created_at, expires_at, revoked_at FROM links"
+        "SELECT hash, kind, tenant, serial, generation, created_at, expires_at, revoked_at FROM links"
     };
 }
 
@@ -87,12 +87,11 @@ macro_rules! database {
                 let fingerprint = if request.phase == Phase::Deleted { "" } else { request.fingerprint.as_str() };
                 sqlx::query(
                     "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, \
-                     fingerprint, qr_token, phase, created_at, due_at, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+                     fingerprint, phase, created_at, due_at, body) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
                      ON CONFLICT (tenant, serial) DO UPDATE SET job_serial = excluded.job_serial, code = excluded.code, \
                      number = excluded.number, about_code = excluded.about_code, about_number = excluded.about_number, \
-                     fingerprint = excluded.fingerprint, qr_token = excluded.qr_token, \
-                     phase = excluded.phase, \
+                     fingerprint = excluded.fingerprint, phase = excluded.phase, \
                      due_at = excluded.due_at, body = excluded.body",
                 )
                 .bind(&request.tenant)
@@ -104,7 +103,6 @@ macro_rules! database {
                 .bind(about.0)
                 .bind(about.1)
                 .bind(fingerprint)
-                .bind(request.qr.as_ref().map_or("", |qr| qr.token.as_str()))
                 .bind(phase_name(request.phase)?)
                 .bind(request.created_at)
                 .bind(request.due_at)
@@ -136,13 +134,6 @@ macro_rules! database {
                 .bind(number)
                 .fetch_optional(&mut self.0)
                 .await?)
-            }
-
-            async fn request_by_code(&mut self, token: &str) -> Result<Option<Request>, StoreError> {
-                one(sqlx::query_scalar("SELECT body FROM requests WHERE qr_token = $1 AND qr_token <> '' LIMIT 1")
-                    .bind(token)
-                    .fetch_optional(&mut self.0)
-                    .await?)
             }
 
             async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError> {
@@ -295,10 +286,11 @@ macro_rules! database {
 
             async fn put_link(&mut self, link: &Link) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO links (hash, tenant, serial, generation, created_at, expires_at, revoked_at) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (hash) DO UPDATE SET revoked_at = excluded.revoked_at",
+                    "INSERT INTO links (hash, kind, tenant, serial, generation, created_at, expires_at, revoked_at) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (hash) DO UPDATE SET revoked_at = excluded.revoked_at",
                 )
                 .bind(&link.hash)
+                .bind(link.kind.as_str())
                 .bind(&link.tenant)
                 .bind(&link.serial)
                 .bind(i64::from(link.generation))
@@ -318,13 +310,38 @@ macro_rules! database {
                 row.map(|row| link(&row)).transpose()
             }
 
-            async fn links_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError> {
-                let rows = sqlx::query(concat!(link_columns!(), " WHERE tenant = $1 AND serial = $2 ORDER BY generation"))
+            async fn links_of(&mut self, kind: Kind, tenant: &str, serial: &str) -> Result<Vec<Link>, StoreError> {
+                let wanted = concat!(link_columns!(), " WHERE tenant = $1 AND serial = $2 AND kind = $3 ORDER BY generation");
+                let rows = sqlx::query(wanted)
                     .bind(tenant)
                     .bind(serial)
+                    .bind(kind.as_str())
                     .fetch_all(&mut self.0)
                     .await?;
                 rows.iter().map(link).collect()
+            }
+
+            async fn plain_codes(&mut self, limit: u32) -> Result<Vec<PlainCode>, StoreError> {
+                let rows = sqlx::query("SELECT token, tenant, serial FROM plain_codes ORDER BY tenant, serial LIMIT $1")
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut self.0)
+                    .await?;
+                let code = |row: &_| Ok(PlainCode { token: get(row, 0)?, tenant: get(row, 1)?, serial: get(row, 2)? });
+                rows.iter().map(code).collect()
+            }
+
+            async fn forget_plain_code(&mut self, code: &PlainCode) -> Result<(), StoreError> {
+                sqlx::query("DELETE FROM plain_codes WHERE tenant = $1 AND serial = $2")
+                    .bind(&code.tenant)
+                    .bind(&code.serial)
+                    .execute(&mut self.0)
+                    .await?;
+                Ok(())
+            }
+
+            async fn compact(&mut self) -> Result<(), StoreError> {
+                self.0.execute("VACUUM").await?;
+                Ok(())
             }
 
             async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError> {
@@ -437,15 +454,16 @@ where
     i64: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
     Option<i64>: for<'r> sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
 {
-    let generation: i64 = get(row, 3)?;
+    let (kind, generation): (String, i64) = (get(row, 1)?, get(row, 4)?);
     Ok(Link {
         hash: get(row, 0)?,
-        tenant: get(row, 1)?,
-        serial: get(row, 2)?,
+        kind: Kind::from_text(&kind).ok_or_else(|| StoreError::Damaged(format!("link of kind {kind:?}")))?,
+        tenant: get(row, 2)?,
+        serial: get(row, 3)?,
         generation: u32::try_from(generation).map_err(|_| StoreError::Damaged(format!("link of generation {generation}")))?,
-        created_at: get(row, 4)?,
-        expires_at: get(row, 5)?,
-        revoked_at: get(row, 6)?,
+        created_at: get(row, 5)?,
+        expires_at: get(row, 6)?,
+        revoked_at: get(row, 7)?,
     })
 }
 

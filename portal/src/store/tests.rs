@@ -2,12 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 use rust_decimal::Decimal;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use taxdisk_protocol::api::{IssuedInvoice, JobSubmission, Operation, PairBody};
 use taxdisk_protocol::printed::Printed;
 
-use super::{Db, Note, UsedToken, open};
+use super::{Db, Note, PostgresDb, SqliteDb, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
-use crate::core::links::Link;
+use crate::core::links::{self, Kind, Link};
 use crate::core::outbox::{self, Channel, Delivered, Message};
 use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Request, Voiding};
 use crate::document::Document;
@@ -94,16 +96,12 @@ async fn requests_are_found_by_whatever_names_them(db: &mut dyn Db) {
         printed: Printed::default(),
         disk: "661234567890".to_owned(),
     });
-    first.qr = Some(QrCode { token: "t0ken".to_owned(), code: "123456789012".to_owned() });
+    first.qr = Some(QrCode { code: "123456789012".to_owned() });
     first.phase = Phase::Issued;
     first.due_at = NEVER;
     db.put_request(&first).await.unwrap();
     assert_eq!(db.request_by_number("one", "011002000126", "00000001").await.unwrap().as_ref(), Some(&first));
     assert_eq!(db.request_by_number("two", "011002000126", "00000001").await.unwrap(), None);
-    assert_eq!(db.request_by_code("t0ken").await.unwrap().as_ref(), Some(&first));
-    for nothing in ["", "other"] {
-        assert_eq!(db.request_by_code(nothing).await.unwrap(), None);
-    }
     let original = Some(PairBody { code: "011002000126".to_owned(), number: "00000001".to_owned() });
     let red = Request { operation: Operation::Red, original, gross: -first.gross, ..request("one", "R1") };
     db.put_request(&red).await.unwrap();
@@ -222,6 +220,7 @@ async fn messages_and_links_are_kept(db: &mut dyn Db) {
 
     let link = |hash: &str, generation: u32| Link {
         hash: hash.to_owned(),
+        kind: Kind::Invoice,
         tenant: "one".to_owned(),
         serial: "A1".to_owned(),
         generation,
@@ -235,8 +234,11 @@ async fn messages_and_links_are_kept(db: &mut dyn Db) {
     db.put_link(&revoked).await.unwrap();
     assert_eq!(db.link("h1").await.unwrap().as_ref(), Some(&revoked));
     assert_eq!(db.link("h3").await.unwrap(), None);
-    assert_eq!(db.links_of("one", "A1").await.unwrap(), [revoked, link("h2", 2)]);
+    assert_eq!(db.links_of(Kind::Invoice, "one", "A1").await.unwrap(), [revoked, link("h2", 2)]);
     assert!(db.put_link(&link("h3", 2)).await.is_err(), "a generation has one link");
+    let code = Link { kind: Kind::Code, ..link("h4", 2) };
+    db.put_link(&code).await.unwrap();
+    assert_eq!(db.links_of(Kind::Code, "one", "A1").await.unwrap(), [code], "each kind counts its own");
 }
 
 async fn suite(url: &str) {
@@ -250,6 +252,66 @@ async fn suite(url: &str) {
     one_job_has_one_request(db).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");
+}
+
+/// The tables as they were while a code's token stood in them, with one such code.
+macro_rules! of_before_codes_were_links {
+    ($connection:expr) => {{
+        let connection = $connection;
+        for text in [include_str!("migrations/0001_portal.sql"), include_str!("migrations/0003_deliveries.sql")] {
+            sqlx::raw_sql(text).execute(&mut *connection).await.unwrap();
+        }
+        let mut body = serde_json::to_value(request("one", "OLD")).unwrap();
+        body["qr"] = serde_json::json!({ "token": PLAIN, "code": "123456789012" });
+        sqlx::query(
+            "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, fingerprint, \
+             qr_token, phase, created_at, due_at, body) VALUES ('one', 'OLD', 's', 'OLD', '', '', '', '', '', $1, 'buyer', 1, 1, $2)",
+        )
+        .bind(PLAIN)
+        .bind(body.to_string())
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+        sqlx::raw_sql(include_str!("migrations/0007_codes.sql")).execute(&mut *connection).await.unwrap();
+    }};
+}
+
+/// A token as version 0.1 made it.
+const PLAIN: &str = "PLAIN-OLD-TOKEN-IN-CLEAR";
+
+async fn what_was_printed_opens_and_is_no_longer_stored(db: &mut dyn Db) {
+    assert_eq!(links::adopt_plain_codes(db, 1_000, 500).await.unwrap(), 1);
+    assert_eq!(links::adopt_plain_codes(db, 9_000, 500).await.unwrap(), 0, "once");
+    let found = links::find(db, Kind::Code, PLAIN, 1_499).await.unwrap();
+    assert!(matches!(&found, links::Found::Open(link) if link.serial == "OLD" && link.generation == 1), "{found:?}");
+    assert_eq!(links::find(db, Kind::Code, PLAIN, 1_500).await.unwrap(), links::Found::Ended);
+    let request = db.request("one", "OLD").await.unwrap().unwrap();
+    assert_eq!(request.qr, Some(QrCode { code: "123456789012".to_owned() }));
+}
+
+#[tokio::test]
+async fn plain_codes_of_before_become_links_in_sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("portal.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
+    let mut connection = options.connect().await.unwrap();
+    of_before_codes_were_links!(&mut connection);
+    let mut db = SqliteDb::new(connection);
+    what_was_printed_opens_and_is_no_longer_stored(&mut db).await;
+    db.close().await.unwrap();
+    let held = std::fs::read(&file).unwrap();
+    assert!(!held.windows(PLAIN.len()).any(|window| window == PLAIN.as_bytes()), "not even in a page that was freed");
+}
+
+#[tokio::test]
+async fn plain_codes_of_before_become_links_in_postgres() {
+    let server = tokio::task::spawn_blocking(postgres::Server::shared).await.unwrap();
+    let mut connection = PgConnection::connect(&server.database()).await.unwrap();
+    of_before_codes_were_links!(&mut connection);
+    let mut db = PostgresDb::new(connection);
+    what_was_printed_opens_and_is_no_longer_stored(&mut db).await;
+    db.close().await.unwrap();
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
-use taxdisk_portal::core::links;
+use taxdisk_portal::core::links::{self, Kind};
 use taxdisk_portal::pages;
 
 use crate::platform::blue;
@@ -97,14 +97,17 @@ async fn a_link_that_ended_was_revoked_or_guessed_opens_nothing() {
     assert_ne!(next, path, "one that ended by time is replaced when the invoice is sent again");
     assert_eq!(get(&rig, &next, "*/*").await.status, 200);
     let ledger = &rig.platform.portal.ledger;
-    let revoked =
-        ledger.run(|session| Box::pin(async move { links::revoke(session, "shop", "LINK2", "operator").await })).await.unwrap();
+    let revoked = ledger
+        .run(|session| Box::pin(async move { links::revoke(session, Kind::Invoice, "shop", "LINK2", "operator").await }))
+        .await
+        .unwrap();
     assert_eq!(revoked, 1);
     assert_eq!(get(&rig, &next, "*/*").await.status, 410);
     assert_eq!(link(&rig, "LINK2").await, None, "no new one is made by itself");
     let (key, day) = (rig.platform.portal.links.clone(), 24 * 3600 * 1000);
-    let made =
-        ledger.run(move |session| Box::pin(async move { links::renew(session, &key, "shop", "LINK2", day, "operator").await }));
+    let made = ledger.run(move |session| {
+        Box::pin(async move { links::renew(session, &key, Kind::Invoice, "shop", "LINK2", day, "operator").await })
+    });
     assert_eq!(made.await.unwrap().generation, 3);
     assert_eq!(get(&rig, &link(&rig, "LINK2").await.unwrap(), "*/*").await.status, 200);
 }
@@ -130,15 +133,14 @@ async fn a_key_that_was_lost_leaves_no_invoice_with_a_link_that_opens_nothing() 
     let rig = rig("LINK4").await;
     let lost = links::LinkKey::from_text(&"5c".repeat(32)).unwrap();
     let (key, day_ms) = (lost.clone(), 24 * 3600 * 1000);
-    let made = rig
-        .platform
-        .portal
-        .ledger
-        .run(move |session| Box::pin(async move { links::current(session, &key, "shop", "LINK4", day_ms).await }));
+    let made =
+        rig.platform.portal.ledger.run(move |session| {
+            Box::pin(async move { links::current(session, &key, Kind::Invoice, "shop", "LINK4", day_ms).await })
+        });
     let old = made.await.unwrap().unwrap();
     let path = link(&rig, "LINK4").await.unwrap();
     assert_eq!(get(&rig, &path, "*/*").await.status, 200, "what is named opens");
-    let before = format!("/i/{}", lost.token("shop", "LINK4", old.generation));
+    let before = format!("/i/{}", lost.token(Kind::Invoice, "shop", "LINK4", old.generation));
     assert_ne!(path, before);
     assert_eq!(get(&rig, &before, "*/*").await.status, 200, "what was sent already opens too");
 }

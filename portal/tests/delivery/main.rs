@@ -1,8 +1,9 @@
 //! How an issued invoice reaches people: mail through a real SMTP server, short messages and card packs through fakes that
-//! refuse as the real ones do, and public links.
+//! refuse as the real ones do, public links, and codes.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cards;
+mod codes;
 mod links;
 mod mails;
 #[path = "../compatible/platform.rs"]
