@@ -2,6 +2,10 @@
 //! environment and refused in the other one, in both directions.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "../../tests/src/postgres.rs"]
+#[allow(dead_code, unreachable_pub)]
+mod postgres;
+
 use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
@@ -389,12 +393,10 @@ async fn a_refused_application_gives_nothing_and_says_why() {
     assert!(side.portal.directory().caller("APP").is_none());
 }
 
-#[tokio::test]
-async fn two_portals_that_claim_at_once_never_both_get_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let url = format!("sqlite:{}", dir.path().join("credentials.db").display());
-    let production = Registry::open(&url, Environment::Production).await.unwrap();
-    let test = Registry::open(&url, Environment::Test).await.unwrap();
+/// The suite that the registry passes over both databases.
+async fn never_both_get_it(url: &str) {
+    let production = Registry::open(url, Environment::Production).await.unwrap();
+    let test = Registry::open(url, Environment::Test).await.unwrap();
     for round in 0..20 {
         let wanted = [Credential::Appid(format!("APP{round}"))];
         let (one, two) = tokio::join!(production.claim("one", &wanted), test.claim("one", &wanted));
@@ -405,6 +407,73 @@ async fn two_portals_that_claim_at_once_never_both_get_it() {
     production.claim("one", &wanted).await.unwrap();
     production.claim("one", &wanted).await.unwrap();
     assert!(matches!(production.claim("two", &wanted).await, Err(Claimed::Tenant(_))));
+    // What was claimed outlives whoever claimed it.
+    drop((production, test));
+    let again = Registry::open(url, Environment::Test).await.unwrap();
+    let refused = again.claim("one", &wanted).await.unwrap_err();
+    assert!(matches!(&refused, Claimed::Environment(_, of) if of == "production"), "{refused}");
+}
+
+#[tokio::test]
+async fn two_portals_that_claim_at_once_never_both_get_it() {
+    let dir = tempfile::tempdir().unwrap();
+    never_both_get_it(&format!("sqlite:{}", dir.path().join("credentials.db").display())).await;
+}
+
+#[tokio::test]
+async fn over_postgres_they_never_both_get_it_either() {
+    let server = tokio::task::spawn_blocking(postgres::Server::shared).await.unwrap();
+    never_both_get_it(&server.database()).await;
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}
+
+/// A store from before there was a registry, or from a backup, may hold what belongs to the other environment by now.
+#[tokio::test]
+async fn a_portal_that_holds_what_is_the_other_environments_does_not_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).display().to_string();
+    let key = Key::new();
+    let opened = store::open(&format!("sqlite:{}", path("portal.db"))).await.unwrap();
+    let mut db = opened.writer;
+    let seller = json!({ "taxpayer_number": "91110000MA0000001L", "name": "示例", "points": [{ "orgcode": "A" }] });
+    db.put_setting("tenant", "one", &json!({ "id": "one", "name": "示例", "sellers": [seller] }).to_string()).await.unwrap();
+    let caller = json!({ "appid": "APP", "tenant": "one", "public_keys": [key.pem()] });
+    db.put_setting("caller", "APP", &caller.to_string()).await.unwrap();
+    drop((db, opened.readers));
+    let registry = format!("sqlite:{}", path("credentials.db"));
+    let other = Registry::open(&registry, Environment::Production).await.unwrap();
+    other.claim("one", &[Credential::Appid("APP".to_owned())]).await.unwrap();
+    std::fs::write(path("broker.key"), "tdk_test\n").unwrap();
+    let text = format!(
+        "environment = \"test\"\n[store]\nurl = \"sqlite:{}\"\n[registry]\nurl = \"{registry}\"\n[broker]\n\
+         url = \"http://127.0.0.1:9\"\nkey_file = \"{}\"\n",
+        path("portal.db"),
+        path("broker.key")
+    );
+    std::fs::write(path("portal.toml"), text).unwrap();
+    let log = std::fs::File::create(path("log")).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_taxdisk-portal"))
+        .args(["serve", "--config", &path("portal.toml"), "--listen", "127.0.0.1:0", "--ready-file", &path("ready.json")])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        let serves = std::path::Path::new(&path("ready.json")).exists();
+        if serves || std::time::Instant::now() > end {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            panic!("it serves: {serves}");
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let said = std::fs::read_to_string(path("log")).unwrap();
+    assert_eq!(status.code(), Some(78), "{said}");
+    assert!(said.contains("registry.url") && said.contains("production"), "{said}");
 }
 
 #[tokio::test]

@@ -81,6 +81,21 @@ mod tests {
     }
 
     #[test]
+    fn each_text_has_its_own_bound_from_a_device_and_from_a_frame() {
+        let bounds = [CHECK_CODE_BYTES_MAX, CIPHER_BYTES_MAX, QR_BYTES_MAX];
+        for longer in 0..=bounds.len() {
+            let texts: Vec<String> =
+                bounds.iter().enumerate().map(|(at, most)| "7".repeat(most + usize::from(at == longer))).collect();
+            let kept: Vec<&str> =
+                texts.iter().enumerate().map(|(at, text)| if at == longer { "" } else { text.as_str() }).collect();
+            let made = Printed::new(&texts[0], &texts[1], &texts[2]);
+            assert_eq!([made.check_code.as_str(), &made.cipher, &made.qr_text], *kept);
+            let frame = serde_json::json!({ "check_code": texts[0], "cipher": texts[1], "qr_text": texts[2] });
+            assert_eq!(serde_json::from_value::<Printed>(frame).unwrap(), made);
+        }
+    }
+
+    #[test]
     fn outcomes_and_invoices_of_older_senders_are_read_and_written_without_them() {
         let outcome = r#"{"result":"issued","pair":{"code":"011002000107","number":"00000088"},"issued_at":"20260302101530","fiscal_code":"1","signature":"s","settled":false}"#;
         let read: AttemptResult = serde_json::from_str(outcome).unwrap();

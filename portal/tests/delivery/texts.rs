@@ -1,5 +1,7 @@
 //! Short messages, through a provider that checks what it gets.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac;
@@ -9,8 +11,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use serde_json::{Value, json};
 use taxdisk_portal::config::{Language, Sms};
-use taxdisk_portal::core::outbox::Standing;
+use taxdisk_portal::core::outbox::{Channel, Message, Standing};
 use taxdisk_portal::post::Channels;
+use taxdisk_web::outbound::{Outbound, Resolve, Settings};
 
 use crate::platform::{NOW_S, blue};
 use crate::rig::{Rig, guarded, served};
@@ -90,4 +93,73 @@ async fn a_provider_inside_the_network_is_not_called_unless_that_is_allowed() {
     let refused = Channels::new(&portal.config, &guarded(), &portal.clock).err().expect("refused at the start").to_string();
     assert!(refused.contains("sms.url") && refused.contains("loopback"), "{refused}");
     assert!(provider.taken.lock().unwrap().is_empty());
+}
+
+/// Says that every name is this machine.
+struct Here;
+
+#[async_trait::async_trait]
+impl Resolve for Here {
+    async fn resolve(&self, _host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))])
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_whose_name_leads_inside_is_not_called() {
+    let provider = Provider::default();
+    let (mut rig, _dir) = rig(&provider).await;
+    let portal = &rig.platform.portal;
+    let mut config = portal.config.clone();
+    let sms = config.sms.as_mut().unwrap();
+    sms.url = sms.url.replace("127.0.0.1", "sms.provider.example");
+    // A name says nothing when the portal starts: what it leads to is judged at every connect.
+    let here = Outbound::with_resolver(Settings { allow_http: true, ..Settings::default() }, Arc::new(Here)).unwrap();
+    rig.channels = Channels::new(&config, &here, &portal.clock).unwrap();
+    rig.issue(&blue("SMS5"), &[], &["13800000001"]).await;
+    assert_eq!(rig.send_due().await, 1);
+    let message = rig.messages("SMS5").await.remove(0);
+    assert_eq!(message.standing, Standing::Waiting);
+    assert!(message.attempts[0].text.contains("loopback"), "{:?}", message.attempts);
+    assert!(provider.taken.lock().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_gets_thirty_messages_a_day_at_most_whoever_asks() {
+    let provider = Provider::default();
+    let (rig, _dir) = rig(&provider).await;
+    rig.issue(&blue("SMS6"), &[], &[]).await;
+    let now = rig.platform.now_s() * 1000;
+    let written = rig.platform.portal.ledger.run(move |session| {
+        Box::pin(async move {
+            for at in 0..29 {
+                let message = Message {
+                    id: format!("msg_{at}"),
+                    tenant: "another".to_owned(),
+                    serial: format!("S{at}"),
+                    channel: Channel::Sms,
+                    address: "13800000003".to_owned(),
+                    cause: "issued".to_owned(),
+                    standing: Standing::Sent,
+                    tries: 1,
+                    unclear: false,
+                    attempts: Vec::new(),
+                    created_at: now,
+                    due_at: i64::MAX,
+                };
+                session.db.put_message(&message).await?;
+            }
+            Ok(())
+        })
+    });
+    written.await.unwrap();
+    let ask = async || rig.platform.form("callBackBySms", &[("fpqqlsh", "SMS6"), ("phone", "13800000003")]).await;
+    assert_eq!(ask().await.code(), "0000", "the thirtieth");
+    rig.send_due().await;
+    let refused = ask().await;
+    assert_ne!(refused.code(), "0000", "{}", refused.body);
+    assert!(refused.body.contains("30"), "{}", refused.body);
+    assert_eq!(rig.messages("SMS6").await.len(), 1);
+    rig.platform.pass(24 * 3600);
+    assert_eq!(ask().await.code(), "0000", "a day later");
 }
