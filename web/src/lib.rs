@@ -1,13 +1,15 @@
 //! What broker and portal both need at their edges.
 //!
 //! [`serve`] takes connections within bounds. [`outbound`] calls addresses that callers wrote, without ever reaching into the
-//! network around it (SSRF). [`webhook`] signs and sends by Standard Webhooks 1.0, and knows when to try again.
+//! network around it (SSRF). [`webhook`] signs and sends by Standard Webhooks 1.0, and knows when to try again. [`signin`] lets
+//! people into consoles.
 //!
 //! It knows nothing of jobs, stores or merchants; who uses it decides what is sent to whom, and keeps what must be kept.
 //!
-//! Read first: [`outbound::Outbound`], [`webhook::Signers`], [`webhook::schedule`].
+//! Read first: [`outbound::Outbound`], [`webhook::Signers`], [`webhook::schedule`], [`signin::Gate`].
 #![forbid(unsafe_code)]
 
 pub mod outbound;
 pub mod serve;
+pub mod signin;
 pub mod webhook;

@@ -1,0 +1,191 @@
+//! The door itself.
+
+use async_trait::async_trait;
+
+use super::lockout::Whose;
+use super::password::{self, Hasher, Weak};
+use super::session::{self, Session};
+use super::{Unavailable, csrf};
+
+/// What the gate needs of a store. Every call is durable when it returns.
+#[async_trait]
+pub trait Accounts: Send + Sync {
+    /// What is stored of an account's password; none: there is no such account, it may not sign in, or it has no password yet.
+    async fn password(&self, account: &str) -> Result<Option<String>, Unavailable>;
+    /// Counts an attempt of all of them, or of none, in one step ([`super::lockout::Failures::attempt`]). The inner error:
+    /// milliseconds until one may be made.
+    async fn attempt(&self, whose: &[(Whose, String)]) -> Result<Result<(), i64>, Unavailable>;
+    /// Forgets the attempts of one: it was right.
+    async fn forgive(&self, whose: &str) -> Result<(), Unavailable>;
+    /// A session by its hash.
+    async fn session(&self, hash: &str) -> Result<Option<Session>, Unavailable>;
+    /// Writes a session, new or touched. A session that was ended meanwhile stays ended.
+    async fn put_session(&self, session: &Session, new: bool) -> Result<(), Unavailable>;
+    /// Ends a session.
+    async fn end_session(&self, hash: &str) -> Result<(), Unavailable>;
+    /// Whose first password a link sets, if it is good now; by its hash.
+    async fn invited(&self, hash: &str) -> Result<Option<String>, Unavailable>;
+    /// Sets a password and ends all sessions of the account, in one step. With a link, only if that is good still; it is used up.
+    /// False: it was not.
+    async fn set_password(&self, account: &str, stored: &str, link: Option<&str>) -> Result<bool, Unavailable>;
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The name or the password is wrong; which, is not said.
+    #[error("the name or the password is wrong")]
+    Wrong,
+    /// Too many attempts; so many milliseconds to wait.
+    #[error("too many attempts; wait {0} ms")]
+    Wait(i64),
+    /// The link was used, has expired or never was one.
+    #[error("this link was used already or has expired")]
+    Link,
+    /// The new password will not do.
+    #[error(transparent)]
+    Weak(#[from] Weak),
+    /// The store does not answer, or too many sign in at once.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A session that is open: who it is, and what forms must hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Whose session.
+    pub account: String,
+    /// For the cookie.
+    pub token: String,
+}
+
+impl SignedIn {
+    /// What forms of this session hold.
+    pub fn csrf(&self) -> String {
+        csrf::token(&self.token)
+    }
+}
+
+/// A link for a first password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invited {
+    /// Whose.
+    pub account: String,
+}
+
+/// Lets people in, and out.
+pub struct Gate<A> {
+    accounts: A,
+    hasher: Hasher,
+}
+
+impl<A: Accounts> Gate<A> {
+    /// Over these accounts.
+    pub fn new(accounts: A) -> Gate<A> {
+        Gate { accounts, hasher: Hasher::default() }
+    }
+
+    /// Begins a session. `before`: the token that the browser came with, which ends: a session is never taken over (fixation).
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn sign_in(
+        &self,
+        account: &str,
+        password: &str,
+        address: &str,
+        before: Option<&str>,
+        now: i64,
+    ) -> Result<SignedIn, Refused> {
+        let own = format!("account {account}");
+        let counted = [(Whose::Account, own.clone()), (Whose::Address, format!("address {address}"))];
+        self.accounts.attempt(&counted).await?.map_err(Refused::Wait)?;
+        let stored = self.accounts.password(account).await?;
+        if !self.hasher.verify(stored, password).await? {
+            return Err(Refused::Wrong);
+        }
+        self.accounts.forgive(&own).await?;
+        if let Some(before) = before {
+            self.accounts.end_session(&session::hash(before)).await?;
+        }
+        self.begin(account, now).await
+    }
+
+    async fn begin(&self, account: &str, now: i64) -> Result<SignedIn, Refused> {
+        let token = session::random().ok_or(Unavailable)?;
+        let session = Session { hash: session::hash(&token), account: account.to_owned(), created_at: now, seen_at: now };
+        self.accounts.put_session(&session, true).await?;
+        Ok(SignedIn { account: account.to_owned(), token })
+    }
+
+    /// The session of a token, if it is open.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn session(&self, token: &str, now: i64) -> Result<Option<SignedIn>, Unavailable> {
+        let Some(known) = self.accounts.session(&session::hash(token)).await? else { return Ok(None) };
+        if !known.is_open(now) {
+            self.accounts.end_session(&known.hash).await?;
+            return Ok(None);
+        }
+        if let Some(touched) = known.touched(now) {
+            self.accounts.put_session(&touched, false).await?;
+        }
+        Ok(Some(SignedIn { account: known.account, token: token.to_owned() }))
+    }
+
+    /// Ends a session.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn sign_out(&self, token: &str) -> Result<(), Unavailable> {
+        self.accounts.end_session(&session::hash(token)).await
+    }
+
+    /// Whose first password a link sets.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn invited(&self, token: &str) -> Result<Option<Invited>, Unavailable> {
+        Ok(self.accounts.invited(&session::hash(token)).await?.map(|account| Invited { account }))
+    }
+
+    /// Sets the first password by a link, which is good once.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn accept(&self, token: &str, password: &str, address: &str) -> Result<Invited, Refused> {
+        self.accounts.attempt(&[(Whose::Address, format!("address {address}"))]).await?.map_err(Refused::Wait)?;
+        let link = session::hash(token);
+        let account = self.accounts.invited(&link).await?.ok_or(Refused::Link)?;
+        password::check(password, name_of(&account))?;
+        let stored = self.hasher.hash(password).await?;
+        if !self.accounts.set_password(&account, &stored, Some(&link)).await? {
+            return Err(Refused::Link);
+        }
+        Ok(Invited { account })
+    }
+
+    /// Changes a password; every session of the account ends, and this one goes on under a new token.
+    ///
+    /// # Errors
+    /// See [`Refused`]; guessing the old one counts as guessing at the door.
+    pub async fn change(&self, signed: &SignedIn, old: &str, new: &str, now: i64) -> Result<SignedIn, Refused> {
+        let own = format!("account {}", signed.account);
+        self.accounts.attempt(&[(Whose::Account, own.clone())]).await?.map_err(Refused::Wait)?;
+        let stored = self.accounts.password(&signed.account).await?;
+        if !self.hasher.verify(stored, old).await? {
+            return Err(Refused::Wrong);
+        }
+        self.accounts.forgive(&own).await?;
+        password::check(new, name_of(&signed.account))?;
+        let stored = self.hasher.hash(new).await?;
+        self.accounts.set_password(&signed.account, &stored, None).await?;
+        self.begin(&signed.account, now).await
+    }
+}
+
+/// The part of an account's text that its owner types as his name.
+fn name_of(account: &str) -> &str {
+    account.rsplit('/').next().unwrap_or(account)
+}
