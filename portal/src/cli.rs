@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use taxdisk_web::outbound::{Outbound, Settings};
+use taxdisk_web::signin::lockout::FORGOTTEN_MS;
+use taxdisk_web::signin::session::ABSOLUTE_MS;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -27,7 +29,7 @@ use crate::portal::{Parts, Portal};
 use crate::post::Channels;
 use crate::registry::{Claimed, Credential, Registry};
 use crate::store::{self, Db, StoreError};
-use crate::{callback, courier, disks, hooks, post, sellers, serve};
+use crate::{callback, console, courier, disks, hooks, post, sellers, serve};
 
 /// Exit code for a configuration that cannot be used (sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -185,7 +187,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         tokio::spawn(hooks::register(portal.clone(), broker, hook));
     }
     let (stop, stopping) = watch::channel(false);
-    let admin = admin::router(portal.clone(), kept.operator_key);
+    let admin = admin::router(portal.clone(), kept.operator_key).merge(console::router(portal.clone()));
     let limits = config.limits.clone();
     let edge = tokio::spawn(async move { serve::run(listener, tls, portal, admin, &limits, stopping).await });
     if let Some(file) = &command.ready_file {
@@ -330,7 +332,16 @@ async fn one(db: &mut dyn Db, kind: &str) -> Result<Option<String>, StoreError> 
 async fn forget(portal: Arc<Portal>) {
     loop {
         let before = (portal.clock)() / 1000;
-        let done = portal.ledger.run(move |session| Box::pin(async move { session.db.forget_tokens(before).await })).await;
+        let done = portal
+            .ledger
+            .run(move |session| {
+                Box::pin(async move {
+                    let now = session.now;
+                    session.db.forget_sign_ins(now - ABSOLUTE_MS, now, now - FORGOTTEN_MS).await?;
+                    session.db.forget_tokens(before).await
+                })
+            })
+            .await;
         if done.is_err() {
             return;
         }

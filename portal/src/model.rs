@@ -193,6 +193,11 @@ impl Directory {
         self.users.values().find(|user| user.key_hash == key_hash)
     }
 
+    /// The user who signs in by this name.
+    pub fn user_by_login(&self, tenant: &str, login: &str) -> Option<&Arc<User>> {
+        self.users.values().find(|user| user.tenant == tenant && user.login == login && !login.is_empty())
+    }
+
     /// All applications.
     pub fn applications(&self) -> impl Iterator<Item = &Arc<Application>> {
         self.applications.values()
@@ -216,9 +221,15 @@ impl Directory {
     /// With a user added.
     ///
     /// # Errors
-    /// His tenant is not known.
+    /// His tenant is not known, or another one of it signs in by the same name.
     pub fn with_user(&self, user: User) -> Result<Directory, String> {
         self.known(&user.tenant)?;
+        if !user.login.is_empty() {
+            check_name("login", &user.login)?;
+            if self.user_by_login(&user.tenant, &user.login).is_some_and(|other| other.id != user.id) {
+                return Err(format!("login {:?} is taken in this tenant", user.login));
+            }
+        }
         let mut directory = self.clone();
         directory.users.insert(user.id.clone(), Arc::new(user));
         Ok(directory)

@@ -78,6 +78,10 @@ async fn route(portal: Arc<Portal>, admin: Router, request: Request<Body>) -> Re
             Ok(response) => response,
             Err(never) => match never {},
         },
+        _ if path == "/console" || path.starts_with("/console/") => match admin.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        },
         _ if path.starts_with("/q/") => pages::code(portal, request).await,
         _ if path.starts_with("/i/") => pages::invoice(portal, request).await,
         _ => plain(StatusCode::NOT_FOUND, "there is no such page"),

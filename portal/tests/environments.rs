@@ -243,8 +243,8 @@ async fn a_users_key_is_of_one_environment_and_one_tenant() {
     }
     for (own, other) in both.directions() {
         let key = own.tenant("one").await;
-        let copied =
-            User { id: "us_1".to_owned(), tenant: "one".to_owned(), name: "x".to_owned(), key_hash: OperatorKey::of(&key).0 };
+        let copied = json!({ "id": "us_1", "tenant": "one", "name": "x", "key_hash": OperatorKey::of(&key).0 });
+        let copied: User = serde_json::from_value(copied).unwrap();
         other.portal.set_directory(other.portal.directory().with_user(copied).unwrap());
         let (status, answer) = other.send("GET", "/tenant/v1/applications", &key, &Value::Null).await;
         assert_eq!(status, 401);

@@ -11,7 +11,10 @@ use serde_json::json;
 
 use super::{Application, Decision, System, TEXT_MAX, User, minted};
 use crate::admin::{Answer, Failed, OperatorKey, change, claim, written};
+use crate::console::accounts::PortalAccounts;
+use crate::console::roles::Role;
 use crate::core::act::random_token;
+use crate::ledger::Unavailable;
 use crate::model::{Caller, Switches};
 use crate::portal::Portal;
 use crate::sign::PublicKey;
@@ -20,6 +23,7 @@ use crate::sign::PublicKey;
 pub fn routes() -> Router<Arc<Portal>> {
     Router::new()
         .route("/admin/v1/tenants/{id}/users", post(add_user))
+        .route("/admin/v1/tenants/{id}/users/{login}/password-link", post(password_link))
         .route("/admin/v1/applications", get(applications))
         .route("/admin/v1/applications/{id}/approve", post(approve))
         .route("/admin/v1/applications/{id}/refuse", post(refuse))
@@ -29,22 +33,57 @@ pub fn routes() -> Router<Arc<Portal>> {
 #[serde(deny_unknown_fields)]
 struct NewUser {
     name: String,
+    /// Signs in to the console by this name.
+    #[serde(default)]
+    login: String,
+    /// What he may do there; needed with a login.
+    #[serde(default)]
+    roles: Vec<Role>,
 }
 
-/// Makes a user; his key is in the answer and nowhere else.
+/// Makes a user; his key is in the answer and nowhere else, and so is the link by which he sets his first password.
 async fn add_user(State(portal): State<Arc<Portal>>, Path(tenant): Path<String>, Json(new): Json<NewUser>) -> Answer {
     if new.name.trim().is_empty() || new.name.chars().count() > TEXT_MAX {
         return Err(Failed(StatusCode::UNPROCESSABLE_ENTITY, format!("a name has 1 to {TEXT_MAX} characters")));
     }
     let key = minted("tpu", portal.config.environment);
-    let user = User { id: format!("us_{}", random_token()), tenant, name: new.name, key_hash: OperatorKey::of(&key).0 };
-    let shown = json!({ "id": user.id, "tenant": user.tenant, "name": user.name, "key": key });
+    if new.login.is_empty() != new.roles.is_empty() {
+        return Err(Failed(StatusCode::UNPROCESSABLE_ENTITY, "a login needs roles, and roles a login".to_owned()));
+    }
+    let user = User {
+        id: format!("us_{}", random_token()),
+        tenant,
+        name: new.name,
+        key_hash: OperatorKey::of(&key).0,
+        login: new.login,
+        roles: new.roles,
+        disabled: false,
+    };
+    let account = user.account();
+    let mut shown = json!({ "id": user.id, "tenant": user.tenant, "name": user.name, "key": key });
     change(&portal, move |directory, _| {
         let changed = directory.with_user(user.clone())?;
         Ok((changed, vec![written("user", &user.id, &user)]))
     })
     .await?;
+    // If we stop here, the user has no password and nobody can sign in as him: another link is asked for.
+    if let Some(account) = account {
+        shown["password_url"] = json!(invited(&portal, &account).await?);
+    }
     Ok(Json(shown))
+}
+
+/// A link by which somebody sets his password, once; earlier ones end.
+async fn invited(portal: &Arc<Portal>, account: &str) -> Result<String, Failed> {
+    let token = PortalAccounts(portal.clone()).invite(account).await.map_err(|_| Failed::from(Unavailable))?;
+    Ok(format!("{}/console/password/{token}", portal.public_url))
+}
+
+/// A new link for a user who lost his password.
+async fn password_link(State(portal): State<Arc<Portal>>, Path((tenant, login)): Path<(String, String)>) -> Answer {
+    let unknown = || Failed(StatusCode::NOT_FOUND, format!("tenant {tenant:?} has no login {login:?}"));
+    let account = portal.directory().user_by_login(&tenant, &login).and_then(|user| user.account()).ok_or_else(unknown)?;
+    Ok(Json(json!({ "password_url": invited(&portal, &account).await? })))
 }
 
 async fn applications(State(portal): State<Arc<Portal>>) -> Answer {

@@ -16,6 +16,7 @@ use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Environment;
+use crate::console::roles::Role;
 use crate::order;
 
 /// Characters of an appid or a syscode at most.
@@ -112,6 +113,22 @@ pub struct User {
     pub name: String,
     /// SHA-256 of its key, hexadecimal.
     pub key_hash: String,
+    /// By which a person signs in to the console; empty: a system, which does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub login: String,
+    /// What the person may do there.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
+    /// May not sign in any more.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+impl User {
+    /// As the console's sign-in knows him; none: he does not sign in.
+    pub fn account(&self) -> Option<String> {
+        (!self.login.is_empty()).then(|| format!("{}/{}", self.tenant, self.login))
+    }
 }
 
 /// A connected system with offline codes.

@@ -5,6 +5,7 @@
 //!
 //! Both databases are spoken to with the same statements, written once in `sql`, and pass the same suite (`conformance`).
 
+mod console;
 mod open;
 mod sql;
 #[cfg(test)]
@@ -12,6 +13,7 @@ pub(crate) mod tests;
 
 use async_trait::async_trait;
 
+pub use console::{ConsoleDb, Field, Query, words};
 pub use open::{Opened, Reader, Readers, open};
 pub use sql::{PostgresDb, SqliteDb};
 
@@ -72,7 +74,7 @@ pub struct Note {
 
 /// One connection to the store.
 #[async_trait]
-pub trait Db: Send {
+pub trait Db: ConsoleDb {
     /// Is the connection alive?
     async fn ping(&mut self) -> Result<(), StoreError>;
     /// Begins a transaction.

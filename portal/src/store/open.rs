@@ -18,6 +18,8 @@ const READERS: usize = 4;
 const BUSY_S: u64 = 10;
 /// The writer's place in PostgreSQL: an advisory lock of this number. A portal that does not get it waits: it is a spare.
 const WRITER_LOCK: i64 = 0x7461_7864_706f_7274;
+/// Requests of an older version that are brought into the lists in one transaction.
+const LISTED_AT_ONCE: u32 = 500;
 /// How often a spare asks for the place.
 const SPARE_EVERY: Duration = Duration::from_secs(2);
 
@@ -56,7 +58,7 @@ pub struct Reader {
 /// It cannot be opened, or was written by a newer version.
 pub async fn open(url: &str) -> Result<Opened, StoreError> {
     let made = |error| StoreError::Damaged(format!("the tables cannot be brought up to date: {error}"));
-    let (writer, source): (Box<dyn Db>, Source) = if url.starts_with("sqlite:") {
+    let (mut writer, source): (Box<dyn Db>, Source) = if url.starts_with("sqlite:") {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -83,8 +85,24 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
         sqlx::migrate!("src/store/migrations").run(&mut connection).await.map_err(made)?;
         (Box::new(PostgresDb::new(connection)), Source::Postgres(options))
     };
+    list_older(writer.as_mut()).await?;
     let readers = Readers { source, idle: Arc::default(), room: Arc::new(Semaphore::new(READERS)) };
     Ok(Opened { writer, readers })
+}
+
+/// Brings what an older version wrote into the lists. If we stop here, the next start goes on with the rest.
+pub(super) async fn list_older(db: &mut dyn Db) -> Result<(), StoreError> {
+    loop {
+        let older = db.unlisted(LISTED_AT_ONCE).await?;
+        if older.is_empty() {
+            return Ok(());
+        }
+        db.begin().await?;
+        for request in &older {
+            db.put_request(request).await?;
+        }
+        db.commit().await?;
+    }
 }
 
 impl Readers {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 
-use super::{Db, Note, PlainCode, StoreError, UsedToken};
+use super::{ConsoleDb as _, Db, Note, PlainCode, StoreError, UsedToken};
 use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
@@ -21,7 +21,7 @@ fn one(rows: Option<String>) -> Result<Option<Request>, StoreError> {
     rows.map(|body| read("request", &body)).transpose()
 }
 
-fn many(rows: Vec<String>) -> Result<Vec<Request>, StoreError> {
+pub(super) fn many(rows: Vec<String>) -> Result<Vec<Request>, StoreError> {
     rows.iter().map(|body| read("request", body)).collect()
 }
 
@@ -40,7 +40,7 @@ macro_rules! database {
     ($(#[$doc:meta])* $name:ident, $connection:ty) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name($connection);
+        pub struct $name(pub(super) $connection);
 
         impl $name {
             pub(super) fn new(connection: $connection) -> $name {
@@ -87,12 +87,13 @@ macro_rules! database {
                 let fingerprint = if request.phase == Phase::Deleted { "" } else { request.fingerprint.as_str() };
                 sqlx::query(
                     "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, \
-                     fingerprint, phase, created_at, due_at, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) \
+                     fingerprint, phase, created_at, due_at, body, orgcode, fplx, listed) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1) \
                      ON CONFLICT (tenant, serial) DO UPDATE SET job_serial = excluded.job_serial, code = excluded.code, \
                      number = excluded.number, about_code = excluded.about_code, about_number = excluded.about_number, \
                      fingerprint = excluded.fingerprint, phase = excluded.phase, \
-                     due_at = excluded.due_at, body = excluded.body",
+                     due_at = excluded.due_at, body = excluded.body, orgcode = excluded.orgcode, fplx = excluded.fplx, \
+                     listed = 1",
                 )
                 .bind(&request.tenant)
                 .bind(&request.serial)
@@ -107,9 +108,11 @@ macro_rules! database {
                 .bind(request.created_at)
                 .bind(request.due_at)
                 .bind(written("request", request)?)
+                .bind(&request.orgcode)
+                .bind(i64::from(request.fplx))
                 .execute(&mut self.0)
                 .await?;
-                Ok(())
+                self.put_words(request).await
             }
 
             async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError> {

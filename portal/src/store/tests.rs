@@ -6,8 +6,11 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use taxdisk_protocol::api::{IssuedInvoice, JobSubmission, Operation, PairBody};
 use taxdisk_protocol::printed::Printed;
+use taxdisk_web::signin::lockout::Failures;
+use taxdisk_web::signin::session::Session;
 
-use super::{Db, Note, PostgresDb, SqliteDb, UsedToken, open};
+use super::open::list_older;
+use super::{Db, Field, Note, PostgresDb, Query, SqliteDb, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
 use crate::core::links::{self, Kind, Link};
 use crate::core::outbox::{self, Channel, Delivered, Message};
@@ -241,6 +244,81 @@ async fn messages_and_links_are_kept(db: &mut dyn Db) {
     assert_eq!(db.links_of(Kind::Code, "one", "A1").await.unwrap(), [code], "each kind counts its own");
 }
 
+/// Everything of tenant `one`.
+fn all() -> Query {
+    let (tenant, before) = ("one".to_owned(), (i64::MAX, String::new()));
+    Query { tenant, from: 0, before, phases: Vec::new(), orgcode: String::new(), fplx: None, word: None, limit: 100 }
+}
+
+/// Serial numbers, in the order of the list.
+async fn listed(db: &mut dyn Db, query: &Query) -> Vec<String> {
+    db.list_requests(query).await.unwrap().into_iter().map(|request| request.serial).collect()
+}
+
+async fn lists_are_ordered_and_filtered(db: &mut dyn Db) {
+    let of = |serial: &str, created_at: i64, phase: Phase, orgcode: &str, fplx: u8| {
+        let (orgcode, job_serial) = (orgcode.to_owned(), format!("lists-{serial}"));
+        let mut request = Request { created_at, phase, orgcode, fplx, job_serial, ..request("lists", serial) };
+        request.delivery.phones = vec!["13800000000".to_owned()];
+        request
+    };
+    for request in [
+        of("L1", 10, Phase::Issued, "A", 1),
+        of("L2", 20, Phase::Failed, "A", 3),
+        of("L3", 20, Phase::Issued, "B", 1),
+        of("L4", 30, Phase::Approval, "A", 1),
+    ] {
+        db.put_request(&request).await.unwrap();
+        db.put_request(&request).await.unwrap();
+    }
+    let all = || Query { tenant: "lists".to_owned(), ..all() };
+    assert_eq!(listed(db, &all()).await, ["L4", "L3", "L2", "L1"], "the latest first");
+    assert_eq!(listed(db, &Query { limit: 2, ..all() }).await, ["L4", "L3"]);
+    assert_eq!(listed(db, &Query { before: (20, "L3".to_owned()), ..all() }).await, ["L2", "L1"], "on from there");
+    assert_eq!(listed(db, &Query { from: 20, before: (30, String::new()), ..all() }).await, ["L3", "L2"]);
+    assert_eq!(listed(db, &Query { phases: vec!["issued", "failed"], orgcode: "A".to_owned(), ..all() }).await, ["L2", "L1"]);
+    assert_eq!(listed(db, &Query { fplx: Some(3), ..all() }).await, ["L2"]);
+    let word = |word: &str| Some((Field::Telephone, word.to_owned()));
+    let phone = Query { word: word("13800000000"), before: (20, "L3".to_owned()), ..all() };
+    assert_eq!(listed(db, &phone).await, ["L2", "L1"]);
+    assert!(listed(db, &Query { word: word("1380000000"), ..all() }).await.is_empty());
+    assert!(listed(db, &Query { tenant: "else".to_owned(), ..phone }).await.is_empty(), "another tenant sees none");
+}
+
+async fn sign_ins_are_kept(db: &mut dyn Db) {
+    assert_eq!(db.password("one/anna").await.unwrap(), None);
+    db.put_password("one/anna", "h1", 1).await.unwrap();
+    db.put_password("one/anna", "h2", 2).await.unwrap();
+    assert_eq!(db.password("one/anna").await.unwrap().as_deref(), Some("h2"));
+    let session = Session { hash: "s1".to_owned(), account: "one/anna".to_owned(), created_at: 5, seen_at: 5 };
+    db.touch_session(&session).await.unwrap();
+    assert_eq!(db.session("s1").await.unwrap(), None, "seeing a session that was ended brings it not back");
+    db.add_session(&session).await.unwrap();
+    db.touch_session(&Session { seen_at: 9, ..session.clone() }).await.unwrap();
+    assert_eq!(db.session("s1").await.unwrap(), Some(Session { seen_at: 9, ..session.clone() }));
+    db.add_session(&Session { hash: "s2".to_owned(), ..session.clone() }).await.unwrap();
+    db.end_session("s2").await.unwrap();
+    assert_eq!(db.session("s2").await.unwrap(), None);
+    db.end_sessions_of("one/anna").await.unwrap();
+    assert_eq!(db.session("s1").await.unwrap(), None);
+    let failures = Failures { count: 3, last_at: 7 };
+    db.put_failures("account one/anna", failures).await.unwrap();
+    assert_eq!(db.failures("account one/anna").await.unwrap(), failures);
+    db.put_failures("account one/anna", Failures::default()).await.unwrap();
+    assert_eq!(db.failures("account one/anna").await.unwrap(), Failures::default());
+    db.put_password_link("l1", "one/anna", 50).await.unwrap();
+    db.put_password_link("l2", "one/anna", 60).await.unwrap();
+    assert_eq!(db.password_link("l1").await.unwrap(), None, "a new link ends the one before");
+    assert_eq!(db.password_link("l2").await.unwrap(), Some(("one/anna".to_owned(), 60)));
+    assert!(db.take_password_link("l2").await.unwrap());
+    assert!(!db.take_password_link("l2").await.unwrap());
+    db.add_session(&session).await.unwrap();
+    db.put_failures("address x", failures).await.unwrap();
+    db.forget_sign_ins(6, 0, 8).await.unwrap();
+    assert_eq!(db.session("s1").await.unwrap(), None);
+    assert_eq!(db.failures("address x").await.unwrap(), Failures::default());
+}
+
 async fn suite(url: &str) {
     let mut opened = open(url).await.unwrap();
     let db = opened.writer.as_mut();
@@ -250,6 +328,8 @@ async fn suite(url: &str) {
     callbacks_tokens_settings_and_notes_are_kept(db).await;
     messages_and_links_are_kept(db).await;
     one_job_has_one_request(db).await;
+    lists_are_ordered_and_filtered(db).await;
+    sign_ins_are_kept(db).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");
 }
@@ -272,6 +352,7 @@ macro_rules! of_before_codes_were_links {
         .execute(&mut *connection)
         .await
         .unwrap();
+        sqlx::raw_sql(include_str!("migrations/0005_console.sql")).execute(&mut *connection).await.unwrap();
         sqlx::raw_sql(include_str!("migrations/0007_codes.sql")).execute(&mut *connection).await.unwrap();
     }};
 }
@@ -280,6 +361,10 @@ macro_rules! of_before_codes_were_links {
 const PLAIN: &str = "PLAIN-OLD-TOKEN-IN-CLEAR";
 
 async fn what_was_printed_opens_and_is_no_longer_stored(db: &mut dyn Db) {
+    assert!(listed(db, &Query { word: Some((Field::Extraction, "123456789012".to_owned())), ..all() }).await.is_empty());
+    list_older(db).await.unwrap();
+    assert!(db.unlisted(10).await.unwrap().is_empty());
+    assert_eq!(listed(db, &Query { word: Some((Field::Extraction, "123456789012".to_owned())), ..all() }).await, ["OLD"]);
     assert_eq!(links::adopt_plain_codes(db, 1_000, 500).await.unwrap(), 1);
     assert_eq!(links::adopt_plain_codes(db, 9_000, 500).await.unwrap(), 0, "once");
     let found = links::find(db, Kind::Code, PLAIN, 1_499).await.unwrap();

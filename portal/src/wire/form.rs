@@ -27,9 +27,17 @@ impl Form {
     /// # Errors
     /// Not UTF-8, or too many fields.
     pub fn parse(text: &[u8]) -> Result<Form, FormError> {
+        Form::parse_at_most(text, MAX_FIELDS)
+    }
+
+    /// With another limit of fields.
+    ///
+    /// # Errors
+    /// Not UTF-8, or too many fields.
+    pub fn parse_at_most(text: &[u8], limit: usize) -> Result<Form, FormError> {
         let mut fields = Vec::new();
         for pair in text.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
-            if fields.len() == MAX_FIELDS {
+            if fields.len() == limit {
                 return Err(FormError::Fields);
             }
             let end = pair.iter().position(|byte| *byte == b'=');

@@ -1,0 +1,159 @@
+//! The portal's store as [`taxdisk_web::signin`] sees it. An account is `tenant/login`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use taxdisk_web::signin::lockout::{Failures, Whose};
+use taxdisk_web::signin::session::{self, Session};
+use taxdisk_web::signin::{Accounts, Unavailable};
+
+use crate::application::User;
+use crate::ledger;
+use crate::portal::Portal;
+use crate::store::StoreError;
+
+/// A link for a first password is good for so long, milliseconds: over a weekend.
+pub const LINK_MS: i64 = 72 * 3600 * 1000;
+
+/// See the module.
+#[derive(Clone)]
+pub struct PortalAccounts(pub Arc<Portal>);
+
+impl From<ledger::Unavailable> for Failed {
+    fn from(_: ledger::Unavailable) -> Failed {
+        Failed
+    }
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        tracing::error!(%error, "the store cannot be read");
+        Failed
+    }
+}
+
+/// Of either way into the store.
+struct Failed;
+
+impl From<Failed> for Unavailable {
+    fn from(_: Failed) -> Unavailable {
+        Unavailable
+    }
+}
+
+impl PortalAccounts {
+    /// The user of an account, if he may sign in.
+    pub fn user(&self, account: &str) -> Option<Arc<User>> {
+        let (tenant, login) = account.split_once('/')?;
+        let user = self.0.directory().user_by_login(tenant, login)?.clone();
+        (!user.disabled).then_some(user)
+    }
+
+    async fn read<T>(
+        &self,
+        read: impl AsyncFnOnce(&mut crate::store::Reader) -> Result<T, StoreError>,
+    ) -> Result<T, Unavailable> {
+        let mut db = self.0.readers.get().await.map_err(Failed::from)?;
+        Ok(read(&mut db).await.map_err(Failed::from)?)
+    }
+
+    async fn write<T, W>(&self, work: W) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        W: for<'a> FnOnce(&'a mut ledger::Session) -> ledger::Step<'a, T> + Send + 'static,
+    {
+        Ok(self.0.ledger.run(work).await.map_err(Failed::from)?)
+    }
+
+    /// Makes a link by which somebody sets his first password, or a new one; the token is in the answer and nowhere else.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn invite(&self, account: &str) -> Result<String, Unavailable> {
+        let token = session::random().ok_or(Unavailable)?;
+        let (hash, account) = (session::hash(&token), account.to_owned());
+        self.write(move |inside| {
+            Box::pin(async move { inside.db.put_password_link(&hash, &account, inside.now.saturating_add(LINK_MS)).await })
+        })
+        .await?;
+        Ok(token)
+    }
+}
+
+#[async_trait]
+impl Accounts for PortalAccounts {
+    async fn password(&self, account: &str) -> Result<Option<String>, Unavailable> {
+        let stored = self.read(async |db| db.password(account).await).await?;
+        Ok(stored.filter(|_| self.user(account).is_some()))
+    }
+
+    async fn attempt(&self, whose: &[(Whose, String)]) -> Result<Result<(), i64>, Unavailable> {
+        let whose = whose.to_vec();
+        self.write(move |inside| {
+            Box::pin(async move {
+                let mut counted: Vec<(String, Failures)> = Vec::with_capacity(whose.len());
+                for (kind, name) in whose {
+                    match inside.db.failures(&name).await?.attempt(kind, inside.now) {
+                        Ok(failures) => counted.push((name, failures)),
+                        Err(wait) => return Ok(Err(wait)),
+                    }
+                }
+                for (name, failures) in counted {
+                    inside.db.put_failures(&name, failures).await?;
+                }
+                Ok(Ok(()))
+            })
+        })
+        .await
+    }
+
+    async fn forgive(&self, whose: &str) -> Result<(), Unavailable> {
+        let whose = whose.to_owned();
+        self.write(move |inside| Box::pin(async move { inside.db.put_failures(&whose, Failures::default()).await })).await
+    }
+
+    async fn session(&self, hash: &str) -> Result<Option<Session>, Unavailable> {
+        self.read(async |db| db.session(hash).await).await
+    }
+
+    async fn put_session(&self, session: &Session, new: bool) -> Result<(), Unavailable> {
+        let session = session.clone();
+        self.write(move |inside| {
+            Box::pin(async move {
+                match new {
+                    true => inside.db.add_session(&session).await,
+                    false => inside.db.touch_session(&session).await,
+                }
+            })
+        })
+        .await
+    }
+
+    async fn end_session(&self, hash: &str) -> Result<(), Unavailable> {
+        let hash = hash.to_owned();
+        self.write(move |inside| Box::pin(async move { inside.db.end_session(&hash).await })).await
+    }
+
+    async fn invited(&self, hash: &str) -> Result<Option<String>, Unavailable> {
+        let link = self.read(async |db| db.password_link(hash).await).await?;
+        let good = link.filter(|(account, expires_at)| (self.0.clock)() < *expires_at && self.user(account).is_some());
+        Ok(good.map(|(account, _)| account))
+    }
+
+    async fn set_password(&self, account: &str, stored: &str, link: Option<&str>) -> Result<bool, Unavailable> {
+        let (account, stored, link) = (account.to_owned(), stored.to_owned(), link.map(str::to_owned));
+        self.write(move |inside| {
+            Box::pin(async move {
+                if let Some(link) = link
+                    && !inside.db.take_password_link(&link).await?
+                {
+                    return Ok(false);
+                }
+                inside.db.put_password(&account, &stored, inside.now).await?;
+                inside.db.end_sessions_of(&account).await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+}

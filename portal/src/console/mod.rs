@@ -1,0 +1,233 @@
+//! The merchant's console under `/console`: pages for the people of one tenant, without JavaScript.
+//!
+//! Whoever is signed in reaches his own tenant and nothing else: no page takes a tenant from the request. [`guard`] is before
+//! every route: it finds the session, the role ([`roles`]), and refuses a POST that does not come from a page of ours with the
+//! token of the session. Invoices are made, approved, re-issued, reversed and voided by [`crate::core`] alone.
+//!
+//! To add a page:
+//! 1. a row in [`roles::ROUTES`] says what the route is (without one nobody reaches it);
+//! 2. a file beside this one with `pub(super) fn routes() -> Router<Arc<Console>>`, merged in [`router`];
+//! 3. its handler takes `State<Arc<Console>>` and [`Extension`]`<`[`Visitor`]`>`; a POST also `Extension<Arc<Form>>`;
+//! 4. its template extends `console/base.html`, its struct holds `shell: Shell` ([`Shell::new`]); forms hold `shell.csrf`;
+//! 5. its texts are rows of [`words`], and its menu entry a line of [`shell::MENU`].
+//!
+//! Read first: [`guard`], [`roles`], [`shell::Shell`].
+
+pub mod accounts;
+mod actions;
+mod export;
+mod invoices;
+pub mod roles;
+pub mod shell;
+mod sign;
+pub mod words;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, MatchedPath, State};
+use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
+use axum::middleware::{self, Next};
+use axum::response::IntoResponse as _;
+use axum::routing::{get, post};
+use http_body_util::{BodyExt as _, Limited};
+use taxdisk_web::serve::Peer;
+use taxdisk_web::signin::{Gate, SignedIn, csrf, session};
+
+use crate::application::User;
+use crate::portal::Portal;
+use crate::wire::form::Form;
+use accounts::PortalAccounts;
+use roles::Action;
+use words::Lang;
+
+/// A form at most, bytes; a goods file that is pasted has room.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Fields of a form at most: a hundred lines of an invoice have a dozen each.
+const MAX_FIELDS: usize = 2048;
+/// What a page may do: style, pictures and forms of this origin, and nothing else.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// What the pages share.
+pub struct Console {
+    /// The portal.
+    pub portal: Arc<Portal>,
+    /// Lets people in.
+    pub gate: Gate<PortalAccounts>,
+    /// Users of accounts.
+    pub accounts: PortalAccounts,
+    /// Browsers reach it over TLS: cookies are for that alone.
+    pub tls: bool,
+}
+
+/// Who asks for a page, and how.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    /// The user and his session; none only on routes that need none ([`Action::Enter`]).
+    pub signed: Option<(Arc<User>, SignedIn)>,
+    /// Language of the page.
+    pub language: Lang,
+    /// The path that was asked for.
+    pub path: String,
+    /// The query of it.
+    pub query: Form,
+    /// Where the request came from, for counting attempts.
+    pub address: String,
+}
+
+impl Visitor {
+    /// His tenant; empty without a session, where nothing is of any tenant.
+    pub fn tenant(&self) -> &str {
+        self.signed.as_ref().map_or("", |(user, _)| user.tenant.as_str())
+    }
+
+    /// May he do this?
+    pub fn may(&self, action: Action) -> bool {
+        action == Action::Enter || self.signed.as_ref().is_some_and(|(user, _)| user.roles.iter().any(|role| role.may(action)))
+    }
+
+    /// As histories name him.
+    pub fn name(&self) -> String {
+        self.signed.as_ref().map_or_else(String::new, |(user, _)| format!("console:{}", user.login))
+    }
+}
+
+/// The routes under `/console`.
+pub fn router(portal: Arc<Portal>) -> Router {
+    let accounts = PortalAccounts(portal.clone());
+    let tls = portal.public_url.starts_with("https://");
+    let console = Arc::new(Console { gate: Gate::new(accounts.clone()), accounts, portal, tls });
+    Router::new()
+        .route("/console/sign-in", get(sign::form).post(sign::sign_in))
+        .route("/console/sign-out", post(sign::sign_out))
+        .route("/console/password/{token}", get(sign::first_form).post(sign::first))
+        .route("/console/account", get(sign::account).post(sign::change))
+        .route("/console/assets/{name}", get(shell::asset))
+        .merge(invoices::routes())
+        .merge(actions::routes())
+        .layer(middleware::from_fn_with_state(console.clone(), guard))
+        .with_state(console)
+}
+
+/// Before every page: session, role, and whether a POST is wanted by who is signed in.
+pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, next: Next) -> Response<Body> {
+    let (mut parts, body) = request.into_parts();
+    let visitor = match visitor(&console, &parts).await {
+        Ok(visitor) => visitor,
+        Err(response) => return finished(response),
+    };
+    let route = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // What matched no route has no handler either; everything that has one needs a row.
+    let Some(route) = route else { return finished(shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found")) };
+    let Some(action) = roles::action(&parts.method, &route) else {
+        return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
+    };
+    if action != Action::Enter && visitor.signed.is_none() {
+        return finished(match parts.method {
+            Method::GET | Method::HEAD => see_other("/console/sign-in"),
+            _ => shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "signed_out"),
+        });
+    }
+    if !visitor.may(action) {
+        return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
+    }
+    let changes = !matches!(parts.method, Method::GET | Method::HEAD);
+    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(body) => body.to_bytes(),
+        Err(_) => return finished(shell::notice(&console, &visitor, StatusCode::PAYLOAD_TOO_LARGE, "too_large")),
+    };
+    if changes {
+        let form = match Form::parse_at_most(&body, MAX_FIELDS) {
+            Ok(form) if wanted(&parts.headers, &visitor, &form) => form,
+            _ => return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forged")),
+        };
+        parts.extensions.insert(Arc::new(form));
+    }
+    let chosen = visitor.query.get("lang").map(|_| visitor.language.tag());
+    parts.extensions.insert(visitor);
+    let mut response = finished(next.run(Request::from_parts(parts, Body::from(body))).await);
+    if let Some(Ok(cookie)) = chosen.map(|tag| format!("lang={tag}; Path=/; SameSite=Lax; Max-Age=31536000").parse()) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// Both guards against requests of other sites. Before there is a session, there is no token of it.
+fn wanted(headers: &HeaderMap, visitor: &Visitor, form: &Form) -> bool {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = csrf::from_own_page(text(HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN), text(header::HOST));
+    let token = |signed: &SignedIn| csrf::is_token(&signed.token, form.get("csrf").unwrap_or_default());
+    own && visitor.signed.as_ref().is_none_or(|(_, signed)| token(signed))
+}
+
+async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<Body>> {
+    let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let mut visitor = Visitor {
+        signed: None,
+        language: words::language(&query, &parts.headers),
+        path: parts.uri.path().to_owned(),
+        query,
+        address: parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default(),
+    };
+    if let Some(token) = token(console, &parts.headers) {
+        let signed = match console.gate.session(token, (console.portal.clock)()).await {
+            Ok(signed) => signed,
+            Err(_) => return Err(shell::notice(console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
+        };
+        // A user who was disabled meanwhile is nobody.
+        visitor.signed = signed.and_then(|signed| Some((console.accounts.user(&signed.account)?, signed)));
+    }
+    Ok(visitor)
+}
+
+/// The session's token that a browser sent.
+pub(crate) fn token<'a>(console: &Console, headers: &'a HeaderMap) -> Option<&'a str> {
+    session::token_of(console.tls, headers.get(header::COOKIE)?.to_str().ok()?)
+}
+
+/// On to another page, by GET.
+pub(crate) fn see_other(path: &str) -> Response<Body> {
+    match HeaderValue::from_str(path) {
+        Ok(path) => (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Headers of every answer.
+fn finished(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A page of a template.
+pub(crate) fn page(template: &impl askama::Template) -> Response<Body> {
+    with_status(StatusCode::OK, template)
+}
+
+/// See [`page`].
+pub(crate) fn with_status(status: StatusCode, template: &impl askama::Template) -> Response<Body> {
+    match template.render() {
+        Ok(html) => (status, [(header::CONTENT_TYPE, HeaderValue::from_static("text/html;charset=UTF-8"))], html).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a page could not be made");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// What handlers take.
+pub(crate) type Who = Extension<Visitor>;
+/// See [`Who`].
+pub(crate) type Posted = Extension<Arc<Form>>;
+/// See [`Who`].
+pub(crate) type Shared = State<Arc<Console>>;

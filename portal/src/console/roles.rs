@@ -1,0 +1,112 @@
+//! Who may do what: one table of roles and actions, and one of routes and the action that each is.
+//!
+//! A route without a row in [`ROUTES`] is refused, so a page that forgot to say what it is can be reached by nobody.
+
+use axum::http::Method;
+use serde::{Deserialize, Serialize};
+
+/// What a user of a tenant is. One user may be several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Looks, and changes nothing.
+    Viewer,
+    /// Issues, and sends what was issued.
+    Clerk,
+    /// Approves, re-issues, reds, voids; and what a clerk does.
+    Manager,
+    /// Users and settings. Issues nothing: who hands out rights is not who uses them, unless he has both roles.
+    Admin,
+}
+
+/// What somebody does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Comes to the door; no session is needed.
+    Enter,
+    /// Signs out, changes his own password.
+    Own,
+    /// Reads.
+    See,
+    /// Makes invoices, codes and reservations; keeps the files of goods and customers.
+    Issue,
+    /// Sends an invoice again, to a buyer or to a system.
+    Send,
+    /// Approves and returns, re-issues, reds, voids.
+    Decide,
+    /// Users, organisations, callbacks, keys.
+    Settings,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 4] = [Role::Viewer, Role::Clerk, Role::Manager, Role::Admin];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Viewer => "viewer",
+            Role::Clerk => "clerk",
+            Role::Manager => "manager",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// The table.
+    pub fn may(self, action: Action) -> bool {
+        match action {
+            Action::Enter | Action::Own | Action::See => true,
+            Action::Issue | Action::Send => matches!(self, Role::Clerk | Role::Manager),
+            Action::Decide => self == Role::Manager,
+            Action::Settings => self == Role::Admin,
+        }
+    }
+}
+
+/// Routes and what they are. Paths as the router writes them.
+pub const ROUTES: &[(Method, &str, Action)] = &[
+    (Method::GET, "/console/sign-in", Action::Enter),
+    (Method::POST, "/console/sign-in", Action::Enter),
+    (Method::GET, "/console/password/{token}", Action::Enter),
+    (Method::POST, "/console/password/{token}", Action::Enter),
+    (Method::GET, "/console/assets/{name}", Action::Enter),
+    (Method::POST, "/console/sign-out", Action::Own),
+    (Method::GET, "/console/account", Action::Own),
+    (Method::POST, "/console/account", Action::Own),
+    (Method::GET, "/console", Action::See),
+    (Method::GET, "/console/invoices", Action::See),
+    (Method::GET, "/console/invoices.csv", Action::See),
+    (Method::GET, "/console/approval", Action::See),
+    (Method::GET, "/console/invoices/{serial}", Action::See),
+    (Method::POST, "/console/invoices/{serial}/release", Action::Decide),
+    (Method::POST, "/console/invoices/{serial}/return", Action::Decide),
+    (Method::POST, "/console/invoices/{serial}/reissue", Action::Decide),
+    (Method::POST, "/console/invoices/{serial}/red", Action::Decide),
+    (Method::POST, "/console/invoices/{serial}/void", Action::Decide),
+    (Method::POST, "/console/invoices/{serial}/send", Action::Send),
+    (Method::POST, "/console/invoices/{serial}/replay", Action::Send),
+];
+
+/// What a route is; none: it is not in the table.
+pub fn action(method: &Method, path: &str) -> Option<Action> {
+    // What a browser may ask before it reads is what it reads.
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    ROUTES.iter().find(|(known, route, _)| known == method && *route == path).map(|(_, _, action)| *action)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_as_it_was_decided() {
+        let may = |role: Role| {
+            let all = [Action::See, Action::Issue, Action::Send, Action::Decide, Action::Settings];
+            all.into_iter().filter(|action| role.may(*action)).collect::<Vec<_>>()
+        };
+        assert_eq!(may(Role::Viewer), [Action::See]);
+        assert_eq!(may(Role::Clerk), [Action::See, Action::Issue, Action::Send]);
+        assert_eq!(may(Role::Manager), [Action::See, Action::Issue, Action::Send, Action::Decide]);
+        assert_eq!(may(Role::Admin), [Action::See, Action::Settings]);
+    }
+}

@@ -1,0 +1,153 @@
+//! What is around every page: menu, tenant, user, language, sign-out.
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::Path;
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::response::IntoResponse as _;
+use sha2::{Digest as _, Sha256};
+
+use super::roles::Action;
+use super::words::{self, Lang};
+use super::{Console, Visitor, with_status};
+
+/// The menu: groups with their entries. Whoever may not see a page does not see its entry.
+pub const MENU: &[(&str, &[(&str, &str, Action)])] = &[
+    ("menu_issue", &[("menu_approval", "/console/approval", Action::See)]),
+    ("menu_invoices", &[("menu_list", "/console/invoices", Action::See)]),
+];
+
+const STYLE: &str = include_str!("../../assets/console.css");
+
+/// Name of the style sheet: it changes with what is in it, so browsers keep it for ever.
+static STYLE_NAME: LazyLock<String> =
+    LazyLock::new(|| format!("console-{}.css", &hex::encode(Sha256::digest(STYLE.as_bytes()))[..16]));
+
+/// A group of the menu.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// Its name.
+    pub label: String,
+    /// Its entries.
+    pub entries: Vec<Entry>,
+}
+
+/// An entry of the menu.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name.
+    pub label: String,
+    /// Where it leads.
+    pub path: &'static str,
+    /// It is this page.
+    pub current: bool,
+}
+
+/// What every template of the console holds as `shell`.
+#[derive(Debug, Clone)]
+pub struct Shell {
+    /// Language.
+    pub lang: Lang,
+    /// Heading of the page.
+    pub title: String,
+    /// What forms hold as `csrf`.
+    pub csrf: String,
+    /// Name of the user; empty: nobody is signed in.
+    pub user: String,
+    /// Name of his tenant.
+    pub tenant: String,
+    /// The menu, as far as he may.
+    pub menu: Vec<Group>,
+    /// Simulated disks stand behind this portal.
+    pub sample: bool,
+    /// Path of this page.
+    pub path: String,
+    /// Address of the style sheet.
+    pub style: String,
+    /// What was just done, or why not.
+    pub notice: Option<Notice>,
+}
+
+/// A sentence above a page.
+#[derive(Debug, Clone)]
+pub struct Notice {
+    /// The sentence.
+    pub text: String,
+    /// What was asked for was done.
+    pub good: bool,
+}
+
+impl Shell {
+    /// Around a page with this heading.
+    pub fn new(console: &Console, visitor: &Visitor, title: &str) -> Shell {
+        let lang = visitor.language;
+        let t = |key: &str| words::text(lang, key).to_owned();
+        let group = |(label, entries): &(&str, &'static [(&'static str, &'static str, Action)])| Group {
+            label: t(label),
+            entries: entries
+                .iter()
+                .filter(|(_, _, action)| visitor.may(*action))
+                .map(|(label, path, _)| Entry { label: t(label), path, current: visitor.path == *path })
+                .collect(),
+        };
+        let signed = visitor.signed.as_ref();
+        let directory = console.portal.directory();
+        let tenant = directory.tenant(visitor.tenant()).map(|tenant| tenant.name.clone()).unwrap_or_default();
+        Shell {
+            lang,
+            title: words::text(lang, title).to_owned(),
+            csrf: signed.map(|(_, session)| session.csrf()).unwrap_or_default(),
+            user: signed.map(|(user, _)| user.name.clone()).unwrap_or_default(),
+            tenant,
+            menu: MENU.iter().map(group).filter(|group| signed.is_some() && !group.entries.is_empty()).collect(),
+            sample: console.portal.is_sample(),
+            path: visitor.path.clone(),
+            style: format!("/console/assets/{}", *STYLE_NAME),
+            notice: None,
+        }
+    }
+
+    /// A text of [`words`].
+    pub fn t<'a>(&self, key: &'a str) -> &'a str {
+        words::text(self.lang, key)
+    }
+
+    /// With a sentence above it.
+    #[must_use]
+    pub fn with_notice(mut self, text: Option<String>, good: bool) -> Shell {
+        self.notice = text.map(|text| Notice { text, good });
+        self
+    }
+}
+
+#[derive(Template)]
+#[template(path = "console/notice.html")]
+struct NoticePage {
+    shell: Shell,
+}
+
+/// A page that says one thing.
+pub(super) fn notice(console: &Console, visitor: &Visitor, status: StatusCode, key: &str) -> Response<Body> {
+    with_status(status, &NoticePage { shell: Shell::new(console, visitor, key) })
+}
+
+/// A page that says what the core refused with.
+pub(super) fn refused(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
+    let mut shell = Shell::new(console, visitor, "back");
+    shell.title = text;
+    with_status(StatusCode::CONFLICT, &NoticePage { shell })
+}
+
+/// Files that pages name. Their names hold their digests.
+pub(super) async fn asset(Path(name): Path<String>) -> Response<Body> {
+    if name != *STYLE_NAME {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/css;charset=UTF-8")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+    ];
+    (headers, STYLE).into_response()
+}

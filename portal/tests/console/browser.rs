@@ -1,0 +1,131 @@
+//! A portal with people, and a browser that keeps cookies.
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{Method, Request};
+use http_body_util::BodyExt as _;
+use serde_json::json;
+use taxdisk_portal::application::User;
+use taxdisk_portal::console;
+use taxdisk_portal::console::accounts::PortalAccounts;
+use tower::ServiceExt as _;
+
+use crate::platform::{Platform, form};
+
+/// The password of everybody here.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
+/// A portal and its console.
+pub(crate) struct Place {
+    pub(crate) platform: Platform,
+    pub(crate) router: Router,
+}
+
+/// What a browser got.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) location: String,
+    pub(crate) cookies: Vec<String>,
+    pub(crate) policy: String,
+    pub(crate) body: String,
+}
+
+/// A browser: one address, cookies, and pages of `fp.example`.
+pub(crate) struct Browser<'a> {
+    place: &'a Place,
+    pub(crate) cookie: String,
+    csrf: String,
+}
+
+impl Place {
+    pub(crate) async fn start() -> Place {
+        let platform = Platform::start().await;
+        let other = json!({ "id": "other", "name": "别家", "sellers": [] });
+        let directory = platform.portal.directory().with_tenant(serde_json::from_value(other).unwrap()).unwrap();
+        platform.portal.set_directory(directory);
+        let router = console::router(platform.portal.clone());
+        Place { platform, router }
+    }
+
+    /// A user of a tenant; the link by which he sets his password.
+    pub(crate) async fn invite(&self, tenant: &str, login: &str, roles: &[&str]) -> String {
+        let user = json!({ "id": format!("us_{tenant}_{login}"), "tenant": tenant, "name": login, "key_hash": "", "login": login, "roles": roles });
+        let user: User = serde_json::from_value(user).unwrap();
+        let portal = &self.platform.portal;
+        portal.set_directory(portal.directory().with_user(user).unwrap());
+        PortalAccounts(portal.clone()).invite(&format!("{tenant}/{login}")).await.unwrap()
+    }
+
+    /// A user who has his password.
+    pub(crate) async fn user(&self, tenant: &str, login: &str, roles: &[&str]) {
+        let token = self.invite(tenant, login, roles).await;
+        let path = format!("/console/password/{token}");
+        let page = self.browser().post(&path, &[("new", PASSWORD), ("again", PASSWORD)]).await;
+        assert_eq!((page.status, page.location.as_str()), (303, "/console/sign-in?ready=1"), "{}", page.body);
+    }
+
+    /// With a user who is signed in.
+    pub(crate) async fn signed_in(&self, tenant: &str, login: &str, roles: &[&str]) -> Browser<'_> {
+        self.user(tenant, login, roles).await;
+        let mut browser = self.browser();
+        let page = browser.sign_in(tenant, login, PASSWORD).await;
+        assert_eq!(page.status, 303, "{}", page.body);
+        browser
+    }
+
+    pub(crate) fn browser(&self) -> Browser<'_> {
+        Browser { place: self, cookie: String::new(), csrf: String::new() }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Page {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let header =
+            |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+        let (status, location, policy) = (response.status().as_u16(), header("location"), header("content-security-policy"));
+        let cookies = response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        Page { status, location, cookies, policy, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+}
+
+impl Browser<'_> {
+    fn request(&self, method: &Method, path: &str) -> axum::http::request::Builder {
+        let request = Request::builder().method(method).uri(path).header("host", "fp.example").header("cookie", &self.cookie);
+        request.header("sec-fetch-site", "same-origin")
+    }
+
+    async fn sent(&mut self, request: Request<Body>) -> Page {
+        let page = self.place.send(request).await;
+        for cookie in &page.cookies {
+            if cookie.starts_with("__Host-taxdisk=") {
+                self.cookie = cookie.split(';').next().unwrap().to_owned();
+            }
+        }
+        if let Some((_, after)) = page.body.split_once("name=\"csrf\" value=\"") {
+            self.csrf = after.split('"').next().unwrap().to_owned();
+        }
+        page
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Page {
+        self.sent(self.request(&Method::GET, path).body(Body::empty()).unwrap()).await
+    }
+
+    /// A form of a page of ours, with the session's token.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Page {
+        let csrf = self.csrf.clone();
+        let mut all = vec![("csrf", csrf.as_str())];
+        all.extend(fields);
+        let body = form(&all);
+        self.sent(self.request(&Method::POST, path).body(Body::from(body)).unwrap()).await
+    }
+
+    pub(crate) async fn sign_in(&mut self, tenant: &str, login: &str, password: &str) -> Page {
+        let page = self.post("/console/sign-in", &[("tenant", tenant), ("login", login), ("password", password)]).await;
+        if page.status == 303 {
+            self.get("/console/account").await;
+        }
+        page
+    }
+}

@@ -1,0 +1,194 @@
+//! What lists find, what actions do, and what pages say of it.
+
+use serde_json::{Value, json};
+use taxdisk_portal::core::request::Phase;
+
+use crate::browser::{Browser, Place};
+use crate::platform::{Said, blue};
+
+const MANAGER: &[&str] = &["manager"];
+
+async fn insert(place: &Place, document: &Value, audited: bool) {
+    let documents = json!([document]).to_string();
+    let fields = [("requestdatas", documents.as_str()), ("autoAudit", if audited { "true" } else { "false" })];
+    let answer = place.platform.form("insertWithArray", &fields).await;
+    assert_eq!(answer.code(), "0000", "{}", answer.body);
+}
+
+async fn phase(place: &Place, serial: &str) -> Phase {
+    place.platform.portal.readers.get().await.unwrap().request("shop", serial).await.unwrap().unwrap().phase
+}
+
+async fn act(browser: &mut Browser<'_>, serial: &str, what: &str) -> String {
+    let path = format!("/console/invoices/{serial}/{what}");
+    browser.get(&format!("/console/invoices/{serial}")).await;
+    assert_eq!(browser.post(&path, &[]).await.status, 422, "nothing happens unconfirmed");
+    let page = browser.post(&path, &[("confirm", "yes")]).await;
+    if page.status == 303 { page.location } else { format!("{} {}", page.status, page.body) }
+}
+
+#[tokio::test]
+async fn lists_find_by_everything_and_page_without_gaps() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    for number in 0..120 {
+        let mut document = blue(&format!("S-{number:03}"));
+        document["LYID"] = json!(format!("ORDER-{number}"));
+        document["GMF_MC"] = json!(format!("购方{}", number % 3));
+        insert(&place, &document, true).await;
+        if number % 7 == 0 {
+            // Several of one instant: the serial number goes on where the time does not.
+            place.platform.pass(1);
+        }
+    }
+    place.platform.broker_says("S-100", &Said::Issued).await;
+    let mut seen = Vec::new();
+    let mut path = "/console/invoices".to_owned();
+    for _ in 0..4 {
+        let page = browser.get(&path).await;
+        assert_eq!(page.status, 200);
+        seen.extend(serials(&page.body));
+        let Some((before, _)) = page.body.split_once("\" rel=\"next\"") else { break };
+        let query = before.rsplit_once("href=\"").unwrap().1.replace("&#38;", "&").replace("&amp;", "&");
+        path = format!("/console/invoices{query}");
+    }
+    let mut once = seen.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!((seen.len(), once.len()), (120, 120), "every one once");
+    for (query, count) in [
+        ("by=serial&word=S-042", 1),
+        ("by=order&word=ORDER-42", 1),
+        ("by=number&word=00000001", 1),
+        ("by=buyer&word=%E8%B4%AD%E6%96%B91&state=QUEUED", 39),
+        ("by=order&word=ORDER", 0),
+        ("state=ISSUED", 1),
+        ("state=FAILED", 0),
+        ("org=A&state=ISSUED", 1),
+        ("org=B", 0),
+        ("from=2027-01-16", 0),
+        ("to=2027-01-14", 0),
+        ("from=2027-01-15&to=2027-01-15&by=order&word=ORDER-1", 1),
+    ] {
+        let page = browser.get(&format!("/console/invoices?{query}")).await;
+        assert_eq!(serials(&page.body).len(), count, "{query}");
+    }
+    assert_eq!(browser.get("/console/invoices?from=yesterday").await.status, 422);
+    let csv = browser.get("/console/invoices.csv").await.body;
+    assert!(csv.starts_with('\u{FEFF}'));
+    assert_eq!(csv.lines().count(), 121);
+}
+
+/// Serial numbers of a list, in its order.
+fn serials(html: &str) -> Vec<String> {
+    html.split("<a href=\"/console/invoices/").skip(1).map(|after| after.split('"').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_buyers_write_is_text_everywhere() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    let mut document = blue("S-1");
+    document["GMF_MC"] = json!("=<script>alert(1)</script>\"'");
+    insert(&place, &document, true).await;
+    for path in ["/console/invoices", "/console/invoices/S-1", "/console/invoices?by=buyer&word=%22%3E%3Cscript%3E"] {
+        let page = browser.get(path).await;
+        assert!(!page.body.contains("<script"), "{path}");
+        assert!(page.policy.starts_with("default-src 'none'"), "{path}");
+    }
+    assert!(browser.get("/console/invoices.csv").await.body.contains("\"'=<script>"));
+}
+
+#[tokio::test]
+async fn what_waits_is_approved_or_returned_once() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", MANAGER).await;
+    insert(&place, &blue("S-1"), false).await;
+    let mut other = blue("S-2");
+    other["LYID"] = json!("2");
+    insert(&place, &other, false).await;
+    assert_eq!(serials(&browser.get("/console/approval").await.body), ["S-2", "S-1"]);
+    assert_eq!(act(&mut browser, "S-1", "release").await, "/console/invoices/S-1?done=released");
+    assert_eq!(phase(&place, "S-1").await, Phase::Forwarding);
+    assert_eq!(act(&mut browser, "S-1", "release").await, "/console/invoices/S-1?done=progress");
+    assert_eq!(act(&mut browser, "S-2", "return").await, "/console/invoices/S-2?done=returned");
+    assert_eq!(phase(&place, "S-2").await, Phase::Deleted);
+    assert!(serials(&browser.get("/console/approval").await.body).is_empty());
+    let page = browser.get("/console/invoices/S-1?done=released").await;
+    assert!(page.body.contains("console:anna"), "the history names who did it");
+}
+
+#[tokio::test]
+async fn a_re_issue_tells_the_truth_and_makes_one_invoice() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", MANAGER).await;
+    insert(&place, &blue("S-1"), true).await;
+    assert_eq!(act(&mut browser, "S-1", "reissue").await, "/console/invoices/S-1?done=progress");
+    place.platform.broker_says("S-1", &Said::Unsettled).await;
+    assert_eq!(act(&mut browser, "S-1", "reissue").await, "/console/invoices/S-1?done=settling");
+    place.platform.broker_says("S-1", &Said::Failed { fault: "disk", code: "DISK_FULL", text: "无可用发票" }).await;
+    let page = browser.get("/console/invoices/S-1").await;
+    assert!(page.body.contains("无可用发票") && page.body.contains("税控设备原因"), "the reason in words");
+    assert_eq!(act(&mut browser, "S-1", "reissue").await, "/console/invoices/S-1?done=requeued");
+    assert_eq!(act(&mut browser, "S-1", "reissue").await, "/console/invoices/S-1?done=progress");
+    place.platform.broker_says("S-1", &Said::Issued).await;
+    assert_eq!(act(&mut browser, "S-1", "reissue").await, "/console/invoices/S-1?done=already");
+    insert(
+        &place,
+        &{
+            let mut one = blue("S-2");
+            one["LYID"] = json!("2");
+            one
+        },
+        true,
+    )
+    .await;
+    place.platform.broker_says("S-2", &Said::Failed { fault: "request", code: "X", text: "税率不正确" }).await;
+    assert!(act(&mut browser, "S-2", "reissue").await.starts_with("409 "), "the content must be corrected first");
+}
+
+#[tokio::test]
+async fn a_red_is_one_however_often_it_is_asked_for_and_electronic_ones_are_never_void() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", MANAGER).await;
+    place.platform.issued(&blue("S-1")).await;
+    let page = browser.get("/console/invoices/S-1").await;
+    assert!(page.body.contains("只能红冲") && !page.body.contains("S-1/void\""), "the rule is explained, the button absent");
+    assert!(act(&mut browser, "S-1", "void").await.starts_with("409 "));
+    let first = act(&mut browser, "S-1", "red").await;
+    assert!(first.ends_with("?done=red"), "{first}");
+    let second = act(&mut browser, "S-1", "red").await;
+    assert_eq!(second, first.replace("done=red", "done=red_known"));
+    let red = first.trim_start_matches("/console/invoices/").split('?').next().unwrap().to_owned();
+    place.platform.broker_says(&red, &Said::Issued).await;
+    let page = browser.get(&format!("/console/invoices/{red}")).await;
+    assert!(page.body.contains("-113.00"));
+    assert!(!browser.get("/console/invoices/S-1").await.body.contains("S-1/red\""), "nothing is left to reverse");
+}
+
+#[tokio::test]
+async fn a_paper_invoice_is_void_once() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", MANAGER).await;
+    let mut document = blue("S-1");
+    document["FPLX"] = json!(3);
+    place.platform.issued(&document).await;
+    assert_eq!(act(&mut browser, "S-1", "void").await, "/console/invoices/S-1?done=voiding");
+    assert_eq!(act(&mut browser, "S-1", "void").await, "/console/invoices/S-1?done=voiding");
+    assert!(act(&mut browser, "S-1", "red").await.starts_with("409 "), "one or the other");
+}
+
+#[tokio::test]
+async fn an_invoice_is_sent_again_and_only_an_invoice() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", &["clerk"]).await;
+    insert(&place, &blue("S-1"), true).await;
+    browser.get("/console/account").await;
+    let fields = [("channel", "mail"), ("address", "buyer@example.com")];
+    assert_eq!(browser.post("/console/invoices/S-1/send", &fields).await.status, 409);
+    place.platform.broker_says("S-1", &Said::Issued).await;
+    assert_eq!(browser.post("/console/invoices/S-1/send", &fields).await.location, "/console/invoices/S-1?done=sent");
+    assert_eq!(browser.post("/console/invoices/S-1/send", &[("address", "nobody")]).await.status, 422);
+    let page = browser.get("/console/invoices/S-1?lang=en").await;
+    assert!(page.body.contains("buyer@example.com") && page.body.contains("<html lang=\"en\">"));
+}

@@ -1,0 +1,76 @@
+//! Every route, every role, and a stranger's tenant.
+
+use axum::http::Method;
+use serde_json::json;
+use taxdisk_portal::console::roles::{Action, ROUTES, Role};
+
+use crate::browser::Place;
+use crate::platform::blue;
+
+#[tokio::test]
+async fn every_route_obeys_the_table_for_every_role() {
+    let place = Place::start().await;
+    let answer = place
+        .platform
+        .form("insertWithArray", &[("requestdatas", &json!([blue("S-1")]).to_string()), ("autoAudit", "true")])
+        .await;
+    assert_eq!(answer.code(), "0000");
+    for role in Role::ALL {
+        let mut browser = place.signed_in("shop", role.as_str(), &[role.as_str()]).await;
+        // Signing out comes last: it ends the walk.
+        let mut routes: Vec<_> = ROUTES.iter().filter(|(_, _, action)| *action != Action::Enter).collect();
+        routes.sort_by_key(|(_, path, _)| *path == "/console/sign-out");
+        for (method, route, action) in routes {
+            let path = route.replace("{serial}", "S-1");
+            let page = match *method {
+                Method::GET => browser.get(&path).await,
+                _ => browser.post(&path, &[]).await,
+            };
+            let refused = page.status == 403 && page.body.contains("您的角色无权执行此操作");
+            assert_eq!(refused, !role.may(*action), "{role:?} {method} {route}: {}", page.status);
+            assert_ne!(page.status, 404, "{role:?} {method} {route}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_gets_in_without_a_session_and_nobody_into_another_tenant() {
+    let place = Place::start().await;
+    place.platform.issued(&blue("S-1")).await;
+    let mut outside = place.browser();
+    let mut stranger = place.signed_in("other", "boss", &["viewer", "clerk", "manager", "admin"]).await;
+    for (method, route, action) in ROUTES.iter().filter(|(_, _, action)| *action != Action::Enter) {
+        let path = route.replace("{serial}", "S-1");
+        let page = match *method {
+            Method::GET => outside.get(&path).await,
+            _ => outside.post(&path, &[]).await,
+        };
+        assert!(page.status == 403 || page.location == "/console/sign-in", "{method} {route}: {}", page.status);
+        assert!(!page.body.contains("S-1"), "{method} {route}");
+        if *action == Action::Own {
+            continue;
+        }
+        let page = match *method {
+            Method::GET => stranger.get(&path).await,
+            _ => stranger.post(&path, &[("confirm", "yes"), ("address", "a@b.example")]).await,
+        };
+        if route.contains("{serial}") {
+            assert_eq!(page.status, 404, "{method} {route}");
+        }
+        assert!(!page.body.contains("虚构购方"), "{method} {route}");
+    }
+    let request = place.platform.portal.readers.get().await.unwrap().request("shop", "S-1").await.unwrap().unwrap();
+    assert!(request.issued.is_some() && request.reversed.is_zero(), "nothing happened to it");
+}
+
+#[tokio::test]
+async fn a_user_who_is_disabled_is_out_at_once() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    let portal = &place.platform.portal;
+    let mut user = portal.directory().user_by_login("shop", "anna").unwrap().as_ref().clone();
+    user.disabled = true;
+    portal.set_directory(portal.directory().with_user(user).unwrap());
+    assert_eq!(browser.get("/console/invoices").await.status, 303);
+    assert_eq!(place.browser().sign_in("shop", "anna", crate::browser::PASSWORD).await.status, 403);
+}
