@@ -501,13 +501,13 @@ fn facts(lang: Lang, request: &Request) -> Vec<Fact> {
 }
 
 fn line(line: &crate::document::Line) -> Line {
-    let exact = |value: Option<rust_decimal::Decimal>| value.map(|value| value.to_string()).unwrap_or_default();
+    let amount = |value: Option<rust_decimal::Decimal>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
     Line {
         name: line.name.clone(),
-        quantity: exact(line.quantity),
+        quantity: line.quantity.map(|quantity| quantity.normalize().to_string()).unwrap_or_default(),
         rate: format!("{}%", (line.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize()),
-        net: exact(line.net),
-        tax: exact(line.tax),
+        net: amount(line.net),
+        tax: amount(line.tax),
     }
 }
 

@@ -50,7 +50,8 @@ impl Place {
 
     /// A user of a tenant; the link by which he sets his password.
     pub(crate) async fn invite(&self, tenant: &str, login: &str, roles: &[&str]) -> String {
-        let user = json!({ "id": format!("us_{tenant}_{login}"), "tenant": tenant, "name": login, "key_hash": "", "login": login, "roles": roles });
+        let user = json!({ "id": format!("us_{tenant}_{login}"), "tenant": tenant, "name": login,
+            "key_hash": "", "login": login, "roles": roles });
         let user: User = serde_json::from_value(user).unwrap();
         let portal = &self.platform.portal;
         portal.set_directory(portal.directory().with_user(user).unwrap());
