@@ -20,13 +20,17 @@ KEY = open(KEY_FILE).read()
 PATIENCE_S = 300
 told = {}
 ids = {}
+refused = set()
 
 
 class Receiver(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        ids.setdefault(body["fpqqlsh"], set()).add(self.headers["x-callback-id"])
-        told.setdefault(body["fpqqlsh"], []).append(json.loads(body["data"])["fpHm"])
+        if body["code"] == "0000":
+            ids.setdefault(body["fpqqlsh"], set()).add(self.headers["x-callback-id"])
+            told.setdefault(body["fpqqlsh"], []).append(json.loads(body["data"])["fpHm"])
+        else:  # a person decided that no invoice exists: the same serial number is issued again, below
+            refused.add(body["fpqqlsh"])
         answer = b'{"code":"0000","msg":"ok"}'
         self.send_response(200)
         self.send_header("content-length", str(len(answer)))
@@ -65,9 +69,13 @@ def send(name, **fields):
         time.sleep(0.1)
 
 
+def gross_of(number):
+    return f"{number + 1}.13"
+
+
 def one(number):
     serial = f"ST{number:06}"
-    gross = f"{number + 1}.13"
+    gross = gross_of(number)
     document = {"FPQQLSH": serial, "XSF_NSRSBH": SELLER, "GMF_MC": f"购方{number}", "JSHJ": gross,
                 "items": [{"XMMC": "*纸制品*打印纸", "XMJSHJ": gross, "SL": 0.13, "SPBM": "1060105000000000000"}]}
     for _ in range(3):
@@ -104,6 +112,12 @@ print("all accepted", flush=True)
 end = time.time() + PATIENCE_S
 while len(told) < int(COUNT):
     assert time.time() < end, f"{len(told)} of {COUNT} were told"
+    while refused:
+        serial = refused.pop()
+        named = {"FPQQLSH": serial, "XSF_NSRSBH": SELLER, "JSHJ": gross_of(int(serial[2:]))}
+        reply = send("reissue", requestdatas=[named])
+        assert reply["code"] == "0000", reply
+        print("issued again", serial, reply["datas"][0]["result"], flush=True)
     time.sleep(0.2)
 for serial, numbers_told in told.items():
     assert len(set(numbers_told)) == 1 and len(ids[serial]) == 1, (serial, numbers_told, ids[serial])

@@ -152,7 +152,7 @@ struct Long {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 4] = [
+const LONG: [Long; 5] = [
     Long {
         name: "kill-at-random",
         binary: "end_to_end",
@@ -162,6 +162,16 @@ const LONG: [Long; 4] = [
         size: "200 kills of the agent, 100 of the broker",
         env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
         budget_s: 4 * 3600,
+    },
+    Long {
+        name: "portal",
+        binary: "end_to_end",
+        test: "portal_storm::",
+        programs: &[],
+        previous: false,
+        size: "1,000 requests with repeats; portal, broker and agent killed",
+        env: &[("TAXDISK_TEST_STORM_REQUESTS", "1000"), ("TAXDISK_TEST_STORM_KILLS", "150")],
+        budget_s: 3600,
     },
     Long {
         name: "fleet",

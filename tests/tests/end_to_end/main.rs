@@ -14,6 +14,7 @@ mod operations;
 mod pauses;
 mod portal;
 mod portal_faults;
+mod portal_storm;
 mod portal_walk;
 mod restore;
 mod settling;

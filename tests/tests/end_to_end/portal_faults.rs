@@ -265,3 +265,72 @@ fn killed_at_every_named_point_the_portal_loses_nothing_and_issues_nothing_twice
     }
     assert!(ids.values().all(|ids| ids.len() == 1), "an outcome has one id however often it is told: {ids:?}");
 }
+
+/// A provider of short messages that takes everything, a message that it knows as known. It lives as long as the test's process.
+fn provider() -> (String, Arc<Mutex<Vec<Value>>>) {
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let url = format!("http://{}/send", listener.local_addr().unwrap());
+    let taken = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let kept = taken.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { continue };
+            let mut reader = BufReader::new(stream.try_clone().unwrap());
+            let (mut length, mut line) = (0, String::new());
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                let (name, value) = line.trim_end().split_once(": ").unwrap_or_default();
+                if name.eq_ignore_ascii_case("content-length") {
+                    length = value.parse().unwrap();
+                }
+                line.clear();
+            }
+            let mut body = vec![0; length];
+            let Ok(message) = reader.read_exact(&mut body).map(|()| serde_json::from_slice::<Value>(&body)) else { continue };
+            let message = message.unwrap();
+            let mut taken = kept.lock().unwrap();
+            let known = taken.iter().any(|one| one["id"] == message["id"]);
+            taken.push(message);
+            let answer = if known { r#"{"result":"duplicate"}"# } else { r#"{"result":"accepted"}"# };
+            let _ = write!(stream, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{answer}", answer.len());
+        }
+    });
+    (url, taken)
+}
+
+#[test]
+fn killed_behind_a_message_the_portal_sends_it_again_under_its_id() {
+    let rig = Rig::with_broker_config(HOOKS);
+    let sim = disk(rig.path(), ANY_PORT);
+    let mut agent = agent(&rig, &sim);
+    agent.start(None);
+    rig.wait_online(&sim.with(|rig| rig.disk.config().disk_number.clone()));
+    let mut portal = PortalRig::start(&rig);
+    let (url, taken) = provider();
+    let secret = portal.dir.join("sms.secret");
+    std::fs::write(&secret, "secret\n").unwrap();
+    let file = portal.dir.join("portal.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let sms =
+        format!("[sms]\nurl = \"{url}\"\nkey_id = \"key1\"\nsecret_file = \"{}\"\nsignature_name = \"示例\"\n", secret.display());
+    std::fs::write(&file, text + &sms).unwrap();
+    portal.running.kill();
+    portal.start_again(Some("after_message:1"));
+    let documents = json!([document("SMS1", "1")]).to_string();
+    let receivers = json!([{ "fpqqlsh": "SMS1", "address": "13800000001" }]).to_string();
+    let fields = [("requestdatas", documents.as_str()), ("sms", receivers.as_str())];
+    // Its answer may be lost: it dies once the message is sent.
+    wait_for("the document to be taken", PATIENCE, || portal.try_call("insertWithArray", &fields).map(|_| ()));
+    portal.running.wait();
+    assert_eq!(taken.lock().unwrap().len(), 1, "it was sent before the portal died");
+    portal.start_again(None);
+    let sent = wait_for("the message to be noted as sent", PATIENCE, || {
+        let answer = portal.operator().try_get("/admin/v1/requests/shop/SMS1/messages")?;
+        let messages = answer.body["messages"].as_array().cloned().unwrap_or_default();
+        let sent = messages.iter().all(|message| message["standing"] == "sent") && !messages.is_empty();
+        if sent { Ok(messages) } else { Err(answer.body.to_string()) }
+    });
+    let taken = taken.lock().unwrap();
+    assert_eq!((sent.len(), taken.len()), (1, 2), "{sent:?} {taken:?}");
+    assert_eq!((&taken[0], &taken[0]["id"]), (&taken[1], &sent[0]["id"]), "the provider sees that it is the same one");
+    assert_eq!(oracle::wait_done(&rig.api, 1, PATIENCE)[0].state, JobState::Issued);
+}
