@@ -207,13 +207,13 @@ async fn send(State(console): Shared, Extension(visitor): Who, form: Posted, Pat
             let work = console.portal.ledger.run(move |session| {
                 Box::pin(async move { outbox::resend(session, &tenant, &wanted, channel, &address, &by).await })
             });
-            let said = |status, key| Err(shell::notice(&console, &visitor, status, key));
+            let said = |status, key| shell::notice(&console, &visitor, status, key);
             match work.await.map_err(unavailable(&console, &visitor))? {
                 Resent::Queued(_) | Resent::Waiting(_) => Ok(done(&serial, "sent")),
-                Resent::Unknown => said(StatusCode::NOT_FOUND, "not_found"),
-                Resent::NotIssued(_) => said(StatusCode::CONFLICT, "not_issued"),
-                Resent::Address(_) => said(StatusCode::UNPROCESSABLE_ENTITY, "bad_address"),
-                Resent::TooMany(_) => said(StatusCode::TOO_MANY_REQUESTS, "too_many"),
+                Resent::Unknown => Err(said(StatusCode::NOT_FOUND, "not_found")),
+                Resent::NotIssued(_) => Err(said(StatusCode::CONFLICT, "not_issued")),
+                Resent::Address(_) => Err(said(StatusCode::UNPROCESSABLE_ENTITY, "bad_address")),
+                Resent::TooMany(_) => Err(said(StatusCode::TOO_MANY_REQUESTS, "too_many")),
             }
         }
         .await,

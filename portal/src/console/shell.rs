@@ -13,8 +13,11 @@ use super::roles::Action;
 use super::words::{self, Lang};
 use super::{Console, Visitor, with_status};
 
+/// Key of the text, path, and what the page is.
+pub type MenuRow = (&'static str, &'static str, Action);
+
 /// The menu: groups with their entries. Whoever may not see a page does not see its entry.
-pub const MENU: &[(&str, &[(&str, &str, Action)])] = &[
+pub const MENU: &[(&str, &[MenuRow])] = &[
     ("menu_issue", &[("menu_approval", "/console/approval", Action::See)]),
     ("menu_invoices", &[("menu_list", "/console/invoices", Action::See)]),
 ];
@@ -84,7 +87,7 @@ impl Shell {
     pub fn new(console: &Console, visitor: &Visitor, title: &str) -> Shell {
         let lang = visitor.language;
         let t = |key: &str| words::text(lang, key).to_owned();
-        let group = |(label, entries): &(&str, &'static [(&'static str, &'static str, Action)])| Group {
+        let group = |(label, entries): &(&str, &'static [MenuRow])| Group {
             label: t(label),
             entries: entries
                 .iter()
