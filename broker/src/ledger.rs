@@ -273,7 +273,7 @@ impl Ledger {
     /// `invalid_invoice` (breaches), `conflict` (differences, job), `not_expressible` (breaches), `operation_unsupported`,
     /// `seller_unknown`, `not_ready`.
     pub async fn submit(&self, submission: JobSubmission) -> Answer<Submitted> {
-        let answer = self.ask(Input::Submit(Box::new(submission))).await;
+        let answer = self.ask(Input::Submit(Box::new(submission.into()))).await;
         let name = match &answer {
             Ok(Reply::Submitted(Submitted::New(_))) => "new",
             Ok(_) => "repeated",

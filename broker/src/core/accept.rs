@@ -14,9 +14,31 @@ use super::change::Change;
 use super::types::{Refusal, Submitted};
 use super::{Core, Known, OpenJob, Reply};
 
-/// The key of a submission, or why it has none.
-pub(super) fn key(submission: &JobSubmission) -> Result<JobKey, Refusal> {
-    rules::parse_key(submission).map_err(invalid)
+/// A submission with all that can be said of it without looking at anything else: callers' tasks make it, so that the one writer
+/// need not.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// As it was sent.
+    pub submission: JobSubmission,
+    key: Result<JobKey, Vec<Breach>>,
+    content: hash::Content,
+    /// Used only once the key was looked up (I6).
+    parsed: Result<rules::Job, Vec<Breach>>,
+}
+
+impl From<JobSubmission> for Prepared {
+    fn from(submission: JobSubmission) -> Prepared {
+        let (key, content) = (rules::parse_key(&submission), hash::content(&submission));
+        let parsed = rules::parse(&submission);
+        Prepared { submission, key, content, parsed }
+    }
+}
+
+impl Prepared {
+    /// Its key, if it has one.
+    pub(super) fn key(&self) -> Option<&JobKey> {
+        self.key.as_ref().ok()
+    }
 }
 
 /// All broken rules.
@@ -31,9 +53,9 @@ pub(super) fn invalid(breaches: Vec<Breach>) -> Refusal {
 }
 
 impl Core {
-    pub(super) fn submit(&mut self, submission: JobSubmission, known: &Known) -> Result<Reply, Refusal> {
-        let key = key(&submission)?;
-        let content = hash::content(&submission);
+    pub(super) fn submit(&mut self, prepared: Prepared, known: &Known) -> Result<Reply, Refusal> {
+        let Prepared { submission, key, content, parsed } = prepared;
+        let key = key.map_err(invalid)?;
         if let Some(job) = self.job(&key, known) {
             return self.answer_known(&job, &content);
         }
@@ -43,7 +65,7 @@ impl Core {
         let Some(seller) = self.sellers.get(&key.seller) else {
             return Err(Refusal::new("seller_unknown", format!("seller {} is not known here", key.seller)));
         };
-        let parsed = rules::parse(&submission).map_err(invalid)?;
+        let parsed = parsed.map_err(invalid)?;
         if let Some(point) = &parsed.issue_point
             && !seller.points.contains_key(point)
         {

@@ -194,7 +194,7 @@ impl Core {
                     let owner = entry.owner.clone();
                     let row = NumberRow { key: key.clone(), owner, status: entry.status, digest: entry.digest };
                     self.turn.changes.push(Change::Number(row));
-                    self.fresh_numbers.insert(key, entry.owner);
+                    self.own(key, entry.owner);
                 }
                 Some(owner) if same_job(&owner, &entry.owner) => {}
                 Some(_) => {

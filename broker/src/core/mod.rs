@@ -11,8 +11,7 @@ use std::sync::Arc;
 
 use taxdisk_protocol::api::{
     AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskView, IssuePointBody,
-    JobSubmission, JobView, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
-    SettleRequest,
+    JobView, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
@@ -61,6 +60,7 @@ use reconcile::Reconcile;
 use retention::Served;
 use types::{CancelAnswer, Join, Joined, Left, LineDecision, NumberDecision, Refusal, SessionId, Settings, Submitted};
 
+pub use accept::Prepared;
 pub use pause::{PauseRow, Scope};
 pub use restore::Restored;
 pub use view::Overlay;
@@ -69,7 +69,7 @@ pub use view::Overlay;
 #[derive(Debug, Clone)]
 pub enum Input {
     /// A submission.
-    Submit(Box<JobSubmission>),
+    Submit(Box<Prepared>),
     /// The same job again.
     Reissue(JobKey, ReissueRequest, String),
     /// Begin a bulk re-issue, or look at the one that has this key.
@@ -269,6 +269,15 @@ struct Turn {
     effects: Vec<Effect>,
 }
 
+/// What ended or was entered between two moments, until the store knows it ([`Core::cut`]).
+#[derive(Debug)]
+pub struct Cut {
+    /// With the revision that it ended at.
+    jobs: Vec<(JobKey, u64)>,
+    numbers: Vec<NumberKey>,
+    operations: Vec<(String, u64)>,
+}
+
 /// Disks by the agent that was their last owner; it may name some that have gone over to others since.
 type Formers = HashMap<AgentId, BTreeSet<DiskNumber>>;
 
@@ -290,10 +299,12 @@ pub struct Core {
     /// What people keep from work.
     pauses: BTreeMap<Scope, PauseRow>,
     next_place: u64,
-    /// Ended in this batch: kept until the commit, since the store does not know them yet.
-    ended: Vec<JobKey>,
-    /// Numbers that got an owner in this batch.
+    /// Ended since the last cut: kept until that is durable, since the store does not know them yet.
+    ended: Vec<(JobKey, u64)>,
+    /// Numbers that got an owner, until that is durable.
     fresh_numbers: HashMap<NumberKey, Owner>,
+    /// Those of them that were entered since the last cut.
+    entered: Vec<NumberKey>,
     /// Shops whose overlay the readers must get anew.
     dirty: HashSet<TaxpayerNumber>,
     reconcile: Reconcile,
@@ -312,7 +323,7 @@ impl Core {
         self.turn = Turn { now, origin, ..Turn::default() };
         self.begin_reconcile();
         let reply = match input {
-            Input::Submit(submission) => self.submit(*submission, known),
+            Input::Submit(prepared) => self.submit(*prepared, known),
             Input::Reissue(key, request, by) => self.reissue(&key, request, by, None, known),
             Input::StartBulk(row) => self.start_bulk(*row),
             Input::ReissueOf(key, bulk) => self.reissue_of(&key, &bulk, known),
@@ -365,9 +376,9 @@ impl Core {
             }
         };
         match input {
-            Input::Submit(submission) => {
-                if let Ok(parsed) = accept::key(submission) {
-                    key(&parsed);
+            Input::Submit(prepared) => {
+                if let Some(of) = prepared.key() {
+                    key(of);
                 }
             }
             Input::Reissue(of, ..) | Input::Cancel(of, ..) | Input::ReissueOf(of, _) => key(of),
@@ -421,17 +432,36 @@ impl Core {
         }
     }
 
-    /// Everything that was decided so far is durable: what ended is forgotten here and lives in the store.
-    pub fn committed(&mut self) {
-        for key in std::mem::take(&mut self.ended) {
-            if self.jobs.get(&key).is_some_and(|open| !open.job.is_live())
+    /// What the store has to know before memory may forget it: everything since the last cut. The shell commits what was decided
+    /// until now as one, and hands the cut back when that is durable; it may go on deciding meanwhile.
+    pub fn cut(&mut self) -> Cut {
+        Cut {
+            jobs: std::mem::take(&mut self.ended),
+            numbers: std::mem::take(&mut self.entered),
+            operations: self.operations.cut(),
+        }
+    }
+
+    /// Everything before this cut is durable: what ended is forgotten here and lives in the store. What has gone on since
+    /// belongs to a later cut and stays.
+    pub fn committed(&mut self, cut: Cut) {
+        for (key, revision) in cut.jobs {
+            if self.jobs.get(&key).is_some_and(|open| !open.job.is_live() && open.job.revision == revision)
                 && let Some(ended) = self.jobs.remove(&key)
             {
                 self.forget_undoing(&ended.job);
             }
         }
-        self.fresh_numbers.clear();
-        self.operations.committed();
+        for number in cut.numbers {
+            self.fresh_numbers.remove(&number);
+        }
+        self.operations.committed(cut.operations);
+    }
+
+    /// A number has an owner from now on, also for those that ask before the store knows.
+    fn own(&mut self, number: NumberKey, owner: Owner) {
+        self.entered.push(number.clone());
+        self.fresh_numbers.insert(number, owner);
     }
 
     /// Shops whose disks changed since the last call, with what readers need to know of them.
@@ -469,7 +499,7 @@ impl Core {
         Arc::make_mut(&mut open.job).advance(&event).map_err(|error| Refusal::new("internal", format!("job {key}: {error}")))?;
         let job = open.job.clone();
         if job.state.is_terminal() {
-            self.ended.push(key.clone());
+            self.ended.push((key.clone(), job.revision));
         }
         let told = announcement::of_job(&job, &event);
         self.turn.changes.push(Change::Job { job: job.clone(), event });

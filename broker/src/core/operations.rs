@@ -106,14 +106,15 @@ pub fn operation_id(disk: &DiskNumber, key: &str, dry_run: bool) -> String {
     format!("op_{}", hex::encode(&hasher.finalize()[..12]))
 }
 
-/// Operations that have not ended, and those that ended in this batch.
+/// Operations that have not ended, and those whose end is not durable yet.
 #[derive(Debug, Default)]
 pub(super) struct Operations {
     rows: BTreeMap<String, OperationRow>,
     /// Those that have not ended, by place.
     by_disk: HashMap<DiskNumber, BTreeMap<u64, String>>,
     next_place: u64,
-    ended: Vec<String>,
+    /// Ended since the last cut, with the revision of then.
+    ended: Vec<(String, u64)>,
 }
 
 impl Operations {
@@ -133,17 +134,22 @@ impl Operations {
             if line.is_empty() {
                 self.by_disk.remove(&row.disk);
             }
-            self.ended.push(id.clone());
+            self.ended.push((id.clone(), row.view.revision));
         } else {
             line.insert(row.place, id.clone());
         }
         self.rows.insert(id, row);
     }
 
-    /// The store knows what ended.
-    pub(super) fn committed(&mut self) {
-        for id in std::mem::take(&mut self.ended) {
-            if self.rows.get(&id).is_some_and(|row| row.view.state.is_ended()) {
+    /// Those that ended since the last call.
+    pub(super) fn cut(&mut self) -> Vec<(String, u64)> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// The store knows that these ended. One that was given late evidence since stays, until that is durable too.
+    pub(super) fn committed(&mut self, ended: Vec<(String, u64)>) {
+        for (id, revision) in ended {
+            if self.rows.get(&id).is_some_and(|row| row.view.state.is_ended() && row.view.revision == revision) {
                 self.rows.remove(&id);
             }
         }

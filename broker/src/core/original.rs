@@ -57,11 +57,11 @@ impl Core {
     /// Call it twice: what the second call names is found in what the first one named.
     pub fn needs_more(&self, input: &Input, known: &Known, more: &mut More) {
         let job = match input {
-            Input::Submit(submission) if submission.operation != Operation::Issue => {
-                let Ok(key) = super::accept::key(submission) else { return };
+            Input::Submit(prepared) if prepared.submission.operation != Operation::Issue => {
+                let (submission, Some(key)) = (&prepared.submission, prepared.key()) else { return };
                 let Some(pair) = submission.original.as_ref().and_then(PairBody::pair) else { return };
                 let Ok(kind) = submission.kind.parse() else { return };
-                return self.needs_original(OriginalKey { seller: key.seller, kind, pair }, known, more);
+                return self.needs_original(OriginalKey { seller: key.seller.clone(), kind, pair }, known, more);
             }
             Input::Reissue(key, ..) | Input::Cancel(key, ..) | Input::Settle(key, ..) => self.job(key, known),
             Input::Operate(ask, _) => {

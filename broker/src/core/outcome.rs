@@ -288,7 +288,7 @@ impl Core {
                 let row =
                     NumberRow { key: number.clone(), owner: ours.clone(), status: status.to_owned(), digest: String::new() };
                 self.turn.changes.push(Change::Number(row));
-                self.fresh_numbers.insert(number, ours);
+                self.own(number, ours);
             }
             Some(owner) if super::late::same_job(&owner, &ours) => {}
             Some(owner) => {

@@ -362,7 +362,7 @@ impl Core {
     fn give_number(&mut self, number: NumberKey, owner: Owner, status: &str, digest: &str) {
         let (status, digest) = (status.to_owned(), digest.to_owned());
         self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: owner.clone(), status, digest }));
-        self.fresh_numbers.insert(number, owner);
+        self.own(number, owner);
     }
 
     /// If an index remembers the invoice of a job, and no attempt of it is open here: that is the job's invoice.

@@ -248,7 +248,7 @@ impl Core {
         if let Some((number, ours)) = give {
             let (status, digest) = ("by_hand".to_owned(), String::new());
             self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: ours.clone(), status, digest }));
-            self.fresh_numbers.insert(number, ours);
+            self.own(number, ours);
         }
         self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
         let job = self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;

@@ -81,6 +81,7 @@ impl Core {
             next_place: restored.next_place,
             ended: Vec::new(),
             fresh_numbers: HashMap::new(),
+            entered: Vec::new(),
             dirty: HashSet::new(),
             reconcile: Reconcile::default(),
             served: Served::new(restored.served),

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::feed::Feed;
 use super::secrets::Keys;
 use super::waits::Waits;
-use super::writer::Command;
+use super::writer::{Command, Tell};
 use super::{Answer, Clock, Ledger, Refusal, Settings};
 use crate::core::{Core, Input, Overlay, Reply};
 use crate::store::{Store, StoreError};
@@ -74,7 +74,8 @@ impl Ledger {
     pub(super) async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Core) -> T + Send + 'static) -> Answer<T> {
         let (reply, answer) = oneshot::channel();
         let look = Box::new(move |core: &Core| {
-            let _ = reply.send(look(core));
+            let seen = look(core);
+            Box::new(move || drop(reply.send(seen))) as Tell
         });
         self.queue.send(Command::Look(look)).await.map_err(|_| not_ready())?;
         answer.await.map_err(|_| not_ready())
@@ -98,7 +99,7 @@ fn bytes_of(input: &Input) -> usize {
     /// Everything else of an input.
     const REST: usize = 600;
     match input {
-        Input::Submit(submission) => REST + LINE * submission.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
+        Input::Submit(prepared) => REST + LINE * prepared.submission.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
         Input::Reissue(_, request, _) => REST + LINE * request.invoice.as_ref().map_or(0, |invoice| invoice.lines.len()),
         Input::Frame(_, frame) => match frame.as_ref() {
             AgentFrame::Accounted { entries, .. } => REST + LINE * entries.len(),

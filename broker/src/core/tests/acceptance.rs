@@ -4,7 +4,7 @@ use super::*;
 use taxdisk_protocol::api::Operation;
 
 fn refused(world: &mut World, submission: JobSubmission) -> Refusal {
-    world.input(Input::Submit(Box::new(submission))).unwrap_err()
+    world.input(Input::Submit(Box::new(submission.into()))).unwrap_err()
 }
 
 #[test]
@@ -20,7 +20,9 @@ fn i6_the_same_content_is_answered_with_the_current_job() {
     let mut again = submission("A1");
     again.invoice.as_mut().unwrap().lines[0].net = "200".to_owned();
     again.invoice.as_mut().unwrap().totals.net = "200".to_owned();
-    let Reply::Submitted(Submitted::Repeated(view)) = world.ok(Input::Submit(Box::new(again))) else { panic!("not repeated") };
+    let Reply::Submitted(Submitted::Repeated(view)) = world.ok(Input::Submit(Box::new(again.into()))) else {
+        panic!("not repeated")
+    };
     assert!(view.repeated);
     assert_eq!(view.issued.unwrap().number, "00000007");
     assert_eq!(world.job("A1").attempts.len(), 1);
@@ -59,7 +61,7 @@ fn i6_the_key_is_looked_up_before_anything_is_validated() {
 #[test]
 fn i6_two_callers_in_one_commit_make_one_job() {
     let mut world = World::new();
-    let replies = world.batch((0..3).map(|_| Input::Submit(Box::new(submission("A1")))).collect());
+    let replies = world.batch((0..3).map(|_| Input::Submit(Box::new(submission("A1").into()))).collect());
     let new = replies.iter().filter(|reply| matches!(reply, Ok(Reply::Submitted(Submitted::New(_))))).count();
     let repeated = replies.iter().filter(|reply| matches!(reply, Ok(Reply::Submitted(Submitted::Repeated(_))))).count();
     assert_eq!((new, repeated, world.jobs.len()), (1, 2, 1));

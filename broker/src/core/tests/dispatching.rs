@@ -5,7 +5,7 @@ use taxdisk_protocol::api::{DiskAssignment, IssuePointBody, Priority};
 
 fn submit_as(world: &mut World, serial: &str, priority: Priority, point: Option<&str>) {
     let submission = JobSubmission { priority, issue_point: point.map(str::to_owned), ..submission(serial) };
-    world.ok(Input::Submit(Box::new(submission)));
+    world.ok(Input::Submit(Box::new(submission.into())));
 }
 
 fn serials(work: &[(u64, Assignment)]) -> Vec<String> {

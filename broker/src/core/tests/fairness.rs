@@ -119,7 +119,7 @@ impl Play {
                 self.queued.insert(serial.clone());
                 let place = self.jobs.len() as u64;
                 self.jobs.insert(serial, Known { point: point.into(), urgent, gross, place });
-                self.world.ok(Input::Submit(Box::new(submission)));
+                self.world.ok(Input::Submit(Box::new(submission.into())));
             }
             Step::End { disk, issues } => {
                 let disk = usize::from(disk);

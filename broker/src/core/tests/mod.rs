@@ -321,7 +321,8 @@ impl World {
             effects.extend(output.effects);
             replies.push(output.reply);
         }
-        self.core.committed();
+        let cut = self.core.cut();
+        self.core.committed(cut);
         for effect in effects {
             match effect {
                 Effect::Send(session, frame) => self.frames.push((session, *frame)),
@@ -443,7 +444,7 @@ impl World {
     }
 
     pub(super) fn submit(&mut self, serial: &str) -> JobView {
-        match self.ok(Input::Submit(Box::new(submission(serial)))) {
+        match self.ok(Input::Submit(Box::new(submission(serial).into()))) {
             Reply::Submitted(Submitted::New(view) | Submitted::Repeated(view)) => view,
             other => panic!("{other:?}"),
         }

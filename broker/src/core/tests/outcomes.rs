@@ -81,7 +81,7 @@ fn no_stock_holds_one_kind_alone() {
     let work = world.assigned(session).remove(0);
     world.outcome(session, &work, not_issued(DeviceClass::NoStock));
     assert_eq!(world.waiting("A1"), Some(Waiting::NoStock));
-    world.ok(Input::Submit(Box::new(JobSubmission { kind: "026".to_owned(), ..submission("E1") })));
+    world.ok(Input::Submit(Box::new(JobSubmission { kind: "026".to_owned(), ..submission("E1") }.into())));
     assert_eq!(world.state("E1"), JobState::Assigned);
 }
 

@@ -200,7 +200,7 @@ fn i1_a_red_waits_until_every_remembered_line_of_its_seller_has_found_its_job() 
     let session = world.connect_knowing('a', 3);
     // A3 is in the part that was lost: for all that this ledger knows, it reversed 7.
     world.tells(session, today(), Vec::new(), 9);
-    world.input(Input::Submit(Box::new(super::undoing::whole_red("R1", 7)))).unwrap();
+    world.input(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into()))).unwrap();
     assert_eq!(world.waiting("R1"), Some(Waiting::Reconcile));
     assert!(world.assigned(session).is_empty());
     world.restart(Settings::default());
@@ -221,7 +221,7 @@ fn i6_other_content_than_what_was_issued_is_a_conflict() {
     let session = world.connect_knowing('a', 3);
     let line = |hash: &str| IndexLine { content_hash: Some(hash.to_owned()), ..remembered("A3", 3, issued(9)) };
     world.tells(session, vec![line("other")], Vec::new(), 9);
-    let refusal = world.input(Input::Submit(Box::new(submission("A3")))).unwrap_err();
+    let refusal = world.input(Input::Submit(Box::new(submission("A3").into()))).unwrap_err();
     assert_eq!(refusal.code, "conflict");
     assert!(!refusal.detail.contains("new serial"), "{}", refusal.detail);
     let (mut world, backup) = yesterday();
@@ -249,7 +249,7 @@ fn i10_a_job_that_asks_for_a_number_of_unknown_origin_waits_for_a_person() {
     }
     let mut other = submission("C1");
     other.invoice.as_mut().unwrap().buyer.name = "公司".to_owned();
-    world.ok(Input::Submit(Box::new(other)));
+    world.ok(Input::Submit(Box::new(other.into())));
     let work = world.assigned(session);
     assert_eq!(work.len(), 1, "what asks for something else goes on");
     world.outcome(session, &work[0], issued(30));
@@ -340,7 +340,7 @@ fn i10_no_outcome_adopts_a_number_of_unknown_origin() {
     // It asks for something else than number 8 holds, so that it is handed out.
     let mut other = submission("C1");
     other.invoice.as_mut().unwrap().buyer.name = "公司".to_owned();
-    world.ok(Input::Submit(Box::new(other)));
+    world.ok(Input::Submit(Box::new(other.into())));
     let work = world.assigned(session).remove(0);
     assert_eq!(work.1.attempt.key, key("C1"));
     world.outcome(session, &work, issued(8));

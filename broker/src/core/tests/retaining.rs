@@ -63,7 +63,7 @@ fn i6_a_job_whose_content_has_ended_is_issued_again_with_the_same_content_as_the
     assert_eq!(ask(&mut world, None).unwrap_err().code, "body_ended");
     let job = world.jobs[&key("A1")].clone();
     assert!(job.had_content(&job.version().hash), "the hashes stay, and answer a submission");
-    assert!(matches!(world.ok(Input::Submit(Box::new(submission("A1")))), Reply::Submitted(Submitted::Repeated(_))));
+    assert!(matches!(world.ok(Input::Submit(Box::new(submission("A1").into()))), Reply::Submitted(Submitted::Repeated(_))));
     match ask(&mut world, submission("A1").invoice).unwrap() {
         Reply::Reissued(answer) => assert_eq!(answer.outcome, ReissueOutcome::Requeued),
         other => panic!("{other:?}"),

@@ -12,7 +12,7 @@ fn limited(disk: &str, limit: &str) -> DiskReport {
 }
 
 fn submit_of(world: &mut World, serial: &str, gross: &str) -> JobView {
-    match world.ok(Input::Submit(Box::new(submission_of(serial, gross)))) {
+    match world.ok(Input::Submit(Box::new(submission_of(serial, gross).into()))) {
         Reply::Submitted(Submitted::New(view)) => view,
         other => panic!("{other:?}"),
     }
@@ -135,7 +135,7 @@ fn a_waiting_persons_job_behind_another_is_asked_back_when_a_disk_is_idle() {
     let a = world.connect('a', DISK);
     let urgent = |serial: &str| JobSubmission { priority: Priority::Waiting, ..submission(serial) };
     world.submit("A1");
-    world.ok(Input::Submit(Box::new(urgent("W1"))));
+    world.ok(Input::Submit(Box::new(urgent("W1").into())));
     let work = world.assigned(a);
     assert_eq!(serials(&work), ["A1", "W1"]);
     world.started(a, &work[0], 1);

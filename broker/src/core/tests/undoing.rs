@@ -34,7 +34,7 @@ fn half_red(serial: &str, original: u32) -> JobSubmission {
 }
 
 fn take(world: &mut World, job: JobSubmission) -> Result<JobView, Refusal> {
-    world.input(Input::Submit(Box::new(job))).map(|reply| match reply {
+    world.input(Input::Submit(Box::new(job.into()))).map(|reply| match reply {
         Reply::Submitted(Submitted::New(view) | Submitted::Repeated(view)) => view,
         other => panic!("{other:?}"),
     })
@@ -142,7 +142,7 @@ fn i1_at_most_one_void_or_full_red_of_one_original_open_or_done() {
 fn i1_two_voids_in_one_commit_are_one() {
     let (mut world, _) = issued_once();
     let inputs = [void("V1", 7), void("V2", 7), whole_red("R1", 7)];
-    let replies = world.batch(inputs.into_iter().map(|job| Input::Submit(Box::new(job))).collect());
+    let replies = world.batch(inputs.into_iter().map(|job| Input::Submit(Box::new(job.into()))).collect());
     assert_eq!(replies.iter().filter(|reply| reply.is_ok()).count(), 1, "{replies:?}");
 }
 
