@@ -202,18 +202,70 @@ async fn keys_are_known_by_their_hash_until_they_end() {
     drop(ledger);
 }
 
-/// A store whose commits fail from some moment on, or that another broker may write.
+/// A store whose commits fail from some moment on, or wait at a gate, or that another broker may write.
 struct Failing {
     inner: SqliteStore,
     fails: AtomicBool,
     deposed: AtomicBool,
+    /// A commit takes a pass if there are gates.
+    gate: Option<tokio::sync::Semaphore>,
+    /// Changes that came to the gate, by commit.
+    came: std::sync::Mutex<Vec<usize>>,
+    /// Keys that were looked up.
+    asked: std::sync::Mutex<usize>,
+    /// Was a commit at the gate when keys were looked up?
+    beside: std::sync::Mutex<Vec<bool>>,
+    at_gate: AtomicBool,
 }
 
 impl Failing {
     async fn open(place: &Place) -> Arc<Failing> {
+        Arc::new(Failing::over(place).await)
+    }
+
+    /// The first commit may pass; the others wait until they are let.
+    async fn gated(place: &Place) -> Arc<Failing> {
+        Arc::new(Failing { gate: Some(tokio::sync::Semaphore::new(0)), ..Failing::over(place).await })
+    }
+
+    async fn over(place: &Place) -> Failing {
         let url = format!("sqlite:{}", place.folder.path().join("ledger.db").display());
         let inner = SqliteStore::open(&url).await.unwrap();
-        Arc::new(Failing { inner, fails: AtomicBool::new(false), deposed: AtomicBool::new(false) })
+        let (fails, deposed) = (AtomicBool::new(false), AtomicBool::new(false));
+        Failing {
+            inner,
+            fails,
+            deposed,
+            gate: None,
+            came: Default::default(),
+            asked: Default::default(),
+            beside: Default::default(),
+            at_gate: AtomicBool::new(false),
+        }
+    }
+
+    fn pass(&self, commits: usize) {
+        self.gate.as_ref().expect("a gate").add_permits(commits);
+    }
+
+    /// When so many commits have come to the gate.
+    async fn came(&self, commits: usize) {
+        self.until(|| self.came.lock().unwrap().len() >= commits).await;
+    }
+
+    /// When so many keys were looked up, and what waited for that has gone on.
+    async fn asked(&self, keys: usize) {
+        self.until(|| *self.asked.lock().unwrap() >= keys).await;
+        settle().await;
+    }
+
+    async fn until(&self, holds: impl Fn() -> bool) {
+        let all = async {
+            while !holds() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("it comes to that");
     }
 }
 
@@ -222,6 +274,12 @@ impl Store for Failing {
     async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
         if self.fails.load(Ordering::Relaxed) {
             return Err(StoreError::Damaged("the disk is full".to_owned()));
+        }
+        self.came.lock().unwrap().push(changes.len());
+        if let Some(gate) = &self.gate {
+            self.at_gate.store(true, Ordering::Relaxed);
+            gate.acquire().await.expect("a gate is never closed").forget();
+            self.at_gate.store(false, Ordering::Relaxed);
         }
         self.inner.commit(changes).await
     }
@@ -239,7 +297,10 @@ impl Store for Failing {
     }
 
     async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
-        self.inner.jobs_by_key(keys).await
+        self.beside.lock().unwrap().push(self.at_gate.load(Ordering::Relaxed));
+        let known = self.inner.jobs_by_key(keys).await;
+        *self.asked.lock().unwrap() += keys.len();
+        known
     }
 
     async fn number_owners(
@@ -328,6 +389,125 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("a failed commit ends the ledger");
     assert!(!ledger.is_ready());
     assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
+}
+
+/// A ledger with a seller, behind a gate that lets nothing through any more.
+async fn behind_a_gate(place: &Place) -> (Ledger, Arc<Failing>) {
+    let store = Failing::gated(place).await;
+    store.pass(1);
+    let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
+    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    assert_eq!(store.came.lock().unwrap().len(), 1);
+    (ledger, store)
+}
+
+fn submits(ledger: &Ledger, serial: &str) -> tokio::task::JoinHandle<Result<Submitted, Refusal>> {
+    let (ledger, submission) = (ledger.clone(), submission(serial));
+    tokio::spawn(async move { ledger.submit(submission).await })
+}
+
+/// Lets everything go on that can.
+async fn settle() {
+    for _ in 0..200 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn i8_what_is_decided_beside_a_commit_is_told_only_after_its_own() {
+    let place = Place::new();
+    let (ledger, store) = behind_a_gate(&place).await;
+    let first = submits(&ledger, "A1");
+    store.came(2).await;
+    // Decided while the first one is being made durable: a new job, the same question once more, and a look at both.
+    let (second, again) = (submits(&ledger, "A2"), submits(&ledger, "A1"));
+    let looks = ledger.clone();
+    let look = tokio::spawn(async move { looks.figures().await });
+    store.asked(2).await;
+    let told = [first.is_finished(), second.is_finished(), again.is_finished(), look.is_finished()];
+    assert_eq!(told, [false; 4], "nothing is durable");
+    assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found");
+    store.pass(1);
+    assert!(matches!(first.await.unwrap(), Ok(Submitted::New(_))));
+    store.came(3).await;
+    settle().await;
+    assert!(!second.is_finished() && !again.is_finished() && !look.is_finished(), "their commit waits");
+    store.pass(1);
+    assert!(matches!(second.await.unwrap(), Ok(Submitted::New(_))));
+    assert!(matches!(again.await.unwrap(), Ok(Submitted::Repeated(_))), "one job, though the store did not know it then");
+    assert_eq!(look.await.unwrap().unwrap().queued.iter().map(|(_, jobs)| jobs).sum::<u64>(), 2);
+    assert_eq!(store.came.lock().unwrap().len(), 3, "what came meanwhile shares one commit");
+}
+
+#[tokio::test]
+async fn i8_a_failed_commit_takes_what_was_decided_beside_it_along() {
+    let place = Place::new();
+    let (ledger, store) = behind_a_gate(&place).await;
+    let first = submits(&ledger, "A1");
+    store.came(2).await;
+    let second = submits(&ledger, "A2");
+    store.asked(2).await;
+    // The one under way went well, the next one does not.
+    store.fails.store(true, Ordering::Relaxed);
+    store.pass(1);
+    assert!(matches!(first.await.unwrap(), Ok(Submitted::New(_))));
+    assert_eq!(second.await.unwrap().unwrap_err().code, "not_ready");
+    tokio::time::timeout(Duration::from_secs(10), ledger.ended()).await.expect("a failed commit ends the ledger");
+    assert_eq!(ledger.job(&key("A2")).await.unwrap_err().code, "not_found");
+}
+
+#[tokio::test]
+async fn nothing_is_looked_up_while_contents_end() {
+    for (what, beside) in [(Change::EndContents(0), false), (Change::Served(7), true)] {
+        let place = Place::new();
+        let (ledger, store) = behind_a_gate(&place).await;
+        let keeps = ledger.clone();
+        let kept = tokio::spawn(async move { keeps.keep(vec![what]).await });
+        store.came(2).await;
+        let submitted = submits(&ledger, "A1");
+        settle().await;
+        store.pass(9);
+        kept.await.unwrap().unwrap();
+        submitted.await.unwrap().unwrap();
+        assert_eq!(*store.beside.lock().unwrap(), [beside], "what the store says then would be of before");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_stops_commits_what_it_has_taken() {
+    let place = Place::new();
+    let (ledger, store) = behind_a_gate(&place).await;
+    let first = submits(&ledger, "A1");
+    store.came(2).await;
+    let second = submits(&ledger, "A2");
+    store.asked(2).await;
+    let stops = ledger.clone();
+    let stop = tokio::spawn(async move { stops.stop().await });
+    settle().await;
+    assert!(!stop.is_finished());
+    store.pass(2);
+    stop.await.unwrap();
+    assert!(matches!(first.await.unwrap(), Ok(Submitted::New(_))));
+    assert!(matches!(second.await.unwrap(), Ok(Submitted::New(_))));
+}
+
+#[tokio::test]
+async fn an_abandoned_ledger_commits_nothing_more() {
+    let place = Place::new();
+    let (ledger, store) = behind_a_gate(&place).await;
+    let first = submits(&ledger, "A1");
+    store.came(2).await;
+    let second = submits(&ledger, "A2");
+    store.asked(2).await;
+    ledger.abandon();
+    store.pass(9);
+    assert_eq!(first.await.unwrap().unwrap_err().code, "not_ready");
+    assert_eq!(second.await.unwrap().unwrap_err().code, "not_ready");
+    settle().await;
+    assert_eq!(ledger.job(&key("A1")).await.unwrap_err().code, "not_found", "it still waited at the gate");
+    assert_eq!(store.came.lock().unwrap().len(), 2);
 }
 
 #[tokio::test]

@@ -22,9 +22,10 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
 use super::change::{AgentRow, Change, NumberKey};
+use super::operations::OperationRow;
 use super::original::More;
 use super::types::{Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
-use super::{Core, Effect, Input, Known, Reply, Restored};
+use super::{Core, Cut, Effect, Input, Known, Reply, Restored};
 
 mod acceptance;
 mod asked;
@@ -227,8 +228,18 @@ pub(super) struct World {
     pub(super) announcements: Vec<Announcement>,
     pub(super) ended: Vec<u64>,
     joins: HashMap<AgentId, u64>,
+    /// Decided, and not durable yet: the store does not know it when the next batch asks.
+    underway: Option<(Cut, Behind)>,
     next_session: u64,
     next_id: u64,
+}
+
+/// What the store still says of that which the batch under way has changed.
+#[derive(Default)]
+pub(super) struct Behind {
+    jobs: HashMap<JobKey, Option<Arc<Job>>>,
+    numbers: HashMap<NumberKey, Option<Owner>>,
+    operations: HashMap<String, Option<OperationRow>>,
 }
 
 impl World {
@@ -269,6 +280,7 @@ impl World {
             announcements: Vec::new(),
             ended: Vec::new(),
             joins: HashMap::new(),
+            underway: None,
             next_session: 1,
             next_id: 1,
         };
@@ -283,15 +295,56 @@ impl World {
         self.batch(vec![input]).remove(0)
     }
 
-    /// Several inputs in one commit.
+    /// A job as a batch finds it in the store.
+    fn stored_job(&self, key: &JobKey) -> Option<Arc<Job>> {
+        let behind = self.underway.as_ref().and_then(|(_, behind)| behind.jobs.get(key));
+        behind.cloned().unwrap_or_else(|| self.jobs.get(key).cloned())
+    }
+
+    fn stored_owner(&self, number: &NumberKey) -> Option<Owner> {
+        let behind = self.underway.as_ref().and_then(|(_, behind)| behind.numbers.get(number));
+        behind.cloned().unwrap_or_else(|| self.numbers.get(number).cloned())
+    }
+
+    fn stored_operation(&self, id: &str) -> Option<OperationRow> {
+        let behind = self.underway.as_ref().and_then(|(_, behind)| behind.operations.get(id));
+        behind.cloned().unwrap_or_else(|| self.restored.operations.iter().find(|row| row.view.id == id).cloned())
+    }
+
+    /// What the store says before this change.
+    fn note_behind(&self, change: &Change, behind: &mut Behind) {
+        match change {
+            Change::Job { job, .. } => {
+                behind.jobs.entry(job.key.clone()).or_insert_with(|| self.jobs.get(&job.key).cloned());
+            }
+            Change::Number(row) => {
+                behind.numbers.entry(row.key.clone()).or_insert_with(|| self.numbers.get(&row.key).cloned());
+            }
+            Change::Operation(row) => {
+                let known = || self.restored.operations.iter().find(|known| known.view.id == row.view.id).cloned();
+                behind.operations.entry(row.view.id.clone()).or_insert_with(known);
+            }
+            _ => {}
+        }
+    }
+
+    /// The batch under way is durable.
+    pub(super) fn durable(&mut self) {
+        if let Some((cut, _)) = self.underway.take() {
+            self.core.committed(cut);
+        }
+    }
+
+    /// Several inputs in one commit. They are decided while the commit before is under way: what the store is asked for is older
+    /// than that.
     pub(super) fn batch(&mut self, inputs: Vec<Input>) -> Vec<Result<Reply, Refusal>> {
         let (mut keys, mut numbers) = (Vec::new(), Vec::new());
         for input in &inputs {
             self.core.needs(input, &mut keys, &mut numbers);
         }
         let mut known = Known {
-            jobs: keys.iter().filter_map(|key| self.jobs.get(key).map(|job| (key.clone(), job.clone()))).collect(),
-            numbers: numbers.iter().filter_map(|key| self.numbers.get(key).map(|owner| (key.clone(), owner.clone()))).collect(),
+            jobs: keys.iter().filter_map(|key| self.stored_job(key).map(|job| (key.clone(), job))).collect(),
+            numbers: numbers.iter().filter_map(|key| self.stored_owner(key).map(|owner| (key.clone(), owner))).collect(),
             ..Known::default()
         };
         for _ in 0..2 {
@@ -299,30 +352,28 @@ impl World {
             for input in &inputs {
                 self.core.needs_more(input, &known, &mut more);
             }
-            let job = |key: &JobKey| self.jobs.get(key).map(|job| (key.clone(), job.clone()));
-            known.jobs.extend(more.keys.iter().filter_map(job));
-            let owner = |key: &NumberKey| self.numbers.get(key).map(|owner| (key.clone(), owner.clone()));
-            known.numbers.extend(more.numbers.iter().filter_map(owner));
-            let operation = |id: &String| self.restored.operations.iter().find(|row| row.view.id == *id).cloned();
-            known.operations.extend(more.operations.iter().filter_map(operation).map(|row| (row.view.id.clone(), row)));
+            known.jobs.extend(more.keys.iter().filter_map(|key| self.stored_job(key).map(|job| (key.clone(), job))));
+            known.numbers.extend(more.numbers.iter().filter_map(|key| self.stored_owner(key).map(|owner| (key.clone(), owner))));
+            let operations = more.operations.iter().filter_map(|id| self.stored_operation(id));
+            known.operations.extend(operations.map(|row| (row.view.id.clone(), row)));
             for original in more.originals {
-                let about = |job: &&Arc<Job>| super::original::original_key(job).as_ref() == Some(&original);
-                let jobs = self.jobs.values().filter(about).cloned().collect();
-                known.about.insert(original, jobs);
+                let stored = self.jobs.keys().filter_map(|key| self.stored_job(key));
+                let about = stored.filter(|job| super::original::original_key(job).as_ref() == Some(&original)).collect();
+                known.about.insert(original, about);
             }
         }
-        let mut replies = Vec::new();
-        let mut effects = Vec::new();
+        let (mut replies, mut effects, mut behind) = (Vec::new(), Vec::new(), Behind::default());
         for input in inputs {
             let output = self.core.handle(input, &known, self.now, None);
             for change in output.changes {
+                self.note_behind(&change, &mut behind);
                 self.keep(change);
             }
             effects.extend(output.effects);
             replies.push(output.reply);
         }
-        let cut = self.core.cut();
-        self.core.committed(cut);
+        self.durable();
+        self.underway = Some((self.core.cut(), behind));
         for effect in effects {
             match effect {
                 Effect::Send(session, frame) => self.frames.push((session, *frame)),
@@ -436,6 +487,7 @@ impl World {
             next_operation: durable.operations.iter().map(|row| row.place + 1).max().unwrap_or(1),
         };
         self.core = Core::new(settings, restored, self.now);
+        self.underway = None;
         self.frames.clear();
     }
 

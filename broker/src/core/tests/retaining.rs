@@ -53,6 +53,8 @@ fn i6_a_job_whose_content_has_ended_is_issued_again_with_the_same_content_as_the
     world.submit("A1");
     let work = world.assigned(session).remove(0);
     world.outcome(session, &work, not_issued(DeviceClass::InvalidRequest));
+    // Contents end as a batch of their own, with nothing under way.
+    world.durable();
     let mut job = (*world.jobs[&key("A1")]).clone();
     job.invoice = None;
     world.jobs.insert(key("A1"), Arc::new(job));

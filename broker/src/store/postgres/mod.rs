@@ -60,6 +60,8 @@ const READ: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct PostgresStore {
     writer: Mutex<Writer>,
+    /// For what the next decisions need, while the writer is busy with the last ones.
+    lookup: Mutex<PgConnection>,
     readers: PgPool,
     lease: Arc<Lease>,
     ledger: String,
@@ -98,7 +100,15 @@ impl PostgresStore {
             #[cfg(test)]
             stall: None,
         };
-        Ok(PostgresStore { writer: Mutex::new(writer), readers: database.readers(READERS, server), lease, ledger, ancestors })
+        let lookup = Mutex::new(database.open_at(server).await?);
+        Ok(PostgresStore {
+            writer: Mutex::new(writer),
+            lookup,
+            readers: database.readers(READERS, server),
+            lease,
+            ledger,
+            ancestors,
+        })
     }
 
     /// Closes the connections.
@@ -108,6 +118,7 @@ impl PostgresStore {
     pub async fn close(self) -> Result<(), StoreError> {
         bounded(READ, async {
             self.readers.close().await;
+            self.lookup.into_inner().close().await?;
             self.writer.into_inner().connection.close().await
         })
         .await
@@ -191,7 +202,7 @@ impl Store for PostgresStore {
         }
         let sellers: Vec<&str> = keys.iter().map(|key| key.seller.as_str()).collect();
         let serials: Vec<&str> = keys.iter().map(|key| key.serial.as_str()).collect();
-        let mut writer = self.writer.lock().await;
+        let mut lookup = self.lookup.lock().await;
         let rows: Vec<String> = bounded(
             READ,
             sqlx::query_scalar(
@@ -200,7 +211,7 @@ impl Store for PostgresStore {
             )
             .bind(sellers)
             .bind(serials)
-            .fetch_all(&mut writer.connection),
+            .fetch_all(&mut *lookup),
         )
         .await?;
         rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
@@ -211,7 +222,7 @@ impl Store for PostgresStore {
             return Ok(HashMap::new());
         }
         let column = |text: fn(&OriginalKey) -> String| originals.iter().map(text).collect::<Vec<String>>();
-        let mut writer = self.writer.lock().await;
+        let mut lookup = self.lookup.lock().await;
         let rows = bounded(
             READ,
             sqlx::query(
@@ -222,7 +233,7 @@ impl Store for PostgresStore {
             .bind(column(|key| key.seller.to_string()))
             .bind(column(|key| key.kind.to_string()))
             .bind(column(|key| format!("{} {}", key.pair.code, key.pair.number)))
-            .fetch_all(&mut writer.connection),
+            .fetch_all(&mut *lookup),
         )
         .await?;
         let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
@@ -245,7 +256,7 @@ impl Store for PostgresStore {
             return Ok(HashMap::new());
         }
         let column = |text: fn(&NumberKey) -> String| numbers.iter().map(text).collect::<Vec<String>>();
-        let mut writer = self.writer.lock().await;
+        let mut lookup = self.lookup.lock().await;
         let rows = bounded(
             READ,
             sqlx::query(
@@ -256,7 +267,7 @@ impl Store for PostgresStore {
             .bind(column(|key| key.kind.to_string()))
             .bind(column(|key| key.pair.code.to_string()))
             .bind(column(|key| key.pair.number.to_string()))
-            .fetch_all(&mut writer.connection),
+            .fetch_all(&mut *lookup),
         )
         .await?;
         let mut owners = HashMap::new();

@@ -48,6 +48,8 @@ const BUSY_S: u64 = 10;
 #[derive(Debug)]
 pub struct SqliteStore {
     writer: Mutex<Writer>,
+    /// For what the next decisions need, while the writer is busy with the last ones.
+    lookup: Mutex<SqliteConnection>,
     readers: SqlitePool,
     ledger: String,
     ancestors: Vec<String>,
@@ -97,13 +99,16 @@ impl SqliteStore {
         let ancestors: Option<String> =
             sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ancestors'").fetch_optional(&mut connection).await?;
         let ancestors = ancestors.map_or(Ok(Vec::new()), |text| json("ancestors of the ledger", &text))?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options.read_only(true));
-        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), readers, ledger, ancestors })
+        let options = options.read_only(true);
+        let lookup = Mutex::new(options.connect().await?);
+        let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
+        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), lookup, readers, ledger, ancestors })
     }
 
     /// Closes the connections and writes the log back into the file.
     pub async fn close(self) -> Result<(), StoreError> {
         self.readers.close().await;
+        self.lookup.into_inner().close().await?;
         self.writer.into_inner().connection.close().await?;
         Ok(())
     }
@@ -146,7 +151,7 @@ impl Store for SqliteStore {
              ON jobs.seller = wanted.value ->> 0 AND jobs.serial = wanted.value ->> 1",
         )
         .bind(text(&wanted))
-        .fetch_all(&mut self.writer.lock().await.connection)
+        .fetch_all(&mut *self.lookup.lock().await)
         .await?;
         rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
     }
@@ -164,7 +169,7 @@ impl Store for SqliteStore {
              ON disk = wanted.value ->> 0 AND kind = wanted.value ->> 1 AND code = wanted.value ->> 2 AND number = wanted.value ->> 3",
         )
         .bind(text(&wanted))
-        .fetch_all(&mut self.writer.lock().await.connection)
+        .fetch_all(&mut *self.lookup.lock().await)
         .await?;
         let mut owners = HashMap::new();
         for row in rows {
@@ -194,7 +199,7 @@ impl Store for SqliteStore {
              WHERE json_extract(jobs.body, '$.original.code') IS NOT NULL",
         )
         .bind(text(&wanted))
-        .fetch_all(&mut self.writer.lock().await.connection)
+        .fetch_all(&mut *self.lookup.lock().await)
         .await?;
         let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
         for row in rows {
