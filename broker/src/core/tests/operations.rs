@@ -187,6 +187,20 @@ fn a_new_agent_waits_for_the_silence_of_one_that_may_still_begin() {
 }
 
 #[test]
+fn late_words_on_an_ended_operation_follow_each_other_whatever_is_durable_meanwhile() {
+    let mut world = World::new();
+    let session = online(&mut world, 'a');
+    asked(&mut world, request("r1", OperationKind::Report));
+    tell(&mut world, session, "r1", OperationVerdict::Done { read: false });
+    // Its end is durable with this word, and this word with the next.
+    tell(&mut world, session, "r1", OperationVerdict::Read);
+    tell(&mut world, session, "r1", OperationVerdict::Done { read: true });
+    let seen = view(&world, "r1");
+    assert_eq!(seen.late.unwrap().verdict, OperationVerdict::Done { read: true });
+    assert_eq!((seen.state, entries(&world, "operation_late")), (OperationState::Done, 2));
+}
+
+#[test]
 fn only_the_owner_ends_it_and_what_others_say_is_kept() {
     let mut world = World::new();
     let session = online(&mut world, 'a');
