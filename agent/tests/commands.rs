@@ -202,6 +202,21 @@ fn doctor_finds_a_missing_configuration_a_wide_folder_and_an_absent_broker() {
 }
 
 #[test]
+fn doctor_tries_every_broker_that_the_agent_may_turn_to() {
+    let (broker, other) = (Broker::start(), Broker::start());
+    let pc = Pc::new("");
+    pc.enrol(&broker);
+    pc.configure(&format!("[broker]\nurl = \"http://127.0.0.1:1\"\nothers = [\"{}\", \"http://127.0.0.1:2\"]", other.url()), "");
+    let report = checks(&pc, 1);
+    let of = |code: &str| {
+        let checks = report["checks"].as_array().unwrap().iter();
+        checks.filter(|check| check["code"] == code).map(|check| check["outcome"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(of("broker.others"), ["good", "warning"], "one of them is enough when the first is away");
+    assert_eq!(of("broker.tcp"), ["failed"]);
+}
+
+#[test]
 fn doctor_joins_once_and_says_that_all_is_good() {
     let broker = Broker::start();
     let pc = Pc::new("");

@@ -15,8 +15,18 @@ use crate::link::session::{CONNECT_LIMIT, GREETING_LIMIT, Input, Standing};
 use crate::link::trouble::{Stage, http, io};
 use crate::status::Status;
 
-pub(super) const CODES: [&str; 7] =
-    ["enrolment.present", "broker.names", "broker.tcp", "broker.tls", "clock.right", "broker.websocket", "enrolment.accepted"];
+pub(super) const CODES: [&str; 8] = [
+    "enrolment.present",
+    "broker.others",
+    "broker.names",
+    "broker.tcp",
+    "broker.tls",
+    "clock.right",
+    "broker.websocket",
+    "enrolment.accepted",
+];
+/// Those of the way to the first broker.
+const WAY: &[&str] = CODES.split_at(2).1;
 
 /// More than this, and log lines of agent and broker cannot be put side by side.
 const SKEW_WARNING_S: i64 = 10;
@@ -35,7 +45,7 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
         (Some(identity), _) => identity.broker(config).map_err(|failure| failure.text),
         (None, Some(url)) => BrokerUrl::parse(url).map(|url| {
             let (ca_file, proxy) = (config.broker.ca_file.clone(), config.broker.proxy.clone());
-            Place { url, others: Vec::new(), ca_file, proxy }
+            Place { url, others: config.broker.others().unwrap_or_default(), ca_file, proxy }
         }),
         (None, None) => Err("neither configuration nor enrolment says where the broker is".to_owned()),
     };
@@ -46,7 +56,26 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return report.not_made(&CODES[1..], "the system gives no resources");
     };
-    runtime.block_on(way(report, &place, identity, state, running));
+    runtime.block_on(async {
+        others(report, &place).await;
+        way(report, &place, identity, state, running).await;
+    });
+}
+
+/// The brokers that the agent turns to when the first one is away. One that is away now harms nothing yet.
+async fn others(report: &mut Report, place: &Place) {
+    let hint = "it is needed when the first broker is away: correct [broker] others, or start that broker";
+    for url in place.others.iter().filter(|url| **url != place.url) {
+        let other = Place { url: url.clone(), ..place.clone() };
+        let tried = match other.dial() {
+            Ok(dial) => limited(url, probe(&dial)).await,
+            Err(failure) => Err(failure.text),
+        };
+        match tried {
+            Ok(_) => report.good("broker.others", format!("the link to {} can be opened", url.authority())),
+            Err(why) => report.warning("broker.others", why, hint),
+        }
+    }
 }
 
 async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, state: &StateDir, running: Option<&Status>) {
@@ -55,7 +84,7 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         Ok(dial) => dial,
         Err(failure) => {
             report.failed("broker.names", failure.text);
-            return report.not_made(&CODES[2..], "the way there comes first");
+            return report.not_made(&WAY[1..], "the way there comes first");
         }
     };
     // Through a proxy, it is the proxy that this PC must find; the proxy finds the broker.
@@ -71,7 +100,7 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         if list.is_empty() { Err(format!("The name {} has no address: correct [broker] url.", url.host)) } else { Ok(list) }
     });
     let Some(addresses) = report.take("broker.names", found, |list| format!("{host} is {}", list[0].ip())) else {
-        return report.not_made(&CODES[2..], "the broker's name comes first");
+        return report.not_made(&WAY[1..], "the broker's name comes first");
     };
     let tcp = limited(url, async {
         let mut tcp = TcpStream::connect(&*addresses).await.map_err(|error| io(url, Stage::Tcp, &error))?;
@@ -84,11 +113,11 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         None => format!("{} takes connections", url.authority()),
         Some(proxy) => format!("the proxy {} leads to {}", crate::link::proxy::shown(proxy), url.authority()),
     }) else {
-        return report.not_made(&CODES[3..], "the connection comes first");
+        return report.not_made(&WAY[2..], "the connection comes first");
     };
     if let Some(tls) = &dial.tls {
         let Some(()) = handshake(report, url, tls.clone(), tcp).await else {
-            return report.not_made(&CODES[4..], "TLS comes first");
+            return report.not_made(&WAY[3..], "TLS comes first");
         };
     } else {
         report.good("broker.tls", "not used: the broker is on this PC itself");
@@ -103,12 +132,12 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         ),
         upgraded => {
             if report.take("broker.websocket", upgraded, |_| "the link can be opened".to_owned()).is_none() {
-                return report.not_made(&CODES[6..], "the link comes first");
+                return report.not_made(&WAY[5..], "the link comes first");
             }
         }
     }
     match (identity, running) {
-        (None, _) => report.not_made(&CODES[6..], "this PC is not enrolled"),
+        (None, _) => report.not_made(&WAY[5..], "this PC is not enrolled"),
         (Some(_), Some(status)) if status.link.up => report.good("enrolment.accepted", "the running agent's link is up"),
         (Some(_), Some(status)) => report.failed(
             "enrolment.accepted",

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::lease::Candidate;
 use super::*;
-use crate::store::conformance::{Bench, accept, suite_of};
+use crate::store::conformance::{Bench, accept, assigned_change, suite_of};
 
 /// The server of the end-to-end tests.
 #[allow(dead_code, unreachable_pub)]
@@ -300,4 +300,40 @@ async fn tables_of_a_newer_version_are_left_alone() {
     let refused = database.take(&candidate("one", LONG)).await.unwrap_err();
     assert!(refused.to_string().contains("newer version"), "{refused}");
     assert!(database.seat().await.unwrap().free);
+}
+
+#[tokio::test]
+async fn a_commit_costs_the_same_however_many_jobs_there_are() {
+    const JOBS: u64 = 3000;
+    const STEPS: u64 = 30;
+    let place = Place::new();
+    let store = place.open().await;
+    let accepted: Vec<_> = (0..JOBS).map(|n| accept(&format!("G{n}"), n + 1)).collect();
+    // The statement is known to the server well before the table is large, and nobody takes statistics.
+    for (job, change) in &accepted[..20] {
+        store.commit(std::slice::from_ref(change)).await.unwrap();
+        store.commit(&assigned_change(job)).await.unwrap();
+    }
+    for some in accepted[20..].chunks(500) {
+        store.commit(&some.iter().map(|(_, change)| change.clone()).collect::<Vec<_>>()).await.unwrap();
+    }
+    for (job, _) in &accepted[100..100 + STEPS as usize] {
+        store.jobs_by_key(std::slice::from_ref(&job.key)).await.unwrap();
+        store.commit(&assigned_change(job)).await.unwrap();
+    }
+    // What a connection has counted is told when it ends.
+    store.close().await.unwrap();
+    let ask = |column: &str| {
+        let asked = place.ask(&format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = 'jobs'"));
+        asked.trim().parse::<u64>().unwrap()
+    };
+    tokio::time::timeout(Duration::from_secs(60), async {
+        while ask("n_tup_ins") < JOBS || ask("n_tup_upd") < 20 + STEPS {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the counts arrive");
+    let scanned = ask("seq_tup_read");
+    assert!(scanned < JOBS, "{scanned} rows were read one after the other to change {STEPS} of them");
 }
