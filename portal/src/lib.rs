@@ -5,7 +5,8 @@
 //!
 //! From the outside in: [`serve`] takes connections, [`api`] has one file for each interface and [`sign`] says who calls;
 //! [`document`] turns a request into a job; [`core`] decides inside the one writer ([`ledger`]) over the [`store`]; [`courier`]
-//! carries requests to the broker and results back; [`callback`] tells the merchant; [`console`] is for his people. What is answered is durable before.
+//! carries requests to the broker and results back; [`callback`] tells the merchant; [`console`] is for
+//! his people. What is answered is durable before.
 //!
 //! Read first: [`api::INTERFACES`], [`core::insert`], [`core::outcome`].
 #![forbid(unsafe_code)]

@@ -1,3 +1,5 @@
+//! Signing in: passwords, sessions, lock-out, and requests of other sites.
+
 use axum::body::Body;
 use axum::http::Request;
 use taxdisk_web::signin::csrf;

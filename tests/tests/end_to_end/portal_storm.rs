@@ -44,7 +44,7 @@ fn decide(rig: &Rig, sim: &SimHandle) -> usize {
     for job in jobs.iter().filter(|job| unsettled(job)) {
         let key = JobKey { seller: job.seller.parse().unwrap(), serial: job.serial.parse().unwrap() };
         let ours = entries.iter().any(|entry| find_mark(&entry.remark) == Some(mark(&key).as_str()));
-        let last = entries.iter().filter(|entry| entry.kind.to_string() == job.kind).map(|entry| entry.pair()).last();
+        let last = entries.iter().filter(|entry| entry.kind.to_string() == job.kind).map(|entry| entry.pair()).next_back();
         // An invoice that is there is found by its mark, without anybody's help.
         let Some(current) = last.and_then(|pair| pair.successor()).filter(|_| !ours) else { continue };
         let said = json!({
