@@ -1,30 +1,18 @@
 //! What insertWithArray, insertWithSplit, insertForQRInvoice and qr-with-split have in common: from a document to what the writer
 //! decides on. Reads no store; everything that a repeat must not be refused for is left to the writer.
 
-use taxdisk_protocol::api::{JobSubmission, Operation, Priority};
-use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::rules;
+use taxdisk_protocol::api::Priority;
 
 use super::delivery::Deliveries;
 use super::{Call, verdict};
-use crate::core::insert::{self, Batch, Content, Incoming, Part, Refusal};
+use crate::core::insert::{self, Batch, Incoming, Refusal};
 use crate::core::request::{Delivery, QrCode};
 use crate::document::fields::Form;
-use crate::document::split::{self, Limits};
-use crate::document::submission::{self, Context};
-use crate::document::{Document, Fault, canonical, derive, discount, read};
-use crate::model::IssuePoint;
+use crate::document::{Document, read};
+use crate::making;
+pub(super) use crate::making::Manner;
 use crate::wire::json::Json;
 use crate::wire::reply::Reply;
-
-/// How a document is turned into invoices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Manner {
-    /// One document, one invoice.
-    Single,
-    /// As many as it takes.
-    Split,
-}
 
 /// Takes a batch of blue documents.
 pub(super) async fn insert(call: Call, manner: Manner) -> Result<(Call, Vec<insert::Verdict>, Option<String>), Reply> {
@@ -80,110 +68,5 @@ pub(super) fn incoming_of(
     delivery: Delivery,
     qr: Option<QrCode>,
 ) -> Result<Incoming, Reply> {
-    let canonical = canonical::text("blue", &document);
-    let (serial, seller) = (document.serial.clone(), document.text("XSF_NSRSBH").to_owned());
-    let content = match parts(call, document, manner) {
-        Ok(parts) => Ok(parts),
-        Err(Trouble::Faults(faults)) => Err(faults),
-        // Nobody knows yet what a disk of this seller takes, and a plan is never made twice.
-        Err(Trouble::LimitsUnknown) => return Err(Reply::busy()),
-    };
-    Ok(Incoming { serial, seller, canonical, content: Content::Blue(content), delivery, qr })
-}
-
-enum Trouble {
-    Faults(Vec<Fault>),
-    LimitsUnknown,
-}
-
-impl From<Vec<Fault>> for Trouble {
-    fn from(faults: Vec<Fault>) -> Trouble {
-        Trouble::Faults(faults)
-    }
-}
-
-impl From<Fault> for Trouble {
-    fn from(fault: Fault) -> Trouble {
-        Trouble::Faults(vec![fault])
-    }
-}
-
-fn parts(call: &Call, document: Document, manner: Manner) -> Result<Vec<Part>, Trouble> {
-    let tenant = call.tenant();
-    let number = document.text("XSF_NSRSBH").to_owned();
-    let seller = tenant.seller(&number).ok_or_else(|| Fault::new("XSF_NSRSBH", "seller", "该税号不属于本 appid 的租户"))?.clone();
-    let point = seller
-        .point(document.text("ORGCODE"), manner == Manner::Split)
-        .map_err(|text| Fault::new("ORGCODE", "issue_point", text))?;
-    let kind = submission::kind(document.kind)?;
-    let document = discount::pair(derive::derive(document)?)?;
-    let documents = match manner {
-        Manner::Single => vec![document],
-        Manner::Split => {
-            let limits: Limits = call.portal.limits(&number, point, kind).ok_or(Trouble::LimitsUnknown)?;
-            split::split(&document, limits)?
-        }
-    };
-    let several = documents.len() > 1;
-    let mut parts = Vec::with_capacity(documents.len());
-    let mut faults = Vec::new();
-    for (index, mut document) in documents.into_iter().enumerate() {
-        if several {
-            document.serial = split::part_serial(&tenant.id, &document.serial, index + 1);
-        }
-        let part = part(&tenant.id, &number, point, kind, document);
-        faults.extend(judge(call, &part, kind).err().into_iter().flatten());
-        parts.push(part);
-    }
-    if faults.is_empty() { Ok(parts) } else { Err(Trouble::Faults(faults)) }
-}
-
-fn part(tenant: &str, seller: &str, point: &IssuePoint, kind: InvoiceKind, document: Document) -> Part {
-    let context = Context {
-        job_serial: insert::job_serial(tenant, &document.serial),
-        seller: seller.to_owned(),
-        issue_point: point.broker_point.clone(),
-        persons: [point.clerk.clone(), point.payee.clone(), point.reviewer.clone()],
-        operation: Operation::Issue,
-        original: None,
-        priority: Priority::Bulk,
-    };
-    let job = submission::submission(&document, kind, &context);
-    let complete = !document.text("GMF_MC").is_empty();
-    Part { serial: document.serial.clone(), orgcode: point.orgcode.clone(), document, job, complete }
-}
-
-/// The broker's rules, and what the seller's disks can express, as far as they are known.
-fn judge(call: &Call, part: &Part, kind: InvoiceKind) -> Result<(), Vec<Fault>> {
-    let mut job = part.job.clone();
-    if !part.complete
-        && let Some(invoice) = &mut job.invoice
-    {
-        // A consumer names the buyer later; everything else is judged now.
-        "个人".clone_into(&mut invoice.buyer.name);
-    }
-    insert::judge(&job)?;
-    on_disks(call, &job, kind)
-}
-
-fn on_disks(call: &Call, job: &JobSubmission, kind: InvoiceKind) -> Result<(), Vec<Fault>> {
-    let disks = call.portal.disks();
-    let own: Vec<_> = disks.iter().filter(|disk| disk.report.taxpayer == job.seller).collect();
-    let Ok(parsed) = rules::parse(job) else { return Ok(()) };
-    let able: Vec<_> = own.iter().filter(|disk| disk.report.kinds.iter().any(|licensed| licensed == kind.fplxdm())).collect();
-    match able.as_slice() {
-        [] if own.is_empty() => Ok(()),
-        [] => Err(vec![Fault::new("FPLX", "kind_not_licensed", format!("销方的税控设备没有{}的授权", kind.name()))]),
-        able => {
-            let mut first = None;
-            for disk in able {
-                let breaches = rules::fits(&parsed, &disk.report.capabilities, None);
-                if breaches.is_empty() {
-                    return Ok(());
-                }
-                first.get_or_insert(breaches);
-            }
-            Err(first.unwrap_or_default().iter().map(submission::fault).collect())
-        }
-    }
+    making::incoming(&call.portal, call.tenant(), document, manner, Priority::Bulk, delivery, qr).map_err(|_| Reply::busy())
 }

@@ -9,7 +9,7 @@ use crate::ledger::Session;
 use crate::store::StoreError;
 
 /// 购方, as a consumer writes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Buyer {
     /// 名称.
     pub name: String,

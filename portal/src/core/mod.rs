@@ -8,6 +8,7 @@
 pub mod act;
 pub mod callback;
 pub mod claim;
+pub mod codes;
 pub mod insert;
 pub mod links;
 pub mod outbox;
@@ -15,4 +16,8 @@ pub mod outcome;
 pub mod red;
 pub mod replay;
 pub mod request;
+pub mod reservations;
 pub mod void;
+
+#[cfg(test)]
+mod tests_codes;

@@ -5,6 +5,7 @@
 //!
 //! Both databases are spoken to with the same statements, written once in `sql`, and pass the same suite (`conformance`).
 
+mod codes;
 mod console;
 mod open;
 mod sql;
@@ -13,6 +14,7 @@ pub(crate) mod tests;
 
 use async_trait::async_trait;
 
+pub use codes::CodesDb;
 pub use console::{ConsoleDb, Field, Query, words};
 pub use open::{Opened, Reader, Readers, open};
 pub use sql::{PostgresDb, SqliteDb};
@@ -74,7 +76,7 @@ pub struct Note {
 
 /// One connection to the store.
 #[async_trait]
-pub trait Db: ConsoleDb {
+pub trait Db: CodesDb + ConsoleDb {
     /// Is the connection alive?
     async fn ping(&mut self) -> Result<(), StoreError>;
     /// Begins a transaction.

@@ -9,11 +9,11 @@ use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
 use crate::core::request::{Phase, Request};
 
-fn read<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
+pub(super) fn read<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
     serde_json::from_str(body).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
 }
 
-fn written<T: serde::Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
+pub(super) fn written<T: serde::Serialize>(what: &str, value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
 }
 
@@ -471,7 +471,7 @@ where
 }
 
 /// A column of a row of either database.
-fn get<'r, R, T>(row: &'r R, index: usize) -> Result<T, StoreError>
+pub(super) fn get<'r, R, T>(row: &'r R, index: usize) -> Result<T, StoreError>
 where
     R: Row,
     usize: sqlx::ColumnIndex<R>,

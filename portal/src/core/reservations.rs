@@ -1,0 +1,521 @@
+//! 预约二维码: a code on the merchant's wall; guests write before or while they stay what invoice they will want, and a clerk
+//! makes it when they leave. Nothing is issued without a clerk.
+//!
+//! One reservation, one invoice: its serial number is made together with it, and no page offers another one. A clerk takes a
+//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself after [`HOLD_MS`], is
+//! released, or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we
+//! stop before its commit, neither is written, and the clerk sends the same form again.
+
+use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
+
+use super::act;
+use super::claim::Buyer;
+use super::insert::{self, Batch, Refusal, Verdict};
+use super::request::Phase;
+use crate::document::{Fault, exact, split};
+use crate::files::customers::BuyerType;
+use crate::files::goods::text_faults;
+use crate::files::{Customer, Entry as _, Goods};
+use crate::ledger::Session;
+use crate::store::StoreError;
+
+/// A clerk has a reservation for so long without issuing or renewing, milliseconds.
+pub const HOLD_MS: i64 = 10 * 60 * 1000;
+/// Reservations of an organisation that wait at most; a stranger cannot fill the disk of the portal.
+pub const MAX_UNUSED: i64 = 5_000;
+/// Codes on the wall of one organisation at most.
+pub const MAX_SETUPS: usize = 50;
+/// Items of a code at most: a form on a telephone shows no more.
+pub const MAX_ITEMS: usize = 20;
+/// Fields of the merchant's own at most.
+pub const MAX_FIELDS: usize = 10;
+/// A name or an answer at most, characters.
+const MAX_TEXT: usize = 100;
+/// 备注 at most, characters (BZ).
+const MAX_REMARK: usize = 200;
+/// Characters of a form's key: 128 bits, base64url.
+const FORM_KEY_CHARS: usize = 22;
+
+/// Who says how much.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "by")]
+pub enum Pricing {
+    /// 固定金额: yuan with tax.
+    Fixed {
+        /// The amount.
+        #[serde(with = "exact")]
+        gross: Decimal,
+    },
+    /// The guest writes the amount with tax.
+    Amount,
+    /// The guest writes quantity and unit price with tax.
+    Quantity,
+    /// The guest writes nothing; the clerk knows.
+    Clerk,
+}
+
+/// 固定发票项目: one that the guest can see and cannot change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    /// What is sold.
+    pub goods: Goods,
+    /// How much.
+    pub pricing: Pricing,
+}
+
+/// 自定义字段.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Field {
+    /// What is asked: 房号.
+    pub label: String,
+    /// Must be answered.
+    pub required: bool,
+}
+
+/// What a code on the wall asks. Valid until it is disabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Setup {
+    /// Of its address: 128 random bits, base64url.
+    pub token: String,
+    /// Tenant.
+    pub tenant: String,
+    /// ORGCODE of the issue point.
+    pub orgcode: String,
+    /// What the merchant calls it.
+    pub name: String,
+    /// 固定发票项目.
+    pub items: Vec<Item>,
+    /// What all amounts of a guest may sum up to, yuan with tax.
+    #[serde(with = "exact")]
+    pub limit: Decimal,
+    /// 备注 of the invoice.
+    pub remark: String,
+    /// Shows 序号, by which the clerk finds the reservation.
+    pub numbered: bool,
+    /// 自定义字段.
+    pub fields: Vec<Field>,
+    /// Milliseconds.
+    pub created_at: i64,
+    /// When it was disabled, milliseconds.
+    pub disabled_at: Option<i64>,
+}
+
+impl Setup {
+    /// What is wrong with it, for the merchant.
+    pub fn faults(&self) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        let mut add = |field: &str, rule: &str, text: String| faults.push(Fault::new(field, rule, text));
+        if self.name.trim().is_empty() || self.name.chars().count() > MAX_TEXT {
+            add("name", "required", format!("名称应为 1 至 {MAX_TEXT} 个字符"));
+        }
+        if self.items.len() > MAX_ITEMS {
+            add("items", "too_many_lines", format!("最多 {MAX_ITEMS} 个项目"));
+        }
+        if self.fields.len() > MAX_FIELDS {
+            add("fields", "too_many", format!("最多 {MAX_FIELDS} 个自定义字段"));
+        }
+        for (index, field) in self.fields.iter().enumerate() {
+            let twice = self.fields[..index].iter().any(|other| other.label == field.label);
+            if field.label.trim().is_empty() || field.label.chars().count() > MAX_TEXT || twice {
+                add("fields", "label", format!("字段名应为 1 至 {MAX_TEXT} 个字符且不重复"));
+            }
+        }
+        for text in text_faults(&self.remark, MAX_REMARK) {
+            add("BZ", "remark", text);
+        }
+        if self.limit <= Decimal::ZERO || self.limit != self.limit.round_dp(2) {
+            add("limit", "amount", "客户填写金额的上限应大于 0，至多两位小数".to_owned());
+        }
+        for (index, item) in self.items.iter().enumerate() {
+            if let Pricing::Fixed { gross } = item.pricing
+                && (gross <= Decimal::ZERO || gross != gross.round_dp(2))
+            {
+                add(&format!("items[{index}].XMJSHJ"), "amount", "固定金额应大于 0，至多两位小数".to_owned());
+            }
+        }
+        faults
+    }
+}
+
+/// A form as a guest sends it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// Made when the form was shown: the same form sent again is the same reservation.
+    pub form_key: String,
+    /// 企业, 非企业性单位 or 个人.
+    pub kind: BuyerType,
+    /// The buyer.
+    pub buyer: Buyer,
+    /// Telephone.
+    pub phone: String,
+    /// Mail address.
+    pub mail: String,
+    /// For each item: quantity, and unit price or amount with tax; by its pricing.
+    pub amounts: Vec<(Option<Decimal>, Option<Decimal>)>,
+    /// Answers to the merchant's own fields, in their order.
+    pub answers: Vec<String>,
+}
+
+/// One line that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// What is sold.
+    pub goods: Goods,
+    /// Quantity, where the guest wrote one.
+    #[serde(default, with = "exact::option")]
+    pub quantity: Option<Decimal>,
+    /// Yuan with tax, where it is known.
+    #[serde(default, with = "exact::option")]
+    pub gross: Option<Decimal>,
+}
+
+/// Who has a reservation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The clerk's account.
+    pub person: String,
+    /// Until then, milliseconds.
+    pub until: i64,
+}
+
+/// Who made the invoice.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// The clerk's account.
+    pub person: String,
+    /// Milliseconds.
+    pub at: i64,
+}
+
+/// What a guest wants.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// Tenant.
+    pub tenant: String,
+    /// Serial number of the one invoice that it can become.
+    pub serial: String,
+    /// ORGCODE of the issue point.
+    pub orgcode: String,
+    /// Token of its code.
+    pub setup: String,
+    /// Key of its form.
+    pub form_key: String,
+    /// 序号, counted by organisation from 1.
+    pub number: i64,
+    /// 企业, 非企业性单位 or 个人.
+    pub kind: BuyerType,
+    /// The buyer.
+    pub buyer: Buyer,
+    /// Telephone.
+    pub phone: String,
+    /// Mail address.
+    pub mail: String,
+    /// What is wanted.
+    pub lines: Vec<Wanted>,
+    /// 备注.
+    pub remark: String,
+    /// The merchant's own fields and their answers.
+    pub answers: Vec<(String, String)>,
+    /// Milliseconds.
+    pub created_at: i64,
+    /// Who has it.
+    pub hold: Option<Hold>,
+    /// Who made its invoice.
+    pub used: Option<Used>,
+}
+
+impl Reservation {
+    /// Whoever has it now, other than this person.
+    fn other(&self, person: &str, now: i64) -> Option<&Hold> {
+        self.hold.as_ref().filter(|hold| hold.person != person && now < hold.until)
+    }
+}
+
+/// Which reservations a clerk looks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// Tenant.
+    pub tenant: String,
+    /// ORGCODE.
+    pub orgcode: String,
+    /// Part of the buyer's name, telephone or mail address, or the number; empty: all.
+    pub word: String,
+    /// Used, unused, or both.
+    pub used: Option<bool>,
+    /// Numbers below this one.
+    pub before: i64,
+    /// Rows at most.
+    pub limit: u32,
+}
+
+/// What reserving did.
+#[derive(Debug, Clone)]
+pub enum Reserved {
+    /// It is there, now or since the form was sent before.
+    Done(Box<Reservation>),
+    /// No such code.
+    Unknown,
+    /// The merchant took the code down. Nothing is reserved.
+    Disabled,
+    /// Too many wait; the merchant must work on them first. Nothing is reserved.
+    Full,
+    /// The form is wrong. Nothing is reserved.
+    Wrong(Vec<Fault>),
+}
+
+/// Reserves.
+///
+/// # Errors
+/// Those of the store.
+pub async fn reserve(session: &mut Session, token: &str, sent: &Sent) -> Result<Reserved, StoreError> {
+    let Some(setup) = session.db.setup(token).await? else { return Ok(Reserved::Unknown) };
+    // The key is looked up before anything is validated: a form that is sent again is answered whatever happened since.
+    if let Some(known) = session.db.reservation_by_form(&sent.form_key).await? {
+        return Ok(if known.setup == setup.token { Reserved::Done(Box::new(known)) } else { Reserved::Unknown });
+    }
+    if setup.disabled_at.is_some() {
+        return Ok(Reserved::Disabled);
+    }
+    let lines = match checked(&setup, sent) {
+        Ok(lines) => lines,
+        Err(faults) => return Ok(Reserved::Wrong(faults)),
+    };
+    let (last, unused) = session.db.reservation_counts(&setup.tenant, &setup.orgcode).await?;
+    if unused >= MAX_UNUSED {
+        return Ok(Reserved::Full);
+    }
+    let reservation = Reservation {
+        serial: serial(&setup.tenant, &sent.form_key),
+        tenant: setup.tenant,
+        orgcode: setup.orgcode,
+        setup: setup.token,
+        form_key: sent.form_key.clone(),
+        number: last + 1,
+        kind: sent.kind,
+        buyer: sent.buyer.clone(),
+        phone: sent.phone.clone(),
+        mail: sent.mail.clone(),
+        lines,
+        remark: setup.remark,
+        answers: setup.fields.into_iter().map(|field| field.label).zip(sent.answers.iter().cloned()).collect(),
+        created_at: session.now,
+        hold: None,
+        used: None,
+    };
+    session.db.put_reservation(&reservation).await?;
+    Ok(Reserved::Done(Box::new(reservation)))
+}
+
+/// The serial number of a reservation's invoice.
+fn serial(tenant: &str, form_key: &str) -> String {
+    use sha2::Digest as _;
+    split::base32(&sha2::Sha256::digest(format!("reservation-v1\n{tenant}\n{form_key}").as_bytes()), 20)
+}
+
+/// Reads what a guest wrote.
+fn checked(setup: &Setup, sent: &Sent) -> Result<Vec<Wanted>, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let key_fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    if sent.form_key.len() != FORM_KEY_CHARS || !sent.form_key.bytes().all(key_fits) {
+        faults.push(Fault::new("form_key", "form", "表单已失效，请重新扫码"));
+    }
+    let cells = [
+        sent.kind.text(),
+        &sent.buyer.name,
+        &sent.buyer.taxpayer_number,
+        &sent.buyer.address_phone,
+        &sent.buyer.bank_account,
+        &sent.mail,
+        &sent.phone,
+    ];
+    const NAMES: [&str; 7] = ["type", "GMF_MC", "GMF_NSRSBH", "GMF_DZDH", "GMF_YHZH", "EMAIL", "PHONE"];
+    if let Err(found) = Customer::read(&cells.map(str::to_owned)) {
+        faults.extend(found.into_iter().map(|(place, text)| Fault::new(place.map_or("", |at| NAMES[at]), "buyer", text)));
+    }
+    if sent.mail.is_empty() && sent.phone.is_empty() {
+        faults.push(Fault::new("PHONE", "required", "请填写手机或邮箱，以便商户找到预约并发送发票"));
+    }
+    for (index, field) in setup.fields.iter().enumerate() {
+        let answer = sent.answers.get(index).map_or("", String::as_str);
+        let name = format!("answers[{index}]");
+        if field.required && answer.trim().is_empty() {
+            faults.push(Fault::new(name.clone(), "required", format!("{}：必填", field.label)));
+        }
+        faults.extend(text_faults(answer, MAX_TEXT).into_iter().map(|text| Fault::new(name.clone(), "text", text)));
+    }
+    let mut entered = Decimal::ZERO;
+    let mut lines = Vec::with_capacity(setup.items.len());
+    for (index, item) in setup.items.iter().enumerate() {
+        let given = sent.amounts.get(index).copied().unwrap_or_default();
+        let (quantity, gross, by_guest) = match wanted(&item.pricing, given) {
+            Ok(wanted) => wanted,
+            Err(text) => {
+                faults.push(Fault::new(format!("items[{index}]"), "amount", text));
+                continue;
+            }
+        };
+        if by_guest {
+            entered += gross.unwrap_or_default();
+        }
+        lines.push(Wanted { goods: item.goods.clone(), quantity, gross });
+    }
+    if entered > setup.limit {
+        let text = format!("填写的金额合计 {entered:.2} 元，超过商户设置的上限 {:.2} 元", setup.limit);
+        faults.push(Fault::new("items", "amount_limit", text));
+    }
+    if faults.is_empty() { Ok(lines) } else { Err(faults) }
+}
+
+type Amounts = (Option<Decimal>, Option<Decimal>, bool);
+
+/// Quantity and amount of an item, and whether the guest wrote it.
+fn wanted(pricing: &Pricing, (quantity, money): (Option<Decimal>, Option<Decimal>)) -> Result<Amounts, String> {
+    let positive = |value: Option<Decimal>, what: &str, decimals: u32| match value {
+        Some(value) if value > Decimal::ZERO && value == value.round_dp(decimals) => Ok(value),
+        _ => Err(format!("{what}应大于 0，至多 {decimals} 位小数")),
+    };
+    match pricing {
+        Pricing::Fixed { gross } => Ok((None, Some(*gross), false)),
+        Pricing::Clerk => Ok((None, None, false)),
+        Pricing::Amount => Ok((None, Some(positive(money, "金额", 2)?), true)),
+        Pricing::Quantity => {
+            let quantity = positive(quantity, "数量", 6)?;
+            let price = positive(money, "单价", 6)?;
+            let product = quantity.checked_mul(price).ok_or("金额超出范围")?;
+            let gross = crate::document::derive::cents(product);
+            Ok((Some(quantity), Some(positive(Some(gross), "金额", 2)?), true))
+        }
+    }
+}
+
+/// What taking a reservation did.
+#[derive(Debug, Clone)]
+pub enum Taken {
+    /// This clerk has it.
+    Held(Box<Reservation>),
+    /// Somebody else has it.
+    Other(Hold),
+    /// It is an invoice, or on its way to be one.
+    Used(Box<Reservation>),
+    /// No such reservation of this tenant.
+    Unknown,
+}
+
+/// A clerk takes a reservation, or keeps it for longer.
+///
+/// # Errors
+/// Those of the store.
+pub async fn hold(session: &mut Session, tenant: &str, serial: &str, person: &str) -> Result<Taken, StoreError> {
+    let Some(mut reservation) = session.db.reservation(tenant, serial).await? else { return Ok(Taken::Unknown) };
+    if reservation.used.is_some() {
+        return Ok(Taken::Used(Box::new(reservation)));
+    }
+    if let Some(other) = reservation.other(person, session.now) {
+        return Ok(Taken::Other(other.clone()));
+    }
+    reservation.hold = Some(Hold { person: person.to_owned(), until: session.now + HOLD_MS });
+    session.db.put_reservation(&reservation).await?;
+    Ok(Taken::Held(Box::new(reservation)))
+}
+
+/// A clerk gives a reservation back. False: he does not have it; nothing was done.
+///
+/// # Errors
+/// Those of the store.
+pub async fn release(session: &mut Session, tenant: &str, serial: &str, person: &str) -> Result<bool, StoreError> {
+    let Some(mut reservation) = session.db.reservation(tenant, serial).await? else { return Ok(false) };
+    if reservation.hold.as_ref().is_none_or(|hold| hold.person != person) {
+        return Ok(false);
+    }
+    reservation.hold = None;
+    session.db.put_reservation(&reservation).await?;
+    Ok(true)
+}
+
+/// What the issue screen did.
+#[derive(Debug, Clone)]
+pub enum Issued {
+    /// What became of the one document.
+    Verdict(Box<Verdict>),
+    /// Somebody else has the reservation. No invoice was asked for.
+    Other(Hold),
+    /// The clerk's hold has ended; he looks again and takes it again. No invoice was asked for.
+    NotHeld,
+}
+
+/// Issues what the issue screen holds: by hand, or from the reservation whose serial number it has.
+///
+/// # Errors
+/// Those of the store.
+pub async fn issue(session: &mut Session, batch: &Batch, person: &str) -> Result<Issued, StoreError> {
+    let refused = |serial: &str, subcode: &'static str, text: &str| {
+        Ok(Issued::Verdict(Box::new(Verdict::Refused(Refusal::new(serial, subcode, text)))))
+    };
+    let [document] = batch.documents.as_slice() else { return refused("", "INVALID_DATA", "一次只能开具一张发票") };
+    let reservation = session.db.reservation(&batch.tenant, &document.serial).await?;
+    // A serial number that is known is answered, whoever asks: a second click, the back button, another tab.
+    let known = session.db.request(&batch.tenant, &document.serial).await?;
+    let known = known.is_some_and(|known| known.phase != Phase::Deleted);
+    if let Some(reservation) = reservation.as_ref().filter(|_| !known) {
+        if let Some(other) = reservation.other(person, session.now) {
+            return Ok(Issued::Other(other.clone()));
+        }
+        let holds = reservation.hold.as_ref().is_some_and(|hold| session.now < hold.until);
+        if !holds && reservation.used.is_none() {
+            return Ok(Issued::NotHeld);
+        }
+        if let insert::Content::Blue(Ok(parts)) = &document.content
+            && parts.iter().any(|part| part.orgcode != reservation.orgcode)
+        {
+            return refused(&document.serial, "ORGANISATION", "该预约属于另一开票组织，本次未开票");
+        }
+    }
+    let Some(verdict) = insert::insert(session, batch).await?.pop() else {
+        return refused(&document.serial, "INVALID_DATA", "没有单据");
+    };
+    if let (Some(mut reservation), Verdict::Taken(_)) = (reservation, &verdict) {
+        reservation.used = Some(Used { person: person.to_owned(), at: session.now });
+        reservation.hold = None;
+        session.db.put_reservation(&reservation).await?;
+    }
+    Ok(Issued::Verdict(Box::new(verdict)))
+}
+
+/// Makes a code on the wall, or changes what it asks; reservations that exist stay as they are.
+///
+/// # Errors
+/// Those of the store. `Ok(Err(_))`: what is wrong with it.
+pub async fn configure(session: &mut Session, setup: &Setup) -> Result<Result<(), Vec<Fault>>, StoreError> {
+    let faults = setup.faults();
+    if !faults.is_empty() {
+        return Ok(Err(faults));
+    }
+    let known = session.db.setup(&setup.token).await?;
+    if known.as_ref().is_some_and(|known| known.tenant != setup.tenant || known.orgcode != setup.orgcode) {
+        return Ok(Err(vec![Fault::new("token", "unknown", "没有这个预约二维码")]));
+    }
+    if known.is_none() && session.db.setups(&setup.tenant, &setup.orgcode).await?.len() >= MAX_SETUPS {
+        return Ok(Err(vec![Fault::new("token", "too_many", format!("每个组织最多 {MAX_SETUPS} 个预约二维码"))]));
+    }
+    session.db.put_setup(setup).await?;
+    Ok(Ok(()))
+}
+
+/// Takes a code down, for ever: printed ones lie about. False: no such code of this tenant.
+///
+/// # Errors
+/// Those of the store.
+pub async fn disable(session: &mut Session, tenant: &str, token: &str) -> Result<bool, StoreError> {
+    let Some(mut setup) = session.db.setup(token).await?.filter(|setup| setup.tenant == tenant) else { return Ok(false) };
+    if setup.disabled_at.is_none() {
+        setup.disabled_at = Some(session.now);
+        session.db.put_setup(&setup).await?;
+    }
+    Ok(true)
+}
+
+/// A new form's key, and a new code's token.
+pub fn new_key() -> String {
+    act::random_token()
+}

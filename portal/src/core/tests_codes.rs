@@ -1,0 +1,361 @@
+//! Codes made by hand and reservations: one code and one reservation are one invoice, whoever clicks how often.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use rust_decimal::Decimal;
+use taxdisk_protocol::api::{Operation, Priority};
+use taxdisk_protocol::kind::InvoiceKind;
+
+use super::claim::{self, Buyer, Claimed};
+use super::codes::{self, Cancelled, Made, Standing};
+use super::insert::{Batch, Content, Incoming, Part, Verdict};
+use super::request::{Delivery, Phase, QrCode};
+use super::reservations::*;
+use crate::document::submission::{self, Context};
+use crate::document::{Document, canonical, derive};
+use crate::files::customers::BuyerType;
+use crate::files::{Entry as _, Goods};
+use crate::ledger::{Clock, Ledger};
+use crate::model::Suspected;
+use crate::store::{self, Readers};
+
+const SELLER: &str = "91110000MA0000001L";
+const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA";
+
+struct Bench {
+    ledger: Ledger,
+    readers: Readers,
+    now: Arc<AtomicI64>,
+    _folder: tempfile::TempDir,
+}
+
+/// Runs a step of the core in the writer.
+macro_rules! run {
+    ($bench:expr, |$session:ident| $step:expr) => {
+        $bench.ledger.run(move |$session| Box::pin(async move { $step.await })).await.unwrap()
+    };
+}
+
+async fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = store::open(&format!("sqlite:{}", folder.path().join("portal.db").display())).await.unwrap();
+    let now = Arc::new(AtomicI64::new(1_000));
+    let told = now.clone();
+    let clock: Clock = Arc::new(move || told.load(Ordering::SeqCst));
+    Bench { ledger: Ledger::start(opened.writer, clock), readers: opened.readers, now, _folder: folder }
+}
+
+fn coffee() -> Goods {
+    let cells = ["咖啡", "", "杯", "", "0.06", "1030307010000000000", "0", "", ""];
+    Goods::read(&cells.map(str::to_owned)).unwrap()
+}
+
+/// One invoice over so much, as the console asks for it.
+fn batch(serial: &str, gross: i64, buyer: &str, qr: bool) -> Batch {
+    let gross = Decimal::new(gross, 2);
+    let mut document =
+        Document { serial: serial.to_owned(), kind: 1, gross, lines: vec![coffee().line(None, gross)], ..Document::default() };
+    document.head.insert("XSF_NSRSBH".to_owned(), SELLER.to_owned());
+    if !buyer.is_empty() {
+        document.head.insert("GMF_MC".to_owned(), buyer.to_owned());
+    }
+    let canonical = canonical::text("blue", &document);
+    let document = derive::derive(document).unwrap();
+    let context = Context {
+        job_serial: serial.to_owned(),
+        seller: SELLER.to_owned(),
+        issue_point: None,
+        persons: ["甲".to_owned(), String::new(), String::new()],
+        operation: Operation::Issue,
+        original: None,
+        priority: Priority::Waiting,
+    };
+    let job = submission::submission(&document, InvoiceKind::ElectronicOrdinary, &context);
+    let part = Part { serial: serial.to_owned(), orgcode: "A".to_owned(), document, job, complete: !buyer.is_empty() };
+    let qr = qr.then(|| QrCode { token: format!("token-{serial}"), code: "123456789012".to_owned() });
+    let incoming = Incoming {
+        serial: serial.to_owned(),
+        seller: SELLER.to_owned(),
+        canonical,
+        content: Content::Blue(Ok(vec![part])),
+        delivery: Delivery::default(),
+        qr,
+    };
+    Batch {
+        tenant: "one".to_owned(),
+        appid: "console".to_owned(),
+        interface: "console",
+        documents: vec![incoming],
+        audited: true,
+        suspected: Suspected::Off,
+        reissue_on_repeat: false,
+    }
+}
+
+fn guest() -> Buyer {
+    Buyer { name: "张三".to_owned(), ..Buyer::default() }
+}
+
+async fn made(bench: &Bench, serial: &str) -> Made {
+    let batch = batch(serial, 10_600, "", true);
+    run!(bench, |session| codes::make(session, &batch, "ann"))
+}
+
+async fn cancelled(bench: &Bench, tenant: &'static str) -> Cancelled {
+    run!(bench, |session| codes::cancel(session, tenant, "C1", "ann"))
+}
+
+async fn claimed(bench: &Bench) -> Claimed {
+    run!(bench, |session| claim::claim(session, "token-C1", &guest()))
+}
+
+#[tokio::test]
+async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
+    let bench = bench().await;
+    for _ in 0..3 {
+        let Made::Code(request) = made(&bench, "C1").await else { panic!("a code") };
+        assert_eq!((request.phase, Standing::of(&request)), (Phase::Buyer, Standing::Unused));
+    }
+    let mut reader = bench.readers.get().await.unwrap();
+    assert_eq!(reader.codes("one", (i64::MAX, ""), 10).await.unwrap().len(), 1);
+    assert!(reader.codes("two", (i64::MAX, ""), 10).await.unwrap().is_empty(), "another tenant's codes");
+    assert!(matches!(cancelled(&bench, "two").await, Cancelled::Unknown), "another tenant's code");
+    assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done));
+    assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done), "twice is once");
+    let Made::Code(request) = made(&bench, "C1").await else { panic!("a code") };
+    assert_eq!(Standing::of(&request), Standing::Cancelled, "the form sent again does not revive it");
+    let Claimed::Done(request) = claimed(&bench).await else { panic!("a code") };
+    assert_eq!(request.phase, Phase::Deleted, "nobody fills in a cancelled code");
+    assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing goes to a disk");
+}
+
+#[tokio::test]
+async fn whoever_comes_first_of_consumer_and_merchant_wins() {
+    for round in 0..20 {
+        let bench = bench().await;
+        made(&bench, "C1").await;
+        let (done, other) = if round % 2 == 0 {
+            tokio::join!(cancelled(&bench, "one"), claimed(&bench))
+        } else {
+            let (other, done) = tokio::join!(claimed(&bench), cancelled(&bench, "one"));
+            (done, other)
+        };
+        let Claimed::Done(seen) = other else { panic!("a code") };
+        let request = bench.readers.get().await.unwrap().request("one", "C1").await.unwrap().unwrap();
+        match done {
+            Cancelled::Done => assert_eq!((request.phase, seen.phase), (Phase::Deleted, Phase::Deleted)),
+            Cancelled::TooLate(_) => assert_eq!((request.phase, seen.phase), (Phase::Forwarding, Phase::Forwarding)),
+            Cancelled::Unknown => panic!("a code"),
+        }
+    }
+    let bench = bench().await;
+    made(&bench, "C1").await;
+    claimed(&bench).await;
+    assert!(matches!(cancelled(&bench, "one").await, Cancelled::TooLate(_)), "filled in before");
+}
+
+fn setup() -> Setup {
+    Setup {
+        token: "wall".to_owned(),
+        tenant: "one".to_owned(),
+        orgcode: "A".to_owned(),
+        name: "前台".to_owned(),
+        items: vec![Item { goods: coffee(), pricing: Pricing::Amount }, Item { goods: coffee(), pricing: Pricing::Quantity }],
+        limit: Decimal::new(100_000, 2),
+        remark: "谢谢".to_owned(),
+        numbered: true,
+        fields: vec![Field { label: "房号".to_owned(), required: true }],
+        created_at: 1,
+        disabled_at: None,
+    }
+}
+
+fn sent(form_key: &str, amount: i64) -> Sent {
+    Sent {
+        form_key: form_key.to_owned(),
+        kind: BuyerType::Person,
+        buyer: guest(),
+        phone: "13800000000".to_owned(),
+        mail: "Guest_1@b.example".to_owned(),
+        amounts: vec![(None, Some(Decimal::new(amount, 2))), (Some(Decimal::from(3)), Some(Decimal::new(990, 2)))],
+        answers: vec!["808".to_owned()],
+    }
+}
+
+async fn reserve_as(bench: &Bench, sent: Sent) -> Reserved {
+    run!(bench, |session| reserve(session, "wall", &sent))
+}
+
+async fn reserved(bench: &Bench) -> Reservation {
+    let setup = setup();
+    run!(bench, |session| configure(session, &setup)).unwrap();
+    let Reserved::Done(reservation) = reserve_as(bench, sent(KEY, 10_000)).await else { panic!("reserved") };
+    *reservation
+}
+
+#[tokio::test]
+async fn a_form_sent_a_hundred_times_is_one_reservation() {
+    let bench = bench().await;
+    let first = reserved(&bench).await;
+    assert_eq!((first.number, first.lines[1].gross), (1, Some(Decimal::new(2970, 2))));
+    let mut waits = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let ledger = bench.ledger.clone();
+        waits.spawn(async move {
+            let sent = sent("BBBBBBBBBBBBBBBBBBBBBB", 10_000);
+            ledger.run(move |session| Box::pin(async move { reserve(session, "wall", &sent).await })).await.unwrap()
+        });
+    }
+    while let Some(done) = waits.join_next().await {
+        let Reserved::Done(reservation) = done.unwrap() else { panic!("reserved") };
+        assert_eq!(reservation.number, 2);
+    }
+    let search = |word: &str, tenant: &str| Search {
+        tenant: tenant.to_owned(),
+        orgcode: "A".to_owned(),
+        word: word.to_owned(),
+        used: Some(false),
+        before: i64::MAX,
+        limit: 10,
+    };
+    let mut reader = bench.readers.get().await.unwrap();
+    for (word, found) in [("", 2), ("张", 2), ("0000000", 2), ("guest_1@", 2), ("guestx1", 0), ("2", 1), ("%", 0)] {
+        assert_eq!(reader.reservations(&search(word, "one")).await.unwrap().len(), found, "{word:?}");
+    }
+    assert!(reader.reservations(&search("", "two")).await.unwrap().is_empty(), "another tenant's guests");
+    assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing is issued without a clerk");
+}
+
+#[tokio::test]
+async fn a_form_is_judged_and_a_code_taken_down_takes_nothing_new() {
+    let bench = bench().await;
+    reserved(&bench).await;
+    let other = "CCCCCCCCCCCCCCCCCCCCCC";
+    let limit = 100_000 - 2_970;
+    let Reserved::Wrong(faults) = reserve_as(&bench, sent(other, limit + 1)).await else { panic!("above the limit") };
+    assert_eq!(faults[0].rule, "amount_limit");
+    let wrongs: [(fn(&mut Sent), &str); 6] = [
+        (|sent| sent.amounts[0].1 = Some(Decimal::new(1, 3)), "items[0]"),
+        (|sent| sent.amounts[1].0 = Some(Decimal::from(-3)), "items[1]"),
+        (|sent| sent.answers.clear(), "answers[0]"),
+        (|sent| sent.kind = BuyerType::Enterprise, "GMF_NSRSBH"),
+        (|sent| (sent.phone, sent.mail) = (String::new(), String::new()), "PHONE"),
+        (|sent| sent.form_key = "short".to_owned(), "form_key"),
+    ];
+    for (spoil, field) in wrongs {
+        let mut sent = sent(other, limit);
+        spoil(&mut sent);
+        let Reserved::Wrong(faults) = reserve_as(&bench, sent).await else { panic!("{field}") };
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
+    }
+    assert!(!run!(bench, |session| disable(session, "two", "wall")), "another tenant's code");
+    assert!(run!(bench, |session| disable(session, "one", "wall")));
+    assert!(matches!(reserve_as(&bench, sent(other, limit)).await, Reserved::Disabled));
+    assert!(matches!(reserve_as(&bench, sent(KEY, limit)).await, Reserved::Done(_)), "what was reserved stays");
+}
+
+async fn held(bench: &Bench, serial: &str, person: &'static str) -> Taken {
+    let serial = serial.to_owned();
+    run!(bench, |session| hold(session, "one", &serial, person))
+}
+
+async fn issued(bench: &Bench, serial: &str, gross: i64, person: &'static str) -> Issued {
+    let batch = batch(serial, gross, "张三", false);
+    run!(bench, |session| issue(session, &batch, person))
+}
+
+#[tokio::test]
+async fn the_second_clerk_sees_who_has_a_reservation_until_it_ends() {
+    let bench = bench().await;
+    let serial = reserved(&bench).await.serial;
+    assert!(matches!(issued(&bench, &serial, 10_600, "ann").await, Issued::NotHeld), "nobody looked at it");
+    assert!(matches!(held(&bench, &serial, "ann").await, Taken::Held(_)));
+    let Taken::Other(hold) = held(&bench, &serial, "bob").await else { panic!("ann has it") };
+    assert_eq!((hold.person.as_str(), hold.until), ("ann", 1_000 + HOLD_MS));
+    assert!(matches!(issued(&bench, &serial, 10_600, "bob").await, Issued::Other(_)));
+    let other = serial.clone();
+    assert!(!run!(bench, |session| release(session, "one", &other, "bob")), "bob does not have it");
+    let other = serial.clone();
+    assert!(run!(bench, |session| release(session, "one", &other, "ann")));
+    assert!(matches!(held(&bench, &serial, "bob").await, Taken::Held(_)));
+    bench.now.fetch_add(HOLD_MS, Ordering::SeqCst);
+    assert!(matches!(issued(&bench, &serial, 10_600, "bob").await, Issued::NotHeld), "his hold has ended");
+    assert!(matches!(held(&bench, &serial, "ann").await, Taken::Held(_)), "it ended by itself");
+    let other = serial.clone();
+    assert!(matches!(run!(bench, |session| hold_of_two(session, &other)), Taken::Unknown), "another tenant's guests");
+}
+
+async fn hold_of_two(session: &mut crate::ledger::Session, serial: &str) -> Result<Taken, store::StoreError> {
+    hold(session, "two", serial, "eve").await
+}
+
+#[tokio::test]
+async fn one_reservation_is_one_invoice_and_used_with_it() {
+    let bench = bench().await;
+    let serial = reserved(&bench).await.serial;
+    held(&bench, &serial, "ann").await;
+    let mut waits = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let (ledger, batch) = (bench.ledger.clone(), batch(&serial, 10_600, "张三", false));
+        waits.spawn(async move {
+            ledger.run(move |session| Box::pin(async move { issue(session, &batch, "ann").await })).await.unwrap()
+        });
+    }
+    let (mut taken, mut repeats) = (0, 0);
+    while let Some(done) = waits.join_next().await {
+        let Issued::Verdict(verdict) = done.unwrap() else { panic!("ann has it") };
+        match *verdict {
+            Verdict::Taken(_) => taken += 1,
+            Verdict::Repeat(_) => repeats += 1,
+            Verdict::Refused(refusal) => panic!("{refusal:?}"),
+        }
+    }
+    assert_eq!((taken, repeats), (1, 99));
+    let mut reader = bench.readers.get().await.unwrap();
+    let reservation = reader.reservation("one", &serial).await.unwrap().unwrap();
+    assert_eq!(reservation.used, Some(Used { person: "ann".to_owned(), at: 1_000 }), "in the same transaction");
+    assert_eq!(reservation.hold, None);
+    assert!(matches!(held(&bench, &serial, "bob").await, Taken::Used(_)));
+    let Issued::Verdict(verdict) = issued(&bench, &serial, 21_200, "bob").await else { panic!("known") };
+    assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "SERIAL_CONFLICT"), "{verdict:?}");
+    assert_eq!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_form_leaves_the_reservation_unused() {
+    let bench = bench().await;
+    let serial = reserved(&bench).await.serial;
+    held(&bench, &serial, "ann").await;
+    let mut other = batch(&serial, 10_600, "张三", false);
+    if let Content::Blue(Ok(parts)) = &mut other.documents[0].content {
+        "B".clone_into(&mut parts[0].orgcode);
+    }
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &other, "ann")) else { panic!("ann has it") };
+    assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "ORGANISATION"));
+    let mut wrong = batch(&serial, 10_600, "张三", false);
+    wrong.documents[0].content = Content::Blue(Err(vec![crate::document::Fault::new("GMF_MC", "missing", "不能为空")]));
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &wrong, "ann")) else { panic!("ann has it") };
+    assert!(matches!(*verdict, Verdict::Refused(_)));
+    let reservation = bench.readers.get().await.unwrap().reservation("one", &serial).await.unwrap().unwrap();
+    assert_eq!(reservation.used, None);
+    assert!(reservation.hold.is_some(), "the clerk corrects it");
+}
+
+#[test]
+fn a_logo_is_a_small_png() {
+    let png = |width: u32, height: u32| {
+        let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR".to_vec();
+        bytes.extend(width.to_be_bytes());
+        bytes.extend(height.to_be_bytes());
+        bytes
+    };
+    assert_eq!(codes::check_logo(&png(384, 100)), Ok(()));
+    assert!(codes::check_logo(&png(100_000, 1)).is_err());
+    assert!(codes::check_logo(&png(0, 1)).is_err());
+    assert!(codes::check_logo(b"<svg onload=alert(1)>").is_err());
+    let mut long = png(1, 1);
+    long.resize(codes::MAX_LOGO_BYTES + 1, 0);
+    assert!(codes::check_logo(&long).is_err());
+}
