@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act;
 use super::insert::{self, Batch, Refusal, Verdict};
+use super::links::{self, Kind, Link, LinkKey};
 use super::request::{Phase, Request};
 use crate::ledger::Session;
 use crate::store::StoreError;
@@ -72,8 +73,8 @@ impl Standing {
 /// What making a code did.
 #[derive(Debug, Clone)]
 pub enum Made {
-    /// There is a code now, or was before under this serial number.
-    Code(Box<Request>),
+    /// There is a code now, or was before under this serial number; and its link, unless that was revoked.
+    Code(Box<Request>, Option<Link>),
     /// Not taken; no code exists.
     Refused(Refusal),
 }
@@ -82,32 +83,40 @@ pub enum Made {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn make(session: &mut Session, batch: &Batch, person: &str) -> Result<Made, StoreError> {
+pub async fn make(session: &mut Session, batch: &Batch, person: &str, key: &LinkKey, valid_ms: i64) -> Result<Made, StoreError> {
     let [document] = batch.documents.as_slice() else {
         return Ok(Made::Refused(Refusal::new("", "INVALID_DATA", "一次只能生成一个二维码")));
     };
     // A code that is known answers, cancelled or not: a form that is sent again never brings it back to life.
-    if session.db.code(&batch.tenant, &document.serial).await?.is_some()
-        && let Some(request) = session.db.request(&batch.tenant, &document.serial).await?
-    {
-        return Ok(Made::Code(Box::new(request)));
-    }
-    match insert::insert(session, batch).await?.pop() {
-        Some(Verdict::Taken(seen)) => {
-            let code = Code {
-                tenant: batch.tenant.clone(),
-                serial: seen.request.serial.clone(),
-                orgcode: seen.request.orgcode.clone(),
-                made_by: person.to_owned(),
-                created_at: session.now,
-            };
-            session.db.add_code(&code).await?;
-            Ok(Made::Code(Box::new(seen.request)))
-        }
-        Some(Verdict::Repeat(seen)) => Ok(Made::Code(Box::new(seen.request))),
-        Some(Verdict::Refused(refusal)) => Ok(Made::Refused(refusal)),
-        None => Ok(Made::Refused(Refusal::new(&document.serial, "INVALID_DATA", "没有单据"))),
-    }
+    let known = match session.db.code(&batch.tenant, &document.serial).await? {
+        Some(_) => session.db.request(&batch.tenant, &document.serial).await?,
+        None => None,
+    };
+    let request = match known {
+        Some(request) => request,
+        None => match insert::insert(session, batch).await?.pop() {
+            Some(Verdict::Taken(seen)) => {
+                let code = Code {
+                    tenant: batch.tenant.clone(),
+                    serial: seen.request.serial.clone(),
+                    orgcode: seen.request.orgcode.clone(),
+                    made_by: person.to_owned(),
+                    created_at: session.now,
+                };
+                session.db.add_code(&code).await?;
+                seen.request
+            }
+            Some(Verdict::Repeat(seen)) => seen.request,
+            Some(Verdict::Refused(refusal)) => return Ok(Made::Refused(refusal)),
+            None => return Ok(Made::Refused(Refusal::new(&document.serial, "INVALID_DATA", "没有单据"))),
+        },
+    };
+    // Durable together with the request: a code that is named opens something. One that came by another road has none.
+    let link = match request.qr {
+        Some(_) => links::current(session, key, Kind::Code, &batch.tenant, &request.serial, valid_ms).await?,
+        None => None,
+    };
+    Ok(Made::Code(Box::new(request), link))
 }
 
 /// What cancelling did.

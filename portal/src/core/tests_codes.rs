@@ -11,6 +11,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use super::claim::{self, Buyer, Claimed};
 use super::codes::{self, Cancelled, Made, Standing};
 use super::insert::{Batch, Content, Incoming, Part, Verdict};
+use super::links::{Kind, LinkKey};
 use super::request::{Delivery, Phase, QrCode};
 use super::reservations::*;
 use crate::document::submission::{self, Context};
@@ -74,7 +75,7 @@ fn batch(serial: &str, gross: i64, buyer: &str, qr: bool) -> Batch {
     };
     let job = submission::submission(&document, InvoiceKind::ElectronicOrdinary, &context);
     let part = Part { serial: serial.to_owned(), orgcode: "A".to_owned(), document, job, complete: !buyer.is_empty() };
-    let qr = qr.then(|| QrCode { token: format!("token-{serial}"), code: "123456789012".to_owned() });
+    let qr = qr.then(|| QrCode { code: "123456789012".to_owned() });
     let incoming = Incoming {
         serial: serial.to_owned(),
         seller: SELLER.to_owned(),
@@ -98,9 +99,13 @@ fn guest() -> Buyer {
     Buyer { name: "张三".to_owned(), ..Buyer::default() }
 }
 
+fn link_key() -> LinkKey {
+    LinkKey::from_text(&"ab".repeat(32)).unwrap()
+}
+
 async fn made(bench: &Bench, serial: &str) -> Made {
     let batch = batch(serial, 10_600, "", true);
-    run!(bench, |session| codes::make(session, &batch, "ann"))
+    run!(bench, |session| codes::make(session, &batch, "ann", &link_key(), 1_000_000))
 }
 
 async fn cancelled(bench: &Bench, tenant: &'static str) -> Cancelled {
@@ -108,14 +113,15 @@ async fn cancelled(bench: &Bench, tenant: &'static str) -> Cancelled {
 }
 
 async fn claimed(bench: &Bench) -> Claimed {
-    run!(bench, |session| claim::claim(session, "token-C1", &guest()))
+    let token = link_key().token(Kind::Code, "one", "C1", 1);
+    run!(bench, |session| claim::claim(session, &token, &guest()))
 }
 
 #[tokio::test]
 async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
     let bench = bench().await;
     for _ in 0..3 {
-        let Made::Code(request) = made(&bench, "C1").await else { panic!("a code") };
+        let Made::Code(request, Some(_)) = made(&bench, "C1").await else { panic!("a code") };
         assert_eq!((request.phase, Standing::of(&request)), (Phase::Buyer, Standing::Unused));
     }
     let mut reader = bench.readers.get().await.unwrap();
@@ -124,7 +130,7 @@ async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
     assert!(matches!(cancelled(&bench, "two").await, Cancelled::Unknown), "another tenant's code");
     assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done));
     assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done), "twice is once");
-    let Made::Code(request) = made(&bench, "C1").await else { panic!("a code") };
+    let Made::Code(request, Some(_)) = made(&bench, "C1").await else { panic!("a code") };
     assert_eq!(Standing::of(&request), Standing::Cancelled, "the form sent again does not revive it");
     let Claimed::Done(request) = claimed(&bench).await else { panic!("a code") };
     assert_eq!(request.phase, Phase::Deleted, "nobody fills in a cancelled code");

@@ -81,14 +81,14 @@ impl Entry for Goods {
         }
         let price = match cells[PRICE_PLACE].as_str() {
             "" => None,
-            text => match number::decimal(text, PRICE.0, PRICE.1) {
+            text => match exact_decimal(text, PRICE) {
                 Ok(price) if price > Decimal::ZERO => Some(price),
                 Ok(_) => {
                     faults.push((Some(PRICE_PLACE), "单价应大于 0；没有固定单价时请留空".to_owned()));
                     None
                 }
-                Err(error) => {
-                    faults.push((Some(PRICE_PLACE), error.to_string()));
+                Err(text) => {
+                    faults.push((Some(PRICE_PLACE), text));
                     None
                 }
             },
@@ -218,6 +218,18 @@ impl Goods {
     }
 }
 
+/// Decimals of a number from which on they are the dust of a spreadsheet's float, not something that a person wrote.
+const DUST_DECIMALS: u32 = 13;
+
+/// A decimal of so many digits and decimals. The dust of a float is taken away; what a person wrote is never rounded.
+fn exact_decimal(text: &str, (digits, decimals): (u32, u32)) -> Result<Decimal, String> {
+    let value = number::decimal(text, digits, decimals).map_err(|error| error.to_string())?;
+    match Decimal::from_str_exact(text) {
+        Ok(written) if written != value && written.scale() < DUST_DECIMALS => Err(format!("“{text}”的小数超过 {decimals} 位")),
+        _ => Ok(value),
+    }
+}
+
 /// A rate as a fraction (`0.13`) or in percent (`13%`).
 fn rate(text: &str) -> Result<Decimal, String> {
     let (digits, percent) = match text.strip_suffix(['%', '％']) {
@@ -227,7 +239,7 @@ fn rate(text: &str) -> Result<Decimal, String> {
     if digits.is_empty() {
         return Err("必填，不能为空".to_owned());
     }
-    let value = number::decimal(digits, RATE.0, RATE.1).map_err(|error| error.to_string())?;
+    let value = exact_decimal(digits, RATE)?;
     let value = if percent { value / Decimal::ONE_HUNDRED } else { value };
     if value < Decimal::ZERO || value >= Decimal::ONE {
         return Err("税率应为小数或百分数，例如 0.06 或 6%，而不是 6".to_owned());

@@ -107,8 +107,7 @@ fn places<E: Entry>(row: usize, heading: &[Cell], found: &mut Found) -> Option<V
     for (place, cell) in heading.iter().enumerate() {
         let Cell::Text(name) = cell else { continue };
         let name = name.trim();
-        let known =
-            E::COLUMNS.iter().position(|column| column.heading == name || column.aliases.iter().any(|alias| *alias == name));
+        let known = E::COLUMNS.iter().position(|column| column.heading == name || column.aliases.contains(&name));
         match known {
             None => found.add(RowFault::of_author(row, name, "没有这样的列；请使用导出文件的列名，或删除该列")),
             Some(known) if places[known].is_some() => found.add(RowFault::of_author(row, name, "该列出现了两次")),

@@ -12,10 +12,14 @@ use taxdisk_web::signin::session::Session;
 use super::open::list_older;
 use super::{Db, Field, Note, PostgresDb, Query, SqliteDb, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
+use crate::core::claim::Buyer;
+use crate::core::codes::{Code, Receipt};
 use crate::core::links::{self, Kind, Link};
 use crate::core::outbox::{self, Channel, Delivered, Message};
 use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Request, Voiding};
+use crate::core::reservations::{Reservation, Search, Setup, Used};
 use crate::document::Document;
+use crate::files;
 
 #[path = "../../../tests/src/postgres.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -319,6 +323,116 @@ async fn sign_ins_are_kept(db: &mut dyn Db) {
     assert_eq!(db.failures("address x").await.unwrap(), Failures::default());
 }
 
+async fn files_codes_and_reservations_are_kept(db: &mut dyn Db) {
+    for (tenant, key, body) in [("one", "b", "1"), ("one", "a", "2"), ("one", "a", "3"), ("two", "a", "4")] {
+        db.put_entry(tenant, files::Kind::Goods, key, body).await.unwrap();
+    }
+    let goods = db.entries("one", files::Kind::Goods).await.unwrap();
+    assert_eq!(goods, [("a".to_owned(), "3".to_owned()), ("b".to_owned(), "1".to_owned())]);
+    assert!(db.entries("one", files::Kind::Customers).await.unwrap().is_empty());
+    assert!(!db.remove_entry("two", files::Kind::Goods, "b").await.unwrap(), "another tenant's entry");
+    assert!(db.remove_entry("one", files::Kind::Goods, "b").await.unwrap());
+
+    for (serial, created_at) in [("K1", 1), ("K2", 1), ("K3", 2)] {
+        db.put_request(&request("one", serial)).await.unwrap();
+        let (tenant, orgcode, made_by) = ("one".to_owned(), "A".to_owned(), "ann".to_owned());
+        db.add_code(&Code { tenant, serial: serial.to_owned(), orgcode, made_by, created_at }).await.unwrap();
+    }
+    let serials = |codes: Vec<(Code, Request)>| codes.into_iter().map(|(code, _)| code.serial).collect::<Vec<_>>();
+    assert_eq!(serials(db.codes("one", (i64::MAX, ""), 2).await.unwrap()), ["K3", "K2"]);
+    assert_eq!(serials(db.codes("one", (1, "K2"), 2).await.unwrap()), ["K1"]);
+    assert_eq!(db.code("two", "K1").await.unwrap(), None);
+    assert_eq!(db.code("one", "K1").await.unwrap().unwrap().made_by, "ann");
+
+    let receipt = Receipt { heading: "你好".to_owned(), ..Receipt::default() };
+    db.put_receipt("one", "A", &Receipt::default()).await.unwrap();
+    db.put_receipt("one", "A", &receipt).await.unwrap();
+    assert_eq!(db.receipt("one", "A").await.unwrap(), Some(receipt));
+    assert_eq!(db.receipt("two", "A").await.unwrap(), None);
+
+    let mut setup = Setup {
+        token: "wall".to_owned(),
+        tenant: "one".to_owned(),
+        orgcode: "A".to_owned(),
+        name: "前台".to_owned(),
+        items: Vec::new(),
+        limit: Decimal::new(100_050, 2),
+        remark: String::new(),
+        numbered: true,
+        fields: Vec::new(),
+        created_at: 1,
+        disabled_at: None,
+    };
+    db.put_setup(&setup).await.unwrap();
+    setup.disabled_at = Some(9);
+    db.put_setup(&setup).await.unwrap();
+    assert_eq!(db.setup("wall").await.unwrap().as_ref(), Some(&setup));
+    assert_eq!(db.setups("one", "A").await.unwrap(), [setup]);
+    assert!(db.setups("two", "A").await.unwrap().is_empty());
+
+    let mut first = Reservation {
+        tenant: "one".to_owned(),
+        serial: "R1".to_owned(),
+        orgcode: "A".to_owned(),
+        setup: "wall".to_owned(),
+        form_key: "form-1".to_owned(),
+        number: 1,
+        kind: files::customers::BuyerType::Person,
+        buyer: Buyer { name: "张三 Zhang_1".to_owned(), ..Buyer::default() },
+        phone: "13800000000".to_owned(),
+        mail: "Guest@b.example".to_owned(),
+        lines: Vec::new(),
+        remark: String::new(),
+        answers: Vec::new(),
+        created_at: 1,
+        hold: None,
+        used: None,
+    };
+    let second = Reservation { serial: "R2".to_owned(), form_key: "form-2".to_owned(), number: 2, ..first.clone() };
+    db.put_reservation(&first).await.unwrap();
+    db.put_reservation(&second).await.unwrap();
+    assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 2));
+    assert_eq!(db.reservation_counts("one", "B").await.unwrap(), (0, 0));
+    first.used = Some(Used { person: "ann".to_owned(), at: 3 });
+    db.put_reservation(&first).await.unwrap();
+    assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 1));
+    assert_eq!(db.reservation("one", "R1").await.unwrap().as_ref(), Some(&first));
+    assert_eq!(db.reservation("two", "R1").await.unwrap(), None);
+    assert_eq!(db.reservation_by_form("form-2").await.unwrap().as_ref(), Some(&second));
+    let searched = |word: &str, used, before, limit| Search {
+        tenant: "one".to_owned(),
+        orgcode: "A".to_owned(),
+        word: word.to_owned(),
+        used,
+        before,
+        limit,
+    };
+    for (search, found) in [
+        (searched("", None, i64::MAX, 10), vec![2, 1]),
+        (searched("", None, 2, 10), vec![1]),
+        (searched("", None, i64::MAX, 1), vec![2]),
+        (searched("", Some(true), i64::MAX, 10), vec![1]),
+        (searched(" zhang_", Some(false), i64::MAX, 10), vec![2]),
+        (searched("zhangx", None, i64::MAX, 10), vec![]),
+        (searched("guest@", None, i64::MAX, 10), vec![2, 1]),
+        (searched("1380", None, i64::MAX, 10), vec![2, 1]),
+        (searched("2", None, i64::MAX, 10), vec![2]),
+        (searched("%", None, i64::MAX, 10), vec![]),
+        (searched("\\", None, i64::MAX, 10), vec![]),
+    ] {
+        let numbers: Vec<i64> = db.reservations(&search).await.unwrap().into_iter().map(|one| one.number).collect();
+        assert_eq!(numbers, found, "{search:?}");
+    }
+}
+
+async fn a_form_and_a_number_name_one_reservation(db: &mut dyn Db) {
+    let known = db.reservation("one", "R1").await.unwrap().unwrap();
+    let same_form = Reservation { serial: "R3".to_owned(), number: 3, ..known.clone() };
+    assert!(db.put_reservation(&same_form).await.is_err(), "a form that is sent twice is one reservation");
+    let same_number = Reservation { serial: "R4".to_owned(), form_key: "form-4".to_owned(), ..known };
+    assert!(db.put_reservation(&same_number).await.is_err(), "a number names one reservation");
+}
+
 async fn suite(url: &str) {
     let mut opened = open(url).await.unwrap();
     let db = opened.writer.as_mut();
@@ -327,6 +441,8 @@ async fn suite(url: &str) {
     likeness_is_found_unless_it_was_sent_back(db).await;
     callbacks_tokens_settings_and_notes_are_kept(db).await;
     messages_and_links_are_kept(db).await;
+    files_codes_and_reservations_are_kept(db).await;
+    a_form_and_a_number_name_one_reservation(db).await;
     one_job_has_one_request(db).await;
     lists_are_ordered_and_filtered(db).await;
     sign_ins_are_kept(db).await;
