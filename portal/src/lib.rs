@@ -14,6 +14,7 @@
 pub mod admin;
 pub mod api;
 pub mod application;
+pub mod assets;
 pub mod broker;
 pub mod callback;
 pub mod cli;

@@ -20,7 +20,7 @@ use tower::ServiceExt as _;
 
 use crate::config::{ConfigError, Limits, Tls};
 use crate::portal::Portal;
-use crate::{api, hooks, pages};
+use crate::{api, assets, hooks, pages};
 
 /// Head of a request, and buffer of a connection, at most, bytes. A token alone may have 16 KiB.
 const MAX_HEAD_BYTES: usize = 48 * 1024;
@@ -82,8 +82,8 @@ async fn route(portal: Arc<Portal>, admin: Router, request: Request<Body>) -> Re
             Ok(response) => response,
             Err(never) => match never {},
         },
-        _ if path.starts_with("/q/") => pages::code(portal, request).await,
-        _ if path.starts_with("/i/") => pages::invoice(portal, request).await,
+        _ if path.starts_with(assets::PREFIX) => assets::answer(&path),
+        _ if pages::is_page(&path) => pages::answer(portal, request).await,
         _ => plain(StatusCode::NOT_FOUND, "there is no such page"),
     }
 }

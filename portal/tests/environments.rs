@@ -191,7 +191,7 @@ impl Side {
 
     async fn file(&self, token: &str) -> (u16, Vec<u8>) {
         let request = Request::get(format!("/i/{token}")).body(Body::empty()).unwrap();
-        let (parts, body) = pages::invoice(self.portal.clone(), request).await.into_parts();
+        let (parts, body) = pages::answer(self.portal.clone(), request).await.into_parts();
         (parts.status.as_u16(), body.collect().await.unwrap().to_bytes().to_vec())
     }
 }

@@ -21,6 +21,15 @@ pub struct Buyer {
     pub bank_account: String,
 }
 
+/// Where the consumer wants the invoice, beside what the merchant named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Receivers {
+    /// Mail addresses.
+    pub emails: Vec<String>,
+    /// Telephone numbers.
+    pub phones: Vec<String>,
+}
+
 /// What a claim did.
 #[derive(Debug, Clone)]
 pub enum Claimed {
@@ -38,7 +47,7 @@ pub enum Claimed {
 ///
 /// # Errors
 /// Those of the store.
-pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer) -> Result<Claimed, StoreError> {
+pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer, receivers: &Receivers) -> Result<Claimed, StoreError> {
     let link = match links::find(session.db.as_mut(), Kind::Code, token, session.now).await? {
         Found::Open(link) => link,
         Found::Ended => return Ok(Claimed::Ended),
@@ -57,6 +66,8 @@ pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer) -> Result<
     }
     for part in &mut parts {
         part.phase = Phase::Forwarding;
+        part.delivery.emails.extend(receivers.emails.iter().cloned());
+        part.delivery.phones.extend(receivers.phones.iter().cloned());
         (part.due_at, part.changed_at) = (session.now, session.now);
         session.db.put_request(part).await?;
         session.note(&part.tenant, &part.serial, "consumer", "claimed", "").await?;

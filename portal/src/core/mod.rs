@@ -17,6 +17,7 @@ pub mod red;
 pub mod replay;
 pub mod request;
 pub mod reservations;
+pub mod task;
 pub mod void;
 
 #[cfg(test)]

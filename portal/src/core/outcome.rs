@@ -206,6 +206,9 @@ fn next(request: &Request, now: i64) -> i64 {
     }
 }
 
+/// Why a job waits that nothing is wrong with: others are before it.
+pub const BACKLOG: &str = "排队中";
+
 /// Why a job waits, for the merchant.
 fn waiting(view: &JobView) -> Option<String> {
     let reason = match view.waiting? {
@@ -218,7 +221,7 @@ fn waiting(view: &JobView) -> Option<String> {
         Waiting::DiskFault => "税控设备错误",
         Waiting::Contested => "两台开票助手争用同一税控设备",
         Waiting::Settling => "税控设备正在核对上一张发票",
-        Waiting::Backlog => "排队中",
+        Waiting::Backlog => BACKLOG,
         Waiting::Breaker => "税控设备连续出错，暂停重试",
         Waiting::Paused => "已由人工暂停",
         Waiting::Reconcile => "税控发票号码正在核对",

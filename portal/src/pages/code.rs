@@ -1,112 +1,256 @@
-//! `/q/<token>`: a consumer's code.
+//! `/q/<token>`: a consumer's code, and what can be done with it.
 
 use std::sync::Arc;
 
+use askama::Template;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Limited};
 
-use super::{Found, html};
-use crate::core::claim::{self, Buyer, Claimed};
+use super::events;
+use super::form::{self, Asks, Filled, Need};
+use super::sale::Sale;
+use super::shell::Shell;
+use super::state::State;
+use crate::core::claim::{self, Claimed, Receivers};
 use crate::core::links::Kind;
+use crate::core::outbox::{self, Channel, Resent};
 use crate::core::request::{Phase, Request as Stored};
+use crate::core::task::{self, Asked};
 use crate::portal::Portal;
-use crate::post::words::{escaped, money};
+use crate::post::words::{masked_name, masked_number};
+use crate::store::StoreError;
 use crate::wire::form::Form;
 
-/// A form at most, bytes.
-const MAX_FORM_BYTES: usize = 16 * 1024;
-
 /// A form until the buyer is known, the state afterwards. A second scan never issues again.
-pub async fn code(portal: Arc<Portal>, request: Request<Body>) -> Response<Body> {
-    let token = request.uri().path().trim_start_matches("/q/").to_owned();
-    if request.method() == Method::POST {
-        return claimed(&portal, token, request).await;
-    }
-    match super::found(&portal, Kind::Code, &token).await {
-        Ok(Found::Open(stored)) => shown(&portal, &stored).await,
-        Ok(Found::Ended) => ended(),
-        Ok(Found::Nothing) => invalid(),
-        Err(_) => busy(),
+pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<Body>) -> Response<Body> {
+    let rest = request.uri().path().trim_start_matches("/q/").to_owned();
+    let (token, part) = rest.split_once('/').unwrap_or((rest.as_str(), ""));
+    let sale = match found(&portal, token).await {
+        Ok(Looked::Open(found)) => *found,
+        Ok(Looked::Ended) => return ended(&shell),
+        Ok(Looked::Nothing) => return shell.notice(StatusCode::NOT_FOUND, "invalid_code", ""),
+        Err(_) => return busy(&shell),
+    };
+    let told = request.uri().query().and_then(told_of);
+    match (request.method().clone(), part) {
+        (Method::GET | Method::HEAD, "") => shown(&portal, &shell, &sale, token, told).await,
+        (Method::POST, "") => claimed(&portal, &shell, &sale, token, request).await,
+        (Method::GET, "state") => events::now(&sale.parts),
+        (Method::GET, "events") => events::stream(&portal, token, &sale.parts),
+        (Method::POST, "send") => send(&portal, &shell, &sale, token, request).await,
+        (Method::POST, "correct") => correct(&portal, &shell, &sale, token, request).await,
+        _ => shell.notice(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", ""),
     }
 }
 
-async fn claimed(portal: &Portal, token: String, request: Request<Body>) -> Response<Body> {
-    let Ok(body) = Limited::new(request.into_body(), MAX_FORM_BYTES).collect().await else {
-        return html::notice(StatusCode::PAYLOAD_TOO_LARGE, "表单过大", "The form is too large.");
+/// The request of a code, with the invoices that it stands for.
+pub(super) struct Found {
+    pub(super) request: Stored,
+    pub(super) parts: Vec<Stored>,
+}
+
+/// What a code leads to.
+pub(super) enum Looked {
+    Open(Box<Found>),
+    /// It was good once.
+    Ended,
+    Nothing,
+}
+
+pub(super) async fn found(portal: &Portal, token: &str) -> Result<Looked, StoreError> {
+    let request = match super::found(portal, Kind::Code, token).await? {
+        super::Found::Open(request) => *request,
+        super::Found::Ended => return Ok(Looked::Ended),
+        super::Found::Nothing => return Ok(Looked::Nothing),
     };
-    let Ok(form) = Form::parse(&body.to_bytes()) else {
-        return html::notice(StatusCode::BAD_REQUEST, "表单不是 UTF-8 编码", "The form is not UTF-8.");
+    let mut parts = Vec::new();
+    if !request.parts.is_empty() {
+        let mut db = portal.readers.get().await?;
+        for serial in &request.parts {
+            parts.extend(db.request(&request.tenant, serial).await?);
+        }
+    }
+    if parts.is_empty() {
+        parts.push(request.clone());
+    }
+    Ok(Looked::Open(Box::new(Found { request, parts })))
+}
+
+fn ended(shell: &Shell) -> Response<Body> {
+    shell.notice(StatusCode::GONE, "ended_code", "nothing_changed")
+}
+
+fn busy(shell: &Shell) -> Response<Body> {
+    shell.notice(StatusCode::SERVICE_UNAVAILABLE, "busy", "same_safe")
+}
+
+/// What the form of a code asks for: an address may be named where the platform can send.
+fn asks(portal: &Portal) -> Asks {
+    let offered = |configured| if configured { Need::Offered } else { Need::No };
+    Asks { email: offered(portal.config.mail.is_some()), phone: offered(portal.config.sms.is_some()) }
+}
+
+fn waits_for_buyer(found: &Found) -> bool {
+    found.parts.iter().all(|part| part.phase == Phase::Buyer)
+}
+
+async fn shown(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<&'static str>) -> Response<Body> {
+    if waits_for_buyer(found) {
+        let sale = Sale::of(portal, &found.request);
+        return form::empty(shell, &sale, &Filled::empty(), asks(portal), &[], StatusCode::OK);
+    }
+    state(portal, shell, found, token, told).await
+}
+
+async fn claimed(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
+    let here = format!("/q/{token}");
+    if !waits_for_buyer(found) {
+        return shell.see_other(&here);
+    }
+    let form = match form::read(shell, request).await {
+        Ok(form) => form,
+        Err(page) => return *page,
+    };
+    let (filled, sale) = (Filled::of(&form), Sale::of(portal, &found.request));
+    if let Some(page) = form::before_issuing(shell, &sale, &filled, asks(portal)) {
+        return page;
+    }
+    let (buyer, (emails, phones), token) = (filled.buyer.clone(), filled.addresses(), token.to_owned());
+    let receivers = Receivers { emails, phones };
+    let done =
+        portal.ledger.run(move |session| Box::pin(async move { claim::claim(session, &token, &buyer, &receivers).await })).await;
+    match done {
+        Ok(Claimed::Done(_)) => shell.see_other(&here),
+        Ok(Claimed::Ended) => ended(shell),
+        Ok(Claimed::Unknown) => shell.notice(StatusCode::NOT_FOUND, "invalid_code", ""),
+        Ok(Claimed::Wrong(faults)) => {
+            let faults: Vec<String> = faults.iter().map(|fault| fault.text.clone()).collect();
+            form::empty(shell, &sale, &filled, asks(portal), &faults, StatusCode::UNPROCESSABLE_ENTITY)
+        }
+        Err(_) => busy(shell),
+    }
+}
+
+/// What was done by the request before this one.
+struct Told {
+    text: &'static str,
+    good: bool,
+}
+
+#[derive(Template)]
+#[template(path = "pages/state.html")]
+struct StatePage<'a> {
+    shell: &'a Shell,
+    sale: &'a Sale,
+    state: State,
+    settled: bool,
+    path: String,
+    rows: Vec<(&'static str, String)>,
+    links: Vec<String>,
+    sends: bool,
+    told: Option<Told>,
+}
+
+/// Where it stands. Whoever scans sees the buyer masked: a receipt may have been found in the street.
+async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<&'static str>) -> Response<Body> {
+    let (state, sale) = (State::of_all(&found.parts), Sale::of(portal, &found.request));
+    let first = &found.parts[0];
+    let mut rows = vec![
+        (shell.t("buyer"), masked_name(first.document.text("GMF_MC"))),
+        (shell.t("buyer_number"), masked_number(first.document.text("GMF_NSRSBH"))),
+        (shell.t("serial"), found.request.serial.clone()),
+        (shell.t("extraction"), found.request.qr.as_ref().map(|qr| qr.code.clone()).unwrap_or_default()),
+    ];
+    rows.retain(|(_, value)| !value.is_empty());
+    let mut links = Vec::new();
+    for part in found.parts.iter().filter(|_| state.is_issued()) {
+        match portal.link(part).await {
+            Ok(link) => links.extend(link.map(|link| link.replacen(&portal.public_url, "", 1))),
+            Err(_) => return busy(shell),
+        }
+    }
+    let told = told.map(|key| Told { text: shell.t(key), good: matches!(key, "sent" | "corrected") });
+    let sends = portal.config.mail.is_some() || portal.config.sms.is_some();
+    let page = StatePage {
+        shell,
+        sale: &sale,
+        state,
+        settled: state.is_settled(),
+        path: format!("/q/{token}"),
+        rows,
+        links,
+        sends,
+        told,
+    };
+    shell.page(StatusCode::OK, &page)
+}
+
+/// What the page after an action says: one of a few texts, chosen by the address.
+const TOLD: [&str; 8] = ["sent", "send_off", "send_many", "need_email", "corrected", "correct_open", "need_text", "too_long"];
+
+fn told_of(query: &str) -> Option<&'static str> {
+    let form = Form::parse(query.as_bytes()).ok()?;
+    let told = form.get("told")?;
+    TOLD.into_iter().find(|key| *key == told)
+}
+
+fn tell(shell: &Shell, token: &str, key: &'static str) -> Response<Body> {
+    debug_assert!(TOLD.contains(&key), "a page says nothing that is not in the list");
+    shell.see_other(&format!("/q/{token}?told={key}"))
+}
+
+async fn send(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
+    let form = match form::read(shell, request).await {
+        Ok(form) => form,
+        Err(page) => return *page,
+    };
+    let address = form.get("address").unwrap_or_default().trim().to_owned();
+    let channel = if address.contains('@') { Channel::Mail } else { Channel::Sms };
+    if outbox::checked(channel, &address).is_err() {
+        return tell(shell, token, "need_email");
+    }
+    let configured = match channel {
+        Channel::Mail => portal.config.mail.is_some(),
+        _ => portal.config.sms.is_some(),
+    };
+    if !configured {
+        return tell(shell, token, "send_off");
+    }
+    for part in &found.parts {
+        let (tenant, serial, address) = (part.tenant.clone(), part.serial.clone(), address.clone());
+        let queued = portal.ledger.run(move |session| {
+            Box::pin(async move { outbox::resend(session, &tenant, &serial, channel, &address, "consumer").await })
+        });
+        match queued.await {
+            Ok(Resent::Queued(_) | Resent::Waiting(_)) => {}
+            Ok(Resent::TooMany(_)) => return tell(shell, token, "send_many"),
+            Ok(Resent::Address(_)) => return tell(shell, token, "need_email"),
+            Ok(Resent::Unknown | Resent::NotIssued(_)) => return shell.see_other(&format!("/q/{token}")),
+            Err(_) => return busy(shell),
+        }
+    }
+    tell(shell, token, "sent")
+}
+
+async fn correct(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
+    let form = match form::read(shell, request).await {
+        Ok(form) => form,
+        Err(page) => return *page,
     };
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
-    let buyer = Buyer {
-        name: field("GMF_MC"),
-        taxpayer_number: field("GMF_NSRSBH"),
-        address_phone: field("GMF_DZDH"),
-        bank_account: field("GMF_YHZH"),
-    };
-    let done = portal.ledger.run(move |session| Box::pin(async move { claim::claim(session, &token, &buyer).await })).await;
-    match done {
-        Ok(Claimed::Done(stored)) => shown(portal, &stored).await,
-        Ok(Claimed::Unknown) => invalid(),
-        Ok(Claimed::Ended) => ended(),
-        Ok(Claimed::Wrong(faults)) => {
-            let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            let text = texts.join("；");
-            html::notice(StatusCode::UNPROCESSABLE_ENTITY, &text, "Please go back, correct it and send it again.")
-        }
-        Err(_) => busy(),
+    let (text, contact, about) = (field("text"), field("contact"), found.parts[0].clone());
+    if text.is_empty() {
+        return tell(shell, token, "need_text");
+    }
+    if text.chars().count() > task::TEXT_MAX || contact.chars().count() > task::CONTACT_MAX {
+        return tell(shell, token, "too_long");
+    }
+    let asked =
+        portal.ledger.run(move |session| Box::pin(async move { task::correction(session, &about, &text, &contact).await })).await;
+    match asked {
+        Ok(Asked::Taken) => tell(shell, token, "corrected"),
+        Ok(Asked::OpenAlready) => tell(shell, token, "correct_open"),
+        Ok(Asked::NotIssued) => shell.see_other(&format!("/q/{token}")),
+        Err(_) => busy(shell),
     }
 }
-
-fn invalid() -> Response<Body> {
-    html::notice(StatusCode::NOT_FOUND, "二维码无效，请联系商户", "This code is not valid. Please ask the merchant.")
-}
-
-fn ended() -> Response<Body> {
-    html::notice(
-        StatusCode::GONE,
-        "二维码已过期或已撤销，请联系商户",
-        "This code has ended or was revoked. Please ask the merchant. Nothing was changed by opening it.",
-    )
-}
-
-fn busy() -> Response<Body> {
-    html::notice(StatusCode::SERVICE_UNAVAILABLE, "系统繁忙，请稍后再试", "Please try again in a moment.")
-}
-
-async fn shown(portal: &Portal, stored: &Stored) -> Response<Body> {
-    let seller = portal
-        .directory()
-        .tenant(&stored.tenant)
-        .and_then(|tenant| tenant.seller(&stored.seller).map(|seller| seller.name.clone()));
-    let seller = escaped(&seller.unwrap_or_default());
-    let sample = super::invoice::sample(portal.is_sample());
-    let head = format!(
-        "{sample}<h1>{seller}</h1><p class=\"sub\">电子发票 Electronic invoice</p><p class=\"sum\">{}</p>",
-        money(stored)
-    );
-    let body = match stored.phase {
-        Phase::Buyer => FORM.to_owned(),
-        Phase::Plan => "<p class=\"note\">已提交，开票中 Submitted, being issued</p>".to_owned(),
-        Phase::Issued => match portal.link(stored).await {
-            Ok(Some(link)) => {
-                let link = escaped(&link);
-                format!(
-                    "<p class=\"note good\">开票成功 Issued</p><div class=\"acts\">\
-                     <a class=\"button main wide\" href=\"{link}\">查看与下载 View and download</a></div>"
-                )
-            }
-            Ok(None) => "<p class=\"note\">开票成功，下载链接已撤销，请联系商户</p>".to_owned(),
-            Err(_) => return busy(),
-        },
-        Phase::Failed => "<p class=\"note\">开票失败，请联系商户 Not issued, please ask the merchant</p>".to_owned(),
-        _ => format!("<p class=\"note\">{}</p>", stored.status_text()),
-    };
-    html::page(StatusCode::OK, "电子发票", &(head + &body))
-}
-
-const FORM: &str = "<form method=\"post\"><label>购方名称 Buyer<input name=\"GMF_MC\" required maxlength=\"100\"></label>\
-<label>纳税人识别号（个人可不填） Taxpayer number<input name=\"GMF_NSRSBH\" maxlength=\"20\"></label>\
-<label>地址、电话 Address, telephone<input name=\"GMF_DZDH\" maxlength=\"100\"></label>\
-<label>开户行及账号 Bank account<input name=\"GMF_YHZH\" maxlength=\"100\"></label><button class=\"main\">开票 Submit</button></form>";

@@ -1,25 +1,42 @@
-//! The two links that reach people: `/q/<token>`, where a consumer names the buyer of a code, and `/i/<token>`, an invoice.
-//! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same.
+//! What consumers see. Every page works without JavaScript and is better with it; phone first; Chinese and English.
 //!
-//! Nothing of others is loaded by any page, nothing is stored by the browser, no address is told to the next page, and every
-//! style and script is named by its hash. Whoever sees a page sees the buyer's name and number masked; the whole
-//! invoice is in its files.
+//! | path | what |
+//! |---|---|
+//! | `/q/<token>` | a code: the form until the buyer is known, the state afterwards |
+//! | `/q/<token>/state`, `…/events` | the name of the state, and its changes as they come (SSE) |
+//! | `/q/<token>/send`, `…/correct` | the invoice to another address; a task for the merchant's people |
+//! | `/i/<token>` | an issued invoice ([`invoice`]) |
+//! | `/qrcode-connector` | an offline code ([`offline`]) |
+//!
+//! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same. Nothing of others is loaded by any page,
+//! no address is told to the next page. Whoever sees a page sees the buyer's name and number masked; the whole invoice is in its
+//! files. All HTML comes from templates, which escape what they are given.
+//!
+//! Read first: [`shell::Shell`], [`form`], [`state::State`].
 
 mod code;
-mod html;
+mod events;
+mod form;
 mod invoice;
+mod offline;
+mod sale;
+mod shell;
+mod state;
+mod words;
 
-pub use code::code;
-pub use invoice::invoice;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{Request, Response};
 
 use crate::core::links::{self, Kind};
-use crate::core::request::Request;
+use crate::core::request::Request as Stored;
 use crate::portal::Portal;
 use crate::store::StoreError;
 
 /// What a token leads to.
 enum Found {
-    Open(Box<Request>),
+    Open(Box<Stored>),
     /// It was good once.
     Ended,
     Nothing,
@@ -34,4 +51,20 @@ async fn found(portal: &Portal, kind: Kind, token: &str) -> Result<Found, StoreE
     };
     let stored = db.request(&link.tenant, &link.serial).await?;
     Ok(stored.map_or(Found::Nothing, |stored| Found::Open(Box::new(stored))))
+}
+
+/// Is this a page of a consumer?
+pub fn is_page(path: &str) -> bool {
+    path.starts_with("/q/") || path.starts_with("/i/") || path == offline::PATH
+}
+
+/// Answers for a page of a consumer.
+pub async fn answer(portal: Arc<Portal>, request: Request<Body>) -> Response<Body> {
+    let path = request.uri().path();
+    let shell = shell::Shell::new(&portal, request.uri(), request.headers());
+    match path {
+        offline::PATH => offline::answer(portal, shell, request).await,
+        _ if path.starts_with("/i/") => invoice::answer(portal, shell, request).await,
+        _ => code::answer(portal, shell, request).await,
+    }
 }

@@ -23,6 +23,7 @@ use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
 use crate::core::request::Request;
+use crate::core::task::{Task, TaskState};
 
 /// Something the store cannot do.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +92,20 @@ pub trait Db: CodesDb + ConsoleDb {
     async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError>;
     /// The request that issued this number.
     async fn request_by_number(&mut self, tenant: &str, code: &str, number: &str) -> Result<Option<Request>, StoreError>;
+    /// The request of an extraction code.
+    async fn request_by_extraction(&mut self, code: &str) -> Result<Option<Request>, StoreError>;
+    /// Requests of all tenants under a serial number, the oldest first: it is unique for one tenant only.
+    async fn requests_by_serial(&mut self, serial: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// Tenant and serial number that an order of an offline code became.
+    async fn order(&mut self, syscode: &str, number: &str) -> Result<Option<(String, String)>, StoreError>;
+    /// Remembers what an order became; refused if it is remembered already.
+    async fn put_order(&mut self, syscode: &str, number: &str, tenant: &str, serial: &str, at: i64) -> Result<(), StoreError>;
+    /// Writes a task, new or not.
+    async fn put_task(&mut self, task: &Task) -> Result<(), StoreError>;
+    /// Tasks of a tenant in a state, the oldest first.
+    async fn tasks(&mut self, tenant: &str, state: TaskState, limit: u32) -> Result<Vec<Task>, StoreError>;
+    /// Tasks about a request, the oldest first.
+    async fn tasks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Task>, StoreError>;
     /// The reds and voids about this number.
     async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError>;
     /// The latest request that says the same, accepted since then and not sent back.

@@ -8,6 +8,7 @@ use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
 use crate::core::request::{Phase, Request};
+use crate::core::task::{Task, TaskState};
 
 pub(super) fn read<T: serde::de::DeserializeOwned>(what: &str, body: &str) -> Result<T, StoreError> {
     serde_json::from_str(body).map_err(|error| StoreError::Damaged(format!("{what}: {error}")))
@@ -87,12 +88,13 @@ macro_rules! database {
                 let fingerprint = if request.phase == Phase::Deleted { "" } else { request.fingerprint.as_str() };
                 sqlx::query(
                     "INSERT INTO requests (tenant, serial, seller, job_serial, code, number, about_code, about_number, \
-                     fingerprint, phase, created_at, due_at, body, orgcode, fplx, listed) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 1) \
+                     fingerprint, phase, created_at, due_at, body, orgcode, fplx, extraction, listed) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, 1) \
                      ON CONFLICT (tenant, serial) DO UPDATE SET job_serial = excluded.job_serial, code = excluded.code, \
                      number = excluded.number, about_code = excluded.about_code, about_number = excluded.about_number, \
                      fingerprint = excluded.fingerprint, phase = excluded.phase, \
                      due_at = excluded.due_at, body = excluded.body, orgcode = excluded.orgcode, fplx = excluded.fplx, \
+                     extraction = excluded.extraction, \
                      listed = 1",
                 )
                 .bind(&request.tenant)
@@ -110,6 +112,7 @@ macro_rules! database {
                 .bind(written("request", request)?)
                 .bind(&request.orgcode)
                 .bind(i64::from(request.fplx))
+                .bind(request.qr.as_ref().map_or("", |qr| qr.code.as_str()))
                 .execute(&mut self.0)
                 .await?;
                 self.put_words(request).await
@@ -137,6 +140,81 @@ macro_rules! database {
                 .bind(number)
                 .fetch_optional(&mut self.0)
                 .await?)
+            }
+
+            async fn request_by_extraction(&mut self, code: &str) -> Result<Option<Request>, StoreError> {
+                one(sqlx::query_scalar("SELECT body FROM requests WHERE extraction = $1 AND extraction <> '' LIMIT 1")
+                    .bind(code)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn requests_by_serial(&mut self, serial: &str, limit: u32) -> Result<Vec<Request>, StoreError> {
+                many(sqlx::query_scalar("SELECT body FROM requests WHERE serial = $1 ORDER BY created_at, tenant LIMIT $2")
+                    .bind(serial)
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut self.0)
+                    .await?)
+            }
+
+            async fn order(&mut self, syscode: &str, number: &str) -> Result<Option<(String, String)>, StoreError> {
+                Ok(sqlx::query_as("SELECT tenant, serial FROM orders WHERE syscode = $1 AND number = $2")
+                    .bind(syscode)
+                    .bind(number)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
+            async fn put_order(
+                &mut self,
+                syscode: &str,
+                number: &str,
+                tenant: &str,
+                serial: &str,
+                at: i64,
+            ) -> Result<(), StoreError> {
+                let add = "INSERT INTO orders (syscode, number, tenant, serial, created_at) VALUES ($1, $2, $3, $4, $5)";
+                sqlx::query(add).bind(syscode).bind(number).bind(tenant).bind(serial).bind(at).execute(&mut self.0).await?;
+                Ok(())
+            }
+
+            async fn put_task(&mut self, task: &Task) -> Result<(), StoreError> {
+                sqlx::query(
+                    "INSERT INTO tasks (id, tenant, serial, kind, state, created_at, body) VALUES ($1, $2, $3, $4, $5, $6, $7) \
+                     ON CONFLICT (id) DO UPDATE SET state = excluded.state, body = excluded.body",
+                )
+                .bind(&task.id)
+                .bind(&task.tenant)
+                .bind(&task.serial)
+                .bind(task.kind.as_str())
+                .bind(task.state.as_str())
+                .bind(task.created_at)
+                .bind(written("task", task)?)
+                .execute(&mut self.0)
+                .await?;
+                Ok(())
+            }
+
+            async fn tasks(&mut self, tenant: &str, state: TaskState, limit: u32) -> Result<Vec<Task>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM tasks WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT $3",
+                )
+                .bind(tenant)
+                .bind(state.as_str())
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("task", body)).collect()
+            }
+
+            async fn tasks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Task>, StoreError> {
+                let rows: Vec<String> =
+                    sqlx::query_scalar("SELECT body FROM tasks WHERE tenant = $1 AND serial = $2 ORDER BY created_at, id")
+                        .bind(tenant)
+                        .bind(serial)
+                        .fetch_all(&mut self.0)
+                        .await?;
+                rows.iter().map(|body| read("task", body)).collect()
             }
 
             async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError> {

@@ -35,18 +35,36 @@ async fn code(rig: &Rig, serial: &str) -> String {
     url.strip_prefix("https://fp.example").unwrap_or_else(|| panic!("{answer}")).to_owned()
 }
 
-/// Opens a page, or sends its form; status and text.
+/// Opens a page, or fills its form and confirms; status and text of what a browser then shows.
 async fn page(rig: &Rig, method: &str, path: &str) -> (u16, String) {
+    if method == "GET" {
+        let (status, _, text) = sent(rig, "GET", path, "").await;
+        return (status, text);
+    }
+    let form = "kind=person&GMF_MC=%E5%BC%A0%E4%B8%89";
+    let (status, there, text) = sent(rig, "POST", path, &format!("{form}&step=check")).await;
+    if let Some(there) = there {
+        return Box::pin(page(rig, "GET", &there)).await;
+    }
+    if status != 200 {
+        return (status, text);
+    }
+    let terms = text.split("name=\"terms\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("it asks once more");
+    let (status, there, text) = sent(rig, "POST", path, &format!("{form}&step=issue&terms={terms}")).await;
+    match there {
+        Some(there) => Box::pin(page(rig, "GET", &there)).await,
+        None => (status, text),
+    }
+}
+
+/// One request: status, where it leads, text.
+async fn sent(rig: &Rig, method: &str, path: &str, form: &str) -> (u16, Option<String>, String) {
     let request = Request::builder().method(method).uri(path).header("accept", "text/html");
-    let request = request.body(Body::from(if method == "POST" { "GMF_MC=%E5%BC%A0%E4%B8%89" } else { "" })).unwrap();
-    let portal = rig.platform.portal.clone();
-    let response = match path.starts_with("/q/") {
-        true => pages::code(portal, request).await,
-        false => pages::invoice(portal, request).await,
-    };
-    let (parts, body) = response.into_parts();
+    let request = request.body(Body::from(form.to_owned())).unwrap();
+    let (parts, body) = pages::answer(rig.platform.portal.clone(), request).await.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    (parts.status.as_u16(), String::from_utf8_lossy(&body).into_owned())
+    let there = parts.headers.get("location").map(|value| value.to_str().unwrap().to_owned());
+    (parts.status.as_u16(), there, String::from_utf8_lossy(&body).into_owned())
 }
 
 /// A call of the operator.

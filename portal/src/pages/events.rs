@@ -1,0 +1,69 @@
+//! Changes of a state as they come: Server-Sent Events for pages that stay open.
+//!
+//! A stream ends by itself after [`LIFE`]; a browser then connects anew. There are at most [`STREAMS`]: a page beyond that is
+//! told to ask (`…/state`), which every page does anyway.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::http::{Response, StatusCode};
+use futures_util::stream;
+use tokio::sync::Semaphore;
+
+use super::code::{Looked, found};
+use super::shell::guarded;
+use super::state::State;
+use crate::core::request::Request as Stored;
+use crate::portal::Portal;
+
+/// Open streams at most, of all pages: each asks the store once a [`PACE`].
+const STREAMS: usize = 256;
+/// How long a stream lasts.
+const LIFE: Duration = Duration::from_secs(120);
+/// How often the store is asked for a stream.
+const PACE: Duration = Duration::from_secs(1);
+
+static ROOM: Semaphore = Semaphore::const_new(STREAMS);
+
+/// The name of the state, for pages that ask.
+pub(super) fn now(parts: &[Stored]) -> Response<Body> {
+    let mut response = Response::new(Body::from(State::of_all(parts).name()));
+    guarded(&mut response, "text/plain;charset=UTF-8");
+    response
+}
+
+/// The state at once, then every change.
+pub(super) fn stream(portal: &Arc<Portal>, token: &str, parts: &[Stored]) -> Response<Body> {
+    let Ok(permit) = ROOM.try_acquire() else {
+        let mut response = Response::new(Body::from("ask for /state instead"));
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        guarded(&mut response, "text/plain;charset=UTF-8");
+        return response;
+    };
+    let (portal, token) = (portal.clone(), token.to_owned());
+    let (ends, first) = (Instant::now() + LIFE, State::of_all(parts));
+    // None: nothing was told yet.
+    let events = stream::unfold((None::<State>, first), move |(told, mut state)| {
+        let (portal, token) = (portal.clone(), token.clone());
+        let _held = &permit;
+        async move {
+            while told == Some(state) {
+                if state.is_settled() || Instant::now() >= ends {
+                    return None;
+                }
+                tokio::time::sleep(PACE).await;
+                match found(&portal, &token).await {
+                    Ok(Looked::Open(found)) => state = State::of_all(&found.parts),
+                    Ok(Looked::Ended | Looked::Nothing) | Err(_) => return None,
+                }
+            }
+            let event = format!("event: state\ndata: {}\n\n", state.name());
+            Some((Ok::<_, Infallible>(Bytes::from(event)), (Some(state), state)))
+        }
+    });
+    let mut response = Response::new(Body::from_stream(events));
+    guarded(&mut response, "text/event-stream");
+    response
+}

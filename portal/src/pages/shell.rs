@@ -1,0 +1,142 @@
+//! The frame of all consumer pages, and the headers that go with them.
+
+use askama::Template;
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+
+use super::words::Lang;
+use crate::assets;
+use crate::portal::Portal;
+
+/// What a page may do: style, script, pictures, forms and calls of this origin, and nothing else.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+
+/// What every page knows.
+#[derive(Debug, Clone)]
+pub(super) struct Shell {
+    /// Its language.
+    pub(super) lang: Lang,
+    /// A simulated disk signs here.
+    pub(super) sample: bool,
+    /// A language was chosen by this address, and is kept.
+    chosen: bool,
+    /// This page without its language, to offer the others.
+    here: String,
+}
+
+/// Another language of a page.
+pub(super) struct Offer {
+    pub(super) href: String,
+    pub(super) lang: Lang,
+    pub(super) current: bool,
+}
+
+impl Shell {
+    pub(super) fn new(portal: &Portal, uri: &Uri, headers: &HeaderMap) -> Shell {
+        let pairs = |query: &str| query.split('&').any(|pair| pair.starts_with("lang="));
+        let kept: Vec<&str> =
+            uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang=")).collect();
+        let here = if kept.is_empty() { "?".to_owned() } else { format!("?{}&", kept.join("&")) };
+        Shell { lang: Lang::of(uri.query(), headers), sample: portal.is_sample(), chosen: uri.query().is_some_and(pairs), here }
+    }
+
+    pub(super) fn lang(&self) -> Lang {
+        self.lang
+    }
+
+    /// A text.
+    pub(super) fn t(&self, key: &'static str) -> &'static str {
+        self.lang.text(key)
+    }
+
+    pub(super) fn style(&self) -> &'static str {
+        &assets::STYLE.path
+    }
+
+    pub(super) fn script(&self) -> &'static str {
+        &assets::SCRIPT.path
+    }
+
+    pub(super) fn offers(&self) -> [Offer; 2] {
+        Lang::ALL.map(|lang| Offer { href: format!("{}lang={}", self.here, lang.code()), lang, current: lang == self.lang })
+    }
+
+    /// A page.
+    pub(super) fn page(&self, status: StatusCode, page: &impl Template) -> Response<Body> {
+        let html = match page.render() {
+            Ok(html) => html,
+            Err(error) => {
+                tracing::error!(%error, "a page could not be made");
+                return crate::serve::plain(StatusCode::INTERNAL_SERVER_ERROR, self.t("busy"));
+            }
+        };
+        let mut response = Response::new(Body::from(html));
+        *response.status_mut() = status;
+        guarded(&mut response, "text/html;charset=UTF-8");
+        if self.chosen {
+            let cookie = match self.lang {
+                Lang::Zh => "lang=zh; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
+                Lang::En => "lang=en; Path=/; Max-Age=31536000; SameSite=Lax; HttpOnly",
+            };
+            response.headers_mut().insert(header::SET_COOKIE, HeaderValue::from_static(cookie));
+        }
+        response
+    }
+
+    /// A page that says one thing, and what it means for the reader.
+    pub(super) fn notice(&self, status: StatusCode, title: &'static str, more: &'static str) -> Response<Body> {
+        let (title, more) = (self.t(title), if more.is_empty() { "" } else { self.t(more) });
+        self.page(status, &Notice { shell: self, title, more })
+    }
+
+    /// On to a page, by GET: going back or loading again sends nothing twice.
+    pub(super) fn see_other(&self, path: &str) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::SEE_OTHER;
+        guarded(&mut response, "text/plain;charset=UTF-8");
+        if let Ok(path) = HeaderValue::from_str(path) {
+            response.headers_mut().insert(header::LOCATION, path);
+        }
+        response
+    }
+}
+
+#[derive(Template)]
+#[template(path = "pages/notice.html")]
+struct Notice<'a> {
+    shell: &'a Shell,
+    title: &'a str,
+    more: &'a str,
+}
+
+/// A file. `name`: what it is called where it is saved; ASCII.
+pub(super) fn file(content_type: &'static str, name: &str, bytes: Vec<u8>) -> Response<Body> {
+    let mut response = Response::new(Body::from(bytes));
+    guarded(&mut response, content_type);
+    if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+/// The headers of everything that is shown.
+pub(super) fn guarded(response: &mut Response<Body>, content_type: &'static str) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    let plain = [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("x-robots-tag"), "noindex, nofollow"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), payment=()"),
+    ];
+    for (name, value) in plain {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}
