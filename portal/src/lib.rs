@@ -30,6 +30,7 @@ pub mod hooks;
 pub mod layout;
 pub mod ledger;
 pub mod making;
+pub mod merchant;
 pub mod model;
 pub mod order;
 pub mod pages;

@@ -46,6 +46,11 @@ impl PlatformKey {
             "cb": id, "fpqqlsh": serial, "body_sha256": hex::encode(Sha256::digest(body)),
             "iat": now_s, "exp": now_s + LIFETIME_S,
         });
+        self.jws(&claims)
+    }
+
+    /// A compact JWS, RS256, over these claims.
+    pub fn jws(&self, claims: &serde_json::Value) -> Option<String> {
         let text = format!(
             "{}.{}",
             URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"RS256"}"#),

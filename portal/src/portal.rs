@@ -12,6 +12,7 @@ use crate::core::request::Request;
 use crate::document::split::Limits;
 use crate::layout::{Document, Layout, LayoutError};
 use crate::ledger::{Clock, Ledger, Unavailable};
+use crate::merchant::Questions;
 use crate::model::{Directory, IssuePoint};
 use crate::platform_key::PlatformKey;
 use crate::rate::Rates;
@@ -44,6 +45,8 @@ pub struct Portal {
     pub registry: Option<Registry>,
     /// How many requests each appid may send.
     pub rates: Rates,
+    /// Questions to merchants about orders of offline codes.
+    pub questions: Questions,
     directory: RwLock<Arc<Directory>>,
     disks: RwLock<Arc<Vec<DiskView>>>,
 }
@@ -92,6 +95,7 @@ impl Portal {
             links,
             public_url,
             hook_secret: RwLock::new(None),
+            questions: Questions::default(),
             directory: RwLock::new(Arc::new(directory)),
             disks: RwLock::new(Arc::new(disks)),
         }

@@ -144,6 +144,26 @@ pub struct System {
     pub decrypts: Decrypts,
     /// Keys of its order tokens, the latest last.
     pub keys: Vec<OrderKey>,
+    /// Where results go, for each organisation; one that is not named offers what the platform can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub wishes: Vec<OrgWish>,
+}
+
+/// What becomes of an invoice of an organisation's offline codes once it is issued: any combination.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrgWish {
+    /// ORGCODE of the issue point.
+    pub orgcode: String,
+    /// The consumer names a mail address, and gets it there.
+    #[serde(default)]
+    pub mail: bool,
+    /// The consumer names a telephone, and gets a message.
+    #[serde(default)]
+    pub sms: bool,
+    /// The address that came with the order is called back.
+    #[serde(default)]
+    pub callback: bool,
 }
 
 /// A key of order tokens, as it is stored.
@@ -210,7 +230,19 @@ impl System {
     /// A system with its first key.
     pub fn new(syscode: &str, tenant: &str, wish: &Wish) -> System {
         let (syscode, tenant) = (syscode.to_owned(), tenant.to_owned());
-        System { syscode, tenant, query_url: wish.query_url.clone(), decrypts: wish.decrypts, keys: Vec::new() }
+        System {
+            syscode,
+            tenant,
+            query_url: wish.query_url.clone(),
+            decrypts: wish.decrypts,
+            keys: Vec::new(),
+            wishes: Vec::new(),
+        }
+    }
+
+    /// What is wished for an organisation.
+    pub fn wish_of(&self, orgcode: &str) -> Option<OrgWish> {
+        self.wishes.iter().find(|wish| wish.orgcode == orgcode).cloned()
     }
 
     /// Adds a key; those before it are read for `overlap_s` more seconds, and forgotten once that is over.
@@ -260,6 +292,7 @@ impl System {
             .collect();
         serde_json::json!({
             "syscode": self.syscode, "tenant": self.tenant, "query_url": self.query_url, "decrypts": self.decrypts, "keys": keys,
+            "wishes": self.wishes,
         })
     }
 }

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use taxdisk_protocol::api::{Operation, Priority};
 use taxdisk_protocol::kind::InvoiceKind;
 
-use super::claim::{self, Buyer, Claimed};
+use super::claim::{self, Buyer, Claimed, Receivers};
 use super::codes::{self, Cancelled, Made, Standing};
 use super::insert::{Batch, Content, Incoming, Part, Verdict};
 use super::links::{Kind, LinkKey};
@@ -114,7 +114,7 @@ async fn cancelled(bench: &Bench, tenant: &'static str) -> Cancelled {
 
 async fn claimed(bench: &Bench) -> Claimed {
     let token = link_key().token(Kind::Code, "one", "C1", 1);
-    run!(bench, |session| claim::claim(session, &token, &guest()))
+    run!(bench, |session| claim::claim(session, &token, &guest(), &Receivers::default()))
 }
 
 #[tokio::test]

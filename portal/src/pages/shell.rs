@@ -92,6 +92,11 @@ impl Shell {
         self.page(status, &Notice { shell: self, title, more })
     }
 
+    /// A page that says one thing, and why in somebody else's words.
+    pub(super) fn said(&self, status: StatusCode, title: &'static str, more: &str) -> Response<Body> {
+        self.page(status, &Notice { shell: self, title: self.t(title), more })
+    }
+
     /// On to a page, by GET: going back or loading again sends nothing twice.
     pub(super) fn see_other(&self, path: &str) -> Response<Body> {
         let mut response = Response::new(Body::empty());

@@ -191,6 +191,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("unavailable", "暂时无法查询订单，请稍后再试", "The order cannot be looked up now; please try again later"),
     ("order_unknown", "暂无此订单，请稍后再试", "No such order yet; please try again later"),
     ("order_unknown_more", "收银系统可能尚未上传订单。", "The till may not have uploaded it yet."),
+    ("merchant_wrong", "商户的订单数据有误，请联系商户", "The merchant's data of this order are wrong; please ask the merchant"),
     ("order_not", "该订单不能开票", "This order cannot be invoiced"),
     ("order_already", "该订单已开过发票，请联系商户", "This order has an invoice already; please ask the merchant"),
     ("order_expired", "该订单已超过开票期限", "The time for an invoice of this order is over"),

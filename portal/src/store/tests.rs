@@ -468,6 +468,7 @@ macro_rules! of_before_codes_were_links {
         .execute(&mut *connection)
         .await
         .unwrap();
+        sqlx::raw_sql(include_str!("migrations/0004_consumers.sql")).execute(&mut *connection).await.unwrap();
         sqlx::raw_sql(include_str!("migrations/0005_console.sql")).execute(&mut *connection).await.unwrap();
         sqlx::raw_sql(include_str!("migrations/0007_codes.sql")).execute(&mut *connection).await.unwrap();
     }};

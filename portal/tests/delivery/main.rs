@@ -6,8 +6,10 @@ mod cards;
 mod codes;
 mod links;
 mod mails;
+mod offline;
 #[path = "../compatible/platform.rs"]
 #[allow(dead_code)]
 mod platform;
 mod rig;
+mod schemes;
 mod texts;

@@ -1,0 +1,235 @@
+//! Merchant query interface, version 1 (yonyou-open-api.md, section 5.7): asks the merchant's own service what an order is.
+//!
+//! Both ways are signed: our request by the platform's key, the answer by a key that is registered with the tenant. An answer that
+//! is late, too long, not signed, about another request or about another order is no answer: nothing is stored, and the consumer
+//! is told to come again. No redirection is followed, and no private network is reached ([`taxdisk_web::outbound`]).
+//!
+//! Read first: [`ask`], [`Answer`].
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::application::System;
+use crate::core::act::random_token;
+use crate::portal::Portal;
+use crate::sign::{Algorithm, PublicKey};
+use crate::wire::json::Json;
+
+/// One try, with connection and TLS.
+const TRY: Duration = Duration::from_secs(5);
+/// Tries of one question, under one request id.
+const TRIES: u32 = 3;
+/// Questions under way at most, of all merchants: a service that stalls holds no more than these.
+const AT_ONCE: usize = 64;
+/// An answer is good for so long, milliseconds.
+const KEPT_MS: i64 = 60_000;
+/// Answers that are kept at most.
+const KEPT: usize = 1024;
+/// How far clocks may differ, seconds.
+const SKEW_S: i64 = 300;
+/// A signature is good for so long at most, seconds.
+const LIFETIME_MAX_S: i64 = 24 * 3600;
+/// Characters of a reason that are shown.
+const REASON_CHARS: usize = 200;
+
+/// What the merchant says of an order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It can be invoiced: the data, as they came.
+    Invoiceable(Json),
+    /// Not known there yet: tills upload late.
+    NotFound,
+    /// It cannot be invoiced, for this reason.
+    NotInvoiceable(String),
+    /// It was invoiced by another road.
+    AlreadyInvoiced,
+    /// Too late.
+    Expired,
+    /// The merchant wants to be asked later.
+    TryLater,
+}
+
+/// Why there is no answer: for the log. Nothing was stored, and asking again is safe.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// Too many questions are under way.
+    #[error("too many questions are under way")]
+    Busy,
+    /// The platform has no key of its own.
+    #[error("the platform has no key to sign with")]
+    NoKey,
+    /// The address may not be called, or nobody answered in time.
+    #[error("no answer: {0}")]
+    Silent(String),
+    /// Another status than 200; a redirection too.
+    #[error("status {0}")]
+    Status(u16),
+    /// The signature is absent, wrong, or about something else.
+    #[error("the signature is not good: {0}")]
+    Signature(&'static str),
+    /// What came is not what the version says.
+    #[error("not an answer of version 1: {0}")]
+    Content(&'static str),
+}
+
+/// Answers of the last minute, and room for questions.
+#[derive(Debug)]
+pub struct Questions {
+    room: Semaphore,
+    kept: Mutex<HashMap<(String, String), (i64, Answer)>>,
+}
+
+impl Default for Questions {
+    fn default() -> Questions {
+        Questions { room: Semaphore::new(AT_ONCE), kept: Mutex::default() }
+    }
+}
+
+impl Questions {
+    fn kept(&self, key: &(String, String), now: i64) -> Option<Answer> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get(key).filter(|(at, _)| (0..KEPT_MS).contains(&(now - at))).map(|(_, answer)| answer.clone())
+    }
+
+    fn keep(&self, key: (String, String), now: i64, answer: &Answer) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= KEPT {
+            kept.retain(|_, (at, _)| (0..KEPT_MS).contains(&(now - *at)));
+        }
+        // Full of fresh ones: this one is asked for again.
+        if kept.len() < KEPT {
+            kept.insert(key, (now, answer.clone()));
+        }
+    }
+}
+
+/// Asks the merchant of a system about an order, or repeats what he said in the last minute.
+///
+/// # Errors
+/// See [`Trouble`].
+pub async fn ask(portal: &Portal, system: &System, order: &str) -> Result<Answer, Trouble> {
+    let (key, now) = ((system.syscode.clone(), order.to_owned()), (portal.clock)());
+    if let Some(answer) = portal.questions.kept(&key, now) {
+        return Ok(answer);
+    }
+    let _room = portal.questions.room.try_acquire().map_err(|_| Trouble::Busy)?;
+    let target = portal.outbound.target(&system.query_url).map_err(|refused| Trouble::Silent(refused.to_string()))?;
+    let request_id = random_token();
+    let body = serde_json::json!({
+        "version": "1", "syscode": system.syscode, "order": order, "requestId": request_id, "timestamp": now / 1000,
+    })
+    .to_string();
+    let sign = portal.platform_key.as_ref().and_then(|platform| {
+        platform.jws(&serde_json::json!({
+            "iss": "einvoice-platform", "aud": system.syscode, "iat": now / 1000, "exp": now / 1000 + SKEW_S, "jti": request_id,
+            "body_sha256": hex::encode(Sha256::digest(&body)),
+        }))
+    });
+    let sign = sign.and_then(|sign| HeaderValue::from_str(&sign).ok()).ok_or(Trouble::NoKey)?;
+    let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (HeaderName::from_static("sign"), sign)];
+    let mut last = Trouble::Silent("nobody was asked".to_owned());
+    for _ in 0..TRIES {
+        // The same request id: a merchant who answers twice is asked once.
+        let call = portal.outbound.post(&target, &headers, Bytes::from(body.clone()));
+        last = match tokio::time::timeout(TRY, call).await {
+            Err(_) => Trouble::Silent(format!("nothing within {} s", TRY.as_secs())),
+            Ok(Err(error)) => Trouble::Silent(error.to_string()),
+            Ok(Ok(answer)) if answer.status >= 500 => Trouble::Status(answer.status),
+            Ok(Ok(answer)) if answer.status != 200 => return Err(Trouble::Status(answer.status)),
+            Ok(Ok(answer)) => {
+                let sign = answer.headers.get("sign").and_then(|sign| sign.to_str().ok());
+                let keys = keys_of(portal, &system.tenant);
+                verified(sign.ok_or(Trouble::Signature("absent"))?, &keys, &request_id, &answer.body, now / 1000)?;
+                let answer = read(&answer.body, order)?;
+                portal.questions.keep(key, now, &answer);
+                return Ok(answer);
+            }
+        };
+    }
+    Err(last)
+}
+
+/// Keys that are registered with a tenant.
+fn keys_of(portal: &Portal, tenant: &str) -> Vec<PublicKey> {
+    let directory = portal.directory();
+    let own = directory.callers().filter(|known| known.caller.tenant == tenant && !known.caller.disabled);
+    own.flat_map(|known| known.keys.iter().cloned()).collect()
+}
+
+#[derive(Deserialize)]
+struct Head {
+    alg: String,
+    #[serde(default)]
+    crit: Option<serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    aud: String,
+    jti: String,
+    iat: i64,
+    exp: i64,
+    body_sha256: String,
+}
+
+/// The signature is of this tenant, about this request and this body, and of now.
+fn verified(sign: &str, keys: &[PublicKey], request_id: &str, body: &[u8], now_s: i64) -> Result<(), Trouble> {
+    let (signed, signature) = sign.rsplit_once('.').ok_or(Trouble::Signature("form"))?;
+    let (head, claims) = signed.split_once('.').ok_or(Trouble::Signature("form"))?;
+    let decoded = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| Trouble::Signature("base64url"));
+    let head: Head = serde_json::from_slice(&decoded(head)?).map_err(|_| Trouble::Signature("header"))?;
+    // The algorithm is ours to choose, not the token's.
+    if head.alg != "RS256" || head.crit.is_some() {
+        return Err(Trouble::Signature("algorithm"));
+    }
+    let signature = decoded(signature)?;
+    if !keys.iter().any(|key| key.verifies(Algorithm::Rs256, signed, &signature)) {
+        return Err(Trouble::Signature("not by a key of this tenant"));
+    }
+    let claims: Claims = serde_json::from_slice(&decoded(claims)?).map_err(|_| Trouble::Signature("claims"))?;
+    if claims.aud != "einvoice-platform" || claims.jti != request_id {
+        return Err(Trouble::Signature("about another request"));
+    }
+    if !claims.body_sha256.eq_ignore_ascii_case(&hex::encode(Sha256::digest(body))) {
+        return Err(Trouble::Signature("of another body"));
+    }
+    let fresh = claims.iat <= now_s + SKEW_S && claims.exp >= now_s - SKEW_S && claims.exp <= now_s + LIFETIME_MAX_S;
+    if fresh { Ok(()) } else { Err(Trouble::Signature("not of now")) }
+}
+
+fn read(body: &[u8], order: &str) -> Result<Answer, Trouble> {
+    let text = std::str::from_utf8(body).map_err(|_| Trouble::Content("not UTF-8"))?;
+    let json = Json::parse(text).map_err(|_| Trouble::Content("not JSON"))?;
+    let member = |name: &str| json.get(name).and_then(Json::scalar).unwrap_or_default();
+    if member("version") != "1" || member("code") != "0000" {
+        return Err(Trouble::Content("version or code"));
+    }
+    if member("order") != order {
+        return Err(Trouble::Content("another order"));
+    }
+    let reason = || {
+        let given = ["reason", "msg"].into_iter().map(member).find(|text| !text.is_empty()).unwrap_or_default();
+        given.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
+    };
+    Ok(match member("state") {
+        "INVOICEABLE" => match json.get("data") {
+            Some(data @ Json::Object(_)) => Answer::Invoiceable(data.clone()),
+            _ => return Err(Trouble::Content("data")),
+        },
+        "NOT_FOUND" => Answer::NotFound,
+        "NOT_INVOICEABLE" => Answer::NotInvoiceable(reason()),
+        "ALREADY_INVOICED" => Answer::AlreadyInvoiced,
+        "EXPIRED" => Answer::Expired,
+        "TRY_LATER" => Answer::TryLater,
+        _ => return Err(Trouble::Content("state")),
+    })
+}

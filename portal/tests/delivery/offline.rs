@@ -1,0 +1,283 @@
+//! Offline codes: from a till's token over the merchant's query service to one invoice, whatever anybody does.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, Response};
+use axum::routing::post;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http_body_util::BodyExt as _;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use taxdisk_portal::application::{Algorithm, Decrypts, OrgWish, System};
+use taxdisk_portal::order::{self, Nonce, Order, OrderKey};
+use taxdisk_portal::pages;
+use taxdisk_portal::platform_key::PlatformKey;
+use taxdisk_portal::sign::{self, PublicKey};
+
+use crate::platform::{NOW_S, SELLER, Said, form, sign as signed};
+use crate::rig::{Rig, served};
+
+/// How the merchant's service behaves.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Manners {
+    Good,
+    State(&'static str),
+    Unsigned,
+    OtherOrder,
+    OtherRequest,
+    OtherBody,
+    OthersSeller,
+    Redirects,
+    Breaks,
+    Floods,
+    Dearer,
+}
+
+struct Merchant {
+    manners: Mutex<Manners>,
+    asked: Mutex<Vec<(String, Value)>>,
+}
+
+async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: Bytes) -> Response<Body> {
+    let asked: Value = serde_json::from_slice(&body).unwrap();
+    let sign = headers["sign"].to_str().unwrap().to_owned();
+    let claims = URL_SAFE_NO_PAD.decode(sign.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["body_sha256"], hex::encode(Sha256::digest(&body)).as_str());
+    assert_eq!((&claims["aud"], &claims["jti"]), (&json!("TOLL"), &asked["requestId"]));
+    merchant.asked.lock().unwrap().push((sign, asked.clone()));
+    let manners = *merchant.manners.lock().unwrap();
+    let status = match manners {
+        Manners::Redirects => return Response::builder().status(302).header("location", "/query").body(Body::empty()).unwrap(),
+        Manners::Breaks => return Response::builder().status(500).body(Body::empty()).unwrap(),
+        Manners::State(state) => state,
+        _ => "INVOICEABLE",
+    };
+    let order = if manners == Manners::OtherOrder { json!("another") } else { asked["order"].clone() };
+    let seller = if manners == Manners::OthersSeller { "91310000MA00000025" } else { SELLER };
+    let total = if manners == Manners::Dearer { "226.00" } else { "113.00" };
+    let mut answer = json!({ "version": "1", "code": "0000", "msg": "ok", "state": status, "order": order, "data": {
+        "XSF_NSRSBH": seller, "ORGCODE": "A", "JSHJ": total, "SHMC": "<b>服务区</b>", "GMF_MC": "商户写的购方",
+        "items": [{ "XMMC": "*经营租赁*<script>通行费", "XMJSHJ": total, "SL": "0.13", "SPBM": "1060105" }] } });
+    if manners == Manners::Floods {
+        answer["padding"] = "x".repeat(64 * 1024).into();
+    }
+    let text = answer.to_string();
+    let about = if manners == Manners::OtherBody { b"another".to_vec() } else { text.clone().into_bytes() };
+    let request = if manners == Manners::OtherRequest { json!("another") } else { asked["requestId"].clone() };
+    let claims = json!({ "aud": "einvoice-platform", "jti": request, "iat": NOW_S, "exp": NOW_S + 300,
+        "body_sha256": hex::encode(Sha256::digest(about)) });
+    let mut response = Response::new(Body::from(text));
+    if manners != Manners::Unsigned {
+        let sign = signed(r#"{"typ":"JWT","alg":"RS256"}"#, claims.to_string().as_bytes());
+        response.headers_mut().insert("sign", sign.parse().unwrap());
+    }
+    response
+}
+
+struct Scheme {
+    rig: Rig,
+    merchant: Arc<Merchant>,
+    platform: PublicKey,
+    key: OrderKey,
+}
+
+impl Scheme {
+    async fn start(wishes: Vec<OrgWish>) -> Scheme {
+        let merchant = Arc::new(Merchant { manners: Mutex::new(Manners::Good), asked: Mutex::default() });
+        let url = served(Router::new().route("/query", post(query)).with_state(merchant.clone())).await;
+        let mut rig = Rig::start(|_| {}).await;
+        let own = PlatformKey::generate().unwrap();
+        let platform = PublicKey::from_pem(&own.public_pem().unwrap()).unwrap();
+        let portal = Arc::get_mut(&mut rig.platform.portal).expect("nobody else has it yet");
+        portal.platform_key = Some(own);
+        let mut system = System {
+            syscode: "TOLL".to_owned(),
+            tenant: "shop".to_owned(),
+            query_url: format!("{url}/query"),
+            decrypts: Decrypts::Platform,
+            keys: Vec::new(),
+            wishes,
+        };
+        let key = system.rotate(Algorithm::default(), 0, NOW_S).unwrap();
+        let secret = URL_SAFE_NO_PAD.decode(&key.secret).unwrap();
+        let key = OrderKey::new(key.kid, order::Algorithm::Aes256Gcm, &secret).unwrap();
+        let mut other = system.clone();
+        "OTHER".clone_into(&mut other.syscode);
+        let known = portal.directory().with_system(system).unwrap().with_system(other).unwrap();
+        portal.set_directory(known);
+        Scheme { rig, merchant, platform, key }
+    }
+
+    fn behaves(&self, manners: Manners) {
+        *self.merchant.manners.lock().unwrap() = manners;
+    }
+
+    fn asked(&self) -> usize {
+        self.merchant.asked.lock().unwrap().len()
+    }
+
+    fn token(&self, number: &str, expires_at_s: Option<i64>) -> String {
+        let order = Order { number: number.to_owned(), made_at_s: NOW_S, expires_at_s };
+        order::make("TOLL", &self.key, &order, Nonce::random()).unwrap()
+    }
+
+    async fn sent(&self, method: &str, path: &str, form: &str) -> (u16, Option<String>, String) {
+        let request = Request::builder().method(method).uri(path).header("accept", "text/html");
+        let request = request.body(Body::from(form.to_owned())).unwrap();
+        let (parts, body) = pages::answer(self.rig.platform.portal.clone(), request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let there = parts.headers.get("location").map(|value| value.to_str().unwrap().to_owned());
+        (parts.status.as_u16(), there, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    async fn stored(&self, number: &str) -> bool {
+        let mut db = self.rig.platform.portal.readers.get().await.unwrap();
+        db.order("TOLL", number).await.unwrap().is_some()
+    }
+}
+
+fn path(token: &str) -> String {
+    format!("/qrcode-connector?syscode=TOLL&order={token}")
+}
+
+fn terms(text: &str) -> String {
+    let rest = text.split("name=\"terms\" value=\"").nth(1).unwrap_or_else(|| panic!("it asks once more: {text}"));
+    rest.split('"').next().unwrap().to_owned()
+}
+
+const FILLED: [(&str, &str); 3] = [("kind", "enterprise"), ("GMF_MC", "<img src=x>甲公司"), ("GMF_NSRSBH", "91310000MA00000025")];
+
+fn filled(more: &[(&str, &str)]) -> String {
+    form(&[FILLED.as_slice(), more].concat())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent() {
+    let scheme = Arc::new(Scheme::start(Vec::new()).await);
+    let path = path(&scheme.token("POS42-0007", None));
+    let (status, _, text) = scheme.sent("GET", &path, "").await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("¥113.00") && text.contains("企业性单位") && text.contains("非企业性单位") && text.contains("个人"));
+    assert!(!text.contains("<b>") && !text.contains("<script>通") && !text.contains("商户写的购方"), "{text}");
+    let (sign, asked) = scheme.merchant.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked["order"], "POS42-0007");
+    let (signed, signature) = sign.rsplit_once('.').unwrap();
+    assert!(scheme.platform.verifies(sign::Algorithm::Rs256, signed, &URL_SAFE_NO_PAD.decode(signature).unwrap()));
+    // A company without its number goes no further; nothing is stored before it is confirmed.
+    assert_eq!(scheme.sent("POST", &path, &form(&[("kind", "enterprise"), ("GMF_MC", "甲")])).await.0, 422);
+    let (status, _, text) = scheme.sent("POST", &path, &filled(&[("step", "check")])).await;
+    assert_eq!(status, 200, "{text}");
+    assert!(text.contains("91310000MA00000025") && !text.contains("<img src"), "{text}");
+    assert!(!scheme.stored("POS42-0007").await);
+    let last = filled(&[("step", "issue"), ("terms", &terms(&text))]);
+    let all: Vec<_> = (0..100)
+        .map(|_| {
+            let (scheme, path, last) = (scheme.clone(), path.clone(), last.clone());
+            tokio::spawn(async move { scheme.sent("POST", &path, &last).await })
+        })
+        .collect();
+    let mut led_to = std::collections::BTreeSet::new();
+    for one in all {
+        let (status, there, text) = one.await.unwrap();
+        assert_eq!(status, 303, "{text}");
+        led_to.insert(there.unwrap());
+    }
+    assert_eq!(led_to.len(), 1, "a hundred submissions are one request");
+    let mut db = scheme.rig.platform.portal.readers.get().await.unwrap();
+    let (_, serial) = db.order("TOLL", "POS42-0007").await.unwrap().unwrap();
+    let due = db.due_requests(i64::MAX - 1, 1000).await.unwrap();
+    assert_eq!(due.iter().map(|one| one.serial.clone()).collect::<Vec<_>>(), vec![serial.clone()]);
+    drop(db);
+    // Later scans do not need the merchant, and see the buyer masked.
+    scheme.behaves(Manners::Breaks);
+    let before = scheme.asked();
+    scheme.rig.platform.broker_says(&serial, &Said::Waits("disk_offline")).await;
+    let again = self::path(&scheme.token("POS42-0007", None));
+    let (status, there, _) = scheme.sent("GET", &again, "").await;
+    assert_eq!((status, there.as_ref()), (303, led_to.first()), "another receipt of the same order");
+    let (_, _, text) = scheme.sent("GET", &there.unwrap(), "").await;
+    assert!(text.contains("税控设备暂时不可用") && !text.contains("甲公司") && !text.contains("91310000MA00000025"), "{text}");
+    scheme.rig.platform.broker_says(&serial, &Said::Issued).await;
+    let (_, _, text) = scheme.sent("GET", &format!("{}?lang=en", led_to.first().unwrap()), "").await;
+    assert!(text.contains("Issued") && text.contains("/i/") && text.contains("lang=\"en\""), "{text}");
+    assert_eq!(scheme.asked(), before, "the merchant was not asked again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_with_a_token_the_page_is_the_same() {
+    let scheme = Scheme::start(Vec::new()).await;
+    let good = scheme.token("A1", None);
+    let mut altered = good.clone().into_bytes();
+    altered[40] ^= 1;
+    let wrong = [
+        path(&String::from_utf8(altered).unwrap()),
+        path(&scheme.token("A1", Some(NOW_S - 1))),
+        path("A1"),
+        path(&"A".repeat(600)),
+        format!("/qrcode-connector?syscode=OTHER&order={good}"),
+        format!("/qrcode-connector?syscode=NOBODY&order={good}"),
+        "/qrcode-connector".to_owned(),
+    ];
+    let mut texts = std::collections::BTreeSet::new();
+    for path in wrong {
+        let (status, _, text) = scheme.sent("GET", &path, "").await;
+        assert_eq!(status, 404, "{path}");
+        // Both languages are offered at the page's own address; that alone differs.
+        texts.insert(text.split("<main").nth(1).unwrap().to_owned());
+        assert_eq!(scheme.sent("POST", &path, &filled(&[("step", "issue")])).await.0, 404, "{path}");
+    }
+    assert_eq!((texts.len(), scheme.asked()), (1, 0), "nobody is asked for a token that is not good");
+    assert_eq!(scheme.sent("GET", &path(&good), "").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_who_lies_or_breaks_makes_a_clear_page_and_nothing_else() {
+    let scheme = Scheme::start(Vec::new()).await;
+    let cases = [
+        (Manners::Unsigned, 502),
+        (Manners::OtherOrder, 502),
+        (Manners::OtherRequest, 502),
+        (Manners::OtherBody, 502),
+        (Manners::OthersSeller, 502),
+        (Manners::Redirects, 502),
+        (Manners::Breaks, 502),
+        (Manners::Floods, 502),
+        (Manners::State("NOT_FOUND"), 404),
+        (Manners::State("NOT_INVOICEABLE"), 409),
+        (Manners::State("ALREADY_INVOICED"), 409),
+        (Manners::State("EXPIRED"), 410),
+        (Manners::State("TRY_LATER"), 503),
+        (Manners::State("nonsense"), 502),
+    ];
+    for (index, (manners, expected)) in cases.into_iter().enumerate() {
+        scheme.behaves(manners);
+        let number = format!("LIE{index}");
+        let path = path(&scheme.token(&number, None));
+        for (method, form) in [("GET", String::new()), ("POST", filled(&[("step", "issue"), ("terms", "0")]))] {
+            let (status, _, text) = scheme.sent(method, &path, &form).await;
+            assert_eq!(status, expected, "{manners:?} {method}: {text}");
+            assert!(text.contains("<h1>") && !text.contains("<form"), "{manners:?}: {text}");
+        }
+        assert!(!scheme.stored(&number).await, "{manners:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_consumer_confirmed_is_what_is_issued() {
+    let scheme = Scheme::start(Vec::new()).await;
+    let path = path(&scheme.token("CHANGES", None));
+    let (_, _, text) = scheme.sent("POST", &path, &filled(&[("step", "check")])).await;
+    let seen = terms(&text);
+    // The merchant says something else once his answer is no longer kept.
+    scheme.behaves(Manners::Dearer);
+    scheme.rig.platform.pass(61);
+    let (status, _, text) = scheme.sent("POST", &path, &filled(&[("step", "issue"), ("terms", &seen)])).await;
+    assert_eq!(status, 409, "{text}");
+    assert!(text.contains("¥226.00") && text.contains("订单内容已更新"), "{text}");
+    assert!(!scheme.stored("CHANGES").await);
+}

@@ -1,0 +1,51 @@
+//! `docs/schemes.md`: every section of the source document has a row, and every test that is named exists.
+
+use std::path::Path;
+
+/// Sections of the source document that promise something.
+const SECTIONS: [&str; 31] = [
+    "3.1", "3.2", "3.3.1", "3.3.2", "3.3.3", "3.3.4", "3.3.5", "3.3.6", "4.1", "4.2", "4.3.1", "4.3.2", "4.3.3", "5.1", "5.2",
+    "5.3.1", "5.3.2", "5.3.3", "5.3.4", "5.3.5", "6.1", "6.2", "6.3.1", "6.3.2", "6.3.3", "7.1", "7.2", "7.3.1", "7.3.2",
+    "7.3.3", "7.3.4",
+];
+
+fn sources(folder: &Path, text: &mut String) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, text);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&std::fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_promise_of_the_schemes_has_a_row_and_every_named_test_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let table = std::fs::read_to_string(root.join("../docs/schemes.md")).unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.as_bytes()[2].is_ascii_digit())
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    let mut code = String::new();
+    sources(&root.join("src"), &mut code);
+    sources(&root.join("tests"), &mut code);
+    for section in SECTIONS {
+        assert!(rows.iter().any(|row| row[0] == section), "section {section} has no row");
+    }
+    for row in &rows {
+        assert_eq!(row.len(), 3, "{row:?}");
+        assert!(!row[1].is_empty(), "{row:?} quotes nothing");
+        if row[2].starts_with("**open**") {
+            continue;
+        }
+        let named: Vec<&str> = row[2].split('`').skip(1).step_by(2).collect();
+        assert!(!named.is_empty(), "{row:?} names no test");
+        for name in named {
+            let golden = root.join(format!("tests/golden/{name}.txt")).exists();
+            assert!(golden || code.contains(&format!("fn {name}(")), "{row:?} names {name}, which does not exist");
+        }
+    }
+}
