@@ -22,7 +22,8 @@ pub enum Manner {
     Split,
 }
 
-/// Nobody knows yet what a disk of this seller takes, and a plan is never made twice. Nothing was done; the same may be sent again.
+/// Nobody knows yet what a disk of this seller takes, and a plan is never made twice. Nothing was done; the same may be sent
+/// again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limits of the seller's disks are not known yet")]
 pub struct LimitsUnknown;

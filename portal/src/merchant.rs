@@ -1,8 +1,8 @@
 //! Merchant query interface, version 1 (yonyou-open-api.md, section 5.7): asks the merchant's own service what an order is.
 //!
-//! Both ways are signed: our request by the platform's key, the answer by a key that is registered with the tenant. An answer that
-//! is late, too long, not signed, about another request or about another order is no answer: nothing is stored, and the consumer
-//! is told to come again. No redirection is followed, and no private network is reached ([`taxdisk_web::outbound`]).
+//! Both ways are signed: our request by the platform's key, the answer by a key that is registered with the tenant. An answer
+//! that is late, too long, not signed, about another request or about another order is no answer: nothing is stored, and the
+//! consumer is told to come again. No redirection is followed, and no private network is reached ([`taxdisk_web::outbound`]).
 //!
 //! Read first: [`ask`], [`Answer`].
 

@@ -25,6 +25,9 @@ use crate::store::{self, Readers};
 const SELLER: &str = "91110000MA0000001L";
 const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
+/// Breaks one thing of a form.
+type Breaks = fn(&mut Sent);
+
 struct Bench {
     ledger: Ledger,
     readers: Readers,
@@ -242,7 +245,7 @@ async fn a_form_is_judged_and_a_code_taken_down_takes_nothing_new() {
     let limit = 100_000 - 2_970;
     let Reserved::Wrong(faults) = reserve_as(&bench, sent(other, limit + 1)).await else { panic!("above the limit") };
     assert_eq!(faults[0].rule, "amount_limit");
-    let wrongs: [(fn(&mut Sent), &str); 6] = [
+    let wrongs: [(Breaks, &str); 6] = [
         (|sent| sent.amounts[0].1 = Some(Decimal::new(1, 3)), "items[0]"),
         (|sent| sent.amounts[1].0 = Some(Decimal::from(-3)), "items[1]"),
         (|sent| sent.answers.clear(), "answers[0]"),

@@ -180,7 +180,8 @@ impl Filled {
         if number.is_empty() && self.kind == Some(Kind::Enterprise) {
             faults.push(lang.text("need_number").to_owned());
         }
-        if !number.is_empty() && !((15..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_alphanumeric())) {
+        let shaped = (15..=20).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !number.is_empty() && !shaped {
             faults.push(lang.text("bad_number").to_owned());
         }
         let printed = [

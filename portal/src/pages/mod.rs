@@ -8,9 +8,9 @@
 //! | `/i/<token>` | an issued invoice ([`invoice`]) |
 //! | `/qrcode-connector` | an offline code ([`offline`]) |
 //!
-//! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same. Nothing of others is loaded by any page,
-//! no address is told to the next page. Whoever sees a page sees the buyer's name and number masked; the whole invoice is in its
-//! files. All HTML comes from templates, which escape what they are given.
+//! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same. Nothing of others is loaded by any
+//! page, no address is told to the next page. Whoever sees a page sees the buyer's name and number masked; the whole invoice is
+//! in its files. All HTML comes from templates, which escape what they are given.
 //!
 //! Read first: [`shell::Shell`], [`form`], [`state::State`].
 

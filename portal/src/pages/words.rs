@@ -124,7 +124,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "state_offline_more",
         "设备恢复后会自动开票并发送给您，无需重新提交；也可以稍后重新扫码查看。",
-        "We will issue it and send it to you as soon as the device is back. You need not submit again; you can also scan again later.",
+        "We will issue it and send it to you once the device is back. You need not submit again; you can also scan later.",
     ),
     (
         "state_offline_wait",
