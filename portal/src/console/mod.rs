@@ -8,7 +8,7 @@
 //! 1. a row in [`roles::ROUTES`] says what the route is (without one nobody reaches it);
 //! 2. a file beside this one with `pub(super) fn routes() -> Router<Arc<Console>>`, merged in [`router`];
 //! 3. its handler takes `State<Arc<Console>>` and [`Extension`]`<`[`Visitor`]`>`; a POST also `Extension<Arc<Form>>`;
-//! 4. its template extends `console/base.html`, its struct holds `shell: Shell` ([`Shell::new`]); forms hold `shell.csrf`;
+//! 4. its template extends `console/base.html`, its struct holds `shell: Shell` ([`shell::Shell::new`]); forms hold `shell.csrf`;
 //! 5. its texts are rows of [`words`], and its menu entry a line of [`shell::MENU`].
 //!
 //! Read first: [`guard`], [`roles`], [`shell::Shell`].

@@ -5,14 +5,14 @@
 //! | `/q/<token>` | a code: the form until the buyer is known, the state afterwards |
 //! | `/q/<token>/state`, `…/events` | the name of the state, and its changes as they come (SSE) |
 //! | `/q/<token>/send`, `…/correct` | the invoice to another address; a task for the merchant's people |
-//! | `/i/<token>` | an issued invoice ([`invoice`]) |
-//! | `/qrcode-connector` | an offline code ([`offline`]) |
+//! | `/i/<token>` | an issued invoice (`invoice`) |
+//! | `/qrcode-connector` | an offline code (`offline`) |
 //!
 //! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same. Nothing of others is loaded by any
 //! page, no address is told to the next page. Whoever sees a page sees the buyer's name and number masked; the whole invoice is
 //! in its files. All HTML comes from templates, which escape what they are given.
 //!
-//! Read first: [`shell::Shell`], [`form`], [`state::State`].
+//! Read first: `shell::Shell`, `form`, `state::State`.
 
 mod code;
 mod events;
