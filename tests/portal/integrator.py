@@ -5,8 +5,10 @@ Prints one line a step; ends with 0 if everything was as the interface promises.
 """
 
 import hashlib
+import html
 import http.server
 import json
+import re
 import sys
 import threading
 import time
@@ -203,13 +205,23 @@ for serial in parts:
 assert form("queryInvoiceStatusByysfpqqlsh", ysfpqqlsh=long)["data"]["statuscode"] == "4"
 
 step("code for a consumer")
+
+
+def confirmed(link, fields):
+    """Fills in the form as a browser does; what the page for confirming sends on."""
+    page = urllib.request.urlopen(link, urllib.parse.urlencode(fields).encode()).read().decode()
+    hidden = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page)
+    assert hidden, page
+    return urllib.parse.urlencode({**{name: html.unescape(value) for name, value in hidden}, "step": "issue"}).encode()
+
+
 qr = {"FPQQLSH": f"PY{run}-10", "XSF_NSRSBH": SELLER, "ORGCODE": "A", "SHMC": "示例", "JSHJ": "11.30", "KPR": "张三",
       "items": [{"XMMC": "*纸制品*打印纸", "XMJSHJ": "11.30", "SL": "0.13", "SPBM": GOODS}]}
 reply = post("insertForQRInvoice", json.dumps(qr).encode(), "application/json", {}, "output-tax")
 link = reply["data"]["qrcode"]
 assert post("insertForQRInvoice", json.dumps(qr).encode(), "application/json", {})["data"]["qrcode"] == link
 assert status(qr["FPQQLSH"])["statuscode"] == "1"
-urllib.request.urlopen(link, urllib.parse.urlencode({"GMF_MC": "消费者"}).encode()).read()
+urllib.request.urlopen(link, confirmed(link, {"kind": "person", "GMF_MC": "消费者"})).read()
 assert wait(qr["FPQQLSH"])["data"]["gmfMc"] == "消费者"
 urllib.request.urlopen(link, urllib.parse.urlencode({"GMF_MC": "别人"}).encode()).read()
 assert status(qr["FPQQLSH"])["data"]["gmfMc"] == "消费者", "a second scan changes nothing"
