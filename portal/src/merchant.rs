@@ -16,7 +16,6 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
 use crate::application::System;
 use crate::core::act::random_token;
@@ -28,8 +27,10 @@ use crate::wire::json::Json;
 const TRY: Duration = Duration::from_secs(5);
 /// Tries of one question, under one request id.
 const TRIES: u32 = 3;
-/// Questions under way at most, of all merchants: a service that stalls holds no more than these.
+/// Questions under way at most, of all merchants.
 const AT_ONCE: usize = 64;
+/// Questions under way at most, of one system: a service that stalls leaves room for the others.
+const AT_ONCE_OF_ONE: usize = 8;
 /// An answer is good for so long, milliseconds.
 const KEPT_MS: i64 = 60_000;
 /// Answers that are kept at most.
@@ -81,20 +82,38 @@ pub enum Trouble {
     Content(&'static str),
 }
 
-/// Answers of the last minute, and room for questions.
-#[derive(Debug)]
+/// Answers of the last minute, and what is being asked now.
+#[derive(Debug, Default)]
 pub struct Questions {
-    room: Semaphore,
     kept: Mutex<HashMap<(String, String), (i64, Answer)>>,
+    /// Questions under way, by syscode; none has a zero.
+    asking: Mutex<HashMap<String, usize>>,
 }
 
-impl Default for Questions {
-    fn default() -> Questions {
-        Questions { room: Semaphore::new(AT_ONCE), kept: Mutex::default() }
+/// A question under way.
+struct Asking<'a>(&'a Questions, &'a str);
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut asking = self.0.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        match asking.get_mut(self.1) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(asking.remove(self.1)),
+        }
     }
 }
 
 impl Questions {
+    /// Room for one more question of this system, until it is dropped.
+    fn ask<'a>(&'a self, syscode: &'a str) -> Option<Asking<'a>> {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        if asking.values().sum::<usize>() >= AT_ONCE || asking.get(syscode).is_some_and(|own| *own >= AT_ONCE_OF_ONE) {
+            return None;
+        }
+        *asking.entry(syscode.to_owned()).or_default() += 1;
+        Some(Asking(self, syscode))
+    }
+
     fn kept(&self, key: &(String, String), now: i64) -> Option<Answer> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.get(key).filter(|(at, _)| (0..KEPT_MS).contains(&(now - at))).map(|(_, answer)| answer.clone())
@@ -121,7 +140,7 @@ pub async fn ask(portal: &Portal, system: &System, order: &str) -> Result<Answer
     if let Some(answer) = portal.questions.kept(&key, now) {
         return Ok(answer);
     }
-    let _room = portal.questions.room.try_acquire().map_err(|_| Trouble::Busy)?;
+    let _asking = portal.questions.ask(&system.syscode).ok_or(Trouble::Busy)?;
     let target = portal.outbound.target(&system.query_url).map_err(|refused| Trouble::Silent(refused.to_string()))?;
     let request_id = random_token();
     let body = serde_json::json!({
@@ -232,4 +251,23 @@ fn read(body: &[u8], order: &str) -> Result<Answer, Trouble> {
         "TRY_LATER" => Answer::TryLater,
         _ => return Err(Trouble::Content("state")),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merchant_who_stalls_leaves_room_for_the_others_and_all_have_their_bound() {
+        let questions = Questions::default();
+        let take = |name: &'static str| std::iter::from_fn(|| questions.ask(name)).take(AT_ONCE + 1).collect::<Vec<_>>();
+        let stalled = take("A");
+        assert_eq!(stalled.len(), AT_ONCE_OF_ONE);
+        assert_eq!(take("B").len(), AT_ONCE_OF_ONE, "another one has room of his own");
+        let others: Vec<_> = ["C", "D", "E", "F", "G", "H", "I", "J"].into_iter().flat_map(take).collect();
+        assert_eq!(stalled.len() + others.len(), AT_ONCE);
+        drop((stalled, others));
+        assert_eq!(take("A").len(), AT_ONCE_OF_ONE);
+        assert!(questions.asking.lock().is_ok_and(|asking| asking.is_empty()), "nothing is left of those that ended");
+    }
 }

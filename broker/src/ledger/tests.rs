@@ -36,11 +36,15 @@ impl Place {
     async fn open(&self, settings: Settings) -> Ledger {
         let url = format!("sqlite:{}", self.folder.path().join("ledger.db").display());
         let ledger = Ledger::open(&url, settings, self.clock()).await.unwrap();
-        let body =
-            SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
-        ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+        with_seller(&ledger).await;
         ledger
     }
+}
+
+async fn with_seller(ledger: &Ledger) {
+    let body =
+        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
+    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
 }
 
 async fn agent(ledger: &Ledger) -> AgentId {
@@ -377,9 +381,7 @@ async fn i8_a_failed_commit_answers_nobody_sends_nothing_and_ends_the_ledger() {
     let place = Place::new();
     let store = Failing::open(&place).await;
     let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
-    let body =
-        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
-    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    with_seller(&ledger).await;
     let agent = agent(&ledger).await;
     let (_, mut frames) = join(&ledger, &agent, 1).await;
     store.fails.store(true, Ordering::Relaxed);
@@ -396,11 +398,19 @@ async fn behind_a_gate(place: &Place) -> (Ledger, Arc<Failing>) {
     let store = Failing::gated(place).await;
     store.pass(1);
     let ledger = Ledger::start(store.clone(), Settings::default(), place.clock()).await.unwrap();
-    let body =
-        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
-    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    with_seller(&ledger).await;
     assert_eq!(store.came.lock().unwrap().len(), 1);
     (ledger, store)
+}
+
+/// A1 is at the gate, and A2 was decided beside it.
+async fn two_under_way(place: &Place) -> (Ledger, Arc<Failing>, [tokio::task::JoinHandle<Result<Submitted, Refusal>>; 2]) {
+    let (ledger, store) = behind_a_gate(place).await;
+    let first = submits(&ledger, "A1");
+    store.came(2).await;
+    let second = submits(&ledger, "A2");
+    store.asked(2).await;
+    (ledger, store, [first, second])
 }
 
 fn submits(ledger: &Ledger, serial: &str) -> tokio::task::JoinHandle<Result<Submitted, Refusal>> {
@@ -442,13 +452,36 @@ async fn i8_what_is_decided_beside_a_commit_is_told_only_after_its_own() {
 }
 
 #[tokio::test]
-async fn i8_a_failed_commit_takes_what_was_decided_beside_it_along() {
+async fn while_a_commit_is_stuck_no_more_is_decided_than_one_commit_holds() {
     let place = Place::new();
-    let (ledger, store) = behind_a_gate(&place).await;
+    let store = Failing::gated(&place).await;
+    store.pass(1);
+    let settings = Settings { batch_inputs: 4, ..Settings::default() };
+    let ledger = Ledger::start(store.clone(), settings, place.clock()).await.unwrap();
+    with_seller(&ledger).await;
     let first = submits(&ledger, "A1");
     store.came(2).await;
-    let second = submits(&ledger, "A2");
-    store.asked(2).await;
+    // Looks wait like submissions do, and hold memory like them.
+    let seen = Arc::new(AtomicI64::new(0));
+    let looks: Vec<_> = (0..20)
+        .map(|_| {
+            let (ledger, seen) = (ledger.clone(), seen.clone());
+            tokio::spawn(async move { ledger.look(move |_| seen.fetch_add(1, Ordering::Relaxed)).await })
+        })
+        .collect();
+    settle().await;
+    assert!(seen.load(Ordering::Relaxed) <= 4, "{} looks were taken beside one commit", seen.load(Ordering::Relaxed));
+    store.pass(99);
+    first.await.unwrap().unwrap();
+    for look in looks {
+        look.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn i8_a_failed_commit_takes_what_was_decided_beside_it_along() {
+    let place = Place::new();
+    let (ledger, store, [first, second]) = two_under_way(&place).await;
     // The one under way went well, the next one does not.
     store.fails.store(true, Ordering::Relaxed);
     store.pass(1);
@@ -478,11 +511,7 @@ async fn nothing_is_looked_up_while_contents_end() {
 #[tokio::test]
 async fn a_ledger_that_stops_commits_what_it_has_taken() {
     let place = Place::new();
-    let (ledger, store) = behind_a_gate(&place).await;
-    let first = submits(&ledger, "A1");
-    store.came(2).await;
-    let second = submits(&ledger, "A2");
-    store.asked(2).await;
+    let (ledger, store, [first, second]) = two_under_way(&place).await;
     let stops = ledger.clone();
     let stop = tokio::spawn(async move { stops.stop().await });
     settle().await;
@@ -496,11 +525,7 @@ async fn a_ledger_that_stops_commits_what_it_has_taken() {
 #[tokio::test]
 async fn an_abandoned_ledger_commits_nothing_more() {
     let place = Place::new();
-    let (ledger, store) = behind_a_gate(&place).await;
-    let first = submits(&ledger, "A1");
-    store.came(2).await;
-    let second = submits(&ledger, "A2");
-    store.asked(2).await;
+    let (ledger, store, [first, second]) = two_under_way(&place).await;
     ledger.abandon();
     store.pass(9);
     assert_eq!(first.await.unwrap().unwrap_err().code, "not_ready");
@@ -534,9 +559,7 @@ async fn an_abandoned_ledger_keeps_nobody_waiting() {
     let place = Place::new();
     let store = Failing::open(&place).await;
     let ledger = Ledger::start(store, Settings::default(), place.clock()).await.unwrap();
-    let body =
-        SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
-    ledger.put_seller(&seller().parse().unwrap(), body, "test").await.unwrap();
+    with_seller(&ledger).await;
     ledger.submit(submission("A1")).await.unwrap();
     let waiting = ledger.clone();
     let poll = tokio::spawn(async move { waiting.job_when(&key("A1"), Until::Ended, Duration::from_secs(50)).await });

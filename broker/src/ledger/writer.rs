@@ -72,7 +72,12 @@ struct Decided {
 
 impl Decided {
     fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.tells.is_empty()
+        self.len() == 0
+    }
+
+    /// How many wait for it.
+    fn len(&self) -> usize {
+        self.waiting.len() + self.tells.len()
     }
 }
 
@@ -149,14 +154,14 @@ impl WriterTask {
     fn takes(&self) -> bool {
         let settings = &self.shared.settings;
         let ends_contents = self.decided.ends_contents || self.underway.as_ref().is_some_and(|one| one.rest.ends_contents);
-        let full = self.decided.waiting.len() >= settings.batch_inputs || self.decided.bytes >= settings.batch_bytes;
+        let full = self.decided.len() >= settings.batch_inputs || self.decided.bytes >= settings.batch_bytes;
         !self.stops && !ends_contents && !full
     }
 
     /// Decides on this command and on what else is there; no delay is added. `None`: nobody is left who could hand in more.
     async fn take(&mut self, first: Option<Command>) -> Result<(), StoreError> {
         let (mut batch, mut looks) = (Vec::new(), Vec::new());
-        let room = self.shared.settings.batch_inputs.saturating_sub(self.decided.waiting.len());
+        let room = self.shared.settings.batch_inputs.saturating_sub(self.decided.len());
         let mut next = first;
         self.stops |= next.is_none();
         while let Some(command) = next.take() {
@@ -168,7 +173,7 @@ impl WriterTask {
                     batch.push(command);
                 }
             }
-            if !self.stops && batch.len() < room && self.decided.bytes < self.shared.settings.batch_bytes {
+            if !self.stops && batch.len() + looks.len() < room && self.decided.bytes < self.shared.settings.batch_bytes {
                 next = self.queue.try_recv().ok();
             }
         }

@@ -10,7 +10,8 @@ use axum::routing::post;
 use axum::{Extension, Router};
 use sha2::{Digest as _, Sha256};
 
-use super::invoices::{encoded, of};
+use super::invoice::of;
+use super::invoices::encoded;
 use super::{Console, Posted, Shared, Visitor, Who, see_other, shell};
 use crate::core::act::{self, Reissued, Returned};
 use crate::core::insert::{self, Batch, Content, Incoming, Verdict};

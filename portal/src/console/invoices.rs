@@ -1,33 +1,26 @@
-//! All requests of a tenant, over all schemes: the list with its filters, the approval queue, one request with everything that
-//! happened to it, and the export.
+//! All requests of a tenant, over all schemes: the list with its filters, the approval queue, and the export.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse as _;
 use axum::routing::get;
 use axum::{Extension, Router};
-use taxdisk_protocol::api::{Fault, Operation};
+use taxdisk_protocol::api::Operation;
 use taxdisk_protocol::kind::InvoiceKind;
 
-use super::roles::Action;
 use super::shell::Shell;
 use super::words::{self, Lang};
 use super::{Console, Shared, Visitor, Who, export, page, see_other, shell};
-use crate::core::callback::{self, Attempt};
-use crate::core::outbox::Standing;
 use crate::core::request::{Phase, Request, Voiding};
-use crate::post::words::moment;
-use crate::store::{Field, Note, Query, StoreError};
+use crate::store::{Field, Query, StoreError};
 use crate::wire::form::Form;
 
 /// Rows of a page.
 const PAGE: u32 = 50;
-/// Lines of one invoice that a page shows; the PDF has them all.
-const LINES_SHOWN: usize = 100;
 /// Rows of an export at most; more are fetched by narrower dates.
 const EXPORT_MAX: usize = 10_000;
 /// A day, milliseconds.
@@ -64,7 +57,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/invoices", get(list))
         .route("/console/invoices.csv", get(csv))
         .route("/console/approval", get(approval))
-        .route("/console/invoices/{serial}", get(show))
 }
 
 /// A choice of a form.
@@ -84,9 +76,9 @@ pub(super) struct Row {
     pub(super) buyer: String,
     pub(super) gross: String,
     pub(super) state: String,
-    class: &'static str,
+    pub(super) class: &'static str,
     pub(super) number: String,
-    held_for: String,
+    pub(super) held_for: String,
 }
 
 #[derive(Template)]
@@ -105,60 +97,6 @@ struct ListPage {
     /// Query of the next page.
     next: Option<String>,
     export: String,
-}
-
-/// A fact of a page: label and value.
-struct Fact {
-    label: String,
-    value: String,
-}
-
-struct Sent {
-    channel: String,
-    address: String,
-    standing: String,
-    tries: u32,
-    answer: String,
-}
-
-struct Line {
-    name: String,
-    quantity: String,
-    rate: String,
-    net: String,
-    tax: String,
-}
-
-struct Event {
-    time: String,
-    who: String,
-    what: String,
-}
-
-#[derive(Template)]
-#[template(path = "console/invoice.html")]
-#[allow(clippy::struct_excessive_bools)]
-struct ShowPage {
-    shell: Shell,
-    row: Row,
-    facts: Vec<Fact>,
-    lines: Vec<Line>,
-    /// Address and serial number of each.
-    parts: Vec<(String, String)>,
-    link: Option<String>,
-    revoked: bool,
-    messages: Vec<Sent>,
-    callbacks: Vec<Sent>,
-    events: Vec<Event>,
-    may_decide: bool,
-    may_send: bool,
-    can_release: bool,
-    can_return: bool,
-    can_reissue: bool,
-    can_red: bool,
-    can_void: bool,
-    red_only: bool,
-    issued: bool,
 }
 
 async fn home() -> Response<Body> {
@@ -352,183 +290,4 @@ async fn csv(State(console): Shared, Extension(visitor): Who) -> Response<Body> 
         (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"invoices.csv\"")),
     ];
     (headers, export::csv(visitor.language, &rows)).into_response()
-}
-
-/// One request, if it is of this tenant.
-pub(super) async fn of(console: &Console, visitor: &Visitor, serial: &str) -> Result<Request, Response<Body>> {
-    let read = async { console.portal.readers.get().await?.request(visitor.tenant(), serial).await };
-    match read.await {
-        Ok(Some(request)) => Ok(request),
-        Ok(None) => Err(shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")),
-        Err(_) => Err(shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
-    }
-}
-
-async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Path<String>) -> Response<Body> {
-    match shown(&console, &visitor, &serial).await {
-        Ok(response) | Err(response) => response,
-    }
-}
-
-async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Response<Body>, Response<Body>> {
-    let busy = || shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
-    let request = of(console, visitor, serial).await?;
-    let read = async {
-        let mut db = console.portal.readers.get().await?;
-        let (tenant, serial) = (&request.tenant, &request.serial);
-        let messages = db.messages_of(tenant, serial).await?;
-        let callbacks = db.callbacks_of(tenant, serial).await?;
-        Ok::<_, StoreError>((messages, callbacks, db.notes(tenant, serial).await?))
-    };
-    let (messages, callbacks, notes) = read.await.map_err(|_| busy())?;
-    let issued = request.phase == Phase::Issued && request.operation != Operation::Void;
-    let link = if issued { console.portal.link(&request).await.map_err(|_| busy())? } else { None };
-    let lang = visitor.language;
-    let done = visitor.query.get("done").filter(|done| DONE.contains(done));
-    let notice = done.map(|done| words::text(lang, &format!("done_{done}")).to_owned());
-    let mut shell = Shell::new(console, visitor, "serial").with_notice(notice, true);
-    shell.title = format!("{} {}", shell.title, request.serial);
-    let kind = InvoiceKind::from_yonyou(request.fplx);
-    let blue = issued && request.operation == Operation::Issue && !matches!(request.voiding, Voiding::Void | Voiding::Running);
-    let electronic = kind.is_some_and(InvoiceKind::is_electronic);
-    let answer = |attempts: &[Attempt]| attempts.last().map(|last| last.text.clone()).unwrap_or_default();
-    Ok(page(&ShowPage {
-        row: row(lang, &request),
-        facts: facts(lang, &request),
-        lines: request.document.lines.iter().take(LINES_SHOWN).map(line).collect(),
-        parts: request
-            .parts
-            .iter()
-            .chain(&request.parent)
-            .map(|part| (format!("/console/invoices/{}", encoded(part)), part.clone()))
-            .collect(),
-        revoked: issued && link.is_none(),
-        link,
-        messages: messages
-            .iter()
-            .rev()
-            .map(|one| Sent {
-                channel: words::text(lang, one.channel.as_str()).to_owned(),
-                address: one.address.clone(),
-                standing: words::text(lang, standing(one.standing)).to_owned(),
-                tries: one.tries,
-                answer: answer(&one.attempts),
-            })
-            .collect(),
-        callbacks: callbacks
-            .iter()
-            .rev()
-            .map(|one| Sent {
-                channel: String::new(),
-                address: one.target.url.clone(),
-                standing: words::text(lang, told(one.standing)).to_owned(),
-                tries: one.tries,
-                answer: answer(&one.attempts),
-            })
-            .collect(),
-        events: notes.iter().rev().map(event).collect(),
-        may_decide: visitor.may(Action::Decide),
-        may_send: visitor.may(Action::Send),
-        can_release: request.phase == Phase::Approval,
-        can_return: matches!(request.phase, Phase::Approval | Phase::Buyer)
-            || request.phase == Phase::Failed && request.failure.as_ref().is_some_and(|failure| !failure.foreign),
-        can_reissue: request.may_reissue(),
-        can_red: blue && request.reversed.is_zero(),
-        can_void: blue && !electronic && request.reversed.is_zero(),
-        red_only: blue && electronic,
-        issued,
-        shell,
-    }))
-}
-
-/// What an action may say after its redirect.
-pub(super) const DONE: &[&str] = &[
-    "released",
-    "returned",
-    "requeued",
-    "already",
-    "progress",
-    "settling",
-    "red",
-    "red_known",
-    "voiding",
-    "void",
-    "sent",
-    "replayed",
-];
-
-fn facts(lang: Lang, request: &Request) -> Vec<Fact> {
-    let text = |name: &str| request.document.text(name).to_owned();
-    let amount = |value: Option<rust_decimal::Decimal>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
-    let failure = request.failure.as_ref().map(|failure| {
-        let whose = match failure.fault {
-            Fault::Request => "fault_request",
-            Fault::Disk => "fault_disk",
-            Fault::Policy => "fault_policy",
-        };
-        format!("{} ({}). {}", failure.text, failure.code, words::text(lang, whose))
-    });
-    let original = request.original.as_ref().map(|pair| format!("{} / {}", pair.code, pair.number));
-    let voiding = match request.voiding {
-        Voiding::No => String::new(),
-        other => other.letter().to_owned(),
-    };
-    let all = [
-        ("reason", failure.unwrap_or_default()),
-        ("waiting", request.waiting.clone().unwrap_or_default()),
-        ("held", request.held_for.clone().unwrap_or_default()),
-        ("seller", format!("{} {}", text("XSF_MC"), request.seller)),
-        ("org", request.orgcode.clone()),
-        ("buyer", text("GMF_MC")),
-        ("buyer_number", text("GMF_NSRSBH")),
-        ("net", amount(request.document.net)),
-        ("tax", amount(request.document.tax)),
-        ("gross", format!("{:.2}", request.gross)),
-        ("number", request.pair().map(|pair| format!("{} / {}", pair.code, pair.number)).unwrap_or_default()),
-        ("issued_at", request.issued.as_ref().map(|issued| moment(&issued.issued_at)).unwrap_or_default()),
-        ("original", original.unwrap_or_default()),
-        ("remaining", if request.reversed.is_zero() { String::new() } else { format!("{:.2}", request.remaining()) }),
-        ("voiding", voiding),
-        ("order", text("LYID")),
-        ("extraction", request.qr.as_ref().map(|qr| qr.code.clone()).unwrap_or_default()),
-        ("interface", request.interface.clone()),
-        ("appid", request.appid.clone()),
-        ("attempt", request.attempt.to_string()),
-        ("created", time(request.created_at)),
-    ];
-    let said = all.into_iter().filter(|(_, value)| !value.trim().is_empty());
-    said.map(|(label, value)| Fact { label: words::text(lang, label).to_owned(), value }).collect()
-}
-
-fn line(line: &crate::document::Line) -> Line {
-    let amount = |value: Option<rust_decimal::Decimal>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
-    Line {
-        name: line.name.clone(),
-        quantity: line.quantity.map(|quantity| quantity.normalize().to_string()).unwrap_or_default(),
-        rate: format!("{}%", (line.rate * rust_decimal::Decimal::ONE_HUNDRED).normalize()),
-        net: amount(line.net),
-        tax: amount(line.tax),
-    }
-}
-
-fn event(note: &Note) -> Event {
-    let what = if note.body.is_empty() { note.what.clone() } else { format!("{} {}", note.what, note.body) };
-    Event { time: time(note.at), who: note.by.clone(), what: what.chars().take(300).collect() }
-}
-
-fn standing(standing: Standing) -> &'static str {
-    match standing {
-        Standing::Waiting => "standing_waiting",
-        Standing::Sent => "standing_sent",
-        Standing::Failed => "standing_failed",
-        Standing::Unavailable => "standing_unavailable",
-    }
-}
-
-fn told(standing: callback::Standing) -> &'static str {
-    match standing {
-        callback::Standing::Waiting => "standing_waiting",
-        callback::Standing::Delivered => "standing_delivered",
-        callback::Standing::Parked => "standing_parked",
-    }
 }

@@ -16,6 +16,7 @@
 pub mod accounts;
 mod actions;
 mod export;
+mod invoice;
 mod invoices;
 pub mod roles;
 pub mod shell;
@@ -110,6 +111,7 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .route("/console/account", get(sign::account).post(sign::change))
         .route("/console/assets/{name}", get(shell::asset))
         .merge(invoices::routes())
+        .merge(invoice::routes())
         .merge(actions::routes())
         .layer(middleware::from_fn_with_state(console.clone(), guard))
         .with_state(console)

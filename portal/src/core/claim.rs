@@ -21,6 +21,19 @@ pub struct Buyer {
     pub bank_account: String,
 }
 
+impl Buyer {
+    /// What is not empty, by the names of a document's head.
+    pub fn fields(&self) -> impl Iterator<Item = (&'static str, &String)> {
+        let fields = [
+            ("GMF_MC", &self.name),
+            ("GMF_NSRSBH", &self.taxpayer_number),
+            ("GMF_DZDH", &self.address_phone),
+            ("GMF_YHZH", &self.bank_account),
+        ];
+        fields.into_iter().filter(|(_, value)| !value.is_empty())
+    }
+}
+
 /// Where the consumer wants the invoice, beside what the merchant named.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Receivers {
@@ -78,17 +91,7 @@ pub async fn claim(session: &mut Session, token: &str, buyer: &Buyer, receivers:
 }
 
 fn named(part: &mut Request, buyer: &Buyer) {
-    let fields = [
-        ("GMF_MC", &buyer.name),
-        ("GMF_NSRSBH", &buyer.taxpayer_number),
-        ("GMF_DZDH", &buyer.address_phone),
-        ("GMF_YHZH", &buyer.bank_account),
-    ];
-    for (name, value) in fields {
-        if !value.is_empty() {
-            part.document.head.insert(name.to_owned(), value.clone());
-        }
-    }
+    part.document.head.extend(buyer.fields().map(|(name, value)| (name.to_owned(), value.clone())));
     if let Some(invoice) = &mut part.job.invoice {
         invoice.buyer.name.clone_from(&buyer.name);
         invoice.buyer.taxpayer_number = Some(buyer.taxpayer_number.clone()).filter(|number| !number.is_empty());

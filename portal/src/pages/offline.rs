@@ -191,18 +191,7 @@ async fn issued(
     filled: &Filled,
     asks: Asks,
 ) -> Response<Body> {
-    let buyer = &filled.buyer;
-    let fields = [
-        ("GMF_MC", &buyer.name),
-        ("GMF_NSRSBH", &buyer.taxpayer_number),
-        ("GMF_DZDH", &buyer.address_phone),
-        ("GMF_YHZH", &buyer.bank_account),
-    ];
-    for (name, value) in fields {
-        if !value.is_empty() {
-            document.head.insert(name.to_owned(), value.clone());
-        }
-    }
+    document.head.extend(filled.buyer.fields().map(|(name, value)| (name.to_owned(), value.clone())));
     let (emails, phones) = filled.addresses();
     let mut delivery = Delivery { emails, phones, ..Delivery::default() };
     let url = document.text("URL").to_owned();
