@@ -1,40 +1,49 @@
-//! Lists as CSV: UTF-8 with a byte order mark, so that spreadsheets read Chinese, and no cell is a formula.
+//! Lists as tables: CSV and workbooks, written by [`crate::files::table`], so that no cell of any export is a formula.
 
 use super::invoices::Row;
 use super::words::{self, Lang};
+use crate::files::Column;
+use crate::files::table::{self, TableError};
 
-/// A cell, quoted (RFC 4180). What a spreadsheet would calculate is text: buyers and merchants write these fields.
-fn cell(text: &str) -> String {
-    let number = text.parse::<rust_decimal::Decimal>().is_ok();
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']) && !number;
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
+/// A form that a list is exported in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Csv,
+    Xlsx,
+}
+
+impl Form {
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Form::Csv => "text/csv;charset=UTF-8",
+            Form::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+        }
+    }
+
+    pub(super) fn disposition(self) -> &'static str {
+        match self {
+            Form::Csv => "attachment; filename=\"invoices.csv\"",
+            Form::Xlsx => "attachment; filename=\"invoices.xlsx\"",
+        }
+    }
 }
 
 /// A table of these requests.
-pub(super) fn csv(lang: Lang, rows: &[Row]) -> String {
-    let head = ["created", "serial", "kind", "org", "buyer", "gross", "state", "number"];
-    let mut out = String::from("\u{FEFF}");
-    let mut line = |cells: &[&str]| {
-        out.push_str(&cells.iter().map(|text| cell(text)).collect::<Vec<_>>().join(","));
-        out.push_str("\r\n");
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn requests(form: Form, lang: Lang, rows: &[Row]) -> Result<Vec<u8>, TableError> {
+    let heads = ["created", "serial", "kind", "org", "buyer", "gross", "state", "number"];
+    let columns =
+        heads.map(|key| Column { heading: words::text(lang, key), aliases: &[], required: false, number: key == "gross" });
+    let cells = |row: &Row| {
+        [&row.created, &row.serial, &row.kind, &row.org, &row.buyer, &row.gross, &row.state, &row.number]
+            .map(String::clone)
+            .to_vec()
     };
-    line(&head.map(|key| words::text(lang, key)));
-    for row in rows {
-        line(&[&row.created, &row.serial, &row.kind, &row.org, &row.buyer, &row.gross, &row.state, &row.number]);
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_is_a_formula_and_sums_stay_numbers() {
-        for evil in ["=HYPERLINK(\"x\")", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "＝1"] {
-            assert!(cell(evil).starts_with("\"'"), "{evil:?}");
-        }
-        assert_eq!(cell("-113.00"), "\"-113.00\"");
-        assert_eq!(cell("a\"b,c"), "\"a\"\"b,c\"");
+    let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
+    match form {
+        Form::Csv => table::write_csv(&columns, &rows),
+        Form::Xlsx => table::write_xlsx(&columns, &rows),
     }
 }

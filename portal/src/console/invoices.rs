@@ -23,6 +23,8 @@ use crate::wire::form::Form;
 const PAGE: u32 = 50;
 /// Rows of an export at most; more are fetched by narrower dates.
 const EXPORT_MAX: usize = 10_000;
+/// Rows of it that are read at once.
+const EXPORT_PAGE: u32 = 200;
 /// A day, milliseconds.
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
@@ -56,6 +58,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console", get(home))
         .route("/console/invoices", get(list))
         .route("/console/invoices.csv", get(csv))
+        .route("/console/invoices.xlsx", get(xlsx))
         .route("/console/approval", get(approval))
 }
 
@@ -270,24 +273,39 @@ async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bo
 }
 
 async fn csv(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
+    exported(&console, &visitor, export::Form::Csv).await
+}
+
+async fn xlsx(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
+    exported(&console, &visitor, export::Form::Xlsx).await
+}
+
+async fn exported(console: &Console, visitor: &Visitor, form: export::Form) -> Response<Body> {
+    let said = |status, key| shell::notice(console, visitor, status, key);
     let mut query = match read(visitor.tenant(), &visitor.query) {
-        Ok(query) => Query { limit: 200, ..query },
-        Err(key) => return shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, key),
+        Ok(query) => Query { limit: EXPORT_PAGE, ..query },
+        Err(key) => return said(StatusCode::UNPROCESSABLE_ENTITY, key),
     };
     let mut rows: Vec<Row> = Vec::new();
     loop {
         // A reader for each page: an export does not keep one from everybody else.
-        let Ok(requests) = found(&console, visitor.tenant(), &visitor.query, &query).await else {
-            return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        let Ok(requests) = found(console, visitor.tenant(), &visitor.query, &query).await else {
+            return said(StatusCode::SERVICE_UNAVAILABLE, "busy");
         };
         rows.extend(requests.iter().map(|request| row(visitor.language, request)));
-        let Some(last) = requests.last().filter(|_| requests.len() == 200 && rows.len() < EXPORT_MAX) else { break };
+        if rows.len() > EXPORT_MAX {
+            // A table that lacks rows would be taken for the whole.
+            return said(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows");
+        }
+        let Some(last) = requests.last().filter(|_| requests.len() == EXPORT_PAGE as usize) else { break };
         query.before = (last.created_at, last.serial.clone());
     }
-    rows.truncate(EXPORT_MAX);
+    let Ok(table) = export::requests(form, visitor.language, &rows) else {
+        return said(StatusCode::INTERNAL_SERVER_ERROR, "busy");
+    };
     let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/csv;charset=UTF-8")),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_static("attachment; filename=\"invoices.csv\"")),
+        (header::CONTENT_TYPE, HeaderValue::from_static(form.content_type())),
+        (header::CONTENT_DISPOSITION, HeaderValue::from_static(form.disposition())),
     ];
-    (headers, export::csv(visitor.language, &rows)).into_response()
+    (headers, table).into_response()
 }

@@ -76,6 +76,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::GET, "/console", Action::See),
     (Method::GET, "/console/invoices", Action::See),
     (Method::GET, "/console/invoices.csv", Action::See),
+    (Method::GET, "/console/invoices.xlsx", Action::See),
     (Method::GET, "/console/approval", Action::See),
     (Method::GET, "/console/invoices/{serial}", Action::See),
     (Method::POST, "/console/invoices/{serial}/release", Action::Decide),

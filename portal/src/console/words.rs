@@ -107,6 +107,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("first", "第一页", "First page"),
     ("nothing", "没有符合条件的单据", "Nothing matches"),
     ("export", "导出 CSV", "Export CSV"),
+    ("export_xlsx", "导出 Excel", "Export Excel"),
+    ("too_many_rows", "超过 10000 条，未导出：请缩小日期范围", "More than 10,000 rows, nothing was exported: choose narrower dates"),
     ("bad_date", "日期格式应为 YYYY-MM-DD", "Dates are written YYYY-MM-DD"),
     ("approval_note", "以下单据等待审批，批准前不会开票。", "These wait for approval. None is issued before."),
     ("held", "疑似与以下流水号重复：", "Looks like a duplicate of:"),

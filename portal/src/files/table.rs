@@ -207,7 +207,12 @@ pub fn write_csv(columns: &[Column], rows: &[Vec<String>]) -> Result<Vec<u8>, Ta
     let mut writer = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer("\u{FEFF}".as_bytes().to_vec());
     writer.write_record(columns.iter().map(|column| column.heading)).map_err(failed)?;
     for row in rows {
-        writer.write_record(row.iter().map(|cell| guarded(cell))).map_err(failed)?;
+        let cells = columns.iter().zip(row).map(|(column, cell)| {
+            // A sum below zero stays a number.
+            let number = column.number && cell.parse::<Decimal>().is_ok();
+            if number { cell.clone() } else { guarded(cell) }
+        });
+        writer.write_record(cells).map_err(failed)?;
     }
     writer.into_inner().map_err(|error| TableError::Unreadable(error.to_string()))
 }

@@ -141,6 +141,20 @@ fn no_exported_cell_is_a_formula() {
     assert_eq!(back, evil.map(|text| Cell::Text(text.to_owned())));
 }
 
+#[test]
+fn a_sum_below_zero_stays_a_number_and_what_only_begins_like_one_does_not() {
+    let column = |number| table_column("金额", number);
+    let rows = ["-113.00", "-2+3", "\t=1", "\r=1"].map(|text| vec![text.to_owned(), text.to_owned()]);
+    let csv = String::from_utf8(table::write_csv(&[column(true), column(false)], &rows).unwrap()).unwrap();
+    let lines: Vec<&str> = csv.split("\r\n").collect();
+    assert_eq!((lines[1], lines[2]), ("-113.00,'-113.00", "'-2+3,'-2+3"));
+    assert!(csv.contains("'\t=1") && csv.contains("'\r=1"), "{csv:?}");
+}
+
+fn table_column(heading: &'static str, number: bool) -> Column {
+    Column { heading, aliases: &[], required: false, number }
+}
+
 fn any_goods() -> impl Strategy<Value = Goods> {
     let name = "[=+@'a-z一-龥,\"-][a-z一-龥 ,\"'-]{0,20}[a-z一-龥]";
     (name, "[a-z0-9]{0,5}", proptest::option::of(1_i64..999_999_999_999_999), prop_oneof![Just(6_i64), Just(13), Just(1)])

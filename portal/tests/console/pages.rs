@@ -96,7 +96,10 @@ async fn what_buyers_write_is_text_everywhere() {
         assert!(!page.body.contains("<script"), "{path}");
         assert!(page.policy.starts_with("default-src 'none'"), "{path}");
     }
-    assert!(browser.get("/console/invoices.csv").await.body.contains("\"'=<script>"));
+    let csv = browser.get("/console/invoices.csv").await.body;
+    assert!(csv.contains("\"'=<script>alert(1)</script>\"\"'\""), "{csv}");
+    let book = browser.get("/console/invoices.xlsx").await;
+    assert!(book.status == 200 && book.body.starts_with("PK"), "a workbook");
 }
 
 #[tokio::test]
