@@ -14,6 +14,7 @@ pub mod jobs;
 pub mod load;
 pub mod oracle;
 pub mod patroni;
+pub mod portal;
 pub mod postgres;
 pub mod process;
 pub mod rig;

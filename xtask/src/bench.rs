@@ -22,6 +22,8 @@ enum Which {
     Broker,
     /// Many idle agents on one broker: memory of a link, and the time until all are back after a kill.
     Links,
+    /// Signed requests at a steady rate into portal, broker, agents and simulated disks.
+    Portal,
     /// Start of a broker whose ledger holds millions of finished jobs.
     Restart,
 }
@@ -35,6 +37,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
         Which::First => (["taxdisk-broker", "taxdisk-agent", "taxdisk"].as_slice(), "bench_first"),
         Which::Broker => (["taxdisk-broker"].as_slice(), "bench_broker"),
         Which::Links => (["taxdisk-broker"].as_slice(), "bench_links"),
+        Which::Portal => (["taxdisk-broker", "taxdisk-agent", "taxdisk-portal"].as_slice(), "bench_portal"),
         Which::Restart => (["taxdisk-broker"].as_slice(), "bench_restart"),
     };
     if matches!(args.which, Which::Broker) {

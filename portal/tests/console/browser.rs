@@ -85,8 +85,12 @@ impl Place {
             |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, location, policy) = (response.status().as_u16(), header("location"), header("content-security-policy"));
         let cookies = response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+        let kind = header("content-type");
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        Page { status, location, cookies, policy, body: String::from_utf8(body.to_vec()).unwrap() }
+        // A workbook is no text; every other answer says that it is UTF-8, and is.
+        let is_text = !kind.starts_with("application/vnd.openxmlformats");
+        assert!(!is_text || std::str::from_utf8(&body).is_ok(), "{status}: text that is no UTF-8");
+        Page { status, location, cookies, policy, body: String::from_utf8_lossy(&body).into_owned() }
     }
 }
 

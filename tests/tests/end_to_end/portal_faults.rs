@@ -13,48 +13,10 @@ use taxdisk_tests::oracle;
 use taxdisk_tests::process::{PATIENCE, wait_for};
 use taxdisk_tests::rig::Rig;
 
-use super::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
+use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
 
 /// A point of the portal, and the passage at which it dies: a few commits after its start, the first forward, the first callback.
 const PORTAL_POINTS: [&str; 4] = ["before_commit:8", "after_commit:8", "after_forward:2", "after_callback:1"];
-
-impl PortalRig {
-    /// One call; an error is one of the connection.
-    fn try_call(&self, name: &str, fields: &[(&str, &str)]) -> Result<Value, String> {
-        let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let more: Vec<&str> = [name].into_iter().chain(fields.iter().map(String::as_str)).collect();
-        let output = self.script("call.py", &more).output().map_err(|error| error.to_string())?;
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        serde_json::from_slice(&output.stdout).map_err(|error| error.to_string())
-    }
-
-    fn call(&self, name: &str, fields: &[(&str, &str)]) -> Value {
-        self.try_call(name, fields).unwrap_or_else(|error| panic!("{name}: {error}"))
-    }
-
-    /// Sends a document until it is answered with anything but "the same again".
-    fn insert(&self, document: &Value, callback: &str) {
-        let documents = json!([document]).to_string();
-        let url = json!([{ "fpqqlsh": document["FPQQLSH"], "url": callback }]).to_string();
-        wait_for("the document to be taken", PATIENCE, || {
-            let reply = self.try_call("insertWithArray", &[("requestdatas", &documents), ("url", &url)])?;
-            match reply["code"].as_str() {
-                Some("0000") => Ok(()),
-                Some("9999") => Err(reply.to_string()),
-                _ => panic!("{reply}"),
-            }
-        });
-    }
-
-    fn wait_status(&self, serial: &str, code: &str) -> Value {
-        wait_for(&format!("{serial} to have status {code}"), PATIENCE, || {
-            let reply = self.try_call("queryInvoiceStatus", &[("fpqqlsh", serial)])?;
-            if reply["statuscode"] == code { Ok(reply) } else { Err(reply.to_string()) }
-        })
-    }
-}
 
 /// What a merchant was told: serial number, id, body.
 type Told = Arc<Mutex<Vec<(String, String, Value)>>>;

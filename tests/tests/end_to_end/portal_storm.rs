@@ -21,7 +21,7 @@ use taxdisk_tests::oracle;
 use taxdisk_tests::process::{PATIENCE, Running, tail, wait_for};
 use taxdisk_tests::rig::Rig;
 
-use super::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
+use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
 
 /// What is killed in turn: each of them at least once, the rest as the seed says.
 const PARTS: usize = 3;

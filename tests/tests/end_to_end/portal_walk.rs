@@ -7,7 +7,7 @@ use taxdisk_tests::oracle;
 use taxdisk_tests::process::PATIENCE;
 use taxdisk_tests::rig::Rig;
 
-use super::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
+use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
 
 /// The `bash` blocks of a page, in their order.
 fn script(page: &str) -> String {
