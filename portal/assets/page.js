@@ -65,6 +65,7 @@
     button.hidden = false;
     button.addEventListener("click", () => window.print());
   }
+  if (one("[data-print-now]")) window.print();
   const clears = one("[data-clears]");
   if (clears) setTimeout(() => location.assign(clears.dataset.clears), 60000);
   const scan = one("#scan");

@@ -37,6 +37,7 @@ pub mod pages;
 pub mod platform_key;
 pub mod portal;
 pub mod post;
+pub mod qr;
 pub mod rate;
 pub mod registry;
 pub mod sellers;

@@ -160,9 +160,23 @@ impl Portal {
     /// # Errors
     /// The store does not answer.
     pub async fn link(&self, request: &Request) -> Result<Option<String>, Unavailable> {
-        let (key, valid_ms) = (self.links.clone(), self.config.links.valid_ms());
+        self.link_of(Kind::Invoice, request).await
+    }
+
+    /// Public link of a code, durable before it is named; one that ended by time is replaced. `None`: it was revoked.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn code_link(&self, request: &Request) -> Result<Option<String>, Unavailable> {
+        self.link_of(Kind::Code, request).await
+    }
+
+    async fn link_of(&self, kind: Kind, request: &Request) -> Result<Option<String>, Unavailable> {
+        let links = &self.config.links;
+        let valid_ms = if kind == Kind::Code { links.code_valid_ms() } else { links.valid_ms() };
+        let key = self.links.clone();
         let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
-        let known = async { self.readers.get().await?.links_of(Kind::Invoice, &tenant, &serial).await };
+        let known = async { self.readers.get().await?.links_of(kind, &tenant, &serial).await };
         let known = known.await.map_err(|_| Unavailable)?;
         let known =
             known.last().filter(|link| link.revoked_at.is_some() || link.is_open((self.clock)()) && self.links.made(link));
@@ -170,7 +184,7 @@ impl Portal {
             Some(link) => Some(link.clone()).filter(|link| link.revoked_at.is_none()),
             None => {
                 let work = self.ledger.run(move |session| {
-                    Box::pin(async move { links::current(session, &key, Kind::Invoice, &tenant, &serial, valid_ms).await })
+                    Box::pin(async move { links::current(session, &key, kind, &tenant, &serial, valid_ms).await })
                 });
                 work.await?
             }

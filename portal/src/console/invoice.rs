@@ -172,6 +172,8 @@ async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Res
 
 /// What an action may say after its redirect.
 const DONE: &[&str] = &[
+    "asked",
+    "known",
     "released",
     "returned",
     "requeued",

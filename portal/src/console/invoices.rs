@@ -63,10 +63,10 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 /// A choice of a form.
-struct Choice {
-    value: String,
-    label: String,
-    chosen: bool,
+pub(super) struct Choice {
+    pub(super) value: String,
+    pub(super) label: String,
+    pub(super) chosen: bool,
 }
 
 /// A row of a list.

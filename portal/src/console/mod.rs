@@ -15,18 +15,25 @@
 
 pub mod accounts;
 mod actions;
+mod codes;
+mod draft;
 mod export;
+mod files;
 mod invoice;
 mod invoices;
+mod issue;
+mod reservations;
 pub mod roles;
 pub mod shell;
 mod sign;
+mod upload;
+mod walls;
 pub mod words;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Extension, MatchedPath, State};
 use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::request::Parts;
@@ -43,6 +50,7 @@ use crate::portal::Portal;
 use crate::wire::form::Form;
 use accounts::PortalAccounts;
 use roles::Action;
+use upload::Upload;
 use words::Lang;
 
 /// A form at most, bytes; a goods file that is pasted has room.
@@ -113,6 +121,11 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .merge(invoices::routes())
         .merge(invoice::routes())
         .merge(actions::routes())
+        .merge(codes::routes())
+        .merge(files::routes())
+        .merge(issue::routes())
+        .merge(reservations::routes())
+        .merge(walls::routes())
         .layer(middleware::from_fn_with_state(console.clone(), guard))
         .with_state(console)
 }
@@ -140,16 +153,18 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
         return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
     }
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
-    let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
+    let most = if upload::takes(&route) { upload::MAX_BODY_BYTES } else { MAX_BODY_BYTES };
+    let body = match Limited::new(body, most).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return finished(shell::notice(&console, &visitor, StatusCode::PAYLOAD_TOO_LARGE, "too_large")),
     };
     if changes {
-        let form = match Form::parse_at_most(&body, MAX_FIELDS) {
-            Ok(form) if wanted(&parts.headers, &visitor, &form) => form,
-            _ => return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forged")),
+        let read = form(&parts.headers, &route, body.clone()).await;
+        let Some((form, file)) = read.filter(|(form, _)| wanted(&parts.headers, &visitor, form)) else {
+            return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forged"));
         };
         parts.extensions.insert(Arc::new(form));
+        parts.extensions.insert(file);
     }
     let chosen = visitor.query.get("lang").map(|_| visitor.language.tag());
     parts.extensions.insert(visitor);
@@ -158,6 +173,15 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
+}
+
+/// A form, and its file on the routes that take one.
+async fn form(headers: &HeaderMap, route: &str, body: Bytes) -> Option<(Form, Upload)> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if upload::takes(route) && upload::is_multipart(content_type) {
+        return upload::read(content_type, body).await;
+    }
+    Some((Form::parse_at_most(&body, MAX_FIELDS).ok()?, Upload::default()))
 }
 
 /// Both guards against requests of other sites. Before there is a session, there is no token of it.

@@ -18,7 +18,18 @@ pub type MenuRow = (&'static str, &'static str, Action);
 
 /// The menu: groups with their entries. Whoever may not see a page does not see its entry.
 pub const MENU: &[(&str, &[MenuRow])] = &[
-    ("menu_issue", &[("menu_approval", "/console/approval", Action::See)]),
+    (
+        "menu_issue",
+        &[
+            ("menu_issue_screen", "/console/issue", Action::Issue),
+            ("menu_codes", "/console/codes", Action::See),
+            ("menu_reservations", "/console/reservations", Action::See),
+            ("menu_approval", "/console/approval", Action::See),
+            ("menu_goods", "/console/goods", Action::See),
+            ("menu_customers", "/console/customers", Action::See),
+        ],
+    ),
+    ("menu_settings", &[("menu_organisations", "/console/organisations", Action::See)]),
     ("menu_invoices", &[("menu_list", "/console/invoices", Action::See)]),
 ];
 
@@ -138,9 +149,18 @@ pub(super) fn notice(console: &Console, visitor: &Visitor, status: StatusCode, k
 
 /// A page that says what the core refused with.
 pub(super) fn refused(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
+    said(console, visitor, StatusCode::CONFLICT, text)
+}
+
+/// A page that says what is wrong with what was sent; nothing was done.
+pub(super) fn wrong(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
+    said(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, text)
+}
+
+fn said(console: &Console, visitor: &Visitor, status: StatusCode, text: String) -> Response<Body> {
     let mut shell = Shell::new(console, visitor, "back");
     shell.title = text;
-    with_status(StatusCode::CONFLICT, &NoticePage { shell })
+    with_status(status, &NoticePage { shell })
 }
 
 /// Files that pages name. Their names hold their digests.

@@ -1,5 +1,7 @@
 //! The console's texts, Chinese and English, in one table.
 
+mod codes;
+
 use axum::http::{HeaderMap, header};
 
 use crate::wire::form::Form;
@@ -34,15 +36,22 @@ pub fn language(query: &Form, headers: &HeaderMap) -> Lang {
 
 /// A text. One that is missing shows its key: a test finds it before anybody does.
 pub fn text(lang: Lang, key: &str) -> &str {
-    TABLE.iter().find(|(known, _, _)| *known == key).map_or(key, |(_, zh, en)| match lang {
+    rows().find(|(known, _, _)| *known == key).map_or(key, |(_, zh, en)| match lang {
         Lang::Zh => zh,
         Lang::En => en,
     })
 }
 
 /// Key, Chinese, English.
+type Row = (&'static str, &'static str, &'static str);
+
+/// All texts, of every area.
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [TABLE, codes::TABLE].into_iter().flatten()
+}
+
 #[rustfmt::skip]
-const TABLE: &[(&str, &str, &str)] = &[
+const TABLE: &[Row] = &[
     ("console", "商户控制台", "Merchant console"),
     ("sample", "测试环境：所有发票均为样票，不具法律效力", "Test environment: every invoice is a SAMPLE without legal effect"),
     ("menu", "菜单", "Menu"),
@@ -208,10 +217,10 @@ mod tests {
 
     #[test]
     fn no_text_lacks_a_language_or_stands_twice() {
-        for (place, (key, zh, en)) in TABLE.iter().enumerate() {
+        for (place, (key, zh, en)) in rows().enumerate() {
             assert!(!zh.trim().is_empty() && !en.trim().is_empty(), "{key}");
             assert!(en.is_ascii(), "{key} in English");
-            assert!(TABLE[..place].iter().all(|(other, _, _)| other != key), "{key} twice");
+            assert!(rows().take(place).all(|(other, _, _)| other != key), "{key} twice");
         }
     }
 
@@ -223,7 +232,7 @@ mod tests {
             let html = std::fs::read_to_string(file.path()).expect("a template");
             for after in html.split("t(\"").skip(1) {
                 let key = after.split('"').next().unwrap_or_default();
-                assert!(TABLE.iter().any(|(known, _, _)| *known == key), "{key} of {}", file.path().display());
+                assert!(rows().any(|(known, _, _)| *known == key), "{key} of {}", file.path().display());
                 seen += 1;
             }
         }

@@ -59,6 +59,19 @@ impl Standing {
         }
     }
 
+    /// All of them, in the order of a code's life.
+    pub const ALL: [Standing; 4] = [Standing::Unused, Standing::Filled, Standing::Issued, Standing::Cancelled];
+
+    /// As queries write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Unused => "unused",
+            Standing::Filled => "filled",
+            Standing::Issued => "issued",
+            Standing::Cancelled => "cancelled",
+        }
+    }
+
     /// In Chinese.
     pub fn text(self) -> &'static str {
         match self {

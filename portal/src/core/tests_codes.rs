@@ -128,8 +128,8 @@ async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
         assert_eq!((request.phase, Standing::of(&request)), (Phase::Buyer, Standing::Unused));
     }
     let mut reader = bench.readers.get().await.unwrap();
-    assert_eq!(reader.codes("one", (i64::MAX, ""), 10).await.unwrap().len(), 1);
-    assert!(reader.codes("two", (i64::MAX, ""), 10).await.unwrap().is_empty(), "another tenant's codes");
+    assert_eq!(reader.codes("one", None, (i64::MAX, ""), 10).await.unwrap().len(), 1);
+    assert!(reader.codes("two", None, (i64::MAX, ""), 10).await.unwrap().is_empty(), "another tenant's codes");
     assert!(matches!(cancelled(&bench, "two").await, Cancelled::Unknown), "another tenant's code");
     assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done));
     assert!(matches!(cancelled(&bench, "one").await, Cancelled::Done), "twice is once");
@@ -235,6 +235,48 @@ async fn a_form_sent_a_hundred_times_is_one_reservation() {
     }
     assert!(reader.reservations(&search("", "two")).await.unwrap().is_empty(), "another tenant's guests");
     assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing is issued without a clerk");
+}
+
+#[tokio::test]
+async fn an_organisation_has_so_many_codes_on_its_walls_and_so_many_guests_waiting() {
+    let bench = bench().await;
+    reserved(&bench).await;
+    for number in 1..MAX_SETUPS {
+        let setup = Setup { token: format!("wall-{number}"), ..setup() };
+        run!(bench, |session| configure(session, &setup)).unwrap();
+    }
+    let more = Setup { token: "one too many".to_owned(), ..setup() };
+    let refused = run!(bench, |session| configure(session, &more)).unwrap_err();
+    assert_eq!(refused[0].rule, "too_many");
+    let elsewhere = Setup { token: "of another organisation".to_owned(), orgcode: "B".to_owned(), ..setup() };
+    run!(bench, |session| configure(session, &elsewhere)).unwrap();
+    let known = Setup { name: "后门".to_owned(), ..setup() };
+    run!(bench, |session| configure(session, &known)).unwrap();
+    // What waits is counted in the store; the list is filled there, because forms would take a while.
+    let first = bench.readers.get().await.unwrap().reservations(&all_of("A")).await.unwrap().remove(0);
+    let filler = first.clone();
+    run!(bench, |session| fill(session, &filler));
+    let other = "CCCCCCCCCCCCCCCCCCCCCC";
+    assert!(matches!(reserve_as(&bench, sent(other, 10_000)).await, Reserved::Full));
+    assert!(matches!(reserve_as(&bench, sent(KEY, 10_000)).await, Reserved::Done(_)), "a form that is known is answered");
+    let used = Reservation { used: Some(Used { person: "ann".to_owned(), at: 1 }), ..first };
+    run!(bench, |session| session.db.put_reservation(&used));
+    let Reserved::Done(last) = reserve_as(&bench, sent(other, 10_000)).await else { panic!("there is room again") };
+    assert_eq!(last.number, MAX_UNUSED + 1);
+}
+
+/// Reservations until no more may wait.
+async fn fill(session: &mut crate::ledger::Session, like: &Reservation) -> Result<(), store::StoreError> {
+    for number in 2..=MAX_UNUSED {
+        let serial = format!("F{number}");
+        let one = Reservation { form_key: serial.clone(), serial, number, ..like.clone() };
+        session.db.put_reservation(&one).await?;
+    }
+    Ok(())
+}
+
+fn all_of(orgcode: &str) -> Search {
+    Search { tenant: "one".to_owned(), orgcode: orgcode.to_owned(), word: String::new(), used: None, before: i64::MAX, limit: 10 }
 }
 
 #[tokio::test]

@@ -222,7 +222,7 @@ impl Goods {
 const DUST_DECIMALS: u32 = 13;
 
 /// A decimal of so many digits and decimals. The dust of a float is taken away; what a person wrote is never rounded.
-fn exact_decimal(text: &str, (digits, decimals): (u32, u32)) -> Result<Decimal, String> {
+pub(crate) fn exact_decimal(text: &str, (digits, decimals): (u32, u32)) -> Result<Decimal, String> {
     let value = number::decimal(text, digits, decimals).map_err(|error| error.to_string())?;
     match Decimal::from_str_exact(text) {
         Ok(written) if written != value && written.scale() < DUST_DECIMALS => Err(format!("“{text}”的小数超过 {decimals} 位")),

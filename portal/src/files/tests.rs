@@ -184,6 +184,40 @@ proptest! {
     }
 }
 
+fn any_customer() -> impl Strategy<Value = Customer> {
+    let title = "[=+@'a-z一-龥,\"-][a-z一-龥 ,\"'-]{0,20}[a-z一-龥]";
+    let kinds = prop_oneof![
+        Just((customers::BuyerType::Enterprise, "91110000MA0000001L")),
+        Just((customers::BuyerType::Institution, "")),
+        Just((customers::BuyerType::Person, "")),
+    ];
+    (kinds, title, "[一-龥 0-9-]{0,20}[0-9]", "[0-9]{8,19}", "(a@b\\.example)?", "(\\+?[0-9]{5,15})?").prop_map(
+        |((kind, number), title, address_phone, bank_account, mail, phone)| Customer {
+            kind,
+            title,
+            taxpayer_number: number.to_owned(),
+            address_phone: address_phone.trim().to_owned(),
+            bank_account,
+            mail,
+            phone,
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn customers_that_are_exported_come_back_equal(customer in any_customer()) {
+        prop_assume!(Customer::read(&customer.cells()).is_ok());
+        let rows = vec![customer.cells()];
+        let columns = Customer::COLUMNS;
+        for file in [table::write_csv(columns, &rows).unwrap(), table::write_xlsx(columns, &rows).unwrap()] {
+            let back: Vec<Customer> = import::read(&table::read(&file).unwrap()).unwrap();
+            prop_assert_eq!(&back, std::slice::from_ref(&customer));
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_import_is_of_one_tenant_and_the_second_time_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -12,8 +12,6 @@ use std::sync::Arc;
 use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use fast_qr::ECL;
-use fast_qr::qr::QRBuilder;
 
 use super::Found;
 use super::sale::money;
@@ -23,9 +21,7 @@ use crate::core::request::{Phase, Request as Stored, Voiding};
 use crate::layout::LayoutError;
 use crate::portal::Portal;
 use crate::post::words::{masked_name, masked_number, moment};
-
-/// Light modules around a code (ISO/IEC 18004).
-const QUIET: usize = 4;
+use crate::qr;
 
 /// Answers.
 pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<Body>) -> Response<Body> {
@@ -50,7 +46,7 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
         "" if asks_for_html => shell.page(StatusCode::OK, &Page::of(&portal, &shell, &stored, token, false)),
         "" | "pdf" => made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number)),
         "ofd" => made(&shell, portal.ofd(&stored).await, &format!("{}-{}.ofd", pair.code, pair.number)),
-        "qr.svg" => match qr_svg(&format!("{}/i/{token}", portal.public_url)) {
+        "qr.svg" => match qr::svg(&format!("{}/i/{token}", portal.public_url)) {
             Some(svg) => shell::file("image/svg+xml", "qr.svg", svg.into_bytes()),
             None => shell.notice(StatusCode::NOT_FOUND, "no_file", "invoice_unaffected"),
         },
@@ -114,22 +110,4 @@ impl<'a> Page<'a> {
         let kind = if stored.gross.is_sign_negative() { shell.t("credit_note") } else { shell.t("invoice") };
         Page { shell, seller, kind, changed, total: money(stored.gross), rows, token, printed }
     }
-}
-
-/// A text as a QR code, one unit a module.
-fn qr_svg(text: &str) -> Option<String> {
-    let code = QRBuilder::new(text).ecl(ECL::M).build().ok()?;
-    let side = code.size + 2 * QUIET;
-    let mut path = String::new();
-    for (row, modules) in code.data.chunks(code.size).take(code.size).enumerate() {
-        for (column, module) in modules.iter().enumerate() {
-            if module.value() {
-                path += &format!("M{} {}h1v1h-1z", column + QUIET, row + QUIET);
-            }
-        }
-    }
-    Some(format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" shape-rendering=\"crispEdges\">\
-         <rect width=\"{side}\" height=\"{side}\" fill=\"#fff\"/><path d=\"{path}\"/></svg>"
-    ))
 }

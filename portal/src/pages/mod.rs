@@ -7,6 +7,7 @@
 //! | `/q/<token>/send`, `…/correct` | the invoice to another address; a task for the merchant's people |
 //! | `/i/<token>` | an issued invoice (`invoice`) |
 //! | `/qrcode-connector` | an offline code (`offline`) |
+//! | `/r/<token>` | a code on a merchant's wall, at which guests reserve an invoice (`reservation`) |
 //!
 //! A token has 192 bits that nobody can guess; a wrong one and an unknown one look the same. Nothing of others is loaded by any
 //! page, no address is told to the next page. Whoever sees a page sees the buyer's name and number masked; the whole invoice is
@@ -19,6 +20,7 @@ mod events;
 mod form;
 mod invoice;
 mod offline;
+mod reservation;
 mod sale;
 mod shell;
 mod state;
@@ -55,7 +57,7 @@ async fn found(portal: &Portal, kind: Kind, token: &str) -> Result<Found, StoreE
 
 /// Is this a page of a consumer?
 pub fn is_page(path: &str) -> bool {
-    path.starts_with("/q/") || path.starts_with("/i/") || path == offline::PATH
+    path.starts_with("/q/") || path.starts_with("/i/") || path.starts_with(reservation::PATH) || path == offline::PATH
 }
 
 /// Answers for a page of a consumer.
@@ -64,6 +66,7 @@ pub async fn answer(portal: Arc<Portal>, request: Request<Body>) -> Response<Bod
     let shell = shell::Shell::new(&portal, request.uri(), request.headers());
     match path {
         offline::PATH => offline::answer(portal, shell, request).await,
+        _ if path.starts_with(reservation::PATH) => reservation::answer(portal, shell, request).await,
         _ if path.starts_with("/i/") => invoice::answer(portal, shell, request).await,
         _ => code::answer(portal, shell, request).await,
     }

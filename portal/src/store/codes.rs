@@ -5,7 +5,7 @@ use sqlx::Row as _;
 
 use super::sql::{get, read, written};
 use super::{PostgresDb, SqliteDb, StoreError};
-use crate::core::codes::{Code, Receipt};
+use crate::core::codes::{Code, Receipt, Standing};
 use crate::core::request::Request;
 use crate::core::reservations::{Reservation, Search, Setup};
 use crate::files::Kind;
@@ -23,8 +23,15 @@ pub trait CodesDb: Send {
     async fn add_code(&mut self, code: &Code) -> Result<(), StoreError>;
     /// A code made by hand.
     async fn code(&mut self, tenant: &str, serial: &str) -> Result<Option<Code>, StoreError>;
-    /// Codes of a tenant with their requests, the latest first, from behind `before` (time, serial number).
-    async fn codes(&mut self, tenant: &str, before: (i64, &str), limit: u32) -> Result<Vec<(Code, Request)>, StoreError>;
+    /// Codes of a tenant with their requests, the latest first, from behind `before` (time, serial number); of one standing, or
+    /// all.
+    async fn codes(
+        &mut self,
+        tenant: &str,
+        standing: Option<Standing>,
+        before: (i64, &str),
+        limit: u32,
+    ) -> Result<Vec<(Code, Request)>, StoreError>;
     /// How receipts of an organisation are printed.
     async fn receipt(&mut self, tenant: &str, orgcode: &str) -> Result<Option<Receipt>, StoreError>;
     /// Writes it.
@@ -118,17 +125,26 @@ macro_rules! codes {
                 }))
             }
 
-            async fn codes(&mut self, tenant: &str, before: (i64, &str), limit: u32) -> Result<Vec<(Code, Request)>, StoreError> {
+            async fn codes(
+                &mut self,
+                tenant: &str,
+                standing: Option<Standing>,
+                before: (i64, &str),
+                limit: u32,
+            ) -> Result<Vec<(Code, Request)>, StoreError> {
                 let rows = sqlx::query(
                     "SELECT c.serial, c.orgcode, c.made_by, c.created_at, r.body FROM codes c \
                      JOIN requests r ON r.tenant = c.tenant AND r.serial = c.serial \
-                     WHERE c.tenant = $1 AND (c.created_at, c.serial) < ($2, $3) \
+                     WHERE c.tenant = $1 AND (c.created_at, c.serial) < ($2, $3) AND ($5 = '' OR $5 = \
+                     CASE r.phase WHEN 'buyer' THEN 'unused' WHEN 'issued' THEN 'issued' WHEN 'deleted' THEN 'cancelled' \
+                     ELSE 'filled' END) \
                      ORDER BY c.created_at DESC, c.serial DESC LIMIT $4",
                 )
                 .bind(tenant)
                 .bind(before.0)
                 .bind(before.1)
                 .bind(i64::from(limit))
+                .bind(standing.map_or("", Standing::as_str))
                 .fetch_all(&mut self.0)
                 .await?;
                 let code = |row: &_| {

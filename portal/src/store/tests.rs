@@ -13,7 +13,7 @@ use super::open::list_older;
 use super::{Db, Field, Note, PostgresDb, Query, SqliteDb, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
 use crate::core::claim::Buyer;
-use crate::core::codes::{Code, Receipt};
+use crate::core::codes::{self, Code, Receipt};
 use crate::core::links::{self, Kind, Link};
 use crate::core::outbox::{self, Channel, Delivered, Message};
 use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Request, Voiding};
@@ -339,8 +339,23 @@ async fn files_codes_and_reservations_are_kept(db: &mut dyn Db) {
         db.add_code(&Code { tenant, serial: serial.to_owned(), orgcode, made_by, created_at }).await.unwrap();
     }
     let serials = |codes: Vec<(Code, Request)>| codes.into_iter().map(|(code, _)| code.serial).collect::<Vec<_>>();
-    assert_eq!(serials(db.codes("one", (i64::MAX, ""), 2).await.unwrap()), ["K3", "K2"]);
-    assert_eq!(serials(db.codes("one", (1, "K2"), 2).await.unwrap()), ["K1"]);
+    assert_eq!(serials(db.codes("one", None, (i64::MAX, ""), 2).await.unwrap()), ["K3", "K2"]);
+    assert_eq!(serials(db.codes("one", None, (1, "K2"), 2).await.unwrap()), ["K1"]);
+    for (standing, phase) in [
+        (codes::Standing::Filled, Phase::Settling),
+        (codes::Standing::Issued, Phase::Issued),
+        (codes::Standing::Cancelled, Phase::Deleted),
+    ] {
+        db.put_request(&Request { phase, ..request("one", "K2") }).await.unwrap();
+        let mut count = 0;
+        for wanted in codes::Standing::ALL {
+            let found = db.codes("one", Some(wanted), (i64::MAX, ""), 9).await.unwrap();
+            assert!(found.iter().all(|(_, request)| codes::Standing::of(request) == wanted), "the query and the core agree");
+            count += found.len();
+            assert_eq!(serials(found).iter().any(|serial| serial == "K2"), wanted == standing);
+        }
+        assert_eq!(count, 3, "every code has one standing");
+    }
     assert_eq!(db.code("two", "K1").await.unwrap(), None);
     assert_eq!(db.code("one", "K1").await.unwrap().unwrap().made_by, "ann");
 

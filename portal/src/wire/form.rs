@@ -47,6 +47,11 @@ impl Form {
         Ok(Form { fields })
     }
 
+    /// A form of fields that were read from another encoding.
+    pub fn of(fields: Vec<(String, String)>) -> Form {
+        Form { fields }
+    }
+
     /// The value of a field; the first if there are several.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.fields.iter().find(|(field, _)| field == name).map(|(_, value)| value.as_str())

@@ -2,12 +2,13 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Method, Request};
+use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::json;
 use taxdisk_portal::application::User;
 use taxdisk_portal::console;
 use taxdisk_portal::console::accounts::PortalAccounts;
+use taxdisk_portal::pages;
 use tower::ServiceExt as _;
 
 use crate::platform::{Platform, form};
@@ -28,7 +29,10 @@ pub(crate) struct Page {
     pub(crate) location: String,
     pub(crate) cookies: Vec<String>,
     pub(crate) policy: String,
+    pub(crate) kind: String,
+    pub(crate) disposition: String,
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A browser: one address, cookies, and pages of `fp.example`.
@@ -79,18 +83,29 @@ impl Place {
         Browser { place: self, cookie: String::new(), csrf: String::new() }
     }
 
+    /// Somebody with a telephone and without an account.
+    pub(crate) async fn guest(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Page {
+        let request = Request::builder().method(method).uri(path).header("accept", "text/html").header("accept-language", "zh");
+        let request = request.body(Body::from(form(fields))).unwrap();
+        Place::read(pages::answer(self.platform.portal.clone(), request).await).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Page {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        Place::read(self.router.clone().oneshot(request).await.unwrap()).await
+    }
+
+    async fn read(response: Response<Body>) -> Page {
         let header =
             |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, location, policy) = (response.status().as_u16(), header("location"), header("content-security-policy"));
         let cookies = response.headers().get_all("set-cookie").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
-        let kind = header("content-type");
+        let (kind, disposition) = (header("content-type"), header("content-disposition"));
         let body = response.into_body().collect().await.unwrap().to_bytes();
-        // A workbook is no text; every other answer says that it is UTF-8, and is.
-        let is_text = !kind.starts_with("application/vnd.openxmlformats");
+        // A workbook and a picture are no text; every other answer says that it is UTF-8, and is.
+        let is_text = !kind.starts_with("application/vnd.openxmlformats") && kind != "image/png";
         assert!(!is_text || std::str::from_utf8(&body).is_ok(), "{status}: text that is no UTF-8");
-        Page { status, location, cookies, policy, body: String::from_utf8_lossy(&body).into_owned() }
+        let (body, bytes) = (String::from_utf8_lossy(&body).into_owned(), body.to_vec());
+        Page { status, location, cookies, policy, kind, disposition, body, bytes }
     }
 }
 
@@ -124,6 +139,24 @@ impl Browser<'_> {
         all.extend(fields);
         let body = form(&all);
         self.sent(self.request(&Method::POST, path).body(Body::from(body)).unwrap()).await
+    }
+
+    /// A form with a file, as browsers send one.
+    pub(crate) async fn upload(&mut self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Page {
+        let mut body = Vec::new();
+        for (name, value) in [("csrf", self.csrf.as_str())].iter().chain(fields) {
+            body.extend(format!("--limit\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes());
+        }
+        body.extend(b"--limit\r\nContent-Disposition: form-data; name=\"file\"; filename=\"file\"\r\n\r\n");
+        body.extend(file);
+        body.extend(b"\r\n--limit--\r\n");
+        let request = self.request(&Method::POST, path).header("content-type", "multipart/form-data; boundary=limit");
+        self.sent(request.body(Body::from(body)).unwrap()).await
+    }
+
+    /// Another tab of it.
+    pub(crate) fn tab(&self) -> Self {
+        Browser { place: self.place, cookie: self.cookie.clone(), csrf: self.csrf.clone() }
     }
 
     pub(crate) async fn sign_in(&mut self, tenant: &str, login: &str, password: &str) -> Page {

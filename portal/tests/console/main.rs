@@ -5,6 +5,10 @@
 mod platform;
 
 mod browser;
+mod codes;
+mod files;
+mod issue;
 mod pages;
+mod reservations;
 mod rights;
 mod sign_in;

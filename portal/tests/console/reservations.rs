@@ -1,0 +1,348 @@
+//! 预约二维码: set up by the merchant, filled in by guests, made an invoice by a clerk and by nobody else.
+
+use taxdisk_portal::core::request::Phase;
+
+use crate::browser::{Browser, Page, Place};
+use crate::issue::requests;
+use crate::platform::{SELLER, Said};
+
+const CLERK: &[&str] = &["clerk"];
+const GOODS: &str = "商品名称,规格型号,单位,含税单价,税率,税收分类编码\r\n\
+                     *住宿服务*房费,,晚,,0.06,3070402000000000000\r\n*餐饮服务*早餐,,份,30,0.06,3070401000000000000\r\n";
+
+/// An administrator who also keeps the goods file; the address of a code that he set up, as in the source: fixed items, an amount
+/// by the guest, a fixed amount, a remark, a number, a field of his own.
+pub(crate) async fn hung_up(place: &Place) -> (Browser<'_>, String) {
+    let mut admin = place.signed_in("shop", "adam", &["admin", "clerk"]).await;
+    admin.get("/console/goods").await;
+    admin.upload("/console/goods/import", &[("step", "import")], GOODS.as_bytes()).await;
+    let at = admin.get("/console/organisations/A/codes/new").await.location;
+    assert_eq!(admin.get(&at).await.status, 200);
+    let mut ids = Vec::new();
+    for word in ["房费", "早餐"] {
+        let found = admin.post(&at, &[("goods_word", word), ("step", "find")]).await;
+        ids.push(found.body.split_once("name=\"add\" value=\"").expect("a hit").1.split('"').next().unwrap().to_owned());
+    }
+    let added = admin.post(&at, &[("name", "前台"), ("item.0", &ids[0]), ("by.0", "amount"), ("add", &ids[1])]).await;
+    assert!(added.body.contains("item.1") && added.body.contains("*餐饮服务*早餐"), "{}", added.body);
+    let fields = [
+        ("name", "前台"),
+        ("limit", "2000"),
+        ("BZ", "谢谢惠顾"),
+        ("numbered", "yes"),
+        ("item.0", ids[0].as_str()),
+        ("by.0", "amount"),
+        ("item.1", ids[1].as_str()),
+        ("by.1", "fixed"),
+        ("gross.1", "30.00"),
+        ("field.0", "房号"),
+        ("required.0", "yes"),
+        ("step", "save"),
+    ];
+    for _ in 0..2 {
+        let page = admin.post(&at, &fields).await;
+        assert_eq!(page.location, format!("{at}?done=saved"), "{}", page.body);
+    }
+    (admin, at)
+}
+
+/// What a guest opens by the code.
+pub(crate) fn public(at: &str) -> String {
+    format!("/r/{}", at.rsplit('/').next().unwrap())
+}
+
+pub(crate) fn guest_fields<'a>(name: &'a str, phone: &'a str, room: &'a str) -> [(&'a str, &'a str); 5] {
+    [("kind", "person"), ("GMF_MC", name), ("phone", phone), ("money.0", "888.00"), ("answer.0", room)]
+}
+
+/// A guest scans, fills in and submits; where he sees it.
+pub(crate) async fn reserved(place: &Place, at: &str, fields: &[(&str, &str)]) -> String {
+    let form = place.guest("GET", &public(at), &[]).await;
+    assert_eq!(form.status, 303, "{}", form.body);
+    let page = place.guest("POST", &form.location, fields).await;
+    assert_eq!((page.status, page.location.as_str()), (303, form.location.as_str()), "{}", page.body);
+    form.location
+}
+
+/// The one reservation's page at the console.
+pub(crate) async fn only(browser: &mut Browser<'_>, query: &str) -> String {
+    let page = browser.get(&format!("/console/reservations?{query}")).await;
+    let found: Vec<&str> = page.body.split("<a href=\"/console/reservations/").skip(1).collect();
+    assert_eq!(found.len(), 1, "{query}: {}", page.body);
+    format!("/console/reservations/{}", found[0].split('"').next().unwrap())
+}
+
+/// The hidden fields of a page on which a draft is checked, with another button.
+fn hidden(page: &Page, step: &str) -> Vec<(String, String)> {
+    let unescaped = |text: &str| text.replace("&#38;", "&").replace("&#34;", "\"").replace("&#39;", "'").replace("&#60;", "<");
+    let inputs = page.body.split("<input type=\"hidden\" name=\"").skip(1);
+    let pair = |rest: &str| {
+        let (name, rest) = rest.split_once("\" value=\"").unwrap();
+        (name.to_owned(), unescaped(rest.split_once('"').unwrap().0))
+    };
+    let mut fields: Vec<(String, String)> = inputs.map(pair).filter(|(name, _)| name != "csrf").collect();
+    fields.push(("step".to_owned(), step.to_owned()));
+    fields
+}
+
+async fn press(browser: &mut Browser<'_>, at: &str, fields: &[(String, String)]) -> Page {
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    browser.post(at, &fields).await
+}
+
+/// The clerk's draft as the form holds it, for the step of checking.
+fn draft_fields<'a>(org: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+    vec![
+        ("org", org),
+        ("FPLX", "1"),
+        ("BZ", "谢谢惠顾"),
+        ("type", "个人"),
+        ("GMF_MC", name),
+        ("PHONE", "13800000001"),
+        ("XMMC.0", "*住宿服务*房费"),
+        ("DW.0", "晚"),
+        ("SL.0", "0.06"),
+        ("SPBM.0", "3070402000000000000"),
+        ("XMJSHJ.0", "888.00"),
+        ("XMMC.1", "*餐饮服务*早餐"),
+        ("DW.1", "份"),
+        ("SL.1", "0.06"),
+        ("SPBM.1", "3070401000000000000"),
+        ("XMJSHJ.1", "30.00"),
+        ("step", "check"),
+    ]
+}
+
+#[tokio::test]
+async fn a_code_on_the_wall_is_set_up_once_downloaded_and_disabled_for_ever() {
+    let place = Place::start().await;
+    let (mut admin, at) = hung_up(&place).await;
+    let list = admin.get("/console/organisations").await;
+    for text in ["应用设置", "组织管理", "预约二维码生成", "示例餐饮有限公司"] {
+        assert!(list.body.contains(text), "{text}");
+    }
+    let codes = admin.get("/console/organisations/A/codes").await;
+    assert_eq!(codes.body.matches("前台").count(), 1, "a form sent twice is one code");
+    let text = format!("https://fp.example{}", public(&at));
+    let png = admin.get(&format!("{at}/qr.png?save=1")).await;
+    assert_eq!((png.kind.as_str(), png.bytes), ("image/png", taxdisk_portal::qr::png(&text).unwrap()));
+    assert!(png.disposition.starts_with("attachment;"), "it is saved as a file");
+    assert_eq!(admin.get(&format!("{at}/qr.svg")).await.body, taxdisk_portal::qr::svg(&text).unwrap());
+    let form = place.guest("GET", &public(&at), &[]).await.location;
+    let page = place.guest("GET", &form, &[]).await;
+    for shown in ["*住宿服务*房费", "*餐饮服务*早餐", "¥30.00", "房号", "¥2000.00", "money.0"] {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    assert!(!page.body.contains("money.1"), "a fixed amount is not asked for");
+    assert_eq!(admin.get(&at).await.status, 200);
+    assert_eq!(admin.post(&format!("{at}/disable"), &[]).await.status, 422, "nothing happens unconfirmed");
+    let there = reserved(&place, &at, &guest_fields("早来的", "13800000009", "101")).await;
+    assert_eq!(admin.post(&format!("{at}/disable"), &[("confirm", "yes")]).await.location, format!("{at}?done=disabled"));
+    assert_eq!(place.guest("GET", &form, &[]).await.status, 410);
+    assert_eq!(place.guest("POST", &form, &guest_fields("张三", "13800000001", "808")).await.status, 410);
+    assert_eq!(place.guest("GET", &there, &[]).await.status, 200, "what was reserved stays");
+    assert_eq!(admin.get(&format!("{at}/qr.png")).await.status, 404, "nobody prints it any more");
+    assert_eq!(admin.post(&at, &[("name", "前台"), ("limit", "1"), ("step", "save")]).await.status, 409);
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    assert_eq!(clerk.get("/console/organisations/A/codes/new").await.status, 403, "a clerk hangs up no codes");
+}
+
+#[tokio::test]
+async fn a_wall_code_that_is_wrong_is_not_hung_up() {
+    let place = Place::start().await;
+    let mut admin = place.signed_in("shop", "adam", &["admin"]).await;
+    let at = admin.get("/console/organisations/A/codes/new").await.location;
+    admin.get(&at).await;
+    let page =
+        admin.post(&at, &[("name", ""), ("limit", "1.005"), ("field.0", "房号"), ("field.1", "房号"), ("step", "save")]).await;
+    assert_eq!(page.status, 422);
+    for text in ["名称", "上限", "不重复"] {
+        assert!(page.body.contains(text), "{text}: {}", page.body);
+    }
+    assert_eq!(place.guest("GET", &public(&at), &[]).await.status, 404, "nobody can open it");
+    assert_eq!(admin.get("/console/organisations/Z/codes").await.status, 404, "no such organisation");
+}
+
+#[tokio::test]
+async fn a_guest_reserves_once_and_sees_it_masked_and_nothing_is_issued() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let fields = guest_fields("张三丰", "13800000001", "808");
+    let there = reserved(&place, &at, &fields).await;
+    for _ in 0..3 {
+        assert_eq!(place.guest("POST", &there, &fields).await.location, there, "sent again, it is the same one");
+    }
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(page.body.contains("预约已提交") && page.body.contains("尚未开票"), "{}", page.body);
+    assert!(page.body.contains(">1<") && page.body.contains("¥888.00"), "its number and what he wants");
+    assert!(!page.body.contains("张三丰") && !page.body.contains("13800000001"), "masked: {}", page.body);
+    assert!(
+        place.guest("GET", &there.replace(&there[there.len() - 4..], "AAAA"), &[]).await.body.contains("GMF_MC"),
+        "another key"
+    );
+    assert!(requests(&place).await.is_empty(), "nothing is issued without a clerk");
+    // Another code's address does not show it.
+    let key = there.rsplit('/').next().unwrap();
+    assert_eq!(place.guest("GET", &format!("/r/AAAAAAAAAAAAAAAAAAAAAA/{key}"), &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_guest_s_form_says_everything_that_is_wrong_in_his_language() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let there = place.guest("GET", &public(&at), &[]).await.location;
+    let wrongs: [(&[(&str, &str)], &str); 6] = [
+        (&[("GMF_MC", "A"), ("phone", "13800000001"), ("money.0", "1"), ("answer.0", "1")], "Choose the type"),
+        (&[("kind", "person"), ("GMF_MC", "A"), ("money.0", "1"), ("answer.0", "1")], "A telephone number or an e-mail"),
+        (&[("kind", "person"), ("GMF_MC", "A"), ("phone", "13800000001"), ("money.0", "1.005"), ("answer.0", "1")], "above 0"),
+        (&[("kind", "person"), ("GMF_MC", "A"), ("phone", "13800000001"), ("money.0", "2000.01"), ("answer.0", "1")], "¥2000.00"),
+        (&[("kind", "person"), ("GMF_MC", "A"), ("phone", "13800000001"), ("money.0", "1")], "房号: needed"),
+        (
+            &[
+                ("kind", "enterprise"),
+                ("GMF_MC", "A"),
+                ("GMF_NSRSBH", "91110000MA00000019"),
+                ("phone", "13800000001"),
+                ("money.0", "1"),
+                ("answer.0", "1"),
+            ],
+            "The taxpayer number is wrong",
+        ),
+    ];
+    for (fields, text) in wrongs {
+        let page = place.guest("POST", &format!("{there}?lang=en"), fields).await;
+        assert!(page.status == 422 && page.body.contains(text), "{text}: {}", page.body);
+    }
+    let hostile = [("kind", "person"), ("GMF_MC", "\"><script>alert(1)</script>"), ("answer.0", "<b>")];
+    let page = place.guest("POST", &there, &hostile).await;
+    assert!(page.status == 422 && !page.body.contains("<script>alert") && !page.body.contains("<b>"));
+    let short = there.rsplit_once('/').unwrap().0;
+    let page = place.guest("POST", &format!("{short}/short"), &guest_fields("张三", "13800000001", "808")).await;
+    assert!(page.status == 422 && page.body.contains("重新扫码"), "a key that we did not make");
+}
+
+#[tokio::test]
+async fn a_clerk_finds_a_reservation_takes_checks_and_issues_it_once() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let there = reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    reserved(&place, &at, &guest_fields("李四", "13900000002", "909")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let all = clerk.get("/console/reservations").await;
+    assert!(all.body.contains("张三丰") && all.body.contains("李四") && all.body.contains("房号 808"), "{}", all.body);
+    let page = only(&mut clerk, "org=A&word=%E5%BC%A0%E4%B8%89%E4%B8%B0").await;
+    for query in ["word=13800000001", "word=0000001", "org=A&word=1"] {
+        if query != "org=A&word=1" {
+            assert_eq!(only(&mut clerk, query).await, page, "{query}");
+        }
+    }
+    assert!(!clerk.get("/console/reservations?org=B").await.body.contains("张三丰"), "of another organisation");
+    assert!(clerk.get(&page).await.body.contains("取用并填开"));
+    let serial = page.rsplit('/').next().unwrap().to_owned();
+    let early = clerk.post(&page, &[("step", "make"), ("org", "x")]).await;
+    assert_eq!(early.status, 422, "nothing is made of a wrong form");
+    assert_eq!(clerk.post(&format!("{page}/take"), &[]).await.location, page);
+    let form = clerk.get(&page).await;
+    for value in ["张三丰", "888.00", "30.00", "谢谢惠顾", "13800000001", "*住宿服务*房费"] {
+        assert!(form.body.contains(&format!("value=\"{value}\"")), "{value}: {}", form.body);
+    }
+    assert!(form.body.contains(&serial) && form.body.contains("808"));
+    // A second clerk sees who has it, and can do nothing with it.
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    let seen = other.get(&page).await;
+    assert!(seen.body.contains("由 carl 处理中") && !seen.body.contains("取用并填开"), "{}", seen.body);
+    assert!(other.get("/console/reservations").await.body.contains("由 carl 处理中"));
+    let org = format!("{SELLER}/A");
+    for (path, fields) in [(format!("{page}/take"), Vec::new()), (page.clone(), draft_fields(&org, "改成别人"))] {
+        let refused = other.post(&path, &fields).await;
+        assert!(refused.status == 409 && refused.body.contains("carl"), "{}", refused.body);
+    }
+    let mut make = draft_fields(&org, "改成别人");
+    make.pop();
+    make.push(("step", "make"));
+    assert_eq!(other.post(&page, &make).await.status, 409, "nor issue it");
+    assert_eq!(other.post(&format!("{page}/release"), &[]).await.location, page);
+    assert!(other.get(&page).await.body.contains("由 carl 处理中"), "nor give it back");
+    assert!(requests(&place).await.is_empty());
+    // Edited, checked, issued; pressed twice it is one invoice.
+    let check = clerk.post(&page, &draft_fields(&org, "张三丰（更正）")).await;
+    assert!(check.status == 200 && check.body.contains("918.00") && check.body.contains("张三丰（更正）"), "{}", check.body);
+    let fields = hidden(&check, "make");
+    let (mut one, mut two) = (clerk.tab(), clerk.tab());
+    let (first, second) = tokio::join!(press(&mut one, &page, &fields), press(&mut two, &page, &fields));
+    let mut done = [first.location.as_str(), second.location.as_str()];
+    done.sort_unstable();
+    let invoice = format!("/console/invoices/{serial}");
+    assert_eq!(done, [format!("{invoice}?done=asked"), format!("{invoice}?done=known")], "{} {}", first.body, second.body);
+    let found = requests(&place).await;
+    assert_eq!((found.len(), found[0].document.text("GMF_MC"), found[0].phase), (1, "张三丰（更正）", Phase::Forwarding));
+    assert_eq!(found[0].document.text("BZ"), "谢谢惠顾");
+    assert!(clerk.get(&page).await.body.contains("已使用"));
+    assert!(!clerk.get("/console/reservations").await.body.contains("张三丰"), "it is not among the unused");
+    assert_eq!(only(&mut clerk, "used=yes").await, page);
+    // The guest sees what became of it.
+    assert!(place.guest("GET", &there, &[]).await.body.contains("排队"));
+    place.platform.broker_says(&serial, &Said::Issued).await;
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(page.body.contains("开票成功") && page.body.contains("href=\"/i/"), "{}", page.body);
+}
+
+#[tokio::test]
+async fn a_clerk_whose_time_is_over_takes_it_again_and_no_invoice_was_asked_for() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let page = only(&mut clerk, "org=A").await;
+    clerk.get(&page).await;
+    clerk.post(&format!("{page}/take"), &[]).await;
+    let org = format!("{SELLER}/A");
+    place.platform.pass(9 * 60);
+    let check = clerk.post(&page, &draft_fields(&org, "张三丰")).await;
+    assert_eq!(check.status, 200, "{}", check.body);
+    place.platform.pass(9 * 60);
+    assert!(clerk.get(&page).await.body.contains("XMMC.0"), "working on it prolonged it");
+    place.platform.pass(2 * 60);
+    let late = press(&mut clerk, &page, &hidden(&check, "make")).await;
+    assert!(late.status == 409 && late.body.contains("本次未开票"), "{}", late.body);
+    assert!(requests(&place).await.is_empty());
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    other.get(&page).await;
+    assert_eq!(other.post(&format!("{page}/take"), &[]).await.status, 303, "it ended by itself");
+    assert_eq!(other.post(&format!("{page}/release"), &[]).await.status, 303);
+    clerk.get(&page).await;
+    clerk.post(&format!("{page}/take"), &[]).await;
+    let done = press(&mut clerk, &page, &hidden(&check, "make")).await;
+    assert!(done.location.ends_with("?done=asked"), "{}", done.body);
+}
+
+#[tokio::test]
+async fn every_way_to_price_an_item_is_on_the_guest_s_form() {
+    let place = Place::start().await;
+    let (mut admin, _) = hung_up(&place).await;
+    let page = admin.get("/console/goods").await;
+    let ids: Vec<&str> = page.body.split("name=\"id\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let at = admin.get("/console/organisations/A/codes/new").await.location;
+    admin.get(&at).await;
+    let items = ["item.0", "item.1", "item.2", "item.3"].map(|name| (name, ids[0]));
+    let by = [("by.0", "fixed"), ("gross.0", "12.34"), ("by.1", "amount"), ("by.2", "quantity"), ("by.3", "clerk")];
+    let mut fields = vec![("name", "大堂"), ("limit", "500"), ("step", "save")];
+    fields.extend(items.iter().chain(&by));
+    let page = admin.post(&at, &fields).await;
+    assert_eq!(page.status, 303, "{}", page.body);
+    let form = place.guest("GET", &public(&at), &[]).await.location;
+    let page = place.guest("GET", &form, &[]).await;
+    let asked = |index: usize| ["quantity", "money"].map(|what| page.body.contains(&format!("name=\"{what}.{index}\"")));
+    assert_eq!([0, 1, 2, 3].map(asked), [[false, false], [false, true], [true, true], [false, false]]);
+    assert!(page.body.contains("¥12.34"));
+    let buyer = [("kind", "person"), ("GMF_MC", "张三"), ("phone", "13800000001")];
+    let sent: Vec<(&str, &str)> =
+        buyer.into_iter().chain([("money.1", "100"), ("quantity.2", "3"), ("money.2", "33.335")]).collect();
+    let page = place.guest("POST", &form, &sent).await;
+    assert_eq!(page.location, form, "{}", page.body);
+    let page = place.guest("GET", &form, &[]).await;
+    for amount in ["¥12.34", "¥100.00", "¥100.01", "由店员填写"] {
+        assert!(page.body.contains(amount), "{amount}: {}", page.body);
+    }
+    assert!(!page.body.contains("预约序号"), "this code shows no number");
+}
