@@ -60,14 +60,73 @@
       });
     } catch { /* No storage here: nothing is kept. */ }
   }
-  // The kiosk: back to the empty field when nobody looks any more, and printing.
+  // A title that is kept in WeChat, by the bridge that is built into its browser. Whatever goes wrong, the form can be filled in.
+  const titles = one("[data-titles]");
+  if (titles && form) {
+    const [button, hint] = [titles.querySelector("button"), titles.querySelector(".hint")];
+    const put = (name, value) => {
+      const field = form.elements[name];
+      field.value = value || "";
+      field.dispatchEvent(new Event("input"));
+      if (value) { const more = field.closest("details"); if (more) more.open = true; }
+    };
+    const picked = (info) => {
+      const kind = info.type === "1" || info.type === 1 ? "person" : info.taxNumber ? "enterprise" : "institution";
+      for (const one of kinds) one.checked = one.value === kind;
+      renew();
+      put("GMF_MC", info.title);
+      put("GMF_NSRSBH", info.taxNumber);
+      put("GMF_DZDH", [info.companyAddress, info.telephone].filter(Boolean).join(" "));
+      put("GMF_YHZH", [info.bankName, info.bankAccount].filter(Boolean).join(" "));
+    };
+    const pick = async (bridge) => {
+      const page = location.href.split("#")[0];
+      const answer = await fetch("/wechat/signature?url=" + encodeURIComponent(page), { cache: "no-store" });
+      if (!answer.ok) throw new Error("no signature");
+      const sign = await answer.json();
+      const proof = { appId: sign.appId, verifyAppId: sign.appId, verifySignType: "sha1", verifyTimestamp: sign.timestamp,
+        verifyNonceStr: sign.nonceStr, verifySignature: sign.signature };
+      const call = (name, more) => new Promise((done) => bridge.invoke(name, { ...more, ...proof }, done));
+      const verified = await call("preVerifyJSAPI", { verifyJsApiList: ["chooseInvoiceTitle"] });
+      if (!/:ok$/.test(verified.err_msg)) throw new Error(verified.err_msg);
+      const chosen = await call("chooseInvoiceTitle", { scene: "1" });
+      // The user may say no: nothing is changed then.
+      if (/:cancel$/.test(chosen.err_msg)) return;
+      if (!/:ok$/.test(chosen.err_msg)) throw new Error(chosen.err_msg);
+      picked(JSON.parse(chosen.choose_invoice_title_info));
+    };
+    const offer = () => {
+      titles.hidden = false;
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        hint.textContent = "";
+        try { await pick(window.WeixinJSBridge); } catch { hint.textContent = hint.dataset.failed; }
+        button.disabled = false;
+      });
+    };
+    if (window.WeixinJSBridge) offer(); else document.addEventListener("WeixinJSBridgeReady", offer, { once: true });
+  }
+  // Printing, and the kiosk, whose scanner types into a field that keeps the focus. The page clears itself.
   for (const button of document.querySelectorAll("[data-print]")) {
     button.hidden = false;
     button.addEventListener("click", () => window.print());
   }
   if (one("[data-print-now]")) window.print();
-  const clears = one("[data-clears]");
-  if (clears) setTimeout(() => location.assign(clears.dataset.clears), 60000);
+  // A file of the kiosk goes to the printer without leaving the page, which is cleared; without this the link opens the file.
+  for (const link of document.querySelectorAll("[data-print-file]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      one("iframe")?.remove();
+      const frame = document.createElement("iframe");
+      frame.className = "offstage";
+      frame.title = link.textContent;
+      frame.addEventListener("load", () => {
+        try { frame.contentWindow.focus(); frame.contentWindow.print(); } catch { location.assign(link.href); }
+      });
+      frame.src = link.href;
+      document.body.append(frame);
+    });
+  }
   const scan = one("#scan");
   if (scan) addEventListener("click", () => scan.focus());
 })();

@@ -174,7 +174,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         disks: kept.disks,
     });
     claim_all(&portal, registry.as_ref()).await?;
-    let portal = Arc::new(portal.with_registry(registry));
+    let portal = Arc::new(portal.with_registry(registry).with_weixin(channels.weixin()));
     let concurrency = config.broker.concurrency;
     tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
     tokio::spawn(callback::send::run(portal.clone(), outbound));

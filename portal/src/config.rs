@@ -206,6 +206,12 @@ pub struct Limits {
     pub appid_requests_per_s: u32,
     /// Signed requests of one appid at once, after a rest.
     pub appid_burst_requests: u32,
+    /// Scans of offline codes from one address in the long run, a minute; a burst of as many after a rest.
+    pub scans_per_min: u32,
+    /// Searches (`/find`) from one address in the long run, a minute; a burst of ten minutes' worth after a rest.
+    pub finds_per_min: u32,
+    /// Searches (`/find`) from all addresses together, a minute; a burst of as many after a rest.
+    pub all_finds_per_min: u32,
     /// How long running requests may end when the portal stops, seconds.
     pub stop_s: u64,
 }
@@ -219,6 +225,10 @@ impl Default for Limits {
             request_s: 20,
             appid_requests_per_s: 200,
             appid_burst_requests: 400,
+            // A shop's whole network, or a mobile operator's, may be one address.
+            scans_per_min: 240,
+            finds_per_min: 2,
+            all_finds_per_min: 120,
             stop_s: 10,
         }
     }
@@ -312,6 +322,9 @@ impl Config {
             ("limits.request_s", self.limits.request_s),
             ("limits.appid_requests_per_s", u64::from(self.limits.appid_requests_per_s)),
             ("limits.appid_burst_requests", u64::from(self.limits.appid_burst_requests)),
+            ("limits.scans_per_min", u64::from(self.limits.scans_per_min)),
+            ("limits.finds_per_min", u64::from(self.limits.finds_per_min)),
+            ("limits.all_finds_per_min", u64::from(self.limits.all_finds_per_min)),
         ];
         if self.broker.fail_after_s > DiskTrouble::FAIL_AFTER_MAX_S {
             return Err(ConfigError(format!("broker.fail_after_s is at most {} (30 days)", DiskTrouble::FAIL_AFTER_MAX_S)));

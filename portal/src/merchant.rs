@@ -31,6 +31,8 @@ const TRIES: u32 = 3;
 const AT_ONCE: usize = 64;
 /// Questions under way at most, of one system: a service that stalls leaves room for the others.
 const AT_ONCE_OF_ONE: usize = 8;
+/// An answer at most, bytes: room for about a thousand lines.
+pub const ANSWER_MAX_BYTES: usize = 256 * 1024;
 /// An answer is good for so long, milliseconds.
 const KEPT_MS: i64 = 60_000;
 /// Answers that are kept at most.
@@ -155,15 +157,18 @@ pub async fn ask(portal: &Portal, system: &System, order: &str) -> Result<Answer
     });
     let sign = sign.and_then(|sign| HeaderValue::from_str(&sign).ok()).ok_or(Trouble::NoKey)?;
     let headers = [(CONTENT_TYPE, HeaderValue::from_static("application/json")), (HeaderName::from_static("sign"), sign)];
+    // One byte more shows that there is more.
+    let outbound = portal.outbound.reading(ANSWER_MAX_BYTES + 1);
     let mut last = Trouble::Silent("nobody was asked".to_owned());
     for _ in 0..TRIES {
         // The same request id: a merchant who answers twice is asked once.
-        let call = portal.outbound.post(&target, &headers, Bytes::from(body.clone()));
+        let call = outbound.post(&target, &headers, Bytes::from(body.clone()));
         last = match tokio::time::timeout(TRY, call).await {
             Err(_) => Trouble::Silent(format!("nothing within {} s", TRY.as_secs())),
             Ok(Err(error)) => Trouble::Silent(error.to_string()),
             Ok(Ok(answer)) if answer.status >= 500 => Trouble::Status(answer.status),
             Ok(Ok(answer)) if answer.status != 200 => return Err(Trouble::Status(answer.status)),
+            Ok(Ok(answer)) if answer.body.len() > ANSWER_MAX_BYTES => return Err(Trouble::Content("longer than 256 KiB")),
             Ok(Ok(answer)) => {
                 let sign = answer.headers.get("sign").and_then(|sign| sign.to_str().ok());
                 let keys = keys_of(portal, &system.tenant);

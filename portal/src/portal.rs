@@ -1,10 +1,11 @@
 //! What all parts of a running portal share.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use taxdisk_protocol::api::DiskView;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_web::outbound::Outbound;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::core::links::{self, Kind, Link, LinkKey};
@@ -15,9 +16,13 @@ use crate::ledger::{Clock, Ledger, Unavailable};
 use crate::merchant::Questions;
 use crate::model::{Directory, IssuePoint};
 use crate::platform_key::PlatformKey;
-use crate::rate::Rates;
+use crate::post::weixin::Weixin;
+use crate::rate::{PerMinute, Rates, Strangers};
 use crate::registry::Registry;
 use crate::store::Readers;
+
+/// Open streams of states at most, of all pages: each asks the store once a second.
+pub const STREAMS: usize = 256;
 
 /// A running portal.
 pub struct Portal {
@@ -45,6 +50,14 @@ pub struct Portal {
     pub registry: Option<Registry>,
     /// How many requests each appid may send.
     pub rates: Rates,
+    /// How many offline codes may be scanned from one address.
+    pub scans: Strangers,
+    /// How many searches by strangers there may be.
+    pub finds: Strangers,
+    /// Room for streams of states.
+    pub streams: Arc<Semaphore>,
+    /// The account at WeChat, if there is one.
+    pub weixin: OnceLock<Arc<Weixin>>,
     /// Questions to merchants about orders of offline codes.
     pub questions: Questions,
     directory: RwLock<Arc<Directory>>,
@@ -82,9 +95,20 @@ impl Portal {
     pub fn new(parts: Parts) -> Portal {
         let Parts { config, ledger, readers, clock, layout, outbound, platform_key, links, public_url, directory, disks } = parts;
         let rates = Rates::new(config.limits.appid_requests_per_s, config.limits.appid_burst_requests);
+        let limits = &config.limits;
+        let per_minute = |requests: u32, burst: u32| PerMinute { requests, burst };
+        // The bucket of all scans is that of each syscode.
+        let scans = Strangers::new(per_minute(limits.scans_per_min, limits.scans_per_min), per_minute(u32::MAX, u32::MAX));
+        let finds = Strangers::new(
+            per_minute(limits.finds_per_min, limits.finds_per_min.saturating_mul(10)),
+            per_minute(limits.all_finds_per_min, limits.all_finds_per_min),
+        );
         Portal {
             registry: None,
             rates,
+            scans,
+            finds,
+            streams: Arc::new(Semaphore::new(STREAMS)),
             config,
             ledger,
             readers,
@@ -95,6 +119,7 @@ impl Portal {
             links,
             public_url,
             hook_secret: RwLock::new(None),
+            weixin: OnceLock::new(),
             questions: Questions::default(),
             directory: RwLock::new(Arc::new(directory)),
             disks: RwLock::new(Arc::new(disks)),
@@ -106,6 +131,13 @@ impl Portal {
     pub fn with_registry(mut self, registry: Option<Registry>) -> Portal {
         self.registry = registry;
         self
+    }
+
+    /// With an account at WeChat.
+    #[must_use]
+    pub fn with_weixin(self, weixin: Option<Arc<Weixin>>) -> Portal {
+        let weixin = weixin.map(OnceLock::from).unwrap_or_default();
+        Portal { weixin, ..self }
     }
 
     /// Everybody who is known, as of now.

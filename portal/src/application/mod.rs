@@ -29,6 +29,8 @@ const URL_MAX: usize = 500;
 const PUBLIC_KEYS_MAX: usize = 4;
 /// Applications of a tenant that wait for the operator at most.
 pub(crate) const WAITING_MAX: usize = 20;
+/// Organisations whose wishes a syscode names at most.
+const WISHES_MAX: usize = 1000;
 /// An order key that was replaced is read for so long at most, seconds: receipts of a year are still claimed.
 pub const OVERLAP_MAX_S: i64 = 400 * 24 * 3600;
 
@@ -238,6 +240,25 @@ impl System {
             keys: Vec::new(),
             wishes: Vec::new(),
         }
+    }
+
+    /// Wants results elsewhere from now on; what was claimed before stays as it was.
+    ///
+    /// # Errors
+    /// An organisation that is none of the tenant's issue points, or is there twice; or there are too many.
+    pub fn wishing(&self, wishes: Vec<OrgWish>, is_point: impl Fn(&str) -> bool) -> Result<System, String> {
+        if wishes.len() > WISHES_MAX {
+            return Err(format!("a syscode has wishes for {WISHES_MAX} organisations at most"));
+        }
+        for (index, wish) in wishes.iter().enumerate() {
+            if !is_point(&wish.orgcode) {
+                return Err(format!("{:?} is no orgcode of this tenant", wish.orgcode));
+            }
+            if wishes[..index].iter().any(|before| before.orgcode == wish.orgcode) {
+                return Err(format!("{:?} is there twice", wish.orgcode));
+            }
+        }
+        Ok(System { wishes, ..self.clone() })
     }
 
     /// What is wished for an organisation.

@@ -12,7 +12,7 @@ use axum::{Extension, Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Algorithm, Application, Decision, PUBLIC_KEYS_MAX, User, WAITING_MAX, Wish};
+use super::{Algorithm, Application, Decision, OrgWish, PUBLIC_KEYS_MAX, User, WAITING_MAX, Wish};
 use crate::admin::{Answer, Failed, OperatorKey, bearer, change, claim, written};
 use crate::core::act::random_token;
 use crate::model::Caller;
@@ -26,6 +26,7 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .route("/tenant/v1/callers/{appid}/public-keys", put(replace_keys))
         .route("/tenant/v1/systems", get(systems))
         .route("/tenant/v1/systems/{syscode}/keys", post(rotate))
+        .route("/tenant/v1/systems/{syscode}/wishes", put(wishes))
         .layer(middleware::from_fn_with_state(portal.clone(), authorized))
         .with_state(portal)
 }
@@ -114,6 +115,35 @@ async fn systems(State(portal): State<Arc<Portal>>, Extension(user): Extension<A
     let directory = portal.directory();
     let own = directory.systems().filter(|system| system.tenant == user.tenant);
     Ok(Json(json!(own.map(|system| system.shown()).collect::<Vec<_>>())))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wishes {
+    wishes: Vec<OrgWish>,
+}
+
+/// Replaces what is wished for each organisation of a syscode: which of mail, short message and callback. One that is not named
+/// offers what the platform can.
+async fn wishes(
+    State(portal): State<Arc<Portal>>,
+    Extension(user): Extension<Arc<User>>,
+    Path(syscode): Path<String>,
+    Json(new): Json<Wishes>,
+) -> Answer {
+    let unknown = || Failed(StatusCode::NOT_FOUND, format!("this tenant has no syscode {syscode:?}"));
+    portal.directory().system(&syscode).filter(|system| system.tenant == user.tenant).ok_or_else(unknown)?;
+    let name = syscode.clone();
+    change(&portal, move |directory, _| {
+        let system = directory.system(&name).ok_or("there is no such syscode")?;
+        let tenant = directory.tenant(&system.tenant).ok_or("there is no such tenant")?;
+        let is_point = |orgcode: &str| tenant.sellers.iter().any(|seller| seller.points.iter().any(|at| at.orgcode == orgcode));
+        let system = system.wishing(new.wishes.clone(), is_point)?;
+        let row = written("system", &name, &system);
+        Ok((directory.with_system(system)?, vec![row]))
+    })
+    .await?;
+    Ok(Json(portal.directory().system(&syscode).ok_or_else(unknown)?.shown()))
 }
 
 #[derive(Deserialize)]

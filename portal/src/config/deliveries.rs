@@ -125,6 +125,10 @@ pub struct Wechat {
     pub s_pappid: String,
     /// Template of the card, made once by `createcard`.
     pub card_id: String,
+    /// Inside WeChat the form offers the titles that its user keeps there. The account then has this portal's name among its
+    /// JS接口安全域名.
+    #[serde(default)]
+    pub titles: bool,
 }
 
 /// Public links to invoices, and codes for consumers.

@@ -220,6 +220,16 @@ pub fn card_order(request: &Request, part: usize) -> Option<String> {
     Some(if part == 0 { order.to_owned() } else { format!("{order}-{}", part + 1) })
 }
 
+/// The order id under which a consumer takes an invoice into his card pack by himself. `None`: the merchant has named one of his.
+pub fn own_card_order(request: &Request) -> Option<String> {
+    let (order, app) = (request.document.text("WXORDERID"), request.document.text("WXAPPID"));
+    if !order.is_empty() || !app.is_empty() || request.operation != Operation::Issue {
+        return None;
+    }
+    let text = format!("card-order-v1\n{}\n{}", request.tenant, request.serial);
+    Some(format!("td{}", &hex::encode(Sha256::digest(text.as_bytes()))[..30]))
+}
+
 /// What asking for a message did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resent {

@@ -6,11 +6,11 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 
-use super::events;
 use super::form::{self, Asks, Filled, Need};
 use super::sale::Sale;
 use super::shell::Shell;
 use super::state::State;
+use super::{card, events};
 use crate::core::claim::{self, Claimed, Receivers};
 use crate::core::links::Kind;
 use crate::core::outbox::{self, Channel, Resent};
@@ -37,6 +37,8 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
         (Method::POST, "") => claimed(&portal, &shell, &sale, token, request).await,
         (Method::GET, "state") => events::now(&sale.parts),
         (Method::GET, "events") => events::stream(&portal, token, &sale.parts),
+        (Method::GET, "card") => card::ask(&portal, &shell, &sale.parts, token, request.uri().query()).await,
+        (Method::GET, "carded") => card::back(&portal, &shell, &sale.parts, token, request.uri().query()).await,
         (Method::POST, "send") => send(&portal, &shell, &sale, token, request).await,
         (Method::POST, "correct") => correct(&portal, &shell, &sale, token, request).await,
         _ => shell.notice(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", ""),
@@ -63,6 +65,12 @@ pub(super) async fn found(portal: &Portal, token: &str) -> Result<Looked, StoreE
         super::Found::Ended => return Ok(Looked::Ended),
         super::Found::Nothing => return Ok(Looked::Nothing),
     };
+    let parts = parts_of(portal, &request).await?;
+    Ok(Looked::Open(Box::new(Found { request, parts })))
+}
+
+/// The invoices that a request stands for: its parts, or itself.
+pub(super) async fn parts_of(portal: &Portal, request: &Stored) -> Result<Vec<Stored>, StoreError> {
     let mut parts = Vec::new();
     if !request.parts.is_empty() {
         let mut db = portal.readers.get().await?;
@@ -73,7 +81,7 @@ pub(super) async fn found(portal: &Portal, token: &str) -> Result<Looked, StoreE
     if parts.is_empty() {
         parts.push(request.clone());
     }
-    Ok(Looked::Open(Box::new(Found { request, parts })))
+    Ok(parts)
 }
 
 fn ended(shell: &Shell) -> Response<Body> {
@@ -147,6 +155,8 @@ struct StatePage<'a> {
     path: String,
     rows: Vec<(&'static str, String)>,
     links: Vec<String>,
+    /// To WeChat's card pack: where each invoice goes there.
+    cards: Vec<String>,
     sends: bool,
     told: Option<Told>,
 }
@@ -169,7 +179,7 @@ async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told:
             Err(_) => return busy(shell),
         }
     }
-    let told = told.map(|key| Told { text: shell.t(key), good: matches!(key, "sent" | "corrected") });
+    let told = told.map(|key| Told { text: shell.t(key), good: matches!(key, "sent" | "corrected" | "card_sent" | "card_in") });
     let sends = portal.config.mail.is_some() || portal.config.sms.is_some();
     let page = StatePage {
         shell,
@@ -179,6 +189,7 @@ async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told:
         path: format!("/q/{token}"),
         rows,
         links,
+        cards: if state.is_issued() { card::offers(shell, &found.parts, token) } else { Vec::new() },
         sends,
         told,
     };
@@ -186,7 +197,20 @@ async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told:
 }
 
 /// What the page after an action says: one of a few texts, chosen by the address.
-const TOLD: [&str; 8] = ["sent", "send_off", "send_many", "need_email", "corrected", "correct_open", "need_text", "too_long"];
+const TOLD: [&str; 12] = [
+    "sent",
+    "send_off",
+    "send_many",
+    "need_email",
+    "corrected",
+    "correct_open",
+    "need_text",
+    "too_long",
+    "card_sent",
+    "card_in",
+    "card_no",
+    "card_off",
+];
 
 fn told_of(query: &str) -> Option<&'static str> {
     let form = Form::parse(query.as_bytes()).ok()?;
@@ -194,7 +218,7 @@ fn told_of(query: &str) -> Option<&'static str> {
     TOLD.into_iter().find(|key| *key == told)
 }
 
-fn tell(shell: &Shell, token: &str, key: &'static str) -> Response<Body> {
+pub(super) fn tell(shell: &Shell, token: &str, key: &'static str) -> Response<Body> {
     debug_assert!(TOLD.contains(&key), "a page says nothing that is not in the list");
     shell.see_other(&format!("/q/{token}?told={key}"))
 }

@@ -44,7 +44,9 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
     let pair = stored.pair().unwrap_or_default();
     let mut response = match part {
         "" if asks_for_html => shell.page(StatusCode::OK, &Page::of(&portal, &shell, &stored, token, false)),
-        "" | "pdf" => made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number)),
+        // A kiosk's page prints it.
+        "pdf" => shell::framed(made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number))),
+        "" => made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number)),
         "ofd" => made(&shell, portal.ofd(&stored).await, &format!("{}-{}.ofd", pair.code, pair.number)),
         "qr.svg" => match qr::svg(&format!("{}/i/{token}", portal.public_url)) {
             Some(svg) => shell::file("image/svg+xml", "qr.svg", svg.into_bytes()),

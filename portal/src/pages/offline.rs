@@ -18,7 +18,7 @@ use super::shell::Shell;
 use crate::application::{Decrypts, OrgWish, System};
 use crate::core::insert::{self, Batch, Content, Verdict};
 use crate::core::links::{self, Kind, Link};
-use crate::core::request::{CallbackTarget, Delivery, QrCode};
+use crate::core::request::{CallbackTarget, Delivery, QrCode, Request as Stored};
 use crate::document::fields::Form as Fields;
 use crate::document::{Document, read, split};
 use crate::making::{self, Manner};
@@ -26,6 +26,7 @@ use crate::merchant::{self, Answer};
 use crate::model::{Suspected, Tenant};
 use crate::order;
 use crate::portal::Portal;
+use crate::store::StoreError;
 use crate::wire::form::Form;
 use crate::wire::json::Json;
 
@@ -46,10 +47,15 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST) {
         return shell.notice(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", "");
     }
+    let now = std::time::Instant::now();
+    // Before anything is decrypted: nobody tries tokens out at our cost.
+    if portal.scans.admit(super::address(&request), now).is_err() {
+        return shell.notice(StatusCode::TOO_MANY_REQUESTS, "too_often", "same_safe");
+    }
     let Some(scanned) = scanned(&portal, request.uri().query().unwrap_or_default()) else {
         return shell.notice(StatusCode::NOT_FOUND, "invalid_code", "");
     };
-    if portal.rates.admit(&format!("syscode {}", scanned.system.syscode), std::time::Instant::now()).is_err() {
+    if portal.rates.admit(&format!("syscode {}", scanned.system.syscode), now).is_err() {
         return shell.notice(StatusCode::TOO_MANY_REQUESTS, "too_often", "same_safe");
     }
     let known = async { portal.readers.get().await?.order(&scanned.system.syscode, &scanned.order).await };
@@ -120,6 +126,25 @@ fn scanned(portal: &Portal, query: &str) -> Option<Scanned> {
         Decrypts::Merchant => return None,
     };
     Some(Scanned { system, tenant, order })
+}
+
+/// The request that the order of a code has become. `None`: the code cannot be believed.
+pub(super) async fn known(portal: &Portal, query: &str) -> Result<Option<Order>, StoreError> {
+    let Some(scanned) = scanned(portal, query) else { return Ok(None) };
+    let mut db = portal.readers.get().await?;
+    let known = match db.order(&scanned.system.syscode, &scanned.order).await? {
+        Some((tenant, serial)) => db.request(&tenant, &serial).await?,
+        None => None,
+    };
+    Ok(Some(known.map_or(Order::New, |request| Order::Known(Box::new(request)))))
+}
+
+/// What an order is to the portal.
+pub(super) enum Order {
+    /// Nobody has asked for its invoice yet.
+    New,
+    /// It is this request.
+    Known(Box<Stored>),
 }
 
 enum Wrong {

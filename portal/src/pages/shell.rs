@@ -14,6 +14,14 @@ const POLICY: HeaderValue = HeaderValue::from_static(
      base-uri 'none'; frame-ancestors 'none'",
 );
 
+/// The same for a page that sends a file of this origin to the printer.
+const FRAMING_POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
+     frame-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+);
+/// Of a file that such a page frames. Nothing in it is loaded or run.
+const FRAMED_POLICY: HeaderValue = HeaderValue::from_static("default-src 'none'; base-uri 'none'; frame-ancestors 'self'");
+
 /// What every page knows.
 #[derive(Debug, Clone)]
 pub(super) struct Shell {
@@ -21,6 +29,10 @@ pub(super) struct Shell {
     pub(super) lang: Lang,
     /// A simulated disk signs here.
     pub(super) sample: bool,
+    /// Inside WeChat, and this platform has an account there.
+    pub(super) in_wechat: bool,
+    /// Its kept titles may be offered.
+    pub(super) picks_titles: bool,
     /// A language was chosen by this address, and is kept.
     chosen: bool,
     /// This page without its language, to offer the others.
@@ -40,7 +52,23 @@ impl Shell {
         let kept: Vec<&str> =
             uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang=")).collect();
         let here = if kept.is_empty() { "?".to_owned() } else { format!("?{}&", kept.join("&")) };
-        Shell { lang: Lang::of(uri.query(), headers), sample: portal.is_sample(), chosen: uri.query().is_some_and(pairs), here }
+        let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let weixin = portal.weixin.get().filter(|_| agent.contains("MicroMessenger"));
+        Shell {
+            lang: Lang::of(uri.query(), headers),
+            sample: portal.is_sample(),
+            in_wechat: weixin.is_some(),
+            picks_titles: weixin.is_some_and(|weixin| weixin.offers_titles()),
+            chosen: uri.query().is_some_and(pairs),
+            here,
+        }
+    }
+
+    /// Of a machine that strangers use one after the other: no choice of language is kept, and none of an earlier one is heard.
+    pub(super) fn forgetful(self, uri: &Uri, headers: &HeaderMap) -> Shell {
+        let mut headers = headers.clone();
+        headers.remove(header::COOKIE);
+        Shell { lang: Lang::of(uri.query(), &headers), chosen: false, ..self }
     }
 
     pub(super) fn lang(&self) -> Lang {
@@ -124,6 +152,19 @@ pub(super) fn file(content_type: &'static str, name: &str, bytes: Vec<u8>) -> Re
     if let Ok(value) = HeaderValue::from_str(&format!("inline; filename=\"{name}\"")) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
     }
+    response
+}
+
+/// Lets a page frame files of this origin.
+pub(super) fn framing(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, FRAMING_POLICY);
+    response
+}
+
+/// Lets pages of this origin frame a file.
+pub(super) fn framed(mut response: Response<Body>) -> Response<Body> {
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, FRAMED_POLICY);
+    response.headers_mut().insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
     response
 }
 

@@ -2,7 +2,7 @@
 //! interface for invoicing platforms (developers.weixin.qq.com, 微信电子发票, 开票平台接口).
 //!
 //! The order: is the order id authorised (`getauthdata`) → upload the PDF (`platform/setpdf`) → insert (`insert`). The user
-//! authorises on WeChat's own page ([`CardPack::authorisation`]), before or after the invoice is issued; until then the message
+//! authorises on WeChat's own page ([`Weixin::authorisation`]), before or after the invoice is issued; until then the message
 //! waits. One order id is one invoice. Whatever WeChat says, the invoice stands.
 //!
 //! | errcode | meaning | here |
@@ -14,89 +14,30 @@
 //! | 72056 | the order id was used | done if an earlier attempt may have arrived, else final |
 //! | everything else | 72031 wrong parameters and the like | final |
 
-use async_trait::async_trait;
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hyper::Method;
-use hyper::body::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use rand::RngCore as _;
-use rust_decimal::Decimal;
-use rust_decimal::prelude::ToPrimitive as _;
-use serde_json::{Value, json};
-use taxdisk_web::outbound::{CallError, Outbound};
-use tokio::sync::Mutex;
+use std::sync::Arc;
 
-use super::{Carrier, Letter, Outcome, secret};
-use crate::config::{ConfigError, Wechat};
+use async_trait::async_trait;
+use serde_json::{Value, json};
+use taxdisk_web::outbound::CallError;
+
+use super::weixin::{AUTHORISED, Refused, Weixin, fen, nonce};
+use super::{Carrier, Letter, Outcome};
 use crate::core::outbox::Verdict;
 use crate::core::request::Request;
-use crate::ledger::Clock;
-
-/// A token is renewed so long before its end, seconds.
-const EARLY_S: i64 = 300;
-/// No token is believed to last longer, seconds (published: 7200).
-const TOKEN_MAX_S: i64 = 7200;
 
 /// The client.
-pub struct CardPack {
-    outbound: Outbound,
-    config: Wechat,
-    secret: String,
-    clock: Clock,
-    token: Mutex<Option<Token>>,
-    ticket: Mutex<Option<Token>>,
-}
-
-#[derive(Clone)]
-struct Token {
-    text: String,
-    until_s: i64,
-}
-
-/// Why a call has no result.
-enum Refused {
-    /// There was no answer, or none that can be read.
-    Call(CallError),
-    /// WeChat says no.
-    Code(i64, String),
-    /// What came is not what is published.
-    Odd(String),
-}
+pub struct CardPack(Arc<Weixin>);
 
 impl CardPack {
-    /// As configured. Nothing is asked yet.
-    ///
-    /// # Errors
-    /// Names the key that cannot be used.
-    pub fn new(config: &Wechat, outbound: Outbound, clock: Clock) -> Result<CardPack, ConfigError> {
-        outbound.target(&config.base_url).map_err(|refused| ConfigError(format!("wechat.base_url: {refused}")))?;
-        let secret = secret("wechat.secret_file", &config.secret_file)?;
-        let (token, ticket) = (Mutex::default(), Mutex::default());
-        Ok(CardPack { outbound, config: config.clone(), secret, clock, token, ticket })
-    }
-
-    /// WeChat's page on which the user takes this invoice (`getauthurl`, type 2: it is issued already).
-    ///
-    /// # Errors
-    /// For the log.
-    pub async fn authorisation(&self, request: &Request, order: &str, back: &str) -> Result<String, String> {
-        let ticket = self.ticket().await.map_err(|refused| refused.text())?;
-        let body = json!({
-            "s_pappid": self.config.s_pappid, "order_id": order, "money": fen(request.gross), "timestamp": (self.clock)() / 1000,
-            "source": "web", "redirect_url": back, "ticket": ticket, "type": 2,
-        });
-        let reply = self.post("/card/invoice/getauthurl", &body).await.map_err(|refused| refused.text())?;
-        let url = reply["auth_url"].as_str().unwrap_or_default();
-        if url.starts_with("https://") { Ok(url.to_owned()) } else { Err("WeChat gave no page".to_owned()) }
+    /// Through an account. Nothing is asked yet.
+    pub fn new(weixin: Arc<Weixin>) -> CardPack {
+        CardPack(weixin)
     }
 
     async fn insert(&self, letter: &Letter) -> Result<(), Refused> {
         let order = &letter.message.address;
-        let asked = json!({ "order_id": order, "s_pappid": self.config.s_pappid });
-        let authorised = self.post("/card/invoice/getauthdata", &asked).await?;
-        let status = authorised["invoice_status"].as_str().unwrap_or_default();
-        if status != "auth success" {
+        let status = self.0.authorised_order(order).await?;
+        if status != AUTHORISED {
             return Err(Refused::Code(72038, format!("not authorised: {status}")));
         }
         let media = match &letter.pdf {
@@ -109,14 +50,14 @@ impl CardPack {
         }
         // Of WXAPPID: for which the order id was authorised.
         let appid = match letter.request.document.text("WXAPPID") {
-            "" => self.config.app_id.as_str(),
+            "" => self.0.config.app_id.as_str(),
             given => given,
         };
         let body = json!({
-            "order_id": order, "card_id": self.config.card_id, "appid": appid,
+            "order_id": order, "card_id": self.0.config.card_id, "appid": appid,
             "card_ext": { "nonce_str": nonce(), "user_card": { "invoice_user_data": data } },
         });
-        self.post("/card/invoice/insert", &body).await.map(|_| ())
+        self.0.post("/card/invoice/insert", &body).await.map(|_| ())
     }
 
     async fn upload(&self, pdf: &[u8]) -> Result<String, Refused> {
@@ -129,94 +70,10 @@ impl CardPack {
         body.extend_from_slice(pdf);
         body.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
         let kind = format!("multipart/form-data; boundary={boundary}");
-        let reply = self.authorised("/card/invoice/platform/setpdf", &kind, body.into()).await?;
+        let reply = self.0.authorised("/card/invoice/platform/setpdf", &kind, body.into()).await?;
         let media =
             reply["s_media_id"].as_str().map(str::to_owned).or_else(|| reply["s_media_id"].as_u64().map(|id| id.to_string()));
         media.ok_or_else(|| Refused::Odd("setpdf gave no s_media_id".to_owned()))
-    }
-
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, Refused> {
-        self.authorised(path, "application/json;charset=UTF-8", body.to_string().into()).await
-    }
-
-    /// Posts with the access token; with a new one if WeChat does not take the one at hand.
-    async fn authorised(&self, path: &str, content_type: &str, body: Bytes) -> Result<Value, Refused> {
-        let token = self.token(None).await?;
-        let post = |token: String| {
-            let path = format!("{path}?access_token={token}");
-            let body = body.clone();
-            async move { self.call(Method::POST, &path, content_type, body).await }
-        };
-        match post(token.clone()).await {
-            Err(Refused::Code(40001 | 40014 | 42001, _)) => post(self.token(Some(&token)).await?).await,
-            done => done,
-        }
-    }
-
-    /// The access token; `refused`: one that WeChat does not take any more.
-    async fn token(&self, refused: Option<&str>) -> Result<String, Refused> {
-        let mut kept = self.token.lock().await;
-        if let Some(token) = self.fresh(kept.as_ref(), refused) {
-            return Ok(token);
-        }
-        let (id, secret) = (encoded(&self.config.app_id), encoded(&self.secret));
-        let path = format!("/cgi-bin/token?grant_type=client_credential&appid={id}&secret={secret}");
-        let token = self.renewed(&path, "access_token").await?;
-        Ok(kept.insert(token).text.clone())
-    }
-
-    async fn ticket(&self) -> Result<String, Refused> {
-        let mut kept = self.ticket.lock().await;
-        if let Some(ticket) = self.fresh(kept.as_ref(), None) {
-            return Ok(ticket);
-        }
-        let mut token = self.token(None).await?;
-        let path = |token: &str| format!("/cgi-bin/ticket/getticket?access_token={token}&type=wx_card");
-        let ticket = match self.renewed(&path(&token), "ticket").await {
-            Err(Refused::Code(40001 | 40014 | 42001, _)) => {
-                token = self.token(Some(&token)).await?;
-                self.renewed(&path(&token), "ticket").await?
-            }
-            done => done?,
-        };
-        Ok(kept.insert(ticket).text.clone())
-    }
-
-    fn fresh(&self, kept: Option<&Token>, refused: Option<&str>) -> Option<String> {
-        let now_s = (self.clock)() / 1000;
-        let good = |token: &&Token| now_s < token.until_s - EARLY_S && refused != Some(token.text.as_str());
-        kept.filter(good).map(|token| token.text.clone())
-    }
-
-    async fn renewed(&self, path: &str, member: &str) -> Result<Token, Refused> {
-        let reply = self.call(Method::GET, path, "application/json", Bytes::new()).await?;
-        let text = reply[member].as_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'&'));
-        let text = text.ok_or_else(|| Refused::Odd(format!("WeChat gave no {member}")))?.to_owned();
-        let lasts_s = reply["expires_in"].as_i64().unwrap_or_default().clamp(0, TOKEN_MAX_S);
-        Ok(Token { text, until_s: (self.clock)() / 1000 + lasts_s })
-    }
-
-    async fn call(&self, method: Method, path: &str, content_type: &str, body: Bytes) -> Result<Value, Refused> {
-        let url = format!("{}{path}", self.config.base_url.trim_end_matches('/'));
-        let target = self.outbound.target(&url).map_err(|refused| Refused::Odd(refused.to_string()))?;
-        let kind = HeaderValue::from_str(content_type).map_err(|error| Refused::Odd(error.to_string()))?;
-        let answer = self.outbound.call(method, &target, &[(CONTENT_TYPE, kind)], body).await.map_err(Refused::Call)?;
-        let reply: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-        match (answer.status, reply["errcode"].as_i64()) {
-            (200, None | Some(0)) if reply.is_object() => Ok(reply),
-            (_, Some(code)) if code != 0 => Err(Refused::Code(code, reply["errmsg"].as_str().unwrap_or_default().to_owned())),
-            (status, _) => Err(Refused::Odd(format!("HTTP {status} without a result"))),
-        }
-    }
-}
-
-impl Refused {
-    fn text(&self) -> String {
-        match self {
-            Refused::Call(error) => error.to_string(),
-            Refused::Code(code, text) => format!("{code} {text}"),
-            Refused::Odd(text) => text.clone(),
-        }
     }
 }
 
@@ -262,11 +119,6 @@ fn card(request: &Request, seller: &str) -> Value {
     data
 }
 
-/// An amount in fen. Amounts have two decimals and fit.
-fn fen(amount: Decimal) -> i64 {
-    (amount * Decimal::ONE_HUNDRED).to_i64().unwrap_or_default()
-}
-
 /// Seconds since 1970 of a disk's `yyyyMMddHHmmss`, which is Beijing's time (UTC+8, no summer time); 0 of anything else.
 fn seconds(issued_at: &str) -> i64 {
     let time = jiff::civil::DateTime::strptime("%Y%m%d%H%M%S", issued_at).ok();
@@ -274,31 +126,14 @@ fn seconds(issued_at: &str) -> i64 {
     time.and_then(|time| time.to_zoned(beijing).ok()).map_or(0, |time| time.timestamp().as_second())
 }
 
-fn nonce() -> String {
-    let mut bytes = [0_u8; 16];
-    rand::rngs::OsRng.fill_bytes(&mut bytes);
-    URL_SAFE_NO_PAD.encode(bytes).replace(['-', '_'], "x")
-}
-
-/// For a query.
-fn encoded(text: &str) -> String {
-    let letter = |byte: u8| match byte {
-        byte if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    text.bytes().map(letter).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_beijings_and_amounts_are_fen() {
+    fn moments_are_beijings() {
         assert_eq!(seconds("20270115160000"), 1_800_000_000);
         assert_eq!(seconds("19700101080000"), 0);
         assert_eq!(seconds("20240229120000"), 1_709_179_200);
-        assert_eq!(fen(Decimal::new(10_600, 2)), 10_600);
-        assert_eq!(encoded("a b&c=é"), "a%20b%26c%3D%C3%A9");
     }
 }

@@ -3,13 +3,15 @@
 //!
 //! A channel that fails, hangs or is not there touches no invoice and holds up no other channel for longer than its own limits.
 //!
-//! Read first: [`send::run`], [`Letter`]. Each channel has one file: [`mail`], [`sms`], [`card`].
+//! Read first: [`send::run`], [`Letter`]. Each channel has one file: [`mail`], [`sms`], [`card`]; the last one goes through
+//! [`weixin`].
 
 pub mod admin;
 pub mod card;
 pub mod mail;
 pub mod send;
 pub mod sms;
+pub mod weixin;
 pub mod words;
 
 use std::path::Path;
@@ -22,6 +24,7 @@ use crate::config::{Config, ConfigError};
 use crate::core::outbox::{Channel, Message, Verdict};
 use crate::core::request::Request;
 use crate::ledger::Clock;
+use weixin::Weixin;
 
 /// A message with what is said in it.
 pub struct Letter {
@@ -86,6 +89,7 @@ pub struct Channels {
     mail: Option<Arc<dyn Carrier>>,
     sms: Option<Arc<dyn Carrier>>,
     card: Option<Arc<dyn Carrier>>,
+    weixin: Option<Arc<Weixin>>,
 }
 
 impl Channels {
@@ -102,9 +106,16 @@ impl Channels {
             channels.sms = Some(Arc::new(sms::SignedProvider::new(config, outbound.clone(), clock.clone())?));
         }
         if let Some(config) = &config.wechat {
-            channels.card = Some(Arc::new(card::CardPack::new(config, outbound.clone(), clock.clone())?));
+            let weixin = Arc::new(Weixin::new(config, outbound.clone(), clock.clone())?);
+            channels.card = Some(Arc::new(card::CardPack::new(weixin.clone())));
+            channels.weixin = Some(weixin);
         }
         Ok(channels)
+    }
+
+    /// The account at WeChat, if there is one.
+    pub fn weixin(&self) -> Option<Arc<Weixin>> {
+        self.weixin.clone()
     }
 
     /// What carries messages of a channel, if there is one.

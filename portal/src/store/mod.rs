@@ -92,8 +92,8 @@ pub trait Db: CodesDb + ConsoleDb {
     async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError>;
     /// The request that issued this number.
     async fn request_by_number(&mut self, tenant: &str, code: &str, number: &str) -> Result<Option<Request>, StoreError>;
-    /// The request of an extraction code.
-    async fn request_by_extraction(&mut self, code: &str) -> Result<Option<Request>, StoreError>;
+    /// Requests of an extraction code, the oldest first. It has 12 random digits, so among very many two may have the same one.
+    async fn requests_by_extraction(&mut self, code: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
     /// Requests of all tenants under a serial number, the oldest first: it is unique for one tenant only.
     async fn requests_by_serial(&mut self, serial: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
     /// Tenant and serial number that an order of an offline code became.

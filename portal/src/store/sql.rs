@@ -142,11 +142,10 @@ macro_rules! database {
                 .await?)
             }
 
-            async fn request_by_extraction(&mut self, code: &str) -> Result<Option<Request>, StoreError> {
-                one(sqlx::query_scalar("SELECT body FROM requests WHERE extraction = $1 AND extraction <> '' LIMIT 1")
-                    .bind(code)
-                    .fetch_optional(&mut self.0)
-                    .await?)
+            async fn requests_by_extraction(&mut self, code: &str, limit: u32) -> Result<Vec<Request>, StoreError> {
+                // The second condition is that of the index.
+                let text = "SELECT body FROM requests WHERE extraction = $1 AND extraction <> '' ORDER BY created_at, serial LIMIT $2";
+                many(sqlx::query_scalar(text).bind(code).bind(i64::from(limit)).fetch_all(&mut self.0).await?)
             }
 
             async fn requests_by_serial(&mut self, serial: &str, limit: u32) -> Result<Vec<Request>, StoreError> {

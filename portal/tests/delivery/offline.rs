@@ -13,6 +13,8 @@ use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use taxdisk_portal::application::{Algorithm, Decrypts, OrgWish, System};
+use taxdisk_portal::config::Config;
+use taxdisk_portal::merchant::ANSWER_MAX_BYTES;
 use taxdisk_portal::order::{self, Nonce, Order, OrderKey};
 use taxdisk_portal::pages;
 use taxdisk_portal::platform_key::PlatformKey;
@@ -23,7 +25,7 @@ use crate::rig::{Rig, served};
 
 /// How the merchant's service behaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Manners {
+pub(crate) enum Manners {
     Good,
     State(&'static str),
     Unsigned,
@@ -34,11 +36,15 @@ enum Manners {
     Redirects,
     Breaks,
     Floods,
+    /// An answer of so many bytes more than an empty one.
+    Long(usize),
     Dearer,
 }
 
 struct Merchant {
     manners: Mutex<Manners>,
+    /// Where results go, if he names an address.
+    url: Mutex<String>,
     asked: Mutex<Vec<(String, Value)>>,
 }
 
@@ -63,8 +69,17 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let mut answer = json!({ "version": "1", "code": "0000", "msg": "ok", "state": status, "order": order, "data": {
         "XSF_NSRSBH": seller, "ORGCODE": "A", "JSHJ": total, "SHMC": "<b>服务区</b>", "GMF_MC": "商户写的购方",
         "items": [{ "XMMC": "*经营租赁*<script>通行费", "XMJSHJ": total, "SL": "0.13", "SPBM": "1060105" }] } });
-    if manners == Manners::Floods {
-        answer["padding"] = "x".repeat(64 * 1024).into();
+    let url = merchant.url.lock().unwrap().clone();
+    if !url.is_empty() {
+        answer["data"]["URL"] = url.into();
+    }
+    let padding = match manners {
+        Manners::Floods => 2 * ANSWER_MAX_BYTES,
+        Manners::Long(bytes) => bytes,
+        _ => 0,
+    };
+    if padding > 0 {
+        answer["padding"] = "x".repeat(padding).into();
     }
     let text = answer.to_string();
     let about = if manners == Manners::OtherBody { b"another".to_vec() } else { text.clone().into_bytes() };
@@ -79,18 +94,24 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     response
 }
 
-struct Scheme {
-    rig: Rig,
+/// A syscode and its merchant's service.
+pub(crate) struct Scheme {
+    pub(crate) rig: Rig,
     merchant: Arc<Merchant>,
     platform: PublicKey,
     key: OrderKey,
 }
 
 impl Scheme {
-    async fn start(wishes: Vec<OrgWish>) -> Scheme {
-        let merchant = Arc::new(Merchant { manners: Mutex::new(Manners::Good), asked: Mutex::default() });
+    pub(crate) async fn start(wishes: Vec<OrgWish>) -> Scheme {
+        Scheme::start_with(|_| {}, wishes).await
+    }
+
+    pub(crate) async fn start_with(edit: impl FnOnce(&mut Config), wishes: Vec<OrgWish>) -> Scheme {
+        let (manners, url) = (Mutex::new(Manners::Good), Mutex::default());
+        let merchant = Arc::new(Merchant { manners, url, asked: Mutex::default() });
         let url = served(Router::new().route("/query", post(query)).with_state(merchant.clone())).await;
-        let mut rig = Rig::start(|_| {}).await;
+        let mut rig = Rig::start(edit).await;
         let own = PlatformKey::generate().unwrap();
         let platform = PublicKey::from_pem(&own.public_pem().unwrap()).unwrap();
         let portal = Arc::get_mut(&mut rig.platform.portal).expect("nobody else has it yet");
@@ -113,20 +134,36 @@ impl Scheme {
         Scheme { rig, merchant, platform, key }
     }
 
+    /// The merchant names this address for results.
+    pub(crate) fn calls_back(&self, url: &str) {
+        url.clone_into(&mut self.merchant.url.lock().unwrap());
+    }
+
+    /// A consumer scans, fills the form in, and confirms; the serial number of what became of it. `more`: fields of the form.
+    pub(crate) async fn issue(&self, number: &str, more: &[(&str, &str)]) -> String {
+        let path = path(&self.token(number, None));
+        let (_, _, text) = self.sent("POST", &path, &filled(&[more, &[("step", "check")]].concat())).await;
+        let last = filled(&[more, &[("step", "issue"), ("terms", &terms(&text))]].concat());
+        let (status, _, text) = self.sent("POST", &path, &last).await;
+        assert_eq!(status, 303, "{text}");
+        let mut db = self.rig.platform.portal.readers.get().await.unwrap();
+        db.order("TOLL", number).await.unwrap().unwrap().1
+    }
+
     fn behaves(&self, manners: Manners) {
         *self.merchant.manners.lock().unwrap() = manners;
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.merchant.asked.lock().unwrap().len()
     }
 
-    fn token(&self, number: &str, expires_at_s: Option<i64>) -> String {
+    pub(crate) fn token(&self, number: &str, expires_at_s: Option<i64>) -> String {
         let order = Order { number: number.to_owned(), made_at_s: NOW_S, expires_at_s };
         order::make("TOLL", &self.key, &order, Nonce::random()).unwrap()
     }
 
-    async fn sent(&self, method: &str, path: &str, form: &str) -> (u16, Option<String>, String) {
+    pub(crate) async fn sent(&self, method: &str, path: &str, form: &str) -> (u16, Option<String>, String) {
         let request = Request::builder().method(method).uri(path).header("accept", "text/html");
         let request = request.body(Body::from(form.to_owned())).unwrap();
         let (parts, body) = pages::answer(self.rig.platform.portal.clone(), request).await.into_parts();
@@ -141,7 +178,7 @@ impl Scheme {
     }
 }
 
-fn path(token: &str) -> String {
+pub(crate) fn path(token: &str) -> String {
     format!("/qrcode-connector?syscode=TOLL&order={token}")
 }
 
@@ -152,7 +189,7 @@ fn terms(text: &str) -> String {
 
 const FILLED: [(&str, &str); 3] = [("kind", "enterprise"), ("GMF_MC", "<img src=x>甲公司"), ("GMF_NSRSBH", "91310000MA00000025")];
 
-fn filled(more: &[(&str, &str)]) -> String {
+pub(crate) fn filled(more: &[(&str, &str)]) -> String {
     form(&[FILLED.as_slice(), more].concat())
 }
 
@@ -280,4 +317,30 @@ async fn what_the_consumer_confirmed_is_what_is_issued() {
     assert_eq!(status, 409, "{text}");
     assert!(text.contains("¥226.00") && text.contains("订单内容已更新"), "{text}");
     assert!(!scheme.stored("CHANGES").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_s_answer_is_read_up_to_its_bound() {
+    let scheme = Scheme::start(Vec::new()).await;
+    // The rest of the answer has less than 1 KiB.
+    scheme.behaves(Manners::Long(ANSWER_MAX_BYTES - 1024));
+    let (status, _, text) = scheme.sent("GET", &path(&scheme.token("LONG1", None)), "").await;
+    assert!(status == 200 && text.contains("¥113.00"), "{text}");
+    scheme.behaves(Manners::Long(ANSWER_MAX_BYTES));
+    assert_eq!(scheme.sent("GET", &path(&scheme.token("LONG2", None)), "").await.0, 502);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_address_scans_so_often_and_leaves_others_their_room() {
+    let scheme = Scheme::start_with(|config| config.limits.scans_per_min = 20, Vec::new()).await;
+    let (good, bad) = (path(&scheme.token("RATE", None)), path("forged"));
+    // Forged codes count as well: nobody tries them out at our cost.
+    let refused = async |address: &str, path: &str| scheme.rig.browse(address, "GET", path, "").await.status == 429;
+    let mut tried = 0;
+    while !refused("192.0.2.1", if tried % 2 == 0 { &good } else { &bad }).await {
+        tried += 1;
+        assert!(tried < 100, "there is no limit");
+    }
+    assert!(tried >= 20, "{tried}");
+    assert!(!refused("192.0.2.2", &good).await, "another address has its own");
 }

@@ -1,18 +1,24 @@
 //! A portal with channels, and servers on loopback that play the other side.
 
 use std::io::{BufRead as _, BufReader};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 use taxdisk_portal::config::{Config, Language, Mail, Security};
 use taxdisk_portal::core::outbox::{Channel, Message, Standing};
-use taxdisk_portal::core::request::Request;
+use taxdisk_portal::core::request::Request as Stored;
+use taxdisk_portal::pages;
 use taxdisk_portal::post::{Channels, send};
 use taxdisk_web::outbound::{Outbound, Settings};
+use taxdisk_web::serve::Peer;
 
-use crate::platform::{Platform, Said};
+use crate::platform::{Platform, SELLER, Said, form};
 
 /// A portal and its channels.
 pub(crate) struct Rig {
@@ -30,6 +36,9 @@ impl Rig {
         let platform = Platform::start_with(edit, loopback()).await;
         let portal = &platform.portal;
         let channels = Channels::new(&portal.config, &portal.outbound, &portal.clock).unwrap();
+        if let Some(weixin) = channels.weixin() {
+            assert!(portal.weixin.set(weixin).is_ok());
+        }
         Rig { platform, channels }
     }
 
@@ -70,7 +79,7 @@ impl Rig {
         self.messages(serial).await.last().expect("a message").standing
     }
 
-    pub(crate) async fn request(&self, serial: &str) -> Request {
+    pub(crate) async fn request(&self, serial: &str) -> Stored {
         self.platform.portal.readers.get().await.unwrap().request("shop", serial).await.unwrap().expect("a request")
     }
 
@@ -78,6 +87,54 @@ impl Rig {
     pub(crate) async fn state(&self, serial: &str, member: &str) -> String {
         let answer = self.platform.form("queryInvoiceStatus", &[("fpqqlsh", serial)]).await;
         answer.json()[member].as_str().unwrap_or_else(|| panic!("no {member} in {}", answer.body)).to_owned()
+    }
+}
+
+/// What a browser gets.
+pub(crate) struct Page {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Page {
+    /// Where it leads.
+    pub(crate) fn location(&self) -> String {
+        self.headers.get("location").and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    }
+}
+
+impl Rig {
+    /// One request of a browser at this address; `form`: `name=value&…`.
+    pub(crate) async fn browse(&self, from: &str, method: &str, path: &str, form: &str) -> Page {
+        let request = Request::builder().method(method).uri(path).header("accept", "text/html");
+        let mut request = request.body(Body::from(form.to_owned())).unwrap();
+        request.extensions_mut().insert(Peer((from.parse::<IpAddr>().unwrap(), 40_000).into()));
+        let (parts, body) = pages::answer(self.platform.portal.clone(), request).await.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Page { status: parts.status.as_u16(), headers: parts.headers, text: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// A sale whose buyer is not known yet; the path of its code. `more`: of the document.
+    pub(crate) async fn code(&self, serial: &str, more: &Value) -> String {
+        let mut document = json!({ "FPQQLSH": serial, "XSF_NSRSBH": SELLER, "orgcode": "A", "SHMC": "示例商店", "JSHJ": "11.30",
+            "RQSJ": "2027-01-15",
+            "items": [{ "XMMC": "*纸制品*打印纸", "XMJSHJ": "11.30", "SL": "0.13", "SPBM": "1060105" }] });
+        document.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
+        let answer = self.platform.json("insertForQRInvoice", &document.to_string()).await;
+        assert_eq!(answer.code(), "0000", "{}", answer.body);
+        let url = answer.json()["data"]["qrcode"].as_str().unwrap().to_owned();
+        url.strip_prefix("https://fp.example").unwrap().to_owned()
+    }
+
+    /// A consumer fills a code's form in and confirms. `more`: fields beside kind and title.
+    pub(crate) async fn fill(&self, path: &str, more: &[(&str, &str)]) {
+        let filled = form(&[&[("kind", "person"), ("GMF_MC", "欧阳小明")], more].concat());
+        let page = self.browse("192.0.2.77", "POST", path, &format!("{filled}&step=check")).await;
+        let terms = page.text.split("name=\"terms\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        let terms = terms.unwrap_or_else(|| panic!("it asks once more: {}", page.text));
+        let page = self.browse("192.0.2.77", "POST", path, &format!("{filled}&step=issue&terms={terms}")).await;
+        assert_eq!(page.status, 303, "{}", page.text);
     }
 }
 

@@ -19,8 +19,8 @@ use crate::platform::{NOW_S, blue};
 use crate::rig::{Rig, guarded, served};
 
 #[derive(Clone, Default)]
-struct Provider {
-    taken: Arc<Mutex<Vec<Value>>>,
+pub(crate) struct Provider {
+    pub(crate) taken: Arc<Mutex<Vec<Value>>>,
 }
 
 async fn take(State(provider): State<Provider>, headers: HeaderMap, body: String) -> (StatusCode, String) {
@@ -46,7 +46,8 @@ async fn take(State(provider): State<Provider>, headers: HeaderMap, body: String
     (StatusCode::OK, json!({ "result": if known { "duplicate" } else { "accepted" } }).to_string())
 }
 
-async fn rig(provider: &Provider) -> (Rig, tempfile::TempDir) {
+/// A configuration for a provider that runs from now on.
+pub(crate) async fn config(provider: &Provider) -> (Sms, tempfile::TempDir) {
     let url = served(Router::new().route("/send", post(take)).with_state(provider.clone())).await;
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("secret"), "secret\n").unwrap();
@@ -57,6 +58,11 @@ async fn rig(provider: &Provider) -> (Rig, tempfile::TempDir) {
         signature_name: "示例".to_owned(),
         language: Language::Zh,
     };
+    (sms, dir)
+}
+
+async fn rig(provider: &Provider) -> (Rig, tempfile::TempDir) {
+    let (sms, dir) = config(provider).await;
     (Rig::start(|config| config.sms = Some(sms)).await, dir)
 }
 

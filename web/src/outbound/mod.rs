@@ -184,6 +184,13 @@ impl Outbound {
         Ok(Outbound { settings: Arc::new(settings), client })
     }
 
+    /// The same client, which reads answers of other lengths: `max_bytes` of a body, and not more.
+    #[must_use]
+    pub fn reading(&self, max_bytes: usize) -> Outbound {
+        let settings = Settings { max_body_bytes: max_bytes, ..self.settings.as_ref().clone() };
+        Outbound { settings: Arc::new(settings), client: self.client.clone() }
+    }
+
     /// Judges an address as far as its text tells.
     ///
     /// # Errors
