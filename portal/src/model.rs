@@ -188,6 +188,11 @@ impl Directory {
         self.callers.get(appid)
     }
 
+    /// All users.
+    pub fn users(&self) -> impl Iterator<Item = &Arc<User>> {
+        self.users.values()
+    }
+
     /// The user with the key of this digest. Digests of random keys: finding one by chance is as hard as finding the key.
     pub fn user_by_key(&self, key_hash: &str) -> Option<&Arc<User>> {
         self.users.values().find(|user| user.key_hash == key_hash)

@@ -22,11 +22,11 @@ use crate::order;
 /// Characters of an appid or a syscode at most.
 const NAME_MAX: usize = 40;
 /// Characters of what people call an application, and of a reason, at most.
-const TEXT_MAX: usize = 200;
+pub(crate) const TEXT_MAX: usize = 200;
 /// Characters of a query address at most.
 const URL_MAX: usize = 500;
 /// Public keys of an application at most: one, and one that takes its place.
-const PUBLIC_KEYS_MAX: usize = 4;
+pub(crate) const PUBLIC_KEYS_MAX: usize = 4;
 /// Applications of a tenant that wait for the operator at most.
 pub(crate) const WAITING_MAX: usize = 20;
 /// Organisations whose wishes a syscode names at most.

@@ -7,16 +7,18 @@ use std::time::Duration;
 
 use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use taxdisk_web::outbound::Outbound;
+use taxdisk_web::outbound::{Outbound, Target};
 use tokio::sync::Semaphore;
 
 use super::body;
+use crate::core::act::random_token;
 use crate::core::callback::{Attempt, Callback, News};
 use crate::core::request::Request;
 use crate::fault;
 use crate::ledger::Ledger;
 use crate::portal::Portal;
 use crate::store::StoreError;
+use crate::wire::json::Json;
 
 /// Callbacks that are read at once.
 const PAGE: u32 = 256;
@@ -24,6 +26,8 @@ const PAGE: u32 = 256;
 const IDLE: Duration = Duration::from_secs(1);
 /// Callbacks to one host under way at the same time: one that hangs must not take all room.
 const PER_HOST: usize = 8;
+/// How callbacks are written unless their caller wants forms.
+const JSON: &str = "application/json;charset=UTF-8";
 /// Characters of an answer that are kept for people.
 const TEXT_CHARS: usize = 200;
 
@@ -105,7 +109,7 @@ async fn one(portal: &Portal, outbound: &Outbound, callback: &Callback) {
 
 async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, request: &Request) -> (Attempt, bool) {
     let at = (portal.clock)();
-    let failed = |text: String| (Attempt { at, status: None, ms: 0, text: text.chars().take(TEXT_CHARS).collect() }, false);
+    let failed = |text: String| (failed(at, text), false);
     let directory = portal.directory();
     let caller = directory.caller(&callback.appid);
     let switches = caller.map(|caller| caller.caller.switches.clone()).unwrap_or_default();
@@ -129,12 +133,25 @@ async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, requ
     let json = body::callback(callback, request, tenant, &switches, pdf.as_ref(), share.as_deref());
     let (content_type, text) = match switches.callback_form {
         true => ("application/x-www-form-urlencoded;charset=UTF-8", body::as_form(&json)),
-        false => ("application/json;charset=UTF-8", json.to_string()),
+        false => (JSON, json.to_string()),
     };
+    post(portal, outbound, &target, (&callback.id, &request.serial), content_type, text).await
+}
+
+/// Posts one callback, signed, and reads the answer. `ids`: of the callback, and the serial number.
+async fn post(
+    portal: &Portal,
+    outbound: &Outbound,
+    target: &Target,
+    ids: (&str, &str),
+    content_type: &'static str,
+    text: String,
+) -> (Attempt, bool) {
+    let at = (portal.clock)();
     let mut headers = vec![(CONTENT_TYPE, HeaderValue::from_static(content_type))];
-    let signed = portal.platform_key.as_ref().map(|key| key.callback(&callback.id, &request.serial, text.as_bytes(), at / 1000));
+    let signed = portal.platform_key.as_ref().map(|key| key.callback(ids.0, ids.1, text.as_bytes(), at / 1000));
     let ours = [
-        ("x-callback-id", Some(callback.id.clone())),
+        ("x-callback-id", Some(ids.0.to_owned())),
         ("x-callback-timestamp", Some((at / 1000).to_string())),
         ("x-callback-sign", signed.flatten()),
     ];
@@ -143,13 +160,35 @@ async fn attempt(portal: &Portal, outbound: &Outbound, callback: &Callback, requ
             headers.push((HeaderName::from_static(name), value));
         }
     }
-    match outbound.post(&target, &headers, Bytes::from(text)).await {
+    match outbound.post(target, &headers, Bytes::from(text)).await {
         Ok(answer) => {
             let acknowledged = body::acknowledged(answer.status, &answer.body);
             let text = String::from_utf8_lossy(&answer.body).chars().take(TEXT_CHARS).collect::<String>();
             let text = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
             (Attempt { at, status: Some(answer.status), ms: answer.ms, text }, acknowledged)
         }
-        Err(error) => failed(error.to_string()),
+        Err(error) => (failed(at, error.to_string()), false),
     }
+}
+
+/// An attempt that got no answer.
+fn failed(at: i64, text: String) -> Attempt {
+    Attempt { at, status: None, ms: 0, text: text.chars().take(TEXT_CHARS).collect() }
+}
+
+/// Serial number that a test names: none of a request, which have at most 20 characters.
+const TEST_SERIAL: &str = "TEST-THIS-IS-NO-INVOICE";
+
+/// Tells an address that this is a test, at once and once; says what it answered, and whether that was an acknowledgement. No
+/// code of an outcome is in it, so that a merchant who takes it for a callback books nothing.
+pub async fn test(portal: &Portal, url: &str) -> (Attempt, bool) {
+    let target = match portal.outbound.target(url) {
+        Ok(target) => target,
+        Err(refused) => return (failed((portal.clock)(), refused.to_string()), false),
+    };
+    let members =
+        [("action", "test"), ("code", "TEST"), ("msg", "测试回调，不是发票 (a test, no invoice)"), ("fpqqlsh", TEST_SERIAL)];
+    let json = Json::Object(members.map(|(name, value)| (name.to_owned(), Json::text(value))).to_vec());
+    let id = format!("cb_test_{}", random_token());
+    post(portal, &portal.outbound, &target, (&id, TEST_SERIAL), JSON, json.to_string()).await
 }

@@ -37,12 +37,12 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 /// Back to the request, with what was done.
-fn done(serial: &str, what: &str) -> Response<Body> {
+pub(super) fn done(serial: &str, what: &str) -> Response<Body> {
     see_other(&format!("/console/invoices/{}?done={what}", encoded(serial)))
 }
 
 /// What somebody reads when the writer does not answer: whether it was done is not known, and the same again is safe.
-fn unavailable<'a>(console: &'a Console, visitor: &'a Visitor) -> impl Fn(Unavailable) -> Response<Body> + 'a {
+pub(super) fn unavailable<'a>(console: &'a Console, visitor: &'a Visitor) -> impl Fn(Unavailable) -> Response<Body> + 'a {
     move |_| shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
@@ -55,7 +55,7 @@ async fn confirmed(console: &Console, visitor: &Visitor, form: &Posted, serial: 
     }
 }
 
-fn either(result: Result<Response<Body>, Response<Body>>) -> Response<Body> {
+pub(super) fn either(result: Result<Response<Body>, Response<Body>>) -> Response<Body> {
     match result {
         Ok(response) | Err(response) => response,
     }
@@ -135,7 +135,9 @@ async fn red(State(console): Shared, Extension(visitor): Who, form: Posted, Path
             let tenant = console.portal.directory().tenant(&blue.tenant).cloned();
             let tenant = tenant.ok_or_else(|| shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found"))?;
             let number = red_serial(&blue.tenant, &pair.code, &pair.number);
-            let fields = [("FPQQLSH", number.as_str()), ("fpDm", &pair.code), ("fpHm", &pair.number)];
+            // Only special invoices need the number of an information table; the core says so where it is missing.
+            let notice = form.0.get("notice").unwrap_or_default().trim();
+            let fields = [("FPQQLSH", number.as_str()), ("fpDm", &pair.code), ("fpHm", &pair.number), ("hzxxbbh", notice)];
             let json = Json::Object(fields.map(|(name, value)| (name.to_owned(), Json::text(value))).to_vec());
             let document = read::document(&json, DocumentForm::Red).map_err(|faults| {
                 let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();

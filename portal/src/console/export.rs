@@ -1,5 +1,7 @@
 //! Lists as tables: CSV and workbooks, written by [`crate::files::table`], so that no cell of any export is a formula.
 
+use axum::http::HeaderValue;
+
 use super::invoices::Row;
 use super::words::{self, Lang};
 use crate::files::Column;
@@ -20,11 +22,38 @@ impl Form {
         }
     }
 
-    pub(super) fn disposition(self) -> &'static str {
-        match self {
-            Form::Csv => "attachment; filename=\"invoices.csv\"",
-            Form::Xlsx => "attachment; filename=\"invoices.xlsx\"",
-        }
+    /// A file of this name, which is plain letters.
+    pub(super) fn disposition(self, stem: &str) -> HeaderValue {
+        let ending = match self {
+            Form::Csv => "csv",
+            Form::Xlsx => "xlsx",
+        };
+        let text = format!("attachment; filename=\"{stem}.{ending}\"");
+        HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("attachment"))
+    }
+}
+
+/// A table with headings by the keys of their texts. `numbers`: which of them are columns of numbers.
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn table(
+    form: Form,
+    lang: Lang,
+    heads: &[&'static str],
+    numbers: &[&'static str],
+    rows: &[Vec<String>],
+) -> Result<Vec<u8>, TableError> {
+    let column = |key: &&'static str| Column {
+        heading: words::text(lang, key),
+        aliases: &[],
+        required: false,
+        number: numbers.contains(key),
+    };
+    let columns: Vec<Column> = heads.iter().map(column).collect();
+    match form {
+        Form::Csv => table::write_csv(&columns, rows),
+        Form::Xlsx => table::write_xlsx(&columns, rows),
     }
 }
 
@@ -34,16 +63,11 @@ impl Form {
 /// Those of the writer.
 pub(super) fn requests(form: Form, lang: Lang, rows: &[Row]) -> Result<Vec<u8>, TableError> {
     let heads = ["created", "serial", "kind", "org", "buyer", "gross", "state", "number"];
-    let columns =
-        heads.map(|key| Column { heading: words::text(lang, key), aliases: &[], required: false, number: key == "gross" });
     let cells = |row: &Row| {
         [&row.created, &row.serial, &row.kind, &row.org, &row.buyer, &row.gross, &row.state, &row.number]
             .map(String::clone)
             .to_vec()
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
-    match form {
-        Form::Csv => table::write_csv(&columns, &rows),
-        Form::Xlsx => table::write_xlsx(&columns, &rows),
-    }
+    table(form, lang, &heads, &["gross"], &rows)
 }

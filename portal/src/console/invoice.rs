@@ -15,7 +15,7 @@ use super::invoices::{Row, encoded, row, time};
 use super::roles::Action;
 use super::shell::Shell;
 use super::words::{self, Lang};
-use super::{Console, Shared, Visitor, Who, page, shell};
+use super::{Console, Shared, Visitor, Who, page, part_red, shell, tasks};
 use crate::core::callback::{self, Attempt};
 use crate::core::outbox::Standing;
 use crate::core::request::{Phase, Request, Voiding};
@@ -78,8 +78,13 @@ struct ShowPage {
     can_return: bool,
     can_reissue: bool,
     can_red: bool,
+    can_part_red: bool,
     can_void: bool,
     red_only: bool,
+    /// A red of it needs the number of an information table.
+    special: bool,
+    /// Address of each correction that was asked for.
+    tasks: Vec<String>,
     issued: bool,
 }
 
@@ -107,9 +112,10 @@ async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Res
         let (tenant, serial) = (&request.tenant, &request.serial);
         let messages = db.messages_of(tenant, serial).await?;
         let callbacks = db.callbacks_of(tenant, serial).await?;
-        Ok::<_, StoreError>((messages, callbacks, db.notes(tenant, serial).await?))
+        let tasks = db.tasks_of(tenant, serial).await?;
+        Ok::<_, StoreError>((messages, callbacks, db.notes(tenant, serial).await?, tasks))
     };
-    let (messages, callbacks, notes) = read.await.map_err(|_| busy())?;
+    let (messages, callbacks, notes, tasks) = read.await.map_err(|_| busy())?;
     let issued = request.phase == Phase::Issued && request.operation != Operation::Void;
     let link = if issued { console.portal.link(&request).await.map_err(|_| busy())? } else { None };
     let lang = visitor.language;
@@ -163,6 +169,9 @@ async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Res
             || request.phase == Phase::Failed && request.failure.as_ref().is_some_and(|failure| !failure.foreign),
         can_reissue: request.may_reissue(),
         can_red: blue && request.reversed.is_zero(),
+        can_part_red: blue && part_red::is_reversible(&request),
+        special: kind.is_some_and(InvoiceKind::is_special),
+        tasks: tasks.iter().map(|task| tasks::url(&task.id)).collect(),
         can_void: blue && !electronic && request.reversed.is_zero(),
         red_only: blue && electronic,
         issued,

@@ -21,8 +21,6 @@ use crate::wire::form::Form;
 
 /// Rows of a page.
 const PAGE: u32 = 50;
-/// Rows of an export at most; more are fetched by narrower dates.
-const EXPORT_MAX: usize = 10_000;
 /// Rows of it that are read at once.
 const EXPORT_PAGE: u32 = 200;
 /// A day, milliseconds.
@@ -235,6 +233,15 @@ async fn approval(State(console): Shared, Extension(visitor): Who) -> Response<B
     listed(&console, &visitor, query, true).await
 }
 
+/// The organisations of the tenant, to choose from by `org` of the query.
+pub(super) fn orgs(console: &Console, visitor: &Visitor) -> Vec<Choice> {
+    let (directory, chosen) = (console.portal.directory(), visitor.query.get("org").unwrap_or_default().trim());
+    let sellers = directory.tenant(visitor.tenant()).map(|tenant| tenant.sellers.as_slice()).unwrap_or_default();
+    let choice =
+        |seller: &str, org: &str| Choice { value: org.to_owned(), label: format!("{org} · {seller}"), chosen: org == chosen };
+    sellers.iter().flat_map(|seller| seller.points.iter().map(|point| choice(&seller.name, &point.orgcode))).collect()
+}
+
 async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bool) -> Response<Body> {
     let Ok(requests) = found(console, visitor.tenant(), &visitor.query, &query).await else {
         return shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
@@ -249,9 +256,6 @@ async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bo
         let place = format!("after={}-{}", last.created_at, encoded(&last.serial));
         if kept.is_empty() { place } else { format!("{kept}&{place}") }
     });
-    let directory = console.portal.directory();
-    let sellers = directory.tenant(visitor.tenant()).map(|tenant| tenant.sellers.clone()).unwrap_or_default();
-    let orgs = sellers.iter().flat_map(|seller| seller.points.iter().map(|point| (seller.name.clone(), point.orgcode.clone())));
     let page_of = ListPage {
         shell: Shell::new(console, visitor, if approval { "menu_approval" } else { "menu_list" }),
         approval,
@@ -260,7 +264,7 @@ async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bo
         to: field("to"),
         word: field("word"),
         states: STATES.iter().map(|(name, _)| choice(name, t(&format!("state_{name}")), &field("state"))).collect(),
-        orgs: orgs.map(|(seller, org)| choice(&org, format!("{org} · {seller}"), &field("org"))).collect(),
+        orgs: orgs(console, visitor),
         kinds: (0..=u8::MAX)
             .filter_map(|code| Some((code.to_string(), InvoiceKind::from_yonyou(code)?)))
             .map(|(code, kind)| choice(&code, kind.name().to_owned(), &field("kind")))
@@ -293,9 +297,10 @@ async fn exported(console: &Console, visitor: &Visitor, form: export::Form) -> R
             return said(StatusCode::SERVICE_UNAVAILABLE, "busy");
         };
         rows.extend(requests.iter().map(|request| row(visitor.language, request)));
-        if rows.len() > EXPORT_MAX {
+        if rows.len() > console.export_rows {
             // A table that lacks rows would be taken for the whole.
-            return said(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows");
+            let text = format!("{} ({})", words::text(visitor.language, "too_many_rows"), console.export_rows);
+            return shell::told(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, text);
         }
         let Some(last) = requests.last().filter(|_| requests.len() == EXPORT_PAGE as usize) else { break };
         query.before = (last.created_at, last.serial.clone());
@@ -305,7 +310,7 @@ async fn exported(console: &Console, visitor: &Visitor, form: export::Form) -> R
     };
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form.content_type())),
-        (header::CONTENT_DISPOSITION, HeaderValue::from_static(form.disposition())),
+        (header::CONTENT_DISPOSITION, form.disposition("invoices")),
     ];
     (headers, table).into_response()
 }

@@ -16,16 +16,21 @@
 pub mod accounts;
 mod actions;
 mod codes;
+mod documents;
 mod draft;
 mod export;
 mod files;
 mod invoice;
 mod invoices;
 mod issue;
+mod part_red;
+mod reports;
 mod reservations;
 pub mod roles;
+mod settings;
 pub mod shell;
 mod sign;
+mod tasks;
 mod upload;
 mod walls;
 pub mod words;
@@ -47,6 +52,7 @@ use taxdisk_web::signin::{Gate, SignedIn, csrf, session};
 
 use crate::application::User;
 use crate::portal::Portal;
+use crate::rate::Rates;
 use crate::wire::form::Form;
 use accounts::PortalAccounts;
 use roles::Action;
@@ -73,6 +79,10 @@ pub struct Console {
     pub accounts: PortalAccounts,
     /// Browsers reach it over TLS: cookies are for that alone.
     pub tls: bool,
+    /// Rows of an export at most.
+    pub export_rows: usize,
+    /// How often each tenant may try his callback address.
+    pub tests: Rates,
 }
 
 /// Who asks for a page, and how.
@@ -107,11 +117,28 @@ impl Visitor {
     }
 }
 
+/// Test callbacks of a tenant at once; in the long run one a second.
+const TESTS_BURST: u32 = 5;
+/// Rows of an export at most; more are fetched by narrower dates.
+const EXPORT_ROWS_MAX: usize = 10_000;
+
 /// The routes under `/console`.
 pub fn router(portal: Arc<Portal>) -> Router {
+    router_with(portal, EXPORT_ROWS_MAX)
+}
+
+/// See [`router`]; an export has at most so many rows.
+pub fn router_with(portal: Arc<Portal>, export_rows: usize) -> Router {
     let accounts = PortalAccounts(portal.clone());
     let tls = portal.public_url.starts_with("https://");
-    let console = Arc::new(Console { gate: Gate::new(accounts.clone()), accounts, portal, tls });
+    let console = Arc::new(Console {
+        gate: Gate::new(accounts.clone()),
+        accounts,
+        portal,
+        tls,
+        export_rows,
+        tests: Rates::new(1, TESTS_BURST),
+    });
     Router::new()
         .route("/console/sign-in", get(sign::form).post(sign::sign_in))
         .route("/console/sign-out", post(sign::sign_out))
@@ -126,6 +153,10 @@ pub fn router(portal: Arc<Portal>) -> Router {
         .merge(issue::routes())
         .merge(reservations::routes())
         .merge(walls::routes())
+        .merge(part_red::routes())
+        .merge(tasks::routes())
+        .merge(reports::routes())
+        .merge(settings::routes())
         .layer(middleware::from_fn_with_state(console.clone(), guard))
         .with_state(console)
 }

@@ -29,8 +29,19 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
             ("menu_customers", "/console/customers", Action::See),
         ],
     ),
-    ("menu_settings", &[("menu_organisations", "/console/organisations", Action::See)]),
-    ("menu_invoices", &[("menu_list", "/console/invoices", Action::See)]),
+    ("menu_invoices", &[("menu_list", "/console/invoices", Action::See), ("menu_tasks", "/console/tasks", Action::See)]),
+    ("menu_statistics", &[("menu_reports", "/console/reports", Action::See)]),
+    (
+        "menu_settings",
+        &[
+            ("menu_organisations", "/console/organisations", Action::See),
+            ("menu_disks", "/console/settings/organisations", Action::Settings),
+            ("menu_callbacks", "/console/settings/callbacks", Action::Settings),
+            ("menu_keys", "/console/settings/keys", Action::Settings),
+            ("menu_users", "/console/settings/users", Action::Settings),
+            ("menu_history", "/console/settings/history", Action::Settings),
+        ],
+    ),
 ];
 
 const STYLE: &str = include_str!("../../assets/console.css");
@@ -149,15 +160,16 @@ pub(super) fn notice(console: &Console, visitor: &Visitor, status: StatusCode, k
 
 /// A page that says what the core refused with.
 pub(super) fn refused(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
-    said(console, visitor, StatusCode::CONFLICT, text)
+    told(console, visitor, StatusCode::CONFLICT, text)
 }
 
 /// A page that says what is wrong with what was sent; nothing was done.
 pub(super) fn wrong(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
-    said(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, text)
+    told(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, text)
 }
 
-fn said(console: &Console, visitor: &Visitor, status: StatusCode, text: String) -> Response<Body> {
+/// A page that says one sentence.
+pub(super) fn told(console: &Console, visitor: &Visitor, status: StatusCode, text: String) -> Response<Body> {
     let mut shell = Shell::new(console, visitor, "back");
     shell.title = text;
     with_status(status, &NoticePage { shell })

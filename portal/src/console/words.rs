@@ -1,6 +1,9 @@
-//! The console's texts, Chinese and English, in one table.
+//! The console's texts, Chinese and English: one table for what all pages share, one for each group of pages.
 
 mod codes;
+mod reports;
+mod settings;
+mod tasks;
 
 use axum::http::{HeaderMap, header};
 
@@ -47,7 +50,7 @@ type Row = (&'static str, &'static str, &'static str);
 
 /// All texts, of every area.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [TABLE, codes::TABLE].into_iter().flatten()
+    [TABLE, codes::TABLE, tasks::TABLE, settings::TABLE, reports::TABLE].into_iter().flatten()
 }
 
 #[rustfmt::skip]
@@ -117,7 +120,7 @@ const TABLE: &[Row] = &[
     ("nothing", "没有符合条件的单据", "Nothing matches"),
     ("export", "导出 CSV", "Export CSV"),
     ("export_xlsx", "导出 Excel", "Export Excel"),
-    ("too_many_rows", "超过 10000 条，未导出：请缩小日期范围", "More than 10,000 rows, nothing was exported: choose narrower dates"),
+    ("too_many_rows", "超过一次导出的行数上限，未导出：请缩小日期范围", "More rows than one export holds; nothing was exported: choose narrower dates"),
     ("bad_date", "日期格式应为 YYYY-MM-DD", "Dates are written YYYY-MM-DD"),
     ("approval_note", "以下单据等待审批，批准前不会开票。", "These wait for approval. None is issued before."),
     ("held", "疑似与以下流水号重复：", "Looks like a duplicate of:"),
@@ -228,7 +231,11 @@ mod tests {
     fn templates_name_no_text_that_is_missing() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/console");
         let mut seen = 0;
-        for file in std::fs::read_dir(folder).expect("templates").flatten() {
+        let folders = [folder.clone(), folder.join("settings")];
+        for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("templates").flatten()) {
+            if file.path().is_dir() {
+                continue;
+            }
             let html = std::fs::read_to_string(file.path()).expect("a template");
             for after in html.split("t(\"").skip(1) {
                 let key = after.split('"').next().unwrap_or_default();

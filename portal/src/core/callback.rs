@@ -13,6 +13,17 @@ pub const SCHEDULE_MINUTES: [u64; 10] = [1, 10, 10, 30, 30, 60, 60, 120, 180, 36
 /// Attempts that are kept for people, the latest ones.
 const ATTEMPTS_KEPT: usize = 30;
 
+/// Kind of the setting that holds a tenant's own address, under the tenant's id: [`TenantAddress`].
+pub const TENANT_ADDRESS: &str = "callback";
+
+/// Where a tenant is told of requests that name no address of their own: those that people and consumers made, and those of
+/// systems that rely on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TenantAddress {
+    /// The address; empty: none.
+    pub url: String,
+}
+
 /// What is told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -120,6 +131,7 @@ pub async fn tell(session: &mut Session, request: &Request, what: &str, news: &N
         News::Returned { .. } => {
             request.delivery.del_urls.iter().map(|url| CallbackTarget { url: url.clone(), ncc: None }).collect()
         }
+        _ if request.delivery.urls.is_empty() => of_tenant(session, &request.tenant).await?.into_iter().collect(),
         _ => request.delivery.urls.clone(),
     };
     for (index, target) in targets.into_iter().enumerate() {
@@ -144,6 +156,13 @@ pub async fn tell(session: &mut Session, request: &Request, what: &str, news: &N
         session.wake_callbacks();
     }
     Ok(())
+}
+
+async fn of_tenant(session: &mut Session, tenant: &str) -> Result<Option<CallbackTarget>, StoreError> {
+    let Some(body) = session.db.setting(TENANT_ADDRESS, tenant).await? else { return Ok(None) };
+    let address: TenantAddress =
+        serde_json::from_str(&body).map_err(|error| StoreError::Damaged(format!("{TENANT_ADDRESS}: {error}")))?;
+    Ok(Some(address.url).filter(|url| !url.is_empty()).map(|url| CallbackTarget { url, ncc: None }))
 }
 
 /// Sends all callbacks of a request again.

@@ -8,15 +8,19 @@
 mod codes;
 mod console;
 mod open;
+mod reports;
 mod sql;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_reports;
 
 use async_trait::async_trait;
 
 pub use codes::CodesDb;
 pub use console::{ConsoleDb, Field, Query, words};
 pub use open::{Opened, Reader, Readers, open};
+pub use reports::{By, Period, ReportsDb, Sum, number as day_number};
 pub use sql::{PostgresDb, SqliteDb};
 
 use crate::core::callback::Callback;
@@ -77,7 +81,7 @@ pub struct Note {
 
 /// One connection to the store.
 #[async_trait]
-pub trait Db: CodesDb + ConsoleDb {
+pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     /// Is the connection alive?
     async fn ping(&mut self) -> Result<(), StoreError>;
     /// Begins a transaction.
@@ -102,7 +106,9 @@ pub trait Db: CodesDb + ConsoleDb {
     async fn put_order(&mut self, syscode: &str, number: &str, tenant: &str, serial: &str, at: i64) -> Result<(), StoreError>;
     /// Writes a task, new or not.
     async fn put_task(&mut self, task: &Task) -> Result<(), StoreError>;
-    /// Tasks of a tenant in a state, the oldest first.
+    /// A task of a tenant.
+    async fn task(&mut self, tenant: &str, id: &str) -> Result<Option<Task>, StoreError>;
+    /// Tasks of a tenant in a state: open ones the oldest first, ended ones the latest first.
     async fn tasks(&mut self, tenant: &str, state: TaskState, limit: u32) -> Result<Vec<Task>, StoreError>;
     /// Tasks about a request, the oldest first.
     async fn tasks_of(&mut self, tenant: &str, serial: &str) -> Result<Vec<Task>, StoreError>;
@@ -154,10 +160,14 @@ pub trait Db: CodesDb + ConsoleDb {
     async fn forget_tokens(&mut self, before_s: i64) -> Result<u64, StoreError>;
     /// All settings of a kind: name and JSON.
     async fn settings(&mut self, kind: &str) -> Result<Vec<(String, String)>, StoreError>;
+    /// One setting.
+    async fn setting(&mut self, kind: &str, name: &str) -> Result<Option<String>, StoreError>;
     /// Writes a setting.
     async fn put_setting(&mut self, kind: &str, name: &str, body: &str) -> Result<(), StoreError>;
     /// Adds to the history of a request.
     async fn add_note(&mut self, tenant: &str, serial: &str, note: &Note) -> Result<(), StoreError>;
     /// The history of a request, oldest first.
     async fn notes(&mut self, tenant: &str, serial: &str) -> Result<Vec<Note>, StoreError>;
+    /// The end of a history, latest first.
+    async fn latest_notes(&mut self, tenant: &str, serial: &str, limit: u32) -> Result<Vec<Note>, StoreError>;
 }

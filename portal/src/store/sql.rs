@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
 
-use super::{ConsoleDb as _, Db, Note, PlainCode, StoreError, UsedToken};
+use super::{ConsoleDb as _, Db, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
 use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
@@ -115,6 +115,7 @@ macro_rules! database {
                 .bind(request.qr.as_ref().map_or("", |qr| qr.code.as_str()))
                 .execute(&mut self.0)
                 .await?;
+                self.put_sums(request).await?;
                 self.put_words(request).await
             }
 
@@ -194,15 +195,30 @@ macro_rules! database {
                 Ok(())
             }
 
+            async fn task(&mut self, tenant: &str, id: &str) -> Result<Option<Task>, StoreError> {
+                let body: Option<String> = sqlx::query_scalar("SELECT body FROM tasks WHERE tenant = $1 AND id = $2")
+                    .bind(tenant)
+                    .bind(id)
+                    .fetch_optional(&mut self.0)
+                    .await?;
+                body.map(|body| read("task", &body)).transpose()
+            }
+
             async fn tasks(&mut self, tenant: &str, state: TaskState, limit: u32) -> Result<Vec<Task>, StoreError> {
-                let rows: Vec<String> = sqlx::query_scalar(
-                    "SELECT body FROM tasks WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT $3",
-                )
-                .bind(tenant)
-                .bind(state.as_str())
-                .bind(i64::from(limit))
-                .fetch_all(&mut self.0)
-                .await?;
+                let wanted = match state {
+                    TaskState::Open => {
+                        "SELECT body FROM tasks WHERE tenant = $1 AND state = $2 ORDER BY created_at, id LIMIT $3"
+                    }
+                    TaskState::Done | TaskState::Refused => {
+                        "SELECT body FROM tasks WHERE tenant = $1 AND state = $2 ORDER BY created_at DESC, id DESC LIMIT $3"
+                    }
+                };
+                let rows: Vec<String> = sqlx::query_scalar(wanted)
+                    .bind(tenant)
+                    .bind(state.as_str())
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut self.0)
+                    .await?;
                 rows.iter().map(|body| read("task", body)).collect()
             }
 
@@ -482,6 +498,14 @@ macro_rules! database {
                 rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
             }
 
+            async fn setting(&mut self, kind: &str, name: &str) -> Result<Option<String>, StoreError> {
+                Ok(sqlx::query_scalar("SELECT body FROM settings WHERE kind = $1 AND name = $2")
+                    .bind(kind)
+                    .bind(name)
+                    .fetch_optional(&mut self.0)
+                    .await?)
+            }
+
             async fn put_setting(&mut self, kind: &str, name: &str, body: &str) -> Result<(), StoreError> {
                 sqlx::query(
                     "INSERT INTO settings (kind, name, body) VALUES ($1, $2, $3) \
@@ -518,6 +542,19 @@ macro_rules! database {
                         .bind(serial)
                         .fetch_all(&mut self.0)
                         .await?;
+                let note = |row: &_| Ok(Note { at: get(row, 0)?, by: get(row, 1)?, what: get(row, 2)?, body: get(row, 3)? });
+                rows.iter().map(note).collect()
+            }
+
+            async fn latest_notes(&mut self, tenant: &str, serial: &str, limit: u32) -> Result<Vec<Note>, StoreError> {
+                let rows = sqlx::query(
+                    "SELECT at, who, what, body FROM notes WHERE tenant = $1 AND serial = $2 ORDER BY place DESC LIMIT $3",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
                 let note = |row: &_| Ok(Note { at: get(row, 0)?, by: get(row, 1)?, what: get(row, 2)?, body: get(row, 3)? });
                 rows.iter().map(note).collect()
             }

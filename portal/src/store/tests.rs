@@ -461,6 +461,8 @@ async fn suite(url: &str) {
     one_job_has_one_request(db).await;
     lists_are_ordered_and_filtered(db).await;
     sign_ins_are_kept(db).await;
+    super::tests_reports::sums_are_exact_and_reds_take_away(db).await;
+    super::tests_reports::tasks_settings_and_histories_are_kept(db).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");
 }

@@ -22,6 +22,7 @@ use taxdisk_portal::core::outcome;
 use taxdisk_portal::layout::NationalLayout;
 use taxdisk_portal::ledger::{Clock, Ledger};
 use taxdisk_portal::model::{Caller, Directory, Tenant};
+use taxdisk_portal::platform_key::PlatformKey;
 use taxdisk_portal::portal::{Parts, Portal};
 use taxdisk_portal::store;
 use taxdisk_protocol::api::{DiskView, JobView};
@@ -86,6 +87,15 @@ impl Platform {
 
     /// With a configuration that is edited first, and other rules about whom it may call.
     pub(crate) async fn start_with(edit: impl FnOnce(&mut Config), outbound: Settings) -> Platform {
+        Platform::start_signing(edit, outbound, None).await
+    }
+
+    /// With a key that signs callbacks.
+    pub(crate) async fn start_signing(
+        edit: impl FnOnce(&mut Config),
+        outbound: Settings,
+        platform_key: Option<PlatformKey>,
+    ) -> Platform {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut config = Config::default();
         edit(&mut config);
@@ -101,7 +111,7 @@ impl Platform {
             clock,
             layout: Arc::new(NationalLayout { simulated: true }),
             outbound: Outbound::new(outbound).expect("default settings are good"),
-            platform_key: None,
+            platform_key,
             links: LinkKey::from_text(&"7a".repeat(32)).expect("a key"),
             public_url: "https://fp.example".to_owned(),
             directory: directory(),

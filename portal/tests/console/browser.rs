@@ -5,13 +5,14 @@ use axum::body::Body;
 use axum::http::{Method, Request, Response};
 use http_body_util::BodyExt as _;
 use serde_json::json;
-use taxdisk_portal::application::User;
+use taxdisk_portal::application::{Algorithm, System, User};
 use taxdisk_portal::console;
 use taxdisk_portal::console::accounts::PortalAccounts;
+use taxdisk_portal::core::task::Task;
 use taxdisk_portal::pages;
 use tower::ServiceExt as _;
 
-use crate::platform::{Platform, form};
+use crate::platform::{NOW_S, Platform, form};
 
 /// The password of everybody here.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -44,7 +45,11 @@ pub(crate) struct Browser<'a> {
 
 impl Place {
     pub(crate) async fn start() -> Place {
-        let platform = Platform::start().await;
+        Place::of(Platform::start().await)
+    }
+
+    /// The console of this portal.
+    pub(crate) fn of(platform: Platform) -> Place {
         let other = json!({ "id": "other", "name": "别家", "sellers": [] });
         let directory = platform.portal.directory().with_tenant(serde_json::from_value(other).unwrap()).unwrap();
         platform.portal.set_directory(directory);
@@ -77,6 +82,25 @@ impl Place {
         let page = browser.sign_in(tenant, login, PASSWORD).await;
         assert_eq!(page.status, 303, "{}", page.body);
         browser
+    }
+
+    /// A syscode of `shop` with one order key.
+    pub(crate) fn system(&self, syscode: &str) {
+        let system = json!({ "syscode": syscode, "tenant": "shop", "query_url": "https://merchant.example/order",
+            "decrypts": "platform", "keys": [] });
+        let mut system: System = serde_json::from_value(system).unwrap();
+        system.rotate(Algorithm::Aes256Gcm, 0, NOW_S).unwrap();
+        let portal = &self.platform.portal;
+        portal.set_directory(portal.directory().with_system(system).unwrap());
+    }
+
+    /// An open correction of an invoice of `shop`.
+    pub(crate) async fn task(&self, id: &str, serial: &str) {
+        let task = json!({ "id": id, "tenant": "shop", "serial": serial, "kind": "correction", "state": "open",
+            "text": "抬头写错了 <b>", "contact": "13800000000", "created_at": NOW_S * 1000 });
+        let task: Task = serde_json::from_value(task).unwrap();
+        let work = self.platform.portal.ledger.run(move |session| Box::pin(async move { session.db.put_task(&task).await }));
+        work.await.unwrap();
     }
 
     pub(crate) fn browser(&self) -> Browser<'_> {
