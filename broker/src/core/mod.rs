@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use taxdisk_protocol::api::{
     AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskView, IssuePointBody,
-    JobView, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody, SettleRequest,
+    JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
+    SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
@@ -122,7 +123,7 @@ pub enum Input {
     /// The same of many disks.
     OperateBulk(Box<BulkOperationRequest>, String),
     /// Withdraw that: its id, why, and who.
-    CancelOperation(String, String, String),
+    CancelOperation(String, OperationCancel, String),
     /// A person says whose a number of unknown origin is.
     DecideNumber(Box<NumberDecision>),
     /// A person says what became of a forgotten attempt that is unsettled.
@@ -345,7 +346,7 @@ impl Core {
             Input::Resume(scope, request, by) => self.resume(scope, &request.reason, &by),
             Input::Operate(ask, by) => self.operate(*ask, &by, known),
             Input::OperateBulk(request, by) => self.operate_bulk(&request, &by, known),
-            Input::CancelOperation(id, reason, by) => self.cancel_operation(&id, &reason, &by, known),
+            Input::CancelOperation(id, cancel, by) => self.cancel_operation(&id, &cancel, &by, known),
             Input::DecideNumber(decision) => self.decide_number(*decision, known),
             Input::DecideLine(key, decision) => self.decide_line(&key, decision, known),
             Input::ReleaseDisk(disk, reason) => self.release_disk(&disk, &reason, known),

@@ -14,8 +14,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use taxdisk_protocol::api::{
-    BulkOperationAction, BulkOperationLine, BulkOperationRequest, OperationKind, OperationRequest, OperationResultView,
-    OperationState, OperationVerdict, OperationView,
+    BulkOperationAction, BulkOperationLine, BulkOperationRequest, OperationCancel, OperationKind, OperationRequest,
+    OperationResultView, OperationState, OperationVerdict, OperationView,
 };
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, TaxpayerNumber};
@@ -349,21 +349,29 @@ impl Core {
         self.touch_disk(&number);
     }
 
-    pub(super) fn cancel_operation(&mut self, id: &str, reason: &str, by: &str, known: &Known) -> Result<Reply, Refusal> {
+    pub(super) fn cancel_operation(
+        &mut self,
+        id: &str,
+        cancel: &OperationCancel,
+        by: &str,
+        known: &Known,
+    ) -> Result<Reply, Refusal> {
         let Some(mut row) = self.operation(id, known) else {
             return Err(Refusal::new("not_found", format!("operation {id} is not known here")));
         };
+        let reason: String = cancel.reason.trim().chars().take(REASON_CHARACTERS).collect();
         match row.view.state {
             OperationState::Cancelled => return Ok(Reply::Operation(Box::new(row.view))),
             OperationState::Queued => {}
-            // It may have been sent (I4).
-            OperationState::Running => {
+            // It may have been sent (I4): nobody calls it undone.
+            OperationState::Running if !cancel.abandon => {
                 return Err(Refusal::new("operation_begun", format!("operation {id} was handed to its agent")));
             }
+            OperationState::Running => return self.abandon_operation(row, &reason, by),
+            OperationState::Unsettled if cancel.abandon => return Ok(Reply::Operation(Box::new(row.view))),
             state => return Err(Refusal::new("operation_ended", format!("operation {id} has ended: {state}"))),
         }
         row.view.state = OperationState::Cancelled;
-        let reason: String = reason.trim().chars().take(REASON_CHARACTERS).collect();
         let mut entry = row.entry();
         entry["by"] = json!(by);
         entry["reason"] = json!(reason);
@@ -373,6 +381,24 @@ impl Core {
         self.pump(&number);
         let row = self.operation(id, known).ok_or_else(|| Refusal::new("internal", "the operation is gone"))?;
         Ok(Reply::Operation(Box::new(row.view)))
+    }
+
+    /// A person says that the disk will not come back. What its agent says of it later is evidence, like every late answer.
+    fn abandon_operation(&mut self, row: OperationRow, reason: &str, by: &str) -> Result<Reply, Refusal> {
+        if let Some(owner) = self.disks.get(&row.disk).and_then(|disk| disk.owner.as_ref()) {
+            let text = format!("disk {} is back at agent {}, which is being asked: wait for its answer", row.disk, owner.agent);
+            return Err(Refusal::new("operation_begun", text));
+        }
+        let mut entry = row.entry();
+        entry["by"] = json!(by);
+        entry["reason"] = json!(reason);
+        self.audit(row.seller.as_ref(), "operation_abandoned", entry);
+        let text = format!("its agent did not come back, and {by} stopped waiting for it: {reason}");
+        let verdict = OperationVerdict::Unsettled { class: DeviceClass::NotPresent, text };
+        let id = row.view.id.clone();
+        self.end_operation(row, OperationResultView { verdict, before: Default::default(), after: Default::default() });
+        let ended = self.operations.rows.get(&id).ok_or_else(|| Refusal::new("internal", "the operation is gone"))?;
+        Ok(Reply::Operation(Box::new(self.operation_view(ended))))
     }
 
     /// Hands over the first operation of a disk, if nothing is at the disk. That is durable before the frame leaves (I8).

@@ -145,10 +145,11 @@ pub async fn show(
     }
 }
 
-/// Withdraws an operation that was not handed to its disk's agent.
+/// Withdraws an operation that was not handed to its disk's agent. With `abandon`, one that was handed over, and whose disk will
+/// not come back, is no longer waited for: it ends as `unsettled`, since it may have been sent.
 #[utoipa::path(post, path = "/v1/operations/{id}/cancel", tag = "operations", params(("id" = String, Path, description = "Its id")),
     request_body = OperationCancel, responses(
-    (status = 200, description = "It is cancelled, now or before", body = OperationView),
+    (status = 200, description = "It is cancelled (abandoned: unsettled), now or before", body = OperationView),
     (status = 409, description = "It was handed over, or it has ended", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
 pub async fn cancel(
@@ -157,8 +158,8 @@ pub async fn cancel(
     Path(id): Path<String>,
     Strict(body): Strict<OperationCancel>,
 ) -> Result<Json<OperationView>, Refused> {
-    let view = by.ledger(&edge).cancel_operation(&id, &body.reason, by.by()).await?;
-    tracing::info!(operation = id, by = by.by(), "operation cancelled");
+    let view = by.ledger(&edge).cancel_operation(&id, &body, by.by()).await?;
+    tracing::info!(operation = id, abandon = body.abandon, by = by.by(), "operation cancelled");
     Ok(Json(view))
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use taxdisk_protocol::api::{
-    BulkOperationRequest, BulkOperationView, DueView, OperationKind, OperationPage, OperationRequest, OperationState,
-    OperationView,
+    BulkOperationRequest, BulkOperationView, DueView, OperationCancel, OperationKind, OperationPage, OperationRequest,
+    OperationState, OperationView,
 };
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 
@@ -29,12 +29,12 @@ impl Ledger {
         }
     }
 
-    /// Withdraws an operation that was not handed over.
+    /// Withdraws an operation that was not handed over, or stops waiting for one whose disk will not come back.
     ///
     /// # Errors
     /// `not_found`, `operation_begun`, `operation_ended`, `not_ready`.
-    pub async fn cancel_operation(&self, id: &str, reason: &str, by: &str) -> Answer<OperationView> {
-        match self.ask(Input::CancelOperation(id.to_owned(), reason.to_owned(), by.to_owned())).await? {
+    pub async fn cancel_operation(&self, id: &str, cancel: &OperationCancel, by: &str) -> Answer<OperationView> {
+        match self.ask(Input::CancelOperation(id.to_owned(), cancel.clone(), by.to_owned())).await? {
             Reply::Operation(view) => Ok(*view),
             _ => Err(unexpected()),
         }

@@ -66,6 +66,9 @@ pub(crate) struct OperationArgs {
     /// Why it is withdrawn.
     #[arg(long, requires = "cancel", default_value = "")]
     pub(crate) reason: String,
+    /// It was handed over, and its disk will not come back: it ends as unsettled.
+    #[arg(long, requires = "cancel")]
+    pub(crate) abandon: bool,
 }
 
 #[derive(Debug, Clone, ClapArgs)]

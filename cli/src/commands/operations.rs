@@ -134,7 +134,8 @@ pub(super) fn list(client: &Client, args: &OperationsArgs, json: bool) -> Result
 pub(super) fn show(client: &Client, args: &OperationArgs, json: bool) -> Result<u8, Failure> {
     let path = format!("/v1/operations/{}", segment(&args.id));
     let view: OperationView = if args.cancel {
-        client.send(Method::POST, &format!("{path}/cancel"), &OperationCancel { reason: args.reason.clone() })?
+        let cancel = OperationCancel { reason: args.reason.clone(), abandon: args.abandon };
+        client.send(Method::POST, &format!("{path}/cancel"), &cancel)?
     } else {
         client.get(&path)?
     };

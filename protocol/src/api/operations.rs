@@ -83,6 +83,10 @@ pub struct OperationCancel {
     /// Kept in the ledger.
     #[serde(default)]
     pub reason: String,
+    /// One that was handed over is no longer waited for, because its disk will not come back: it ends as `unsettled`, since it
+    /// may have been sent. Refused while the disk has an agent, which is being asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub abandon: bool,
 }
 
 /// Where an operation is.

@@ -186,7 +186,7 @@ catalogue! {
         "Look at that one. For another operation take another key.";
     OperationBegun "operation_begun" 409 Unknown Never Administrator
         "The operation was handed to the disk's agent."
-        "What has begun is not taken back: wait for its end. If its agent does not come back, connect the disk elsewhere.";
+        "What has begun is not taken back: wait for its end. If its agent does not come back, connect the disk elsewhere; if the disk itself does not, abandon the operation.";
     OperationEnded "operation_ended" 409 Unknown Never Caller
         "The operation has ended."
         "Fetch it: its result says how.";

@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::operations::{OperationAsk, operation_id};
 use taxdisk_protocol::api::{
-    BulkOperationAction, BulkOperationLine, BulkOperationRequest, DueState, DueWhat, OfflineView, OperationKind,
+    BulkOperationAction, BulkOperationLine, BulkOperationRequest, DueState, DueWhat, OfflineView, OperationCancel, OperationKind,
     OperationRequest, OperationResultView, OperationState, OperationVerdict, OperationView,
 };
 use taxdisk_protocol::capabilities::DiskOperation;
@@ -29,6 +29,10 @@ fn asked(world: &mut World, request: OperationRequest) -> OperationView {
         Reply::Operation(view) => *view,
         other => panic!("{other:?}"),
     }
+}
+
+fn cancel(key: &str, abandon: bool) -> Input {
+    Input::CancelOperation(id(key), OperationCancel { reason: "not yet".to_owned(), abandon }, "k1".to_owned())
 }
 
 fn id(key: &str) -> String {
@@ -237,7 +241,7 @@ fn what_is_queued_is_cancelled_and_what_is_handed_over_is_not() {
     asked(&mut world, request("r1", OperationKind::Report));
     asked(&mut world, request("c1", OperationKind::Clear));
     assert!(view(&world, "c1").waiting.unwrap().contains("before it"));
-    let cancel = |key: &str| Input::CancelOperation(id(key), "not yet".to_owned(), "k1".to_owned());
+    let cancel = |key: &str| cancel(key, false);
     assert_eq!(world.input(cancel("r1")).unwrap_err().code, "operation_begun");
     world.ok(cancel("c1"));
     world.ok(cancel("c1"));
@@ -245,6 +249,28 @@ fn what_is_queued_is_cancelled_and_what_is_handed_over_is_not() {
     assert_eq!(world.input(cancel("r1")).unwrap_err().code, "operation_ended");
     assert_eq!((view(&world, "c1").state, orders(&mut world, session).len()), (OperationState::Cancelled, 1));
     assert_eq!(entries(&world, "operation_cancelled"), 1);
+}
+
+#[test]
+fn what_was_handed_over_is_given_up_only_while_nobody_can_be_asked_and_is_never_called_undone() {
+    let mut world = World::new();
+    let session = online(&mut world, 'a');
+    asked(&mut world, request("r1", OperationKind::Report));
+    asked(&mut world, request("c1", OperationKind::Clear));
+    assert_eq!(world.input(cancel("r1", true)).unwrap_err().code, "operation_begun", "its agent is there");
+    world.leave(session, Left::Lost);
+    assert_eq!(world.input(cancel("r1", false)).unwrap_err().code, "operation_begun", "nobody said that it is given up");
+    world.ok(cancel("r1", true));
+    world.ok(cancel("r1", true));
+    let seen = view(&world, "r1");
+    assert_eq!((seen.state, entries(&world, "operation_abandoned")), (OperationState::Unsettled, 1));
+    assert!(seen.result.unwrap().verdict.text().contains("not yet"), "the reason is told");
+    // The disk comes back after all: the next one is its turn, and what its agent says of the first is kept as evidence.
+    let session = online(&mut world, 'a');
+    assert_eq!(orders(&mut world, session).iter().map(|order| order.id.clone()).collect::<Vec<_>>(), [id("c1")]);
+    tell(&mut world, session, "r1", OperationVerdict::Done { read: true });
+    let seen = view(&world, "r1");
+    assert_eq!((seen.state, seen.late.is_some()), (OperationState::Unsettled, true));
 }
 
 #[test]
@@ -417,6 +443,6 @@ fn no_more_than_a_few_operations_wait_at_one_disk() {
     }
     assert_eq!(world.input(ask(request("more", OperationKind::Report))).unwrap_err().code, "rate_limited");
     assert!(asked(&mut world, request("r0", OperationKind::Report)).repeated, "what is known is answered all the same");
-    world.ok(Input::CancelOperation(id("r0"), String::new(), "k1".to_owned()));
+    world.ok(cancel("r0", false));
     asked(&mut world, request("more", OperationKind::Report));
 }
