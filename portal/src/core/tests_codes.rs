@@ -301,6 +301,15 @@ async fn a_form_is_judged_and_a_code_taken_down_takes_nothing_new() {
         let Reserved::Wrong(faults) = reserve_as(&bench, sent).await else { panic!("{field}") };
         assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
     }
+    for elsewhere in [Setup { tenant: "two".to_owned(), ..setup() }, Setup { orgcode: "B".to_owned(), ..setup() }] {
+        let refused = run!(bench, |session| configure(session, &elsewhere)).unwrap_err();
+        assert_eq!(refused[0].rule, "unknown", "a code on the wall stays whose it is");
+    }
+    let second = Setup { token: "second".to_owned(), ..setup() };
+    run!(bench, |session| configure(session, &second)).unwrap();
+    let known = sent(KEY, 10_000);
+    let asked = run!(bench, |session| reserve(session, "second", &known));
+    assert!(matches!(asked, Reserved::Unknown), "a form's key shows nothing at another code");
     assert!(!run!(bench, |session| disable(session, "two", "wall")), "another tenant's code");
     assert!(run!(bench, |session| disable(session, "one", "wall")));
     assert!(matches!(reserve_as(&bench, sent(other, limit)).await, Reserved::Disabled));
