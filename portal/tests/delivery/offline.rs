@@ -20,7 +20,7 @@ use taxdisk_portal::pages;
 use taxdisk_portal::platform_key::PlatformKey;
 use taxdisk_portal::sign::{self, PublicKey};
 
-use crate::platform::{NOW_S, SELLER, Said, form, sign as signed};
+use crate::platform::{NOW_S, SELLER, Said, blue, form, sign as signed};
 use crate::rig::{Rig, served};
 
 /// How the merchant's service behaves.
@@ -32,7 +32,14 @@ pub(crate) enum Manners {
     OtherOrder,
     OtherRequest,
     OtherBody,
+    OthersKey,
+    OtherAlgorithm,
+    Stale,
+    Endless,
     OthersSeller,
+    PastDate,
+    /// The serial number of another sale.
+    Names(&'static str),
     Redirects,
     Breaks,
     Floods,
@@ -68,10 +75,16 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let total = if manners == Manners::Dearer { "226.00" } else { "113.00" };
     let mut answer = json!({ "version": "1", "code": "0000", "msg": "ok", "state": status, "order": order, "data": {
         "XSF_NSRSBH": seller, "ORGCODE": "A", "JSHJ": total, "SHMC": "<b>服务区</b>", "GMF_MC": "商户写的购方",
+        "GMF_DZDH": "商户写的地址 1",
         "items": [{ "XMMC": "*经营租赁*<script>通行费", "XMJSHJ": total, "SL": "0.13", "SPBM": "1060105" }] } });
     let url = merchant.url.lock().unwrap().clone();
     if !url.is_empty() {
         answer["data"]["URL"] = url.into();
+    }
+    match manners {
+        Manners::PastDate => answer["data"]["EXPIRE"] = json!(NOW_S - 1),
+        Manners::Names(serial) => answer["data"]["FPQQLSH"] = json!(serial),
+        _ => {}
     }
     let padding = match manners {
         Manners::Floods => 2 * ANSWER_MAX_BYTES,
@@ -84,11 +97,20 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let text = answer.to_string();
     let about = if manners == Manners::OtherBody { b"another".to_vec() } else { text.clone().into_bytes() };
     let request = if manners == Manners::OtherRequest { json!("another") } else { asked["requestId"].clone() };
-    let claims = json!({ "aud": "einvoice-platform", "jti": request, "iat": NOW_S, "exp": NOW_S + 300,
+    let (from, until) = match manners {
+        Manners::Stale => (NOW_S - 7200, NOW_S - 6900),
+        Manners::Endless => (NOW_S, NOW_S + 7 * 86_400),
+        _ => (NOW_S, NOW_S + 300),
+    };
+    let claims = json!({ "aud": "einvoice-platform", "jti": request, "iat": from, "exp": until,
         "body_sha256": hex::encode(Sha256::digest(about)) });
     let mut response = Response::new(Body::from(text));
     if manners != Manners::Unsigned {
-        let sign = signed(r#"{"typ":"JWT","alg":"RS256"}"#, claims.to_string().as_bytes());
+        let algorithm = if manners == Manners::OtherAlgorithm { "none" } else { "RS256" };
+        let sign = match manners {
+            Manners::OthersKey => PlatformKey::generate().unwrap().jws(&claims).unwrap(),
+            _ => signed(&json!({ "typ": "JWT", "alg": algorithm }).to_string(), claims.to_string().as_bytes()),
+        };
         response.headers_mut().insert("sign", sign.parse().unwrap());
     }
     response
@@ -229,6 +251,9 @@ async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent(
     let (_, serial) = db.order("TOLL", "POS42-0007").await.unwrap().unwrap();
     let due = db.due_requests(i64::MAX - 1, 1000).await.unwrap();
     assert_eq!(due.iter().map(|one| one.serial.clone()).collect::<Vec<_>>(), vec![serial.clone()]);
+    let stored = db.request("shop", &serial).await.unwrap().unwrap();
+    let stored = format!("{stored:?}");
+    assert!(stored.contains("甲公司") && !stored.contains("商户写的"), "the buyer is the consumer's: {stored}");
     drop(db);
     // Later scans do not need the merchant, and see the buyer masked.
     scheme.behaves(Manners::Breaks);
@@ -280,7 +305,12 @@ async fn a_merchant_who_lies_or_breaks_makes_a_clear_page_and_nothing_else() {
         (Manners::OtherOrder, 502),
         (Manners::OtherRequest, 502),
         (Manners::OtherBody, 502),
+        (Manners::OthersKey, 502),
+        (Manners::OtherAlgorithm, 502),
+        (Manners::Stale, 502),
+        (Manners::Endless, 502),
         (Manners::OthersSeller, 502),
+        (Manners::PastDate, 410),
         (Manners::Redirects, 502),
         (Manners::Breaks, 502),
         (Manners::Floods, 502),
@@ -302,6 +332,23 @@ async fn a_merchant_who_lies_or_breaks_makes_a_clear_page_and_nothing_else() {
         }
         assert!(!scheme.stored(&number).await, "{manners:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_names_another_sale_s_serial_number_gets_neither_its_invoice_nor_one_more() {
+    let scheme = Scheme::start(Vec::new()).await;
+    let platform = &scheme.rig.platform;
+    let taken = platform.form("insertWithArray", &[("requestdatas", &json!([blue("ROAD1")]).to_string())]).await;
+    assert_eq!(taken.code(), "0000", "{taken:?}");
+    let before = scheme.rig.request("ROAD1").await;
+    scheme.behaves(Manners::Names("ROAD1"));
+    let path = path(&scheme.token("ROAD", None));
+    let (_, _, text) = scheme.sent("POST", &path, &filled(&[("step", "check")])).await;
+    let (status, _, text) = scheme.sent("POST", &path, &filled(&[("step", "issue"), ("terms", &terms(&text))])).await;
+    assert_eq!(status, 409, "{text}");
+    assert!(!text.contains("/i/") && !text.contains("<form"), "{text}");
+    assert!(!scheme.stored("ROAD").await, "the order leads nowhere");
+    assert_eq!(scheme.rig.request("ROAD1").await.job, before.job, "the other sale is as it was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
