@@ -1,5 +1,6 @@
-//! `/q/<token>/card` and `…/carded`: the consumer keeps an issued invoice in WeChat's card pack. He is led to WeChat's own page, where
-//! he authorises it or not, and comes back; a card is owed only once WeChat says that he has. Nothing here touches the invoice.
+//! `/q/<token>/card` and `…/carded`: the consumer keeps an issued invoice in WeChat's card pack. He is led to WeChat's own page,
+//! where he authorises it or not, and comes back; a card is owed only once WeChat says that he has. Nothing here touches the
+//! invoice.
 //!
 //! Where the merchant named an order id of his own (`WXORDERID`), his page does this, and there is no button.
 

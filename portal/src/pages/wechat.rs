@@ -1,5 +1,5 @@
-//! `/wechat/signature?url=…`: by what WeChat's bridge knows that a form of this portal may ask for the titles that a user keeps in
-//! WeChat. The page speaks with the bridge that is built into WeChat's browser; no script of others is loaded.
+//! `/wechat/signature?url=…`: by what WeChat's bridge knows that a form of this portal may ask for the titles that a user keeps
+//! in WeChat. The page speaks with the bridge that is built into WeChat's browser; no script of others is loaded.
 //!
 //! Only pages of this portal are signed for, so nobody uses the account for pages of his own.
 

@@ -248,8 +248,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     (
         "find_files",
         "为保护购方信息，此处不提供文件：请查看开票时填写的邮箱，或使用发票提取码，或联系商户。",
-        "To protect the buyer no file is given here: please look into the mailbox that was named, use the extraction code, or ask \
-         the merchant.",
+        "To protect the buyer no file is given here: please look into the mailbox that was named, use the extraction \
+         code, or ask the merchant.",
     ),
     ("find_later", "请稍后再次查找。", "Please look again later."),
     ("kiosk_title", "自助取票", "Collect your invoice"),

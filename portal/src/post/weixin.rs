@@ -1,7 +1,8 @@
-//! The platform's account at WeChat: calls of its published interface, with an access token and tickets that are kept and renewed.
+//! The platform's account at WeChat: calls of its published interface, with an access token and tickets that are kept and
+//! renewed.
 //!
-//! There is one of these for a portal: WeChat ends an access token soon after another one was given, so two that do not know of each
-//! other would take each other's away.
+//! There is one of these for a portal: WeChat ends an access token soon after another one was given, so two that do not know of
+//! each other would take each other's away.
 //!
 //! Read first: [`Weixin`], [`PageSignature`].
 

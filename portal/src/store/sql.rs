@@ -145,7 +145,8 @@ macro_rules! database {
 
             async fn requests_by_extraction(&mut self, code: &str, limit: u32) -> Result<Vec<Request>, StoreError> {
                 // The second condition is that of the index.
-                let text = "SELECT body FROM requests WHERE extraction = $1 AND extraction <> '' ORDER BY created_at, serial LIMIT $2";
+                let text = "SELECT body FROM requests WHERE extraction = $1 AND extraction <> '' \
+                            ORDER BY created_at, serial LIMIT $2";
                 many(sqlx::query_scalar(text).bind(code).bind(i64::from(limit)).fetch_all(&mut self.0).await?)
             }
 

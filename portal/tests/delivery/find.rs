@@ -148,20 +148,32 @@ async fn a_code_that_two_receipts_bear_leads_to_neither() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_search_brings_no_ended_code_back() {
+    let rig = rig(|config| config.links.code_valid_days = 10).await;
+    rig.code("ENDED1", &json!({})).await;
+    let code = extraction(&rig, "ENDED1").await;
+    rig.platform.pass(10 * 24 * 3600 - 1);
+    assert_eq!(find(&rig, &[("extraction", &code)]).await.status, 303);
+    rig.platform.pass(1);
+    assert_eq!(find(&rig, &[("extraction", &code)]).await.status, 404);
+    assert_eq!(find(&rig, &three("ENDED1", "11.30", "2027-01-15")).await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nobody_searches_faster_than_the_limits_of_his_address_and_of_all() {
     let rig = rig(|config| (config.limits.finds_per_min, config.limits.all_finds_per_min) = (1, 25)).await;
     rig.code("RATE1", &json!({})).await;
     let code = form(&[("extraction", &extraction(&rig, "RATE1").await)]);
     let tries = async |address: &str| {
-        let mut found = 0;
-        loop {
+        for found in 0..100 {
             let page = rig.browse(address, "POST", "/find", &code).await;
             match page.status {
-                303 => found += 1,
+                303 => {}
                 429 => return found,
                 other => panic!("{other}: {}", page.text),
             }
         }
+        panic!("there is no limit")
     };
     // Ten minutes' worth at once; a minute has room for all of the test.
     let first = tries("192.0.2.1").await;
