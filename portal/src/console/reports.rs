@@ -331,7 +331,7 @@ mod tests {
         for (wrong, why) in [
             ("from=2027-01-16&to=2027-01-15", "report_period"),
             ("from=2027-01-01&to=2028-01-02", "report_period"),
-            ("from=-9999-01-01&to=9999-12-31", "report_period"),
+            ("from=0001-01-01&to=9999-12-31", "report_period"),
             ("from=yesterday", "bad_date"),
         ] {
             assert_eq!(read(wrong).unwrap_err(), why, "{wrong}");
