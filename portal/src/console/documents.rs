@@ -62,8 +62,8 @@ pub(super) fn corrected(document: &Document, serial: &str, form: &Form) -> Resul
             }
         }
         let (quantity, amount) = (form.get(&format!("line{place}_quantity")), form.get(&format!("line{place}_gross")));
-        let quantity = quantity.map_or(Ok(line.quantity), |text| optional(text))?;
-        let amount = amount.map_or(Ok(Some(line.gross)), |text| optional(text))?.unwrap_or(line.gross);
+        let quantity = quantity.map_or(Ok(line.quantity), optional)?;
+        let amount = amount.map_or(Ok(Some(line.gross)), optional)?.unwrap_or(line.gross);
         if quantity != line.quantity || amount != line.gross {
             changed = true;
             set(item, "XMSL", quantity.map(Json::decimal));

@@ -178,10 +178,10 @@ async fn noted(console: &Console, visitor: &Visitor, what: &'static str, body: S
 }
 
 /// The caller, if it is of this tenant.
-fn caller(console: &Console, visitor: &Visitor, appid: &str) -> Result<Caller, Response<Body>> {
+fn caller(console: &Console, visitor: &Visitor, appid: &str) -> Option<Caller> {
     let directory = console.portal.directory();
     let known = directory.caller(appid).filter(|known| known.caller.tenant == visitor.tenant());
-    known.map(|known| known.caller.clone()).ok_or_else(|| shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found"))
+    known.map(|known| known.caller.clone())
 }
 
 async fn add(
@@ -196,7 +196,8 @@ async fn add(
 async fn added(console: &Console, visitor: &Visitor, pem: &str, appid: &str) -> Result<Response<Body>, Response<Body>> {
     let refused = |status, key: String| failed(console, visitor, &Failed(status, key));
     let wrong = |key: &str| refused(StatusCode::UNPROCESSABLE_ENTITY, key.to_owned());
-    let known = caller(console, visitor, appid)?;
+    let unknown = || shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found");
+    let known = caller(console, visitor, appid).ok_or_else(unknown)?;
     let pem = pem.trim().to_owned();
     if pem.len() > PEM_MAX {
         return Err(wrong("key_pem"));
@@ -249,7 +250,8 @@ async fn ended(
     confirm: Option<&str>,
     appid: &str,
 ) -> Result<Response<Body>, Response<Body>> {
-    let known = caller(console, visitor, appid)?;
+    let unknown = || shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found");
+    let known = caller(console, visitor, appid).ok_or_else(unknown)?;
     if confirm != Some("yes") {
         return Err(shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed"));
     }

@@ -185,17 +185,22 @@ async fn change(
 }
 
 /// The account of a login of this tenant.
-fn account(console: &Console, visitor: &Visitor, login: &str) -> Result<String, Response<Body>> {
+fn account(console: &Console, visitor: &Visitor, login: &str) -> Option<String> {
     let directory = console.portal.directory();
-    let account = directory.user_by_login(visitor.tenant(), login).and_then(|user| user.account());
-    account.ok_or_else(|| shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found"))
+    directory.user_by_login(visitor.tenant(), login).and_then(|user| user.account())
 }
 
-fn confirmed(console: &Console, visitor: &Visitor, form: &Form) -> Result<(), Response<Body>> {
-    match form.get("confirm") {
-        Some("yes") => Ok(()),
-        _ => Err(shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed")),
-    }
+fn unknown(console: &Console, visitor: &Visitor) -> Response<Body> {
+    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
+}
+
+/// The person ticked the confirmation.
+fn confirmed(form: &Form) -> Option<()> {
+    (form.get("confirm") == Some("yes")).then_some(())
+}
+
+fn unconfirmed(console: &Console, visitor: &Visitor) -> Response<Body> {
+    shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed")
 }
 
 fn back(what: &str) -> Response<Body> {
@@ -210,7 +215,7 @@ async fn roles(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login)?;
+            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
             let roles = ticked(&form);
             if roles.is_empty() {
                 return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "user_no_role"));
@@ -230,8 +235,8 @@ async fn disable(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login)?;
-            confirmed(&console, &visitor, &form)?;
+            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
             change(&console, &visitor, &login, "user_disabled", |user| user.disabled = true).await?;
             Ok(back("user_disabled"))
         }
@@ -247,8 +252,8 @@ async fn enable(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login)?;
-            confirmed(&console, &visitor, &form)?;
+            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
             change(&console, &visitor, &login, "user_enabled", |user| user.disabled = false).await?;
             Ok(back("user_enabled"))
         }
@@ -265,8 +270,8 @@ async fn link(
 ) -> Response<Body> {
     either(
         async {
-            let account = account(&console, &visitor, &login)?;
-            confirmed(&console, &visitor, &form)?;
+            let account = account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
             let (who, wanted) = (visitor.clone(), login.clone());
             let work = console
                 .portal
