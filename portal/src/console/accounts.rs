@@ -107,9 +107,19 @@ impl Accounts for PortalAccounts {
         .await
     }
 
-    async fn forgive(&self, whose: &str) -> Result<(), Unavailable> {
-        let whose = whose.to_owned();
-        self.write(move |inside| Box::pin(async move { inside.db.put_failures(&whose, Failures::default()).await })).await
+    async fn forgive(&self, account: &str, address: Option<&str>) -> Result<(), Unavailable> {
+        let (account, address) = (account.to_owned(), address.map(str::to_owned));
+        self.write(move |inside| {
+            Box::pin(async move {
+                inside.db.put_failures(&account, Failures::default()).await?;
+                if let Some(address) = address {
+                    let known = inside.db.failures(&address).await?;
+                    inside.db.put_failures(&address, known.right()).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
     }
 
     async fn session(&self, hash: &str) -> Result<Option<Session>, Unavailable> {

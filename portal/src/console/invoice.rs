@@ -161,7 +161,7 @@ async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Res
                 answer: answer(&one.attempts),
             })
             .collect(),
-        events: notes.iter().rev().map(event).collect(),
+        events: notes.iter().rev().map(|note| event(lang, note)).collect(),
         may_decide: visitor.may(Action::Decide),
         may_send: visitor.may(Action::Send),
         can_release: request.phase == Phase::Approval,
@@ -251,9 +251,14 @@ fn line(line: &crate::document::Line) -> Line {
     }
 }
 
-fn event(note: &Note) -> Event {
-    let what = if note.body.is_empty() { note.what.clone() } else { format!("{} {}", note.what, note.body) };
-    Event { time: time(note.at), who: note.by.clone(), what: what.chars().take(300).collect() }
+/// A state is named as the list names it. The document that was accepted stands above, line by line; as JSON nobody reads it.
+fn event(lang: Lang, note: &Note) -> Event {
+    let key = format!("state_{}", note.what);
+    let named = words::text(lang, &key);
+    let what = if named == key { note.what.as_str() } else { named };
+    let body = if note.body.starts_with('{') { "" } else { note.body.as_str() };
+    let what = format!("{what} {body}");
+    Event { time: time(note.at), who: note.by.clone(), what: what.trim_end().chars().take(300).collect() }
 }
 
 fn standing(standing: Standing) -> &'static str {

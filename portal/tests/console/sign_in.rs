@@ -64,6 +64,16 @@ async fn guessing_is_slowed_down_for_known_and_unknown_names_alike() {
 }
 
 #[tokio::test]
+async fn an_office_whose_people_sign_in_well_is_never_made_to_wait() {
+    let place = Place::start().await;
+    place.user("shop", "anna", &["viewer"]).await;
+    // One more than an address has free.
+    for time in 0..31 {
+        assert_eq!(place.browser().sign_in("shop", "anna", PASSWORD).await.status, 303, "{time}");
+    }
+}
+
+#[tokio::test]
 async fn sessions_end_by_rest_by_age_and_by_signing_out() {
     let place = Place::start().await;
     let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;

@@ -15,8 +15,10 @@ pub trait Accounts: Send + Sync {
     /// Counts an attempt of all of them, or of none, in one step ([`super::lockout::Failures::attempt`]). The inner error:
     /// milliseconds until one may be made.
     async fn attempt(&self, whose: &[(Whose, String)]) -> Result<Result<(), i64>, Unavailable>;
-    /// Forgets the attempts of one: it was right.
-    async fn forgive(&self, whose: &str) -> Result<(), Unavailable>;
+    /// An attempt was right: forgets all attempts of the account, and this one of the address ([`Failures::right`]), in one step.
+    ///
+    /// [`Failures::right`]: super::lockout::Failures::right
+    async fn forgive(&self, account: &str, address: Option<&str>) -> Result<(), Unavailable>;
     /// A session by its hash.
     async fn session(&self, hash: &str) -> Result<Option<Session>, Unavailable>;
     /// Writes a session, new or touched. A session that was ended meanwhile stays ended.
@@ -98,13 +100,14 @@ impl<A: Accounts> Gate<A> {
         now: i64,
     ) -> Result<SignedIn, Refused> {
         let own = format!("account {account}");
-        let counted = [(Whose::Account, own.clone()), (Whose::Address, format!("address {address}"))];
+        let place = format!("address {address}");
+        let counted = [(Whose::Account, own.clone()), (Whose::Address, place.clone())];
         self.accounts.attempt(&counted).await?.map_err(Refused::Wait)?;
         let stored = self.accounts.password(account).await?;
         if !self.hasher.verify(stored, password).await? {
             return Err(Refused::Wrong);
         }
-        self.accounts.forgive(&own).await?;
+        self.accounts.forgive(&own, Some(&place)).await?;
         if let Some(before) = before {
             self.accounts.end_session(&session::hash(before)).await?;
         }
@@ -177,7 +180,7 @@ impl<A: Accounts> Gate<A> {
         if !self.hasher.verify(stored, old).await? {
             return Err(Refused::Wrong);
         }
-        self.accounts.forgive(&own).await?;
+        self.accounts.forgive(&own, None).await?;
         password::check(new, name_of(&signed.account))?;
         let stored = self.hasher.hash(new).await?;
         self.accounts.set_password(&signed.account, &stored, None).await?;

@@ -55,6 +55,13 @@ impl Failures {
         }
         Ok(Failures { count: self.count.saturating_add(1), last_at: now })
     }
+
+    /// With one attempt fewer: it was right. Those of others from the same address stay, or one good password would pay for
+    /// guesses at all the rest; and an office whose people all sign in well is never made to wait.
+    #[must_use]
+    pub fn right(self) -> Failures {
+        Failures { count: self.count.saturating_sub(1), ..self }
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +82,19 @@ mod tests {
         assert_eq!(many.attempt(Whose::Account, 0), Err(WAIT_MAX_MS));
         assert!(many.attempt(Whose::Account, WAIT_MAX_MS).is_ok());
         assert_eq!(failures.attempt(Whose::Address, 1).map(|known| known.count), Ok(6), "an address has more");
+    }
+
+    #[test]
+    fn a_right_attempt_is_taken_back_and_pays_for_no_other() {
+        let mut address = Failures::default();
+        for now in 0..100 {
+            address = address.attempt(Whose::Address, now).unwrap_or(Failures { count: u32::MAX, last_at: now }).right();
+        }
+        assert_eq!(address.count, 0, "a hundred people who sign in well");
+        let guessed = Failures { count: 40, last_at: 0 };
+        let later = guessed.attempt(Whose::Address, WAIT_MAX_MS).unwrap_or_default().right();
+        assert_eq!(later.count, 40, "a good password in between opens no way for guesses");
+        assert_eq!(Failures::default().right().count, 0);
     }
 
     #[test]
