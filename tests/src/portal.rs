@@ -22,13 +22,18 @@ pub const ANY_PORT: &str = "127.0.0.1:0";
 pub const HOOKS: &str =
     "[webhooks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n";
 
-/// Python with the package `PyJWT`, made by `cargo xtask test`.
-fn python() -> PathBuf {
+/// The folder that cargo builds to.
+pub fn target() -> PathBuf {
     let mut folder = std::env::current_exe().unwrap();
     while !folder.ends_with("debug") && !folder.ends_with("release") {
         assert!(folder.pop(), "the tests are not in a target folder");
     }
-    let python = folder.parent().unwrap().join("tools/jws/bin/python");
+    folder.parent().unwrap().to_owned()
+}
+
+/// Python with the package `PyJWT`, made by `cargo xtask test`.
+fn python() -> PathBuf {
+    let python = target().join("tools/jws/bin/python");
     assert!(python.exists(), "{} is missing: `cargo xtask test` makes it", python.display());
     python
 }
@@ -109,13 +114,18 @@ impl PortalRig {
 
     /// A portal that knows nobody yet.
     pub fn empty(rig: &Rig) -> PortalRig {
+        PortalRig::with_config(rig, "")
+    }
+
+    /// As [`PortalRig::empty`]. `more`: lines of the section `[callbacks]`, and sections after it.
+    pub fn with_config(rig: &Rig, more: &str) -> PortalRig {
         let dir = rig.path().join("portal");
         std::fs::create_dir_all(&dir).unwrap();
         let key = dir.join("broker.key");
         std::fs::write(&key, rig.broker.admin_key()).unwrap();
         let text = format!(
             "environment = \"test\"\n[store]\nurl = \"sqlite:{}\"\n[broker]\nurl = \"{}\"\nkey_file = \"{}\"\ndisks_s = 1\n\
-             [callbacks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [{}]\n",
+             [callbacks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [{}]\n{more}",
             dir.join("portal.db").display(),
             rig.broker.url,
             key.display(),

@@ -45,6 +45,8 @@ enum Chore {
     Vm(vm::VmArgs),
     /// Write the beginning of a driver for another command language.
     NewDialect(dialect::DialectArgs),
+    /// Write the pictures of docs/images anew, by the tests in a browser.
+    Screenshots,
     /// Measure.
     Bench(bench::BenchArgs),
     /// Build the release binaries of a tag into target/releases/TAG.
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Chore::Tidy => tidy_here(),
         Chore::Vm(args) => vm::run(&args),
         Chore::NewDialect(args) => dialect::run(&args),
+        Chore::Screenshots => rungs::screenshots(),
         Chore::Bench(args) => bench::run(&args),
         Chore::Release(args) => release::run(&args),
     };

@@ -42,6 +42,13 @@ const SMTP_SERVER: &[&str] = &["aiosmtpd==1.4.6", "atpublic==9.0.0", "attrs==26.
 /// Draw PDF, read its text, and read QR codes.
 pub(crate) const POPPLER: (&str, &str) = ("pdftoppm", "poppler-utils");
 pub(crate) const ZBAR: (&str, &str) = ("zbarimg", "zbar-tools");
+/// Shows the portal's pages to the walks of `tests/browser`, Chinese ones too.
+const CHROMIUM: (&str, &str) = ("chromium", "chromium fontconfig fonts-wqy-microhei");
+/// Runs those walks; npm brings what they are written with.
+const NODE: (&str, &str) = ("node", "nodejs");
+const NPM: (&str, &str) = ("npm", "npm");
+/// The oldest Node.js that Playwright takes (`engines` of playwright-core).
+const NODE_MAJOR: u32 = 20;
 /// Unpacks the guest's kernel.
 pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
@@ -100,6 +107,34 @@ pub(crate) fn jws_library() -> Result<(), String> {
 /// Python is missing, or the packages cannot be installed.
 pub(crate) fn smtp_server() -> Result<(), String> {
     python("aiosmtpd", "aiosmtpd.smtp", SMTP_SERVER)
+}
+
+/// Makes sure that there is a browser, and what drives it: the packages that `tests/browser/package-lock.json` names.
+///
+/// # Errors
+/// A program is missing or too old, or the packages cannot be installed.
+pub(crate) fn browser() -> Result<(), String> {
+    programs(&[CHROMIUM, NODE, NPM])?;
+    let mut version = Command::new(NODE.0);
+    version.arg("--version");
+    let version = workspace::output(version)?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < NODE_MAJOR) {
+        return Err(format!("Node.js {NODE_MAJOR} or later is needed for the tests in a browser; node is {}", version.trim()));
+    }
+    let folder = workspace::root().join("tests/browser");
+    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let wanted = std::fs::read_to_string(folder.join("package-lock.json")).map_err(told)?;
+    // Written last: an installation that was cut off is made again.
+    let done = folder.join("node_modules/.taxdisk-installed");
+    if std::fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("installing the packages of tests/browser");
+    let mut install = Command::new(NPM.0);
+    install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
+    workspace::output(install)?;
+    std::fs::write(done, wanted).map_err(told)
 }
 
 /// Makes `target/tools/NAME` a Python environment that can import `module`.

@@ -109,6 +109,9 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
         needs::reference_verifier()?;
         needs::jws_library()?;
     }
+    if args.only.is_empty() || args.only.iter().any(|name| name == "browser") {
+        needs::browser()?;
+    }
     if let Some(unknown) = args.only.iter().find(|name| rungs.iter().all(|rung| rung.name != name.as_str())) {
         let names: Vec<&str> = rungs.iter().map(|rung| rung.name).collect();
         return Err(format!("There is no rung {unknown}; there are: {}.", names.join(", ")));
@@ -308,6 +311,11 @@ fn rungs() -> Result<Vec<Rung>, String> {
         },
         Rung { name: "end-to-end", budget_s: 900, work: Work::Tests(vec![ends]) },
         Rung {
+            name: "browser",
+            budget_s: 240,
+            work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "browser"])]),
+        },
+        Rung {
             name: "systemd",
             budget_s: 60,
             work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])]),
@@ -315,6 +323,19 @@ fn rungs() -> Result<Vec<Rung>, String> {
         Rung { name: "vm", budget_s: 480, work: Work::Tests(vec![guest()?]) },
         Rung { name: "docs", budget_s: 180, work: Work::Check(vec![docs]) },
     ])
+}
+
+/// `cargo xtask screenshots`: the walks in a browser once more, which then write the pictures of the documentation.
+///
+/// # Errors
+/// A walk fails, or a picture is too large for the documentation.
+pub(crate) fn screenshots() -> Result<(), String> {
+    needs::programs(&[needs::COMPILER])?;
+    needs::browser()?;
+    workspace::run(build())?;
+    let mut walks = workspace::cargo(&[&["test", "--workspace", "--test", "browser"], FAULT_POINTS.as_slice()].concat());
+    walks.env("TAXDISK_TEST_PICTURES", workspace::root().join("docs/images"));
+    workspace::run(walks)
 }
 
 /// Names of the test programs of all crates but `tests`: each file, and each folder with a `main.rs`, of a crate's `tests`.

@@ -1,4 +1,5 @@
-//! `docs/schemes.md`: every section of the source document has a row, and every test that is named exists.
+//! `docs/schemes.md`: every section of the source document has a row, and every test that is named exists, a function here or a
+//! walk in a browser; so does every picture.
 
 use std::path::Path;
 
@@ -32,6 +33,10 @@ fn every_promise_of_the_schemes_has_a_row_and_every_named_test_exists() {
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
     sources(&root.join("tests"), &mut code);
+    let mut walks = String::new();
+    for file in std::fs::read_dir(root.join("../tests/browser/walks")).unwrap() {
+        walks.push_str(&std::fs::read_to_string(file.unwrap().path()).unwrap());
+    }
     for section in SECTIONS {
         assert!(rows.iter().any(|row| row[0] == section), "section {section} has no row");
     }
@@ -45,7 +50,11 @@ fn every_promise_of_the_schemes_has_a_row_and_every_named_test_exists() {
         assert!(!named.is_empty(), "{row:?} names no test");
         for name in named {
             let golden = root.join(format!("tests/golden/{name}.txt")).exists();
-            assert!(golden || code.contains(&format!("fn {name}(")), "{row:?} names {name}, which does not exist");
+            let walk = walks.contains(&format!("walk(\"{name}\","));
+            assert!(golden || walk || code.contains(&format!("fn {name}(")), "{row:?} names {name}, which does not exist");
+        }
+        for picture in row[2].split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            assert!(root.join("../docs").join(picture).is_file(), "{row:?} shows {picture}, which does not exist");
         }
     }
 }

@@ -1,0 +1,210 @@
+// A person at a device. Whatever page he looks at is held against what every page promises: it is in his language, nothing of
+// others is loaded, it is small, nothing breaks the policy of its contents, and axe-core has no serious objection.
+
+import assert from "node:assert/strict";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { chromium } from "playwright-core";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+/** Everything that a page loads, before fonts, as it comes over the wire. */
+const PAGE_BYTES = 60 * 1024;
+/** Any single wait. Machines of tests are shared. */
+export const PATIENCE_MS = 60_000;
+/** Lighthouse's mobile profile ("slow 4G"): round trip in ms, bytes a second down and up, slow-down of the processor. */
+const THROTTLED = { latency: 150, downloadThroughput: (1638.4 * 1024) / 8, uploadThroughput: (675 * 1024) / 8, cpu: 4 };
+/** The promise is 1 s. The bound leaves room for a machine that does other things meanwhile; what was measured is printed. */
+const FIRST_PAINT_MS = 3000;
+/** A picture in the documentation at most. */
+const PICTURE_BYTES = 80 * 1024;
+/** A page at a desk is shown as far as this, pixels. */
+const DESK_PICTURE_HEIGHT = 600;
+/** Words that only the pages' own listener writes to the console. */
+const BROKEN_POLICY = "policy of contents broken:";
+
+/** One Chromium with a profile of its own, and what was measured in it. */
+export class Browser {
+  static async launch(settings) {
+    const args = [
+      "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--no-first-run",
+      // Nobody but this machine is there, whatever a page names.
+      "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-proxy-server", "--font-render-hinting=none",
+    ];
+    const chrome = await chromium.launch({ executablePath: settings.chromium, headless: true, args, timeout: PATIENCE_MS });
+    return new Browser(settings, chrome);
+  }
+
+  constructor(settings, chrome) {
+    Object.assign(this, { settings, chrome, bytes: new Map(), paints: [], looked: 0 });
+  }
+
+  /** A person with a clean device. */
+  async visitor(who, list = []) {
+    const visitor = await Visitor.arrive(this, who);
+    list.push(visitor);
+    return visitor;
+  }
+
+  figures() {
+    const pages = [...this.bytes].map(([page, bytes]) => ({ page, bytes })).sort((a, b) => b.bytes - a.bytes);
+    return { looked: this.looked, pages, paints: this.paints };
+  }
+
+  async close() {
+    await this.chrome.close();
+  }
+}
+
+/** See the head of this file. */
+export class Visitor {
+  static async arrive(browser, who) {
+    const { lang = "zh", width = 390, dark = false, script = true } = who;
+    const phone = width < 600;
+    const context = await browser.chrome.newContext({
+      viewport: { width, height: phone ? 844 : 800 }, hasTouch: phone, isMobile: phone && script,
+      locale: lang === "zh" ? "zh-CN" : "en-GB", timezoneId: "Asia/Shanghai", colorScheme: dark ? "dark" : "light",
+      javaScriptEnabled: script, reducedMotion: "reduce", acceptDownloads: true,
+    });
+    context.setDefaultTimeout(PATIENCE_MS);
+    await context.addInitScript(`addEventListener("securitypolicyviolation", (event) =>
+      console.error("${BROKEN_POLICY} " + event.violatedDirective + " " + event.blockedURI));`);
+    const visitor = new Visitor(browser, context, { lang, width, script, folder: who.folder ?? "set-up" });
+    visitor.page = await visitor.tab();
+    return visitor;
+  }
+
+  constructor(browser, context, who) {
+    Object.assign(this, { browser, context, ...who, faults: [], shots: 0, loads: new Map() });
+  }
+
+  /** Another page of the same device. */
+  async tab() {
+    const page = await this.context.newPage();
+    const own = new URL(this.browser.settings.portal).origin;
+    const load = { bytes: 0, status: 200, url: "" };
+    this.loads.set(page, load);
+    page.on("request", (request) => {
+      const url = request.url();
+      if (!url.startsWith(`${own}/`) && !/^(data|blob|chrome|chrome-extension):/.test(url)) this.faults.push(`another host is called: ${url}`);
+    });
+    page.on("response", (response) => {
+      if (response.request().isNavigationRequest() && response.frame() === page.mainFrame()) {
+        Object.assign(load, { status: response.status(), url: response.url() });
+      }
+    });
+    page.on("console", (message) => {
+      // The browser calls a page with a status of 4xx an error; what such a page says is asserted by the walk.
+      const ofPage = message.text().startsWith("Failed to load resource") && message.location().url === load.url && load.status >= 400;
+      if (message.type() === "error" && !ofPage) this.faults.push(`console: ${message.text()} (${message.location().url})`);
+    });
+    page.on("pageerror", (error) => this.faults.push(`error of a script: ${error}`));
+    page.on("dialog", (dialog) => {
+      this.faults.push(`a dialog: ${dialog.message()}`);
+      dialog.dismiss().catch(() => {});
+    });
+    const wire = await this.context.newCDPSession(page);
+    await wire.send("Network.enable");
+    // Each page is counted as for somebody who comes for the first time.
+    await wire.send("Network.setCacheDisabled", { cacheDisabled: true });
+    const main = (await wire.send("Page.getFrameTree")).frameTree.frame.id;
+    wire.on("Network.requestWillBeSent", (event) => {
+      if (event.type === "Document" && event.frameId === main && !event.redirectResponse) load.bytes = 0;
+    });
+    wire.on("Network.loadingFinished", (event) => { load.bytes += event.encodedDataLength; });
+    load.wire = wire;
+    return page;
+  }
+
+  /** Opens an address of the portal, or of a link that the portal gave. */
+  async open(address, page = this.page) {
+    await page.goto(new URL(address, this.browser.settings.portal).href, { waitUntil: "load" });
+  }
+
+  /**
+   * Looks at the page: everything that it promises, and a screenshot.
+   *
+   * @param {string} name of the page, for the picture
+   * @param {{picture?: string}} options `picture`: also a picture of the documentation, if they are to be written anew
+   */
+  async look(name, { page = this.page, picture = "" } = {}) {
+    await page.waitForLoadState("load");
+    const load = this.loads.get(page);
+    const wrong = [];
+    const lang = await page.locator("html").getAttribute("lang");
+    if (!lang?.startsWith(this.lang)) wrong.push(`its language is ${lang}, not ${this.lang}`);
+    if (load.bytes > PAGE_BYTES) wrong.push(`${load.bytes} bytes are loaded, ${PAGE_BYTES} are allowed`);
+    if (load.bytes < 500) wrong.push(`${load.bytes} bytes are loaded: nothing was counted`);
+    const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
+    if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
+    // Axe runs in the page; without JavaScript the same HTML comes as with it.
+    if (this.script) wrong.push(...await objections(page));
+    await this.keep(name, page);
+    const heaviest = this.browser.bytes.get(name) ?? 0;
+    this.browser.bytes.set(name, Math.max(heaviest, load.bytes));
+    this.browser.looked += 1;
+    if (picture) await this.picture(picture, page);
+    assert.deepEqual([...wrong, ...this.faults], [], `${name}, ${page.url()}`);
+  }
+
+  /** A screenshot among the artefacts. */
+  async keep(name, page = this.page) {
+    const folder = join(this.browser.settings.out, this.folder);
+    await mkdir(folder, { recursive: true });
+    this.shots += 1;
+    const file = join(folder, `${String(this.shots).padStart(2, "0")}-${name}.png`);
+    await page.screenshot({ path: file, fullPage: true }).catch((error) => this.faults.push(`no screenshot: ${error}`));
+  }
+
+  /** A picture of the documentation: `cargo xtask screenshots` asks for them. */
+  async picture(name, page) {
+    const folder = this.browser.settings.pictures;
+    if (!folder) return;
+    // Without the ring of the focus: nobody is at this device.
+    await page.evaluate("document.activeElement.blur()");
+    const whole = this.width < 600 ? { fullPage: true } : { clip: { x: 0, y: 0, width: this.width, height: DESK_PICTURE_HEIGHT } };
+    const bytes = await page.screenshot(whole);
+    assert.ok(bytes.length <= PICTURE_BYTES, `the picture ${name} has ${bytes.length} bytes`);
+    await mkdir(folder, { recursive: true });
+    await writeFile(join(folder, `${name}.png`), bytes);
+  }
+
+  /** Opens an address over a slow line with a slow processor; the time of the first contentful paint is noted and bounded. */
+  async paint(name, address) {
+    const { cpu, ...network } = THROTTLED;
+    const { wire } = this.loads.get(this.page);
+    await wire.send("Network.emulateNetworkConditions", { offline: false, ...network });
+    await wire.send("Emulation.setCPUThrottlingRate", { rate: cpu });
+    await this.open(address);
+    await this.page.waitForFunction(`performance.getEntriesByName("first-contentful-paint").length > 0`);
+    const ms = Math.round(await this.page.evaluate(`performance.getEntriesByName("first-contentful-paint")[0].startTime`));
+    await wire.send("Emulation.setCPUThrottlingRate", { rate: 1 });
+    await wire.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
+    this.browser.paints.push({ page: name, ms });
+    assert.ok(ms <= FIRST_PAINT_MS, `the first paint of ${name} took ${ms} ms`);
+  }
+
+  /** What was noticed beside the way is a failure too. */
+  settle() {
+    assert.deepEqual(this.faults, []);
+  }
+
+  async close() {
+    await this.context.close();
+  }
+}
+
+/** Clicks what leads to another page, and waits for that. */
+export async function go(page, selector) {
+  await Promise.all([page.waitForEvent("load"), page.click(selector)]);
+}
+
+/** What axe-core finds serious or critical, one sentence for each element. */
+async function objections(page) {
+  await page.evaluate(AXE);
+  const found = await page.evaluate(`axe.run(document, { preload: false, resultTypes: ["violations"] })`);
+  const serious = found.violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  return serious.flatMap(({ id, help, nodes }) => nodes.map(({ target, failureSummary }) =>
+    `axe ${id}: ${help}: ${target.join(" ")}: ${(failureSummary ?? "").split("\n").slice(1).join("; ").trim()}`));
+}

@@ -1,0 +1,217 @@
+//! The portal's pages in a real browser: starts broker, agent, simulated disk and portal, and hands their addresses to the
+//! walks in `tests/browser`, which drive Chromium. Each walk is a test and is printed and counted as cargo does it.
+//!
+//! A walk asks this program for what no page can say (`Asked`): the disk's own ledger, and to stop and start the agent. At
+//! the end the ledger is the oracle: one invoice for each serial number, whatever was clicked.
+//!
+//! Nothing is skipped: a missing program is a failure that names it. Arguments: words that names of walks must contain.
+#![forbid(unsafe_code)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use taxdisk_drivers::sim::ledger::Ledger;
+use taxdisk_tests::jobs::SELLER;
+use taxdisk_tests::oracle;
+use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk, target};
+use taxdisk_tests::process::{PATIENCE, binary, wait_for};
+use taxdisk_tests::rig::{AgentRig, Rig};
+
+/// Begins a line of the walks that is a question.
+const ASKS: &str = "@ask ";
+/// Begins the line with what they came to.
+const COUNTS: &str = "@counts ";
+
+/// What a walk asks.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Asked {
+    /// What the disk signed, by its own ledger.
+    Ledger,
+    /// Pull the plug of the agent.
+    StopAgent,
+    /// Put it back; answered when the disk is on line.
+    StartAgent,
+}
+
+/// How many walks there were.
+#[derive(Debug, Default, Deserialize)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    filtered_out: u64,
+}
+
+fn main() -> ExitCode {
+    let started = Instant::now();
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let mut counts = match walks(&words) {
+        Ok(counts) => counts,
+        Err(text) => {
+            println!("test browser ... FAILED\n{text}");
+            Counts { failed: 1, ..Counts::default() }
+        }
+    };
+    if counts.passed + counts.failed == 0 {
+        println!("no walk has such a name");
+        counts.failed = 1;
+    }
+    let result = if counts.failed == 0 { "ok" } else { "FAILED" };
+    println!(
+        "\ntest result: {result}. {} passed; {} failed; 0 ignored; 0 measured; {} filtered out; finished in {:.2}s",
+        counts.passed,
+        counts.failed,
+        counts.filtered_out,
+        started.elapsed().as_secs_f64(),
+    );
+    if counts.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Everything that runs while the walks do.
+struct Site {
+    rig: Rig,
+    agent: AgentRig,
+    portal: PortalRig,
+    disk: String,
+    _sim: taxdisk_drivers::sim::SimHandle,
+}
+
+fn walks(words: &[String]) -> Result<Counts, String> {
+    let chromium = found("chromium", &["chromium", "chromium-browser", "google-chrome"])?;
+    let node = found("nodejs", &["node", "nodejs"])?;
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser");
+    for package in ["playwright-core", "axe-core"] {
+        if !folder.join("node_modules").join(package).is_dir() {
+            return Err(format!(
+                "{package} is missing: `cargo xtask test --only browser` installs it, or run `npm ci` in tests/browser"
+            ));
+        }
+    }
+    let mut site = Site::start();
+    let settings = site.settings(&chromium);
+    let mut child = Command::new(node)
+        .arg(folder.join("main.mjs"))
+        .args(words)
+        .env("TAXDISK_BROWSER", settings.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("node does not start: {error}"))?;
+    let told = site.serve(&mut child);
+    let status = child.wait().map_err(|error| format!("node cannot be waited for: {error}"))?;
+    let mut counts = told.ok_or_else(|| format!("the walks ended early ({status})"))?;
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| site.judge())) {
+        Ok(entries) => {
+            println!("test the_disks_own_ledger_has_one_invoice_for_each_serial_number ... ok ({entries} invoices)");
+            counts.passed += 1;
+        }
+        Err(_) => {
+            println!("test the_disks_own_ledger_has_one_invoice_for_each_serial_number ... FAILED");
+            counts.failed += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// A program of the path.
+fn found(package: &str, names: &[&str]) -> Result<PathBuf, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = || std::env::split_paths(&path).flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    all().find(|program| program.is_file()).ok_or_else(|| {
+        format!("{} is missing: `cargo xtask test` installs it, or: apt-get install {package}", names.join(" or "))
+    })
+}
+
+impl Site {
+    fn start() -> Site {
+        let rig = Rig::with_broker_config(HOOKS);
+        let sim = disk(rig.path(), ANY_PORT);
+        let mut agent = agent(&rig, &sim);
+        agent.start(None);
+        let disk = sim.with(|rig| rig.disk.config().disk_number.clone());
+        rig.wait_online(&disk);
+        // The merchant's service is asked over TLS alone.
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        std::fs::write(rig.path().join("merchant.pem"), made.cert.pem()).unwrap();
+        std::fs::write(rig.path().join("merchant.key"), made.signing_key.serialize_pem()).unwrap();
+        let mail_port = free_port();
+        let more = format!(
+            "ca_file = \"{}\"\n[deliveries]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n\
+             [mail]\nhost = \"127.0.0.1\"\nport = {mail_port}\nsecurity = \"plain_on_loopback\"\nfrom = \"发票服务 <fp@platform.example>\"\n",
+            rig.path().join("merchant.pem").display(),
+        );
+        std::fs::write(rig.path().join("mail.port"), mail_port.to_string()).unwrap();
+        let portal = PortalRig::with_config(&rig, &more);
+        portal.set_up();
+        Site { rig, agent, portal, disk, _sim: sim }
+    }
+
+    /// What the walks need to know.
+    fn settings(&self, chromium: &Path) -> Value {
+        let text = |path: PathBuf| std::fs::read_to_string(path).unwrap().trim().to_owned();
+        json!({
+            "portal": self.portal.url, "operatorKey": text(self.portal.dir.join("operator.key")),
+            "broker": self.rig.broker.url, "brokerKey": self.rig.broker.admin_key(),
+            "seller": SELLER, "appid": "APP1", "callerKey": text(self.portal.dir.join("caller.pem")),
+            "certificate": text(self.rig.path().join("merchant.pem")), "certificateKey": text(self.rig.path().join("merchant.key")),
+            "mailPort": text(self.rig.path().join("mail.port")).parse::<u16>().unwrap(),
+            "portalProgram": binary("taxdisk-portal"), "scratch": self.rig.path(), "chromium": chromium,
+            "out": target().join("browser"), "pictures": std::env::var_os("TAXDISK_TEST_PICTURES").map(PathBuf::from),
+        })
+    }
+
+    /// Prints what the walks say and answers what they ask, until they end. `None`: they did not say what they came to.
+    fn serve(&mut self, child: &mut Child) -> Option<Counts> {
+        let mut answers: ChildStdin = child.stdin.take().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut counts = None;
+        for line in lines.map_while(Result::ok) {
+            if let Some(asked) = line.strip_prefix(ASKS) {
+                let answer = self.answer(&serde_json::from_str(asked).unwrap());
+                writeln!(answers, "{answer}").unwrap();
+            } else if let Some(told) = line.strip_prefix(COUNTS) {
+                counts = Some(serde_json::from_str(told).unwrap());
+            } else {
+                println!("{line}");
+            }
+        }
+        counts
+    }
+
+    fn answer(&mut self, asked: &Asked) -> Value {
+        match asked {
+            Asked::Ledger => json!(Ledger::read(&self.rig.path().join("disk-component")).unwrap()),
+            Asked::StopAgent => {
+                self.agent.kill();
+                json!(true)
+            }
+            Asked::StartAgent => {
+                self.agent.start(None);
+                self.rig.wait_online(&self.disk);
+                json!(true)
+            }
+        }
+    }
+
+    /// The disk's own ledger against what the broker says of every job; how many invoices there are.
+    fn judge(&self) -> usize {
+        let jobs = wait_for("the end of every job", PATIENCE, || {
+            let jobs = self.rig.api.try_jobs(SELLER)?;
+            let open = jobs.iter().filter(|job| !job.state.is_terminal()).count();
+            if open == 0 { Ok(jobs) } else { Err(format!("{open} are open")) }
+        });
+        let entries = Ledger::read(&self.rig.path().join("disk-component")).unwrap();
+        oracle::check_entries(&jobs, &entries);
+        entries.len()
+    }
+}
+
+/// A port that nobody has now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
