@@ -126,9 +126,10 @@ export class Visitor {
    * Looks at the page: everything that it promises, and a screenshot.
    *
    * @param {string} name of the page, for the picture
-   * @param {{picture?: string}} options `picture`: also a picture of the documentation, if they are to be written anew
+   * @param {{picture?: string, excused?: string[]}} options `picture`: also a picture of the documentation, if they are to be
+   *   written anew; `excused`: rules of axe-core that this page breaks on purpose, with the reason beside the call
    */
-  async look(name, { page = this.page, picture = "" } = {}) {
+  async look(name, { page = this.page, picture = "", excused = [] } = {}) {
     await page.waitForLoadState("load");
     const load = this.loads.get(page);
     const wrong = [];
@@ -139,7 +140,7 @@ export class Visitor {
     const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
     if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
     // Axe runs in the page; without JavaScript the same HTML comes as with it.
-    if (this.script) wrong.push(...await objections(page));
+    if (this.script) wrong.push(...await objections(page, excused));
     await this.keep(name, page);
     const heaviest = this.browser.bytes.get(name) ?? 0;
     this.browser.bytes.set(name, Math.max(heaviest, load.bytes));
@@ -201,10 +202,10 @@ export async function go(page, selector) {
 }
 
 /** What axe-core finds serious or critical, one sentence for each element. */
-async function objections(page) {
+async function objections(page, excused) {
   await page.evaluate(AXE);
   const found = await page.evaluate(`axe.run(document, { preload: false, resultTypes: ["violations"] })`);
-  const serious = found.violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const serious = found.violations.filter(({ id, impact }) => (impact === "serious" || impact === "critical") && !excused.includes(id));
   return serious.flatMap(({ id, help, nodes }) => nodes.map(({ target, failureSummary }) =>
     `axe ${id}: ${help}: ${target.join(" ")}: ${(failureSummary ?? "").split("\n").slice(1).join("; ").trim()}`));
 }

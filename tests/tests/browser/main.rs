@@ -140,9 +140,11 @@ impl Site {
         std::fs::write(rig.path().join("merchant.pem"), made.cert.pem()).unwrap();
         std::fs::write(rig.path().join("merchant.key"), made.signing_key.serialize_pem()).unwrap();
         let mail_port = free_port();
+        // Every walk comes from one address; the limits of an address have tests of their own.
         let more = format!(
             "ca_file = \"{}\"\n[deliveries]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n\
-             [mail]\nhost = \"127.0.0.1\"\nport = {mail_port}\nsecurity = \"plain_on_loopback\"\nfrom = \"发票服务 <fp@platform.example>\"\n",
+             [mail]\nhost = \"127.0.0.1\"\nport = {mail_port}\nsecurity = \"plain_on_loopback\"\nfrom = \"发票服务 <fp@platform.example>\"\n\
+             [limits]\nscans_per_min = 60000\nfinds_per_min = 60000\nall_finds_per_min = 60000\n",
             rig.path().join("merchant.pem").display(),
         );
         std::fs::write(rig.path().join("mail.port"), mail_port.to_string()).unwrap();
