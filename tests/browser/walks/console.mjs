@@ -75,7 +75,8 @@ walk("console", { over: EVERYWHERE }, async (site, { lang, width, visit }) => {
   assert.match(await page.innerText("h1"), new RegExp(words.unknown));
   await me.look("not-there");
   await me.open("/console/invoices");
-  await me.look("list-again", pictured("console-list"));
+  await search(page, "buyer", title);
+  await me.look("found-again", pictured("console-list"));
   await go(page, "form[action='/console/sign-out'] button");
   assert.match(page.url(), /\/console\/sign-in$/);
   await page.goBack();
@@ -138,4 +139,20 @@ walk("console_approval", { over: [{ lang: "zh", width: 390 }, { lang: "en", widt
   await becomes(boss.page, words.issued);
   await boss.look("approved");
   assert.equal((await site.signed(title)).length, 1);
+});
+
+walk("every_page_of_the_menu", { over: EVERYWHERE }, async (site, { visit }) => {
+  const me = await visit();
+  const { page } = me;
+  await atTheDesk(site, me, fresh("all").toLowerCase(), ["viewer", "clerk", "manager", "admin"]);
+  const addresses = await page.locator("nav a").evaluateAll((links) => links.map((link) => link.getAttribute("href")));
+  assert.ok(addresses.length >= 10, `the menu has ${addresses}`);
+  for (const address of addresses) {
+    await me.open(address);
+    // The issue screen leads on to a draft of its own.
+    if (new URL(page.url()).pathname === address) {
+      assert.equal(await page.locator("nav a[aria-current]").getAttribute("href"), address, "the menu says where he is");
+    }
+    await me.look(address.split("/").slice(2).join("-"));
+  }
 });
