@@ -313,6 +313,9 @@ async fn a_form_is_judged_and_a_code_taken_down_takes_nothing_new() {
     assert!(!run!(bench, |session| disable(session, "two", "wall")), "another tenant's code");
     assert!(run!(bench, |session| disable(session, "one", "wall")));
     assert!(matches!(reserve_as(&bench, sent(other, limit)).await, Reserved::Disabled));
+    let stale = setup();
+    assert_eq!(run!(bench, |session| configure(session, &stale)).unwrap_err()[0].rule, "disabled", "a form opened before");
+    assert!(matches!(reserve_as(&bench, sent(other, limit)).await, Reserved::Disabled), "for ever");
     assert!(matches!(reserve_as(&bench, sent(KEY, limit)).await, Reserved::Done(_)), "what was reserved stays");
 }
 

@@ -222,6 +222,21 @@ async fn a_guest_s_form_says_everything_that_is_wrong_in_his_language() {
 }
 
 #[tokio::test]
+async fn strangers_may_submit_only_so_often() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let there = place.guest("GET", &public(&at), &[]).await.location;
+    let mut refused = 0;
+    for _ in 0..200 {
+        let page = place.guest("POST", &there, &[("kind", "person")]).await;
+        assert!(matches!(page.status, 422 | 429), "{}", page.status);
+        refused += usize::from(page.status == 429);
+    }
+    assert!(refused > 0, "nobody fills the merchant's list by a loop");
+    assert_eq!(place.guest("GET", &there, &[]).await.status, 200, "whoever looks is not refused");
+}
+
+#[tokio::test]
 async fn a_clerk_finds_a_reservation_takes_checks_and_issues_it_once() {
     let place = Place::start().await;
     let (_, at) = hung_up(&place).await;

@@ -563,9 +563,9 @@ mod tests {
 
     #[test]
     fn a_line_has_its_amount_or_quantity_and_price_and_never_two_that_differ() {
-        let gross = |quantity: &str, gross: &str| line(COFFEE, quantity, gross).read().map(|line| line.gross.to_string());
+        let gross = |quantity: &str, gross: &str| line(COFFEE, quantity, gross).read().map(|line| format!("{:.2}", line.gross));
         assert_eq!(gross("2", "").unwrap(), "57.00");
-        assert_eq!(gross("", "30").unwrap(), "30");
+        assert_eq!(gross("", "30").unwrap(), "30.00");
         assert_eq!(gross("2", "57.01").unwrap(), "57.01", "one cent is rounding");
         assert!(gross("2", "60").unwrap_err()[0].contains("57.00"));
         assert!(gross("", "").is_err() && gross("-1", "").is_err() && gross("1", "0").is_err());

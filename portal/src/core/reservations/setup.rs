@@ -133,6 +133,10 @@ pub async fn configure(session: &mut Session, setup: &Setup) -> Result<Result<()
     if known.as_ref().is_some_and(|known| known.tenant != setup.tenant || known.orgcode != setup.orgcode) {
         return Ok(Err(vec![Fault::new("token", "unknown", "没有这个预约二维码")]));
     }
+    // Decided here, in the writer: a form that was opened before the code was taken down must not hang it up again.
+    if known.as_ref().is_some_and(|known| known.disabled_at.is_some()) {
+        return Ok(Err(vec![Fault::new("token", "disabled", "该预约二维码已停用，不能再修改或启用")]));
+    }
     if known.is_none() && session.db.setups(&setup.tenant, &setup.orgcode).await?.len() >= MAX_SETUPS {
         return Ok(Err(vec![Fault::new("token", "too_many", format!("每个组织最多 {MAX_SETUPS} 个预约二维码"))]));
     }
