@@ -212,6 +212,10 @@ pub struct Limits {
     pub finds_per_min: u32,
     /// Searches (`/find`) from all addresses together, a minute; a burst of as many after a rest.
     pub all_finds_per_min: u32,
+    /// Reservations that are sent from one address in the long run, a minute; a burst of as many after a rest.
+    pub reserves_per_min: u32,
+    /// Reservations from all addresses together, a minute; a burst of as many after a rest.
+    pub all_reserves_per_min: u32,
     /// How long running requests may end when the portal stops, seconds.
     pub stop_s: u64,
 }
@@ -229,6 +233,9 @@ impl Default for Limits {
             scans_per_min: 240,
             finds_per_min: 2,
             all_finds_per_min: 120,
+            // A hotel's guests come through its network: a bus of them is one address.
+            reserves_per_min: 60,
+            all_reserves_per_min: 600,
             stop_s: 10,
         }
     }
@@ -325,6 +332,8 @@ impl Config {
             ("limits.scans_per_min", u64::from(self.limits.scans_per_min)),
             ("limits.finds_per_min", u64::from(self.limits.finds_per_min)),
             ("limits.all_finds_per_min", u64::from(self.limits.all_finds_per_min)),
+            ("limits.reserves_per_min", u64::from(self.limits.reserves_per_min)),
+            ("limits.all_reserves_per_min", u64::from(self.limits.all_reserves_per_min)),
         ];
         if self.broker.fail_after_s > DiskTrouble::FAIL_AFTER_MAX_S {
             return Err(ConfigError(format!("broker.fail_after_s is at most {} (30 days)", DiskTrouble::FAIL_AFTER_MAX_S)));

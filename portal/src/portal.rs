@@ -54,6 +54,8 @@ pub struct Portal {
     pub scans: Strangers,
     /// How many searches by strangers there may be.
     pub finds: Strangers,
+    /// How many reservations guests may send.
+    pub reserves: Strangers,
     /// Room for streams of states.
     pub streams: Arc<Semaphore>,
     /// The account at WeChat, if there is one.
@@ -103,11 +105,16 @@ impl Portal {
             per_minute(limits.finds_per_min, limits.finds_per_min.saturating_mul(10)),
             per_minute(limits.all_finds_per_min, limits.all_finds_per_min),
         );
+        let reserves = Strangers::new(
+            per_minute(limits.reserves_per_min, limits.reserves_per_min),
+            per_minute(limits.all_reserves_per_min, limits.all_reserves_per_min),
+        );
         Portal {
             registry: None,
             rates,
             scans,
             finds,
+            reserves,
             streams: Arc::new(Semaphore::new(STREAMS)),
             config,
             ledger,

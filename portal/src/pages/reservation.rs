@@ -3,7 +3,7 @@
 //! The form's key is in its address, made before the form is shown: what is sent twice is one reservation, and whoever has the
 //! address sees it, masked. Nothing is issued here.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use askama::Template;
@@ -22,20 +22,11 @@ use crate::files::customers::BuyerType;
 use crate::files::goods::exact_decimal;
 use crate::portal::Portal;
 use crate::post::words::{masked_name, masked_number};
-use crate::rate::Rates;
 use crate::store::StoreError;
 use crate::wire::form::Form;
 
 /// Where the codes lead.
 pub(super) const PATH: &str = "/r/";
-/// Forms that one code's guests may send in the long run, a second; whole buses arrive at once.
-const FORMS_PER_S: u32 = 2;
-/// Forms that they may send at once, after a rest.
-const FORMS_AT_ONCE: u32 = 60;
-
-/// Counted for each code that exists, so there are never more buckets than codes on walls.
-static FORMS: LazyLock<Rates> = LazyLock::new(|| Rates::new(FORMS_PER_S, FORMS_AT_ONCE));
-
 /// Longest token and key that are looked up, bytes.
 const MAX_TOKEN_BYTES: usize = 64;
 
@@ -59,7 +50,7 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
             (None, None) => empty(&portal, &shell, &found.setup, &Written::default(), &[], StatusCode::OK),
         },
         (Method::POST, key) if !key.is_empty() => {
-            if FORMS.admit(&found.setup.token, Instant::now()).is_err() {
+            if portal.reserves.admit(super::address(&request), Instant::now()).is_err() {
                 return shell.notice(StatusCode::TOO_MANY_REQUESTS, "too_often", "nothing_reserved");
             }
             reserve(&portal, &shell, &found.setup, (token, key), request).await
