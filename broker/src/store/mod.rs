@@ -38,6 +38,7 @@ mod encoding;
 mod fold;
 pub mod migrate;
 pub mod postgres;
+mod schema;
 pub mod sqlite;
 
 /// Most jobs of one page.

@@ -9,6 +9,7 @@ mod codes;
 mod console;
 mod open;
 mod reports;
+mod schema;
 mod sql;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -10,7 +10,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, PgConnection, SqliteConnection};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Db, PostgresDb, SqliteDb, StoreError};
+use super::{Db, PostgresDb, SqliteDb, StoreError, schema};
 
 /// Readers beside the writer: status queries are short, and two cores serve no more at once.
 const READERS: usize = 4;
@@ -66,7 +66,7 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
             .busy_timeout(Duration::from_secs(BUSY_S))
             .disable_statement_logging();
         let mut connection: SqliteConnection = options.connect().await?;
-        sqlx::migrate!("src/store/migrations").run(&mut connection).await.map_err(made)?;
+        schema::portal().run(&mut connection).await.map_err(made)?;
         (Box::new(SqliteDb::new(connection)), Source::Sqlite(options.read_only(true)))
     } else {
         let options = PgConnectOptions::from_str(url)?.disable_statement_logging();
@@ -82,7 +82,7 @@ pub async fn open(url: &str) -> Result<Opened, StoreError> {
             }
             tokio::time::sleep(SPARE_EVERY).await;
         }
-        sqlx::migrate!("src/store/migrations").run(&mut connection).await.map_err(made)?;
+        schema::portal().run(&mut connection).await.map_err(made)?;
         (Box::new(PostgresDb::new(connection)), Source::Postgres(options))
     };
     list_older(writer.as_mut()).await?;

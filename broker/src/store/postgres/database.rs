@@ -1,6 +1,7 @@
 //! A PostgreSQL database before anybody leads it: connections with their bounds, tables, and the row that says who leads.
 
 use std::str::FromStr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -11,11 +12,12 @@ use tokio::sync::Mutex;
 
 use super::super::StoreError;
 use super::super::encoding::damaged;
+use super::super::schema;
 use super::hosts;
 use super::lease::{Candidate, Lease, Seat, now_ms};
 
 /// Tables, as this program knows them.
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/postgres/migrations");
+static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(schema::postgres);
 
 /// From the first packet to a usable connection.
 const CONNECT: Duration = Duration::from_secs(5);

@@ -22,7 +22,7 @@ use tokio::sync::Mutex;
 
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, text, word};
-use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
+use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger, schema};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::operations::{OperationFilter, OperationRow};
@@ -76,7 +76,7 @@ impl SqliteStore {
             .busy_timeout(busy())
             .disable_statement_logging();
         let mut connection = options.connect().await?;
-        sqlx::migrate!("src/store/sqlite/migrations")
+        schema::sqlite()
             .run(&mut connection)
             .await
             .map_err(|error| StoreError::Damaged(format!("the tables cannot be brought up to date: {error}")))?;

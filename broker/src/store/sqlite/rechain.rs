@@ -203,7 +203,7 @@ mod tests {
 
     /// Leaves the file as the program of then did: with the record of its one migration.
     async fn as_then(mut connection: SqliteConnection) {
-        let all = sqlx::migrate!("src/store/sqlite/migrations");
+        let all = crate::store::schema::sqlite();
         let first = all.iter().next().unwrap();
         sqlx::raw_sql(
             "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL, installed_on TIMESTAMP NOT NULL \
