@@ -43,7 +43,8 @@ export const issue = (page) => page.click("button[name=step][value=issue]");
 
 /** Waits until the page itself says that the invoice is issued: nobody loads it again. */
 export async function seenIssued(page, lang) {
-  await page.locator("[role=status] strong", { hasText: WORDS[lang].issued }).waitFor();
+  // The whole text: "Being issued" holds the word too.
+  await page.locator("[role=status] strong", { hasText: new RegExp(`^${WORDS[lang].issued}$`) }).waitFor();
 }
 
 /** The serial number that a page of a state shows. */
