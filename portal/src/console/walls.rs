@@ -65,10 +65,10 @@ fn url(org: &str, token: &str) -> String {
 }
 
 /// The organisation's seller, if it is one of the visitor's.
-fn seller_of(console: &Console, visitor: &Visitor, org: &str) -> Result<String, Response<Body>> {
+fn seller_of(console: &Console, visitor: &Visitor, org: &str) -> Option<String> {
     let tenant = draft::tenant_of(console, visitor.tenant());
     let found = tenant.as_ref().and_then(|tenant| draft::orgs(tenant).find(|(_, point)| point.orgcode == org));
-    found.map(|(seller, _)| seller.name.clone()).ok_or_else(|| not_found(console, visitor))
+    found.map(|(seller, _)| seller.name.clone())
 }
 
 /// A code of this organisation of this tenant.
@@ -131,7 +131,7 @@ struct ListPage {
 async fn list(State(console): Shared, Extension(visitor): Who, Path(org): Path<String>) -> Response<Body> {
     either(
         async {
-            let seller = seller_of(&console, &visitor, &org)?;
+            let seller = seller_of(&console, &visitor, &org).ok_or_else(|| not_found(&console, &visitor))?;
             let read = async { console.portal.readers.get().await?.setups(visitor.tenant(), &org).await };
             let setups: Result<Vec<Setup>, StoreError> = read.await;
             let row = |setup: &Setup| Row {
@@ -152,8 +152,8 @@ async fn list(State(console): Shared, Extension(visitor): Who, Path(org): Path<S
 /// The token is made here, before the form is shown.
 async fn begin(State(console): Shared, Extension(visitor): Who, Path(org): Path<String>) -> Response<Body> {
     match seller_of(&console, &visitor, &org) {
-        Ok(_) => see_other(&url(&org, &reservations::new_key())),
-        Err(page) => page,
+        Some(_) => see_other(&url(&org, &reservations::new_key())),
+        None => not_found(&console, &visitor),
     }
 }
 
@@ -333,7 +333,7 @@ fn wall(
 async fn show(State(console): Shared, Extension(visitor): Who, Path((org, token)): Path<(String, String)>) -> Response<Body> {
     either(
         async {
-            seller_of(&console, &visitor, &org)?;
+            seller_of(&console, &visitor, &org).ok_or_else(|| not_found(&console, &visitor))?;
             let known = setup_of(&console, &visitor, &org, &token).await?;
             let written = match &known {
                 Some(setup) => Written::of_setup(setup),
@@ -356,7 +356,7 @@ async fn save(
 }
 
 async fn saved(console: &Console, visitor: &Visitor, form: &Form, org: &str, token: &str) -> Page {
-    seller_of(console, visitor, org)?;
+    seller_of(console, visitor, org).ok_or_else(|| not_found(console, visitor))?;
     if !draft::is_key(token) {
         return Err(not_found(console, visitor));
     }
@@ -436,7 +436,7 @@ async fn disable(
 ) -> Response<Body> {
     either(
         async {
-            seller_of(&console, &visitor, &org)?;
+            seller_of(&console, &visitor, &org).ok_or_else(|| not_found(&console, &visitor))?;
             let known = setup_of(&console, &visitor, &org, &token).await?;
             known.ok_or_else(|| not_found(&console, &visitor))?;
             if form.get("confirm") != Some("yes") {
@@ -470,7 +470,7 @@ async fn file(
     (ending, content_type): (&str, &'static str),
     draw: impl FnOnce(&str) -> Option<Vec<u8>>,
 ) -> Page {
-    seller_of(console, visitor, org)?;
+    seller_of(console, visitor, org).ok_or_else(|| not_found(console, visitor))?;
     let setup = setup_of(console, visitor, org, token).await?.filter(|setup| setup.disabled_at.is_none());
     let setup = setup.ok_or_else(|| not_found(console, visitor))?;
     let bytes = draw(&format!("{}/r/{}", console.portal.public_url, setup.token));
