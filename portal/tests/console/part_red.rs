@@ -80,7 +80,7 @@ async fn parts_add_up_to_the_invoice_and_no_further() {
 }
 
 #[tokio::test]
-async fn a_discount_counts_in_its_line_and_a_deduction_is_reversed_whole() {
+async fn a_discount_counts_in_its_line() {
     let place = Place::start().await;
     let mut document = blue("S-1");
     document["items"] = json!([
