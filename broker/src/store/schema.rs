@@ -55,6 +55,7 @@ pub(super) fn postgres() -> Migrator {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

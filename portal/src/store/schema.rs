@@ -39,6 +39,7 @@ pub(super) fn portal() -> Migrator {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
