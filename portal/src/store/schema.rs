@@ -1,5 +1,7 @@
-//! The migrations of the tables, compiled in. (The macro of `sqlx` would do it too, but it brings both databases a second time into
-//! every build, for its checks of queries, which are not used here.)
+//! The migrations of the tables, compiled in.
+//!
+//! The macro of `sqlx` would do it too, but it brings both databases a second time into every build, for checks of queries that
+//! are not used here.
 
 use sqlx::SqlSafeStr as _;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
