@@ -1,9 +1,9 @@
-//! Reversing a part of an invoice. The document is that of the compatible API's `part-red`, read and judged by the same rules; what
-//! is left to reverse is counted inside the writer ([`crate::core::red`]).
+//! Reversing a part of an invoice. The document is that of the compatible API's `part-red`, read and judged by the same
+//! rules; what is left to reverse is counted inside the writer ([`crate::core::red`]).
 //!
-//! The serial number follows from the invoice and from how many reds there were when the form was opened. Clicking twice, the back
-//! button and a second tab name the same number, and a number is one red. A form opened after that red names the next one, because
-//! an invoice may be reversed in several parts.
+//! The serial number follows from the invoice and from how many reds there were when the form was opened. Clicking twice,
+//! the back button and a second tab name the same number, and a number is one red. A form opened after that red names the
+//! next one, because an invoice may be reversed in several parts.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Corrections that consumers asked for: the list, and a clerk's page for each.
 //!
-//! A task is one clerk's at a time; whoever comes second is told who has it ([`crate::core::task`]). The red is made on the page of
-//! the invoice, where its rules are; the invoice that takes its place is made here.
+//! A task is one clerk's at a time; whoever comes second is told who has it ([`crate::core::task`]). The red is made on the
+//! page of the invoice, where its rules are; the invoice that takes its place is made here.
 
 use std::sync::Arc;
 

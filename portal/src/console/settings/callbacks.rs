@@ -1,5 +1,6 @@
 //! Where the tenant's system is called back for requests that name no address of their own, and a button that tries it. The
-//! address goes through the same guarded client as every callback (`taxdisk_web::outbound`): no private networks, no redirections.
+//! address goes through the same guarded client as every callback (`taxdisk_web::outbound`): no private networks, no
+//! redirections.
 
 use std::sync::Arc;
 use std::time::Instant;
