@@ -5,7 +5,15 @@
 export const walks = [];
 
 /** Languages and widths in which consumers and clerks meet the pages: a telephone, and a desk. */
-export const EVERYWHERE = ["zh", "en"].flatMap((lang) => [390, 1280].map((width) => ({ lang, width })));
+const ALL = ["zh", "en"].flatMap((lang) => [390, 1280].map((width) => ({ lang, width })));
+
+/**
+ * All of them in the long form (`cargo xtask test-long browser`) and where pictures are made. Otherwise each language and each
+ * width once: English, whose words are longer, where there is less room.
+ */
+export const EVERYWHERE = process.env.TAXDISK_TEST_EVERYWHERE || process.env.TAXDISK_TEST_PICTURES
+  ? ALL
+  : ALL.filter(({ lang, width }) => (lang === "en") === (width === 390));
 
 /**
  * Adds a walk.

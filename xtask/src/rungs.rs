@@ -135,6 +135,9 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
     let mut failed = Vec::new();
     for long in chosen {
         needs::programs(long.programs)?;
+        if long.binary == "browser" {
+            needs::browser()?;
+        }
         let previous = if long.previous { Some(release::previous()?) } else { None };
         let started = Instant::now();
         let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.binary], FAULT_POINTS.as_slice()].concat());
@@ -171,7 +174,7 @@ struct Long {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 5] = [
+const LONG: [Long; 6] = [
     Long {
         name: "kill-at-random",
         binary: "end_to_end",
@@ -191,6 +194,16 @@ const LONG: [Long; 5] = [
         size: "1,000 requests with repeats; portal, broker and agent killed",
         env: &[("TAXDISK_TEST_STORM_REQUESTS", "1000"), ("TAXDISK_TEST_STORM_KILLS", "150")],
         budget_s: 3600,
+    },
+    Long {
+        name: "browser",
+        binary: "browser",
+        test: "",
+        programs: &[],
+        previous: false,
+        size: "every walk in both languages at both widths",
+        env: &[("TAXDISK_TEST_EVERYWHERE", "1")],
+        budget_s: 1800,
     },
     Long {
         name: "fleet",
@@ -312,7 +325,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
         Rung { name: "end-to-end", budget_s: 900, work: Work::Tests(vec![ends]) },
         Rung {
             name: "browser",
-            budget_s: 240,
+            budget_s: 420,
             work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "browser"])]),
         },
         Rung {
