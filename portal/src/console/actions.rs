@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::invoice::of;
 use super::invoices::encoded;
+use super::shell::either;
 use super::{Console, Posted, Shared, Visitor, Who, see_other, shell};
 use crate::core::act::{self, Reissued, Returned};
 use crate::core::insert::{self, Batch, Content, Incoming, Verdict};
@@ -43,7 +44,7 @@ pub(super) fn done(serial: &str, what: &str) -> Response<Body> {
 
 /// What somebody reads when the writer does not answer: whether it was done is not known, and the same again is safe.
 pub(super) fn unavailable<'a>(console: &'a Console, visitor: &'a Visitor) -> impl Fn(Unavailable) -> Response<Body> + 'a {
-    move |_| shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
+    move |_| shell::busy(console, visitor)
 }
 
 /// The request of this tenant, and that the person ticked the confirmation.
@@ -51,13 +52,7 @@ async fn confirmed(console: &Console, visitor: &Visitor, form: &Posted, serial: 
     let request = of(console, visitor, serial).await?;
     match form.0.get("confirm") {
         Some("yes") => Ok(request),
-        _ => Err(shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed")),
-    }
-}
-
-pub(super) fn either(result: Result<Response<Body>, Response<Body>>) -> Response<Body> {
-    match result {
-        Ok(response) | Err(response) => response,
+        _ => Err(shell::unconfirmed(console, visitor)),
     }
 }
 
@@ -88,7 +83,7 @@ async fn send_back(State(console): Shared, Extension(visitor): Who, form: Posted
                 .run(move |session| Box::pin(async move { act::send_back(session, &tenant, &by, &wanted, true).await }));
             match work.await.map_err(unavailable(&console, &visitor))? {
                 Returned::Done => Ok(done(&serial, "returned")),
-                Returned::Unknown => Err(shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found")),
+                Returned::Unknown => Err(shell::not_found(&console, &visitor)),
                 Returned::Refused(_, text) => Err(shell::refused(&console, &visitor, text)),
             }
         }
@@ -112,7 +107,7 @@ async fn reissue(State(console): Shared, Extension(visitor): Who, form: Posted, 
                 Reissued::InProgress(request) if request.phase == Phase::Settling => Ok(done(&serial, "settling")),
                 Reissued::InProgress(_) => Ok(done(&serial, "progress")),
                 Reissued::NotAllowed(_, text) => Err(shell::refused(&console, &visitor, text)),
-                Reissued::NotFound => Err(shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found")),
+                Reissued::NotFound => Err(shell::not_found(&console, &visitor)),
             }
         }
         .await,
@@ -133,7 +128,7 @@ async fn red(State(console): Shared, Extension(visitor): Who, form: Posted, Path
             let not_issued = || shell::notice(&console, &visitor, StatusCode::CONFLICT, "not_issued");
             let pair = blue.pair().ok_or_else(not_issued)?;
             let tenant = console.portal.directory().tenant(&blue.tenant).cloned();
-            let tenant = tenant.ok_or_else(|| shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found"))?;
+            let tenant = tenant.ok_or_else(|| shell::not_found(&console, &visitor))?;
             let number = red_serial(&blue.tenant, &pair.code, &pair.number);
             // Only special invoices need the number of an information table; the core says so where it is missing.
             let notice = form.0.get("notice").unwrap_or_default().trim();
@@ -173,7 +168,7 @@ async fn red(State(console): Shared, Extension(visitor): Who, form: Posted, Path
                 Some(Verdict::Taken(seen)) => Ok(done(&seen.request.serial, "red")),
                 Some(Verdict::Repeat(seen)) => Ok(done(&seen.request.serial, "red_known")),
                 Some(Verdict::Refused(refusal)) => Err(shell::refused(&console, &visitor, refusal.text)),
-                None => Err(shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
+                None => Err(shell::busy(&console, &visitor)),
             }
         }
         .await,

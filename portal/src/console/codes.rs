@@ -20,7 +20,7 @@ use super::draft::screen::{self, Screen};
 use super::draft::{self, Computed, Draft, Step, computed};
 use super::invoices::{Choice, encoded, time};
 use super::roles::Action;
-use super::shell::Shell;
+use super::shell::{Page, Shell, busy, either, not_found};
 use super::upload::Upload;
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::core::act;
@@ -46,14 +46,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/codes/{code}/qr.svg", get(drawing))
         .route("/console/codes/{code}/receipt", get(receipt).post(save_receipt))
         .route("/console/codes/{code}/cancel", post(cancel))
-}
-
-type Page = Result<Response<Body>, Response<Body>>;
-
-fn either(page: Page) -> Response<Body> {
-    match page {
-        Ok(page) | Err(page) => page,
-    }
 }
 
 fn url(serial: &str) -> String {
@@ -99,7 +91,7 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
     let after: Option<(i64, &str)> = field("after").split_once('-').and_then(|(at, serial)| Some((at.parse().ok()?, serial)));
     let before = after.unwrap_or((i64::MAX, ""));
     let read = async { console.portal.readers.get().await?.codes(visitor.tenant(), standing, before, PAGE).await };
-    let Ok(found) = read.await else { return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy") };
+    let Ok(found) = read.await else { return shell::busy(&console, &visitor) };
     let t = |key: &str| words::text(visitor.language, key).to_owned();
     let states =
         Standing::ALL.map(|one| Choice { value: one.as_str().to_owned(), label: t(&said(one).0), chosen: standing == Some(one) });
@@ -127,14 +119,6 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
 /// The key is made here, before the form is shown.
 async fn begin() -> Response<Body> {
     see_other(&format!("/console/codes/new/{}", act::random_token()))
-}
-
-fn not_found(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
-}
-
-fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 fn screen_of(console: &Console, visitor: &Visitor, key: &str) -> Screen {
@@ -303,7 +287,7 @@ async fn cancel(
         async {
             code_of(&console, &visitor, &serial).await?;
             if form.get("confirm") != Some("yes") {
-                return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed"));
+                return Err(shell::unconfirmed(&console, &visitor));
             }
             let (tenant, wanted, by) = (visitor.tenant().to_owned(), serial.clone(), visitor.name());
             let done = console

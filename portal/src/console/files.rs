@@ -15,7 +15,7 @@ use super::draft::entry_id;
 use super::export;
 use super::invoices::encoded;
 use super::roles::Action;
-use super::shell::Shell;
+use super::shell::{Shell, busy};
 use super::upload::Upload;
 use super::{Console, Posted, Shared, Visitor, Who, see_other, shell, with_status, words};
 use crate::files::import::{self, Faulty, Outcome};
@@ -107,10 +107,6 @@ async fn all<E: Entry>(console: &Console, visitor: &Visitor) -> Result<Vec<E>, R
     let read = async { import::all(&mut *console.portal.readers.get().await?, visitor.tenant()).await };
     let read: Result<Vec<E>, StoreError> = read.await;
     read.map_err(|_| busy(console, visitor))
-}
-
-fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 async fn shown<E: Entry>(console: &Console, visitor: &Visitor, said: Said) -> Response<Body> {

@@ -93,8 +93,8 @@ pub(super) async fn of(console: &Console, visitor: &Visitor, serial: &str) -> Re
     let read = async { console.portal.readers.get().await?.request(visitor.tenant(), serial).await };
     match read.await {
         Ok(Some(request)) => Ok(request),
-        Ok(None) => Err(shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")),
-        Err(_) => Err(shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
+        Ok(None) => Err(shell::not_found(console, visitor)),
+        Err(_) => Err(shell::busy(console, visitor)),
     }
 }
 
@@ -105,7 +105,7 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
 }
 
 async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Response<Body>, Response<Body>> {
-    let busy = || shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+    let busy = || shell::busy(console, visitor);
     let request = of(console, visitor, serial).await?;
     let read = async {
         let mut db = console.portal.readers.get().await?;

@@ -244,7 +244,7 @@ pub(super) fn orgs(console: &Console, visitor: &Visitor) -> Vec<Choice> {
 
 async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bool) -> Response<Body> {
     let Ok(requests) = found(console, visitor.tenant(), &visitor.query, &query).await else {
-        return shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        return shell::busy(console, visitor);
     };
     let (lang, form) = (visitor.language, &visitor.query);
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();

@@ -12,12 +12,13 @@ use axum::{Extension, Router};
 use super::draft::screen::{self, Screen};
 use super::draft::{self, Draft, Hits, Step};
 use super::invoices::{encoded, time};
-use super::shell::Shell;
+use super::shell::{Shell, busy, not_found};
 use super::{Console, Posted, Shared, Visitor, Who, see_other, shell, words};
 use crate::core::act;
+use crate::core::hold::Hold;
 use crate::core::insert::{Incoming, Verdict};
 use crate::core::request::{Phase, Request};
-use crate::core::reservations::{self, Hold, Issued};
+use crate::core::reservations::{self, Issued};
 use crate::model::Tenant;
 use crate::wire::form::Form;
 
@@ -28,15 +29,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 /// The key is made here, before the form is shown.
 async fn begin() -> Response<Body> {
     see_other(&format!("/console/issue/{}", act::random_token()))
-}
-
-fn not_found(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
-}
-
-/// What became of it is read from its request; nobody needs to know more to go on.
-fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 async fn known(console: &Console, visitor: &Visitor, serial: &str) -> Result<Option<Request>, Response<Body>> {

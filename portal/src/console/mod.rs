@@ -170,7 +170,7 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
     };
     let route = parts.extensions.get::<MatchedPath>().map(|path| path.as_str().to_owned());
     // What matched no route has no handler either; everything that has one needs a row.
-    let Some(route) = route else { return finished(shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found")) };
+    let Some(route) = route else { return finished(shell::not_found(&console, &visitor)) };
     let Some(action) = roles::action(&parts.method, &route) else {
         return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
     };
@@ -235,7 +235,7 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
     if let Some(token) = token(console, &parts.headers) {
         let signed = match console.gate.session(token, (console.portal.clock)()).await {
             Ok(signed) => signed,
-            Err(_) => return Err(shell::notice(console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
+            Err(_) => return Err(shell::busy(console, &visitor)),
         };
         // A user who was disabled meanwhile is nobody.
         visitor.signed = signed.and_then(|signed| Some((console.accounts.user(&signed.account)?, signed)));

@@ -18,11 +18,12 @@ use sha2::{Digest as _, Sha256};
 use taxdisk_protocol::api::{Operation, PairBody};
 use taxdisk_protocol::kind::InvoiceKind;
 
-use super::actions::{done, either, unavailable};
+use super::actions::{done, unavailable};
 use super::documents::{self, Reversible};
 use super::invoice::of;
 use super::invoices::encoded;
 use super::shell::Shell;
+use super::shell::either;
 use super::{Console, Posted, Shared, Visitor, Who, page, shell};
 use crate::core::insert::{self, Batch, Content, Incoming, Verdict};
 use crate::core::red::Ask;

@@ -241,7 +241,7 @@ async fn show(State(console): Shared, Extension(visitor): Who) -> Response<Body>
     };
     let period = days.period(visitor.tenant(), form);
     let Ok((all, voids)) = read(&console, &period).await else {
-        return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        return shell::busy(&console, &visitor);
     };
     let t = |key: &str| words::text(lang, key).to_owned();
     let section = |((by, name), sums): ((By, &'static str), &Vec<Sum>)| Section {

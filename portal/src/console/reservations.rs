@@ -17,7 +17,7 @@ use super::draft::{self, Draft, Hits};
 use super::invoices::{Choice, encoded, time};
 use super::issue::{held_text, pressed};
 use super::roles::Action;
-use super::shell::Shell;
+use super::shell::{Page, Shell, busy, either, not_found};
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::core::request::{Phase, Request};
 use crate::core::reservations::{self, Reservation, Search, Taken};
@@ -33,22 +33,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/reservations/{reservation}", get(show).post(press))
         .route("/console/reservations/{reservation}/take", post(take))
         .route("/console/reservations/{reservation}/release", post(release))
-}
-
-type Page = Result<Response<Body>, Response<Body>>;
-
-fn either(page: Page) -> Response<Body> {
-    match page {
-        Ok(page) | Err(page) => page,
-    }
-}
-
-fn not_found(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
-}
-
-fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 fn url(serial: &str) -> String {
@@ -85,7 +69,7 @@ fn state(console: &Console, visitor: &Visitor, reservation: &Reservation) -> (St
     let now = (console.portal.clock)();
     match (&reservation.used, &reservation.hold) {
         (Some(_), _) => (t("reservation_used"), "good"),
-        (None, Some(hold)) if now < hold.until => (held_text(visitor, hold), "warn"),
+        (None, Some(hold)) if hold.lasts(now) => (held_text(visitor, hold), "warn"),
         (None, _) => (t("reservation_unused"), ""),
     }
 }
@@ -225,7 +209,7 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
             let (reservation, request) = of(&console, &visitor, &serial).await?;
             let now = (console.portal.clock)();
             let by = visitor.name();
-            let mine = reservation.hold.as_ref().is_some_and(|hold| hold.person == by && now < hold.until);
+            let mine = reservation.hold.as_ref().is_some_and(|hold| hold.is_of(&by, now));
             // What was sent back is corrected under its serial number.
             let returned = request.as_ref().is_some_and(|request| request.phase == Phase::Deleted);
             if visitor.may(Action::Issue) && (mine && request.is_none() || returned) {
@@ -234,7 +218,7 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
                 return Ok(screen::form(&screen_of(&console, &visitor, &reservation), &tenant, &draft, Hits::default(), &[]));
             }
             let (state, class) = state(&console, &visitor, &reservation);
-            let other = reservation.hold.as_ref().is_some_and(|hold| now < hold.until);
+            let other = reservation.hold.as_ref().is_some_and(|hold| hold.lasts(now));
             let mut shell = Shell::new(&console, &visitor, "reservation");
             shell.title = format!("{} {}", shell.title, reservation.number);
             Ok(page(&ShowPage {

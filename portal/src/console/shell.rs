@@ -158,6 +158,31 @@ pub(super) fn notice(console: &Console, visitor: &Visitor, status: StatusCode, k
     with_status(status, &NoticePage { shell: Shell::new(console, visitor, key) })
 }
 
+/// What a step answers: what was asked for, or a page that says why not. Both are sent.
+pub(super) type Page = Result<Response<Body>, Response<Body>>;
+
+/// Whichever it is.
+pub(super) fn either(page: Page) -> Response<Body> {
+    match page {
+        Ok(page) | Err(page) => page,
+    }
+}
+
+/// There is no such thing, or it is another tenant's.
+pub(super) fn not_found(console: &Console, visitor: &Visitor) -> Response<Body> {
+    notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
+}
+
+/// The store does not answer. The same again is safe.
+pub(super) fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
+    notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
+}
+
+/// The confirmation is missing; nothing was done.
+pub(super) fn unconfirmed(console: &Console, visitor: &Visitor) -> Response<Body> {
+    notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed")
+}
+
 /// A page that says what the core refused with.
 pub(super) fn refused(console: &Console, visitor: &Visitor, text: String) -> Response<Body> {
     told(console, visitor, StatusCode::CONFLICT, text)

@@ -87,7 +87,7 @@ pub(super) async fn sign_out(State(console): Shared, Extension(visitor): Who) ->
     if let Some((_, signed)) = &visitor.signed
         && console.gate.sign_out(&signed.token).await.is_err()
     {
-        return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        return shell::busy(&console, &visitor);
     }
     with_cookie(see_other("/console/sign-in"), &session::no_cookie(console.tls))
 }
@@ -96,7 +96,7 @@ pub(super) async fn first_form(State(console): Shared, Extension(visitor): Who, 
     match console.gate.invited(&link).await {
         Ok(Some(invited)) => page(&Password { shell: Shell::new(&console, &visitor, "password_set"), login: invited.account }),
         Ok(None) => shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "link_bad"),
-        Err(_) => shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Err(_) => shell::busy(&console, &visitor),
     }
 }
 
@@ -127,7 +127,7 @@ async fn again(console: &Console, visitor: &Visitor, link: &str, status: StatusC
     let login = match console.gate.invited(link).await {
         Ok(Some(invited)) => invited.account,
         Ok(None) => return shell::notice(console, visitor, StatusCode::NOT_FOUND, "link_bad"),
-        Err(_) => return shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"),
+        Err(_) => return shell::busy(console, visitor),
     };
     let text = words::text(visitor.language, key).to_owned();
     let shell = Shell::new(console, visitor, "password_set").with_notice(Some(text), false);

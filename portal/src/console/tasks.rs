@@ -13,11 +13,12 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use taxdisk_protocol::api::{Operation, Priority};
 
-use super::actions::{either, unavailable};
+use super::actions::unavailable;
 use super::documents::{self, HEAD};
 use super::invoices::{Row, encoded, row, time};
 use super::roles::Action;
 use super::shell::Shell;
+use super::shell::either;
 use super::words::{self, Lang};
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell};
 use crate::core::insert::{Batch, Verdict};
@@ -85,7 +86,7 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
     };
     let read = async { console.portal.readers.get().await?.tasks(visitor.tenant(), state, LIST_MAX).await };
     let Ok(tasks) = read.await else {
-        return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        return shell::busy(&console, &visitor);
     };
     let row = |task: &Task| ListRow {
         url: url(&task.id),
@@ -115,7 +116,7 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
 
 /// Who has it now.
 fn holder(task: &Task, now: i64) -> Option<String> {
-    task.hold.as_ref().filter(|hold| now < hold.until).map(|hold| hold.person.clone())
+    task.hold.as_ref().filter(|hold| hold.lasts(now)).map(|hold| hold.person.clone())
 }
 
 /// A field of the form that issues the corrected invoice.
@@ -177,7 +178,7 @@ async fn around(console: &Console, tenant: &str, id: &str) -> Result<Option<Arou
         Some(pair) => db.about(tenant, &pair.code, &pair.number).await?,
         None => Vec::new(),
     };
-    let replacement = db.request(tenant, &task::replacement_serial(tenant, id)).await?;
+    let replacement = db.request(tenant, &task::replacement_serial(tenant, &task.serial)).await?;
     Ok(Some(Around { task, invoice, reds, replacement }))
 }
 
@@ -185,8 +186,8 @@ async fn around(console: &Console, tenant: &str, id: &str) -> Result<Option<Arou
 async fn of(console: &Console, visitor: &Visitor, id: &str) -> Result<Around, Response<Body>> {
     match around(console, visitor.tenant(), id).await {
         Ok(Some(around)) => Ok(around),
-        Ok(None) => Err(shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")),
-        Err(_) => Err(shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")),
+        Ok(None) => Err(shell::not_found(console, visitor)),
+        Err(_) => Err(shell::busy(console, visitor)),
     }
 }
 
@@ -209,7 +210,7 @@ fn shown(console: &Console, visitor: &Visitor, around: Around) -> ShowPage {
         TaskState::Done => "tasks_done",
         TaskState::Refused => "tasks_refused",
     };
-    let until = task.hold.as_ref().filter(|hold| now < hold.until).map(|hold| time(hold.until));
+    let until = task.hold.as_ref().filter(|hold| hold.lasts(now)).map(|hold| time(hold.until));
     let facts = [
         ("state", t(state)),
         ("asked_at", time(task.created_at)),
@@ -229,7 +230,7 @@ fn shown(console: &Console, visitor: &Visitor, around: Around) -> ShowPage {
         reds: reds.iter().filter(|other| other.operation == Operation::Red).map(|red| row(lang, red)).collect(),
         replacement: replacement.as_ref().map(|request| row(lang, request)),
         open,
-        mine: open && task.is_held_by(&visitor.name(), now),
+        mine: open && task.hold.as_ref().is_some_and(|hold| hold.is_of(&visitor.name(), now)),
         may_issue: visitor.may(Action::Issue),
         may_decide: visitor.may(Action::Decide),
         gone,
@@ -282,7 +283,7 @@ fn stepped(console: &Console, visitor: &Visitor, id: &str, stepped: Stepped, wha
             let when = time(task.ended_at);
             shell::refused(console, visitor, format!("{} {} {when} {}", t("task_ended"), task.ended_by, task.answer))
         }
-        Stepped::Unknown => shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found"),
+        Stepped::Unknown => shell::not_found(console, visitor),
     }
 }
 
@@ -332,12 +333,12 @@ async fn replace(
         async {
             let around = of(&console, &visitor, &id).await?;
             if form.get("confirm") != Some("yes") {
-                return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed"));
+                return Err(shell::unconfirmed(&console, &visitor));
             }
-            let missing = || shell::notice(&console, &visitor, StatusCode::NOT_FOUND, "not_found");
+            let missing = || shell::not_found(&console, &visitor);
             let wrong = around.invoice.ok_or_else(missing)?;
             let tenant = console.portal.directory().tenant(&wrong.tenant).cloned().ok_or_else(missing)?;
-            let serial = task::replacement_serial(&wrong.tenant, &id);
+            let serial = task::replacement_serial(&wrong.tenant, &wrong.serial);
             let refused = |text: String| shell::refused(&console, &visitor, text);
             let bad = |text: String| refused(format!("{} {text}", words::text(visitor.language, "bad_number")));
             let json = documents::corrected(&wrong.document, &serial, &form).map_err(bad)?;
@@ -347,7 +348,7 @@ async fn replace(
             let delivery = wrong.delivery.clone();
             let incoming =
                 making::incoming(&console.portal, &tenant, document, Manner::Single, Priority::Waiting, delivery, None)
-                    .map_err(|_| shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"))?;
+                    .map_err(|_| shell::busy(&console, &visitor))?;
             let batch = Batch {
                 tenant: wrong.tenant.clone(),
                 appid: wrong.appid.clone(),

@@ -18,7 +18,7 @@ use rust_decimal::Decimal;
 use super::draft::{self, Hit, entry_id};
 use super::invoices::{Choice, encoded, time};
 use super::roles::Action;
-use super::shell::Shell;
+use super::shell::{Page, Shell, busy, either, not_found};
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, with_status, words};
 use crate::core::reservations::{self, Field, Item, MAX_FIELDS, MAX_ITEMS, Pricing, Setup};
 use crate::files::goods::exact_decimal;
@@ -42,22 +42,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/organisations/{org}/codes/{token}/disable", post(disable))
         .route("/console/organisations/{org}/codes/{token}/qr.svg", get(drawing))
         .route("/console/organisations/{org}/codes/{token}/qr.png", get(picture))
-}
-
-type Page = Result<Response<Body>, Response<Body>>;
-
-fn either(page: Page) -> Response<Body> {
-    match page {
-        Ok(page) | Err(page) => page,
-    }
-}
-
-fn not_found(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
-}
-
-fn busy(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 fn url(org: &str, token: &str) -> String {
@@ -440,7 +424,7 @@ async fn disable(
             let known = setup_of(&console, &visitor, &org, &token).await?;
             known.ok_or_else(|| not_found(&console, &visitor))?;
             if form.get("confirm") != Some("yes") {
-                return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed"));
+                return Err(shell::unconfirmed(&console, &visitor));
             }
             let (tenant, wanted) = (visitor.tenant().to_owned(), token.clone());
             let work = console

@@ -9,6 +9,7 @@ pub mod act;
 pub mod callback;
 pub mod claim;
 pub mod codes;
+pub mod hold;
 pub mod insert;
 pub mod links;
 pub mod outbox;

@@ -2,9 +2,9 @@
 //! makes it when they leave. Nothing is issued without a clerk.
 //!
 //! One reservation, one invoice: its serial number is made together with it, and no page offers another one. A clerk takes a
-//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself after [`HOLD_MS`], is
-//! released, or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we
-//! stop before its commit, neither is written, and the clerk sends the same form again.
+//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself ([`super::hold`]), is released,
+//! or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we stop before
+//! its commit, neither is written, and the clerk sends the same form again.
 
 mod setup;
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::act;
 use super::claim::Buyer;
+use super::hold::Hold;
 use super::insert::{self, Batch, Refusal, Verdict};
 use super::request::Phase;
 use crate::document::{Fault, exact, split};
@@ -24,8 +25,6 @@ use crate::store::StoreError;
 
 pub use setup::{Field, Item, MAX_FIELDS, MAX_ITEMS, MAX_SETUPS, Pricing, Setup, configure, disable};
 
-/// A clerk has a reservation for so long without issuing or renewing, milliseconds.
-pub const HOLD_MS: i64 = 10 * 60 * 1000;
 /// Reservations of an organisation that wait at most; a stranger cannot fill the disk of the portal.
 pub const MAX_UNUSED: i64 = 5_000;
 /// A name or an answer at most, characters.
@@ -63,15 +62,6 @@ pub struct Wanted {
     /// Yuan with tax, where it is known.
     #[serde(default, with = "exact::option")]
     pub gross: Option<Decimal>,
-}
-
-/// Who has a reservation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hold {
-    /// The clerk's account.
-    pub person: String,
-    /// Until then, milliseconds.
-    pub until: i64,
 }
 
 /// Who made the invoice.
@@ -118,13 +108,6 @@ pub struct Reservation {
     pub hold: Option<Hold>,
     /// Who made its invoice.
     pub used: Option<Used>,
-}
-
-impl Reservation {
-    /// Whoever has it now, other than this person.
-    fn other(&self, person: &str, now: i64) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| hold.person != person && now < hold.until)
-    }
 }
 
 /// Which reservations a clerk looks for.
@@ -306,10 +289,10 @@ pub async fn hold(session: &mut Session, tenant: &str, serial: &str, person: &st
     if reservation.used.is_some() {
         return Ok(Taken::Used(Box::new(reservation)));
     }
-    if let Some(other) = reservation.other(person, session.now) {
-        return Ok(Taken::Other(other.clone()));
+    if let Some(other) = reservation.hold.take_if(|hold| hold.is_of_another(person, session.now)) {
+        return Ok(Taken::Other(other));
     }
-    reservation.hold = Some(Hold { person: person.to_owned(), until: session.now + HOLD_MS });
+    reservation.hold = Some(Hold::of(person, session.now));
     session.db.put_reservation(&reservation).await?;
     Ok(Taken::Held(Box::new(reservation)))
 }
@@ -353,12 +336,11 @@ pub async fn issue(session: &mut Session, batch: &Batch, person: &str) -> Result
     let known = session.db.request(&batch.tenant, &document.serial).await?;
     let known = known.is_some_and(|known| known.phase != Phase::Deleted);
     if let Some(reservation) = reservation.as_ref().filter(|_| !known) {
-        if let Some(other) = reservation.other(person, session.now) {
-            return Ok(Issued::Other(other.clone()));
-        }
-        let holds = reservation.hold.as_ref().is_some_and(|hold| session.now < hold.until);
-        if !holds && reservation.used.is_none() {
-            return Ok(Issued::NotHeld);
+        match &reservation.hold {
+            Some(hold) if hold.is_of_another(person, session.now) => return Ok(Issued::Other(hold.clone())),
+            Some(hold) if hold.is_of(person, session.now) => {}
+            _ if reservation.used.is_some() => {}
+            _ => return Ok(Issued::NotHeld),
         }
         if let insert::Content::Blue(Ok(parts)) = &document.content
             && parts.iter().any(|part| part.orgcode != reservation.orgcode)

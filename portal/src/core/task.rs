@@ -1,10 +1,10 @@
 //! What a consumer asks the merchant's people for. A task changes no invoice: a clerk looks at it, and a correction is a red and
 //! the invoice that takes its place, both made by him.
 //!
-//! One clerk at a time has a task ([`take`]); a second one is told who. The hold ends by itself after [`HOLD_MS`]. The invoice
-//! that takes the place of the wrong one has a serial number that follows from the task ([`replacement_serial`]), so that a task
-//! has one at most, and is not issued before the wrong one is proven reversed or void ([`replace`]): otherwise a red that the
-//! disk refuses would leave the consumer with two invoices for one sale.
+//! One clerk at a time has a task ([`take`]); a second one is told who. The invoice that takes the place of the wrong one has a
+//! serial number that follows from the wrong one's ([`replacement_serial`]): it is replaced once, however many tasks are opened
+//! about it, one after the other. And it is not issued before the wrong one is proven reversed or void ([`replace`]): otherwise a
+//! red that the disk refuses would leave the consumer with two invoices for one sale.
 //!
 //! Whether the wrong invoice is reversed, and what became of the new one, is read from their requests and stored nowhere else.
 
@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::act::random_token;
+use super::hold::Hold;
 use super::insert::{self, Batch, Refusal, Verdict};
 use super::request::{Phase, Request, Voiding};
-pub use super::reservations::{HOLD_MS, Hold};
 use crate::document::split;
 use crate::ledger::Session;
 use crate::store::StoreError;
@@ -99,18 +99,6 @@ pub struct Task {
     pub ended_at: i64,
 }
 
-impl Task {
-    /// Whoever has it now, other than this person.
-    pub fn other(&self, person: &str, now: i64) -> Option<&Hold> {
-        self.hold.as_ref().filter(|hold| hold.person != person && now < hold.until)
-    }
-
-    /// This person has it now.
-    pub fn is_held_by(&self, person: &str, now: i64) -> bool {
-        self.hold.as_ref().is_some_and(|hold| hold.person == person && now < hold.until)
-    }
-}
-
 /// What asking did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Asked {
@@ -177,10 +165,10 @@ pub async fn take(session: &mut Session, tenant: &str, id: &str, person: &str) -
     if task.state != TaskState::Open {
         return Ok(Stepped::Ended(Box::new(task)));
     }
-    if let Some(other) = task.other(person, session.now) {
-        return Ok(Stepped::Other(other.clone()));
+    if let Some(other) = task.hold.take_if(|hold| hold.is_of_another(person, session.now)) {
+        return Ok(Stepped::Other(other));
     }
-    task.hold = Some(Hold { person: person.to_owned(), until: session.now + HOLD_MS });
+    task.hold = Some(Hold::of(person, session.now));
     session.db.put_task(&task).await?;
     Ok(Stepped::Done(Box::new(task)))
 }
@@ -229,17 +217,20 @@ pub async fn end(
 /// The open task, if this person has it.
 async fn held(session: &mut Session, tenant: &str, id: &str, person: &str) -> Result<Result<Task, Stepped>, StoreError> {
     let Some(task) = session.db.task(tenant, id).await? else { return Ok(Err(Stepped::Unknown)) };
-    Ok(match () {
-        () if task.state != TaskState::Open => Err(Stepped::Ended(Box::new(task))),
-        () if task.other(person, session.now).is_some() => Err(task.hold.map_or(Stepped::NotHeld, Stepped::Other)),
-        () if !task.is_held_by(person, session.now) => Err(Stepped::NotHeld),
-        () => Ok(task),
+    if task.state != TaskState::Open {
+        return Ok(Err(Stepped::Ended(Box::new(task))));
+    }
+    Ok(match &task.hold {
+        Some(hold) if hold.is_of_another(person, session.now) => Err(Stepped::Other(hold.clone())),
+        Some(hold) if hold.is_of(person, session.now) => Ok(task),
+        _ => Err(Stepped::NotHeld),
     })
 }
 
-/// The serial number of the invoice that takes the place of the wrong one: a task has one.
-pub fn replacement_serial(tenant: &str, id: &str) -> String {
-    split::base32(&Sha256::digest(format!("correction-v1\n{tenant}\n{id}").as_bytes()), 20)
+/// The serial number of the invoice that takes the place of a wrong one. Of the wrong one's serial number and nothing else: a
+/// second task about the same invoice names the same replacement, and a replacement that is wrong too has one of its own.
+pub fn replacement_serial(tenant: &str, wrong: &str) -> String {
+    split::base32(&Sha256::digest(format!("correction-v1\n{tenant}\n{wrong}").as_bytes()), 20)
 }
 
 /// The wrong invoice is out of the world: reversed whole, by reds that are issued, or void.
@@ -261,20 +252,19 @@ pub enum Replaced {
 /// # Errors
 /// Those of the store.
 pub async fn replace(session: &mut Session, tenant: &str, id: &str, person: &str, batch: &Batch) -> Result<Replaced, StoreError> {
-    let serial = replacement_serial(tenant, id);
+    let Some(task) = session.db.task(tenant, id).await? else { return Ok(Replaced::Stepped(Stepped::Unknown)) };
+    let serial = replacement_serial(tenant, &task.serial);
     let refused = |subcode, text: &str| Ok(Replaced::Verdict(Box::new(Verdict::Refused(Refusal::new(&serial, subcode, text)))));
     if batch.tenant != tenant || !matches!(batch.documents.as_slice(), [document] if document.serial == serial) {
-        return refused("INVALID_DATA", "重开发票的流水号由更正任务决定，本次未开票");
+        return refused("INVALID_DATA", "重开发票的流水号由原发票决定，本次未开票");
     }
     let task = match held(session, tenant, id, person).await? {
         Ok(task) => task,
         Err(stepped) => {
             // A second click, or the back button: what is there is answered, whoever has the task now.
             let known = session.db.request(tenant, &serial).await?.is_some_and(|known| known.phase != Phase::Deleted);
-            match stepped {
-                Stepped::Unknown => return Ok(Replaced::Stepped(Stepped::Unknown)),
-                stepped if !known => return Ok(Replaced::Stepped(stepped)),
-                _ => {}
+            if !known {
+                return Ok(Replaced::Stepped(stepped));
             }
             return match insert::insert(session, batch).await?.pop() {
                 Some(verdict) => Ok(Replaced::Verdict(Box::new(verdict))),

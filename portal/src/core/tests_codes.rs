@@ -10,6 +10,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 
 use super::claim::{self, Buyer, Claimed, Receivers};
 use super::codes::{self, Cancelled, Made, Standing};
+use super::hold::HOLD_MS;
 use super::insert::{Batch, Content, Incoming, Part, Verdict};
 use super::links::{Kind, LinkKey};
 use super::request::{Delivery, Phase, QrCode};

@@ -9,8 +9,9 @@ use taxdisk_protocol::printed::Printed;
 
 use super::tests::request;
 use super::{By, Db, Period, Sum, open};
+use crate::core::hold::Hold;
 use crate::core::request::{Phase, Request, Voiding};
-use crate::core::task::{Hold, Task, TaskKind, TaskState};
+use crate::core::task::{Task, TaskKind, TaskState};
 use crate::document::Line;
 
 fn line(net: i64, tax: i64, rate: i64, zero: &str) -> Line {

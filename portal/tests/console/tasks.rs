@@ -48,7 +48,7 @@ async fn a_correction_is_a_red_and_a_linked_invoice_however_often_it_is_clicked(
     for _ in 0..3 {
         assert_eq!(post(&mut browser, "replace", &NEW_BUYER).await.location, format!("{TASK}?done=replaced_known"));
     }
-    let serial = replacement_serial("shop", "tk_1");
+    let serial = replacement_serial("shop", "S-1");
     let mut db = place.platform.portal.readers.get().await.unwrap();
     let made = db.request("shop", &serial).await.unwrap().unwrap();
     let wrong = db.request("shop", "S-1").await.unwrap().unwrap();
@@ -90,7 +90,7 @@ async fn the_second_of_two_clerks_is_told_and_does_nothing() {
     }
     let mut db = place.platform.portal.readers.get().await.unwrap();
     assert_eq!(db.task("shop", "tk_1").await.unwrap().unwrap().state, TaskState::Open);
-    assert!(db.request("shop", &replacement_serial("shop", "tk_1")).await.unwrap().is_none());
+    assert!(db.request("shop", &replacement_serial("shop", "S-1")).await.unwrap().is_none());
     drop(db);
     // She goes for lunch: after ten minutes it is anybody's.
     place.platform.pass(600);
@@ -107,6 +107,33 @@ async fn the_second_of_two_clerks_is_told_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn a_second_task_about_the_same_invoice_makes_no_second_replacement() {
+    let place = place().await;
+    let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
+    post(&mut browser, "take", &[]).await;
+    reversed(&place, &mut browser, true).await;
+    assert_eq!(post(&mut browser, "replace", &NEW_BUYER).await.location, format!("{TASK}?done=replaced"));
+    let serial = replacement_serial("shop", "S-1");
+    place.platform.broker_says(&serial, &Said::Issued).await;
+    assert_eq!(post(&mut browser, "end", &[("answer", "已红冲并重开"), ("how", "done")]).await.status, 303);
+    // The consumer finds the old receipt again and asks once more; the wrong invoice is as reversed as it was.
+    place.task("tk_2", "S-1").await;
+    assert_eq!(browser.post("/console/tasks/tk_2/take", &[]).await.status, 303);
+    let page = browser.get("/console/tasks/tk_2").await.body;
+    assert!(page.contains(&serial) && !page.contains("/replace\""), "it shows what there is, and no form for another one");
+    let same = browser.post("/console/tasks/tk_2/replace", &NEW_BUYER).await;
+    assert_eq!(same.location, "/console/tasks/tk_2?done=replaced_known", "{}", same.body);
+    let other = browser.post("/console/tasks/tk_2/replace", &[("confirm", "yes"), ("GMF_MC", "又一个购方")]).await;
+    assert_eq!(other.status, 409, "{}", other.body);
+    let mut db = place.platform.portal.readers.get().await.unwrap();
+    let all = db.due_requests(i64::MAX - 1, 1000).await.unwrap();
+    let good = db.request("shop", &serial).await.unwrap().unwrap();
+    drop(db);
+    assert_eq!(good.document.text("GMF_MC"), "正确的购方", "{all:?}");
+    assert!(all.iter().all(|request| request.document.text("GMF_MC") != "又一个购方"), "nothing else was asked for");
+}
+
+#[tokio::test]
 async fn a_corrected_amount_is_calculated_anew() {
     let place = place().await;
     let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
@@ -117,7 +144,7 @@ async fn a_corrected_amount_is_calculated_anew() {
     let fields = [("confirm", "yes"), ("line0_gross", "226.00"), ("line0_quantity", "4"), ("GMF_NSRSBH", "")];
     assert_eq!(post(&mut browser, "replace", &fields).await.location, format!("{TASK}?done=replaced"));
     let mut db = place.platform.portal.readers.get().await.unwrap();
-    let made = db.request("shop", &replacement_serial("shop", "tk_1")).await.unwrap().unwrap();
+    let made = db.request("shop", &replacement_serial("shop", "S-1")).await.unwrap().unwrap();
     let invoice = made.job.invoice.unwrap();
     assert_eq!((invoice.totals.net.as_str(), invoice.totals.tax.as_str()), ("200.00", "26.00"));
     assert_eq!((invoice.lines[0].quantity.as_deref(), invoice.lines[0].price.as_deref()), (Some("4"), Some("50")));

@@ -6,6 +6,7 @@
 //!
 //! Read first: [`Draft`], [`Step`].
 
+mod line;
 pub(super) mod screen;
 
 use std::sync::Arc;
@@ -15,15 +16,17 @@ use sha2::{Digest as _, Sha256};
 use taxdisk_protocol::api::Priority;
 use taxdisk_protocol::kind::InvoiceKind;
 
+use line::{LineText, PRICE};
+
 use super::Console;
 use super::invoices::Choice;
 use super::words::{self, Lang};
 use crate::core::insert::{Batch, Content, Incoming};
 use crate::core::request::{Delivery, QrCode, Request};
 use crate::core::reservations::{Reservation, Wanted};
-use crate::document::{Document, Line, derive, split};
+use crate::document::{Document, Line, split};
 use crate::files::customers::BuyerType;
-use crate::files::goods::{exact_decimal, text_faults};
+use crate::files::goods::text_faults;
 use crate::files::{Customer, Entry, Goods, import};
 use crate::making::{self, Manner};
 use crate::model::{IssuePoint, Seller, Suspected, Tenant};
@@ -43,8 +46,6 @@ const KEY_CHARS: usize = 22;
 const GOODS_FIELDS: [&str; 9] = ["XMMC", "GGXH", "DW", "price", "SL", "SPBM", "YHZCBS", "ZZSTSGL", "LSLBS"];
 /// Names of the buyer's fields, in the order of the customers' columns.
 pub(super) const BUYER_FIELDS: [&str; 7] = ["type", "GMF_MC", "GMF_NSRSBH", "GMF_DZDH", "GMF_YHZH", "EMAIL", "PHONE"];
-/// Place of the price in [`GOODS_FIELDS`].
-const PRICE: usize = 3;
 
 /// What a button asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,78 +56,6 @@ pub(super) enum Step {
     Check,
     /// Make it.
     Make,
-}
-
-/// A line as it was written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct LineText {
-    /// Cells of the goods.
-    pub(super) cells: [String; 9],
-    pub(super) quantity: String,
-    /// With tax.
-    pub(super) gross: String,
-}
-
-impl LineText {
-    /// What goods bring along.
-    pub(super) fn of(goods: &Goods) -> LineText {
-        let mut cells: [String; 9] = Default::default();
-        for (place, cell) in goods.cells().into_iter().enumerate().take(cells.len()) {
-            cells[place] = cell;
-        }
-        LineText { cells, ..LineText::default() }
-    }
-
-    fn is_empty(&self) -> bool {
-        // YHZCBS is a choice that always says something.
-        let written = self.cells.iter().enumerate().any(|(place, cell)| place != 6 && !cell.is_empty());
-        !written && self.quantity.is_empty() && self.gross.is_empty()
-    }
-
-    /// The line that it stands for.
-    fn read(&self) -> Result<Line, Vec<String>> {
-        let named = |(place, text): (Option<usize>, String)| match place {
-            Some(place) => format!("{}：{text}", Goods::COLUMNS[place].heading),
-            None => text,
-        };
-        let goods = Goods::read(&self.cells);
-        let mut faults: Vec<String> = goods.as_ref().err().into_iter().flatten().map(|fault| named(fault.clone())).collect();
-        let mut positive = |text: &str, name: &str, digits: u32, decimals: u32| match text {
-            "" => None,
-            text => match exact_decimal(text, (digits, decimals)) {
-                Ok(value) if value > Decimal::ZERO => Some(value),
-                Ok(_) => {
-                    faults.push(format!("{name}：应大于 0"));
-                    None
-                }
-                Err(why) => {
-                    faults.push(format!("{name}：{why}"));
-                    None
-                }
-            },
-        };
-        let quantity = positive(&self.quantity, "数量", 15, 6);
-        let written = positive(&self.gross, "含税金额", 15, 2);
-        let Ok(goods) = goods else { return Err(faults) };
-        let product = quantity.zip(goods.price).and_then(|(quantity, price)| quantity.checked_mul(price)).map(derive::cents);
-        let gross = match (written, product) {
-            (Some(gross), Some(product)) if (gross - product).abs() > derive::PRODUCT_TOLERANCE => {
-                faults.push(format!("含税金额：为 {gross:.2}，而数量 × 含税单价为 {product:.2}"));
-                None
-            }
-            (Some(gross), _) => Some(gross),
-            (None, product) => {
-                if product.is_none() && faults.is_empty() {
-                    faults.push("含税金额：请填写，或填写数量和含税单价".to_owned());
-                }
-                product
-            }
-        };
-        match gross {
-            Some(gross) if faults.is_empty() => Ok(goods.line(quantity, gross)),
-            _ => Err(faults),
-        }
-    }
 }
 
 /// A draft as it was written.
@@ -560,20 +489,6 @@ mod tests {
     }
 
     const COFFEE: [&str; 9] = ["咖啡", "", "杯", "28.5", "0.06", "1030307010000000000", "0", "", ""];
-
-    #[test]
-    fn a_line_has_its_amount_or_quantity_and_price_and_never_two_that_differ() {
-        let gross = |quantity: &str, gross: &str| line(COFFEE, quantity, gross).read().map(|line| format!("{:.2}", line.gross));
-        assert_eq!(gross("2", "").unwrap(), "57.00");
-        assert_eq!(gross("", "30").unwrap(), "30.00");
-        assert_eq!(gross("2", "57.01").unwrap(), "57.01", "one cent is rounding");
-        assert!(gross("2", "60").unwrap_err()[0].contains("57.00"));
-        assert!(gross("", "").is_err() && gross("-1", "").is_err() && gross("1", "0").is_err());
-        assert!(gross("1", "28.505").unwrap_err()[0].contains("小数"), "money is never rounded by us");
-        let mut unpriced = COFFEE;
-        unpriced[PRICE] = "";
-        assert!(line(unpriced, "2", "").read().is_err(), "nobody knows how much");
-    }
 
     #[test]
     fn a_draft_comes_back_from_its_hidden_fields_as_it_was() {

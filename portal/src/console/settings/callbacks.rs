@@ -14,8 +14,9 @@ use axum::{Extension, Router};
 
 use super::note;
 use crate::callback::send;
-use crate::console::actions::{either, unavailable};
+use crate::console::actions::unavailable;
 use crate::console::shell::Shell;
+use crate::console::shell::either;
 use crate::console::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::core::callback::{TENANT_ADDRESS, TenantAddress};
 use crate::store::StoreError;
@@ -57,7 +58,7 @@ async fn address(console: &Console, tenant: &str) -> Result<String, StoreError> 
 
 async fn made(console: &Console, visitor: &Visitor, tried: Option<Tried>) -> Result<Response<Body>, Response<Body>> {
     let url = address(console, visitor.tenant()).await;
-    let url = url.map_err(|_| shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"))?;
+    let url = url.map_err(|_| shell::busy(console, visitor))?;
     let host = console.portal.outbound.target(&url).map(|target| target.host().to_owned()).unwrap_or_default();
     let directory = console.portal.directory();
     let own = directory.callers().filter(|known| known.caller.tenant == visitor.tenant());
@@ -110,7 +111,7 @@ async fn test(State(console): Shared, Extension(visitor): Who) -> Response<Body>
     either(
         async {
             let url = address(&console, visitor.tenant()).await;
-            let url = url.map_err(|_| shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"))?;
+            let url = url.map_err(|_| shell::busy(&console, &visitor))?;
             if url.is_empty() {
                 return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "callback_none"));
             }

@@ -16,9 +16,9 @@ use axum::{Extension, Router};
 use super::{failed, note};
 use crate::admin::{Failed, change, claim, written};
 use crate::application::{Algorithm, OVERLAP_MAX_S, OrderKey, PUBLIC_KEYS_MAX, System};
-use crate::console::actions::either;
 use crate::console::invoices::{encoded, time};
 use crate::console::shell::Shell;
+use crate::console::shell::either;
 use crate::console::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::model::Caller;
 use crate::sign::PublicKey;
@@ -196,7 +196,7 @@ async fn add(
 async fn added(console: &Console, visitor: &Visitor, pem: &str, appid: &str) -> Result<Response<Body>, Response<Body>> {
     let refused = |status, key: String| failed(console, visitor, &Failed(status, key));
     let wrong = |key: &str| refused(StatusCode::UNPROCESSABLE_ENTITY, key.to_owned());
-    let unknown = || shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found");
+    let unknown = || shell::not_found(console, visitor);
     let known = caller(console, visitor, appid).ok_or_else(unknown)?;
     let pem = pem.trim().to_owned();
     if pem.len() > PEM_MAX {
@@ -250,10 +250,10 @@ async fn ended(
     confirm: Option<&str>,
     appid: &str,
 ) -> Result<Response<Body>, Response<Body>> {
-    let unknown = || shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found");
+    let unknown = || shell::not_found(console, visitor);
     let known = caller(console, visitor, appid).ok_or_else(unknown)?;
     if confirm != Some("yes") {
-        return Err(shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed"));
+        return Err(shell::unconfirmed(console, visitor));
     }
     let (name, wanted) = (known.appid.clone(), print.to_owned());
     let changed = change(&console.portal, move |directory, _| {

@@ -66,7 +66,7 @@ struct HistoryPage {
 async fn history(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
     let read = async { console.portal.readers.get().await?.latest_notes(visitor.tenant(), HISTORY, HISTORY_SHOWN).await };
     let Ok(notes) = read.await else {
-        return shell::notice(&console, &visitor, StatusCode::SERVICE_UNAVAILABLE, "busy");
+        return shell::busy(&console, &visitor);
     };
     let event = |note: crate::store::Note| Event {
         time: time(note.at),

@@ -12,10 +12,11 @@ use axum::{Extension, Router};
 
 use super::note;
 use crate::application::{TEXT_MAX, User};
-use crate::console::actions::{either, unavailable};
+use crate::console::actions::unavailable;
 use crate::console::invoices::encoded;
 use crate::console::roles::Role;
 use crate::console::shell::Shell;
+use crate::console::shell::either;
 use crate::console::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::core::act::random_token;
 use crate::ledger::Session;
@@ -180,7 +181,7 @@ async fn change(
         Some(Err(key)) => {
             Err(shell::told(console, visitor, StatusCode::CONFLICT, words::text(visitor.language, &key).to_owned()))
         }
-        None => Err(shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")),
+        None => Err(shell::not_found(console, visitor)),
     }
 }
 
@@ -190,17 +191,9 @@ fn account(console: &Console, visitor: &Visitor, login: &str) -> Option<String> 
     directory.user_by_login(visitor.tenant(), login).and_then(|user| user.account())
 }
 
-fn unknown(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::NOT_FOUND, "not_found")
-}
-
 /// The person ticked the confirmation.
 fn confirmed(form: &Form) -> Option<()> {
     (form.get("confirm") == Some("yes")).then_some(())
-}
-
-fn unconfirmed(console: &Console, visitor: &Visitor) -> Response<Body> {
-    shell::notice(console, visitor, StatusCode::UNPROCESSABLE_ENTITY, "unconfirmed")
 }
 
 fn back(what: &str) -> Response<Body> {
@@ -215,7 +208,7 @@ async fn roles(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
+            account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
             let roles = ticked(&form);
             if roles.is_empty() {
                 return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "user_no_role"));
@@ -235,8 +228,8 @@ async fn disable(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
-            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
+            account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
             change(&console, &visitor, &login, "user_disabled", |user| user.disabled = true).await?;
             Ok(back("user_disabled"))
         }
@@ -252,8 +245,8 @@ async fn enable(
 ) -> Response<Body> {
     either(
         async {
-            account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
-            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
+            account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
             change(&console, &visitor, &login, "user_enabled", |user| user.disabled = false).await?;
             Ok(back("user_enabled"))
         }
@@ -270,8 +263,8 @@ async fn link(
 ) -> Response<Body> {
     either(
         async {
-            let account = account(&console, &visitor, &login).ok_or_else(|| unknown(&console, &visitor))?;
-            confirmed(&form).ok_or_else(|| unconfirmed(&console, &visitor))?;
+            let account = account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
             let (who, wanted) = (visitor.clone(), login.clone());
             let work = console
                 .portal
@@ -286,7 +279,7 @@ async fn link(
 
 async fn invited(console: &Console, visitor: &Visitor, account: &str, login: &str) -> Result<Response<Body>, Response<Body>> {
     let token = console.accounts.invite(account).await;
-    let token = token.map_err(|_| shell::notice(console, visitor, StatusCode::SERVICE_UNAVAILABLE, "busy"))?;
+    let token = token.map_err(|_| shell::busy(console, visitor))?;
     let address = format!("{}/console/password/{token}", console.portal.public_url);
     Ok(made(console, visitor, Some((login.to_owned(), address))))
 }
