@@ -137,12 +137,6 @@ impl Core {
     /// What a void or red job is about, or why it is not taken.
     pub(super) fn check_original(&self, key: &JobKey, parsed: &rules::Job, known: &Known) -> Result<About, Refusal> {
         let Some(pair) = parsed.original.filter(|_| parsed.operation != Operation::Issue) else { return Ok(About::default()) };
-        if parsed.operation == Operation::Red && parsed.kind.is_special() {
-            // 信息表编号, which this version cannot carry; without it every disk refuses.
-            let detail =
-                "a red special invoice needs the number of an information table (信息表), which cannot be given here yet";
-            return Err(Refusal::new("operation_unsupported", detail));
-        }
         let original = OriginalKey { seller: key.seller.clone(), kind: parsed.kind, pair };
         let (disk, job) = self.find_original(&original, known);
         if parsed.operation == Operation::Red && job.as_ref().is_some_and(|job| job.operation == Operation::Red) {

@@ -147,6 +147,28 @@ fn i1_two_voids_in_one_commit_are_one() {
 }
 
 #[test]
+fn a_red_special_invoice_names_its_information_table() {
+    let (mut world, _) = issued_once();
+    let special = |notice: &str| {
+        let mut job = whole_red("R1", 7);
+        "004".clone_into(&mut job.kind);
+        let invoice = job.invoice.as_mut().unwrap();
+        notice.clone_into(&mut invoice.notice);
+        invoice.buyer.taxpayer_number = Some("91110000MA0000002P".to_owned());
+        "示例路2号 010-1".clone_into(&mut invoice.buyer.address_phone);
+        "示例银行 1".clone_into(&mut invoice.buyer.bank_account);
+        job
+    };
+    let refused = take(&mut world, special("")).unwrap_err();
+    assert_eq!(
+        (refused.code, refused.breaches.iter().map(|breach| breach.code.as_str()).collect::<Vec<_>>()),
+        ("invalid_invoice", vec!["notice"])
+    );
+    let taken = take(&mut world, special("1100190012345678")).unwrap();
+    assert_eq!((taken.kind.as_str(), taken.operation), ("004", Operation::Red));
+}
+
+#[test]
 fn partial_reds_sum_up_to_the_original_at_most() {
     let (mut world, session) = issued_once();
     let more = red("R0", 7, "-200.00", "-26.01", "-226.01");
