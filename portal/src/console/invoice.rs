@@ -5,7 +5,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use taxdisk_protocol::api::{Fault, Operation};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{Response, StatusCode};
+use axum::http::Response;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
@@ -17,7 +17,7 @@ use super::draft::{self, Draft, Hits};
 use super::invoices::{Choice, encoded, time};
 use super::issue::{held_text, pressed};
 use super::roles::Action;
-use super::shell::{Page, Shell, busy, either, not_found};
+use super::shell::{Shell, busy, either, not_found};
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, words};
 use crate::core::request::{Phase, Request};
 use crate::core::reservations::{self, Reservation, Search, Taken};

@@ -220,21 +220,22 @@ async fn roles(
     )
 }
 
+/// Shuts a person out, or lets him in again.
+async fn switched(console: &Console, visitor: &Visitor, form: &Form, login: &str, disabled: bool) -> shell::Page {
+    account(console, visitor, login).ok_or_else(|| shell::not_found(console, visitor))?;
+    confirmed(form).ok_or_else(|| shell::unconfirmed(console, visitor))?;
+    let what = if disabled { "user_disabled" } else { "user_enabled" };
+    change(console, visitor, login, what, move |user| user.disabled = disabled).await?;
+    Ok(back(what))
+}
+
 async fn disable(
     State(console): Shared,
     Extension(visitor): Who,
     Extension(form): Posted,
     Path(login): Path<String>,
 ) -> Response<Body> {
-    either(
-        async {
-            account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
-            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
-            change(&console, &visitor, &login, "user_disabled", |user| user.disabled = true).await?;
-            Ok(back("user_disabled"))
-        }
-        .await,
-    )
+    either(switched(&console, &visitor, &form, &login, true).await)
 }
 
 async fn enable(
@@ -243,15 +244,7 @@ async fn enable(
     Extension(form): Posted,
     Path(login): Path<String>,
 ) -> Response<Body> {
-    either(
-        async {
-            account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
-            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
-            change(&console, &visitor, &login, "user_enabled", |user| user.disabled = false).await?;
-            Ok(back("user_enabled"))
-        }
-        .await,
-    )
+    either(switched(&console, &visitor, &form, &login, false).await)
 }
 
 /// A new link for a password; earlier ones of the user end.
