@@ -2,9 +2,9 @@
 //! makes it when they leave. Nothing is issued without a clerk.
 //!
 //! One reservation, one invoice: its serial number is made together with it, and no page offers another one. A clerk takes a
-//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself ([`super::hold`]), is released,
-//! or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we stop before
-//! its commit, neither is written, and the clerk sends the same form again.
+//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself ([`super::hold`]), is
+//! released, or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we
+//! stop before its commit, neither is written, and the clerk sends the same form again.
 
 mod setup;
 
