@@ -24,6 +24,7 @@ pub mod core;
 pub mod courier;
 pub mod disks;
 pub mod document;
+mod english;
 mod fault;
 pub mod files;
 pub mod hooks;

@@ -1,6 +1,7 @@
 //! How a request is shown: the published members and our own.
 
 use crate::api::Call;
+use crate::core::reasons;
 use crate::core::request::{Phase, Request};
 use crate::store::{Db, StoreError};
 use crate::wire::json::Json;
@@ -52,7 +53,7 @@ pub(super) fn ours(call: &Call, request: &Request) -> Vec<(String, Json)> {
     if let Some(waiting) = &request.waiting
         && request.status() == Some(2)
     {
-        members.push(("substateMsg".to_owned(), Json::text(waiting)));
+        members.push(("substateMsg".to_owned(), Json::text(reasons::told(waiting))));
     }
     if let Some(other) = &request.held_for {
         members.push(("suspectedDuplicateOf".to_owned(), Json::text(other)));

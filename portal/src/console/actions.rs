@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use super::invoice::of;
 use super::invoices::encoded;
 use super::shell::either;
-use super::{Console, Posted, Shared, Visitor, Who, see_other, shell};
+use super::{Console, Posted, Shared, Visitor, Who, see_other, shell, words};
 use crate::core::act::{self, Reissued, Returned};
 use crate::core::insert::{self, Batch, Content, Incoming, Verdict};
 use crate::core::outbox::{self, Channel, Resent};
@@ -135,8 +135,8 @@ async fn red(State(console): Shared, Extension(visitor): Who, form: Posted, Path
             let fields = [("FPQQLSH", number.as_str()), ("fpDm", &pair.code), ("fpHm", &pair.number), ("hzxxbbh", notice)];
             let json = Json::Object(fields.map(|(name, value)| (name.to_owned(), Json::text(value))).to_vec());
             let document = read::document(&json, DocumentForm::Red).map_err(|faults| {
-                let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
-                shell::refused(&console, &visitor, texts.join("；"))
+                let texts = faults.iter().map(ToString::to_string);
+                shell::refused(&console, &visitor, words::said_all(visitor.language, texts))
             })?;
             // Whoever was told of the invoice is told of its reversal.
             let delivery = Delivery { urls: blue.delivery.urls.clone(), ..Delivery::default() };

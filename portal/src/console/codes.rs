@@ -394,8 +394,8 @@ async fn save_receipt(
             let (code, _) = code_of(&console, &visitor, &serial).await?;
             let stored = async { console.portal.readers.get().await?.receipt(&code.tenant, &code.orgcode).await };
             let before = stored.await.map_err(|_| busy(&console, &visitor))?.unwrap_or_default();
-            let receipt =
-                receipt_read(&form, &logo.0, before).map_err(|faults| shell::wrong(&console, &visitor, faults.join("；")))?;
+            let receipt = receipt_read(&form, &logo.0, before)
+                .map_err(|faults| shell::wrong(&console, &visitor, words::said_all(visitor.language, faults)))?;
             console
                 .portal
                 .ledger

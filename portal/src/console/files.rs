@@ -133,7 +133,10 @@ async fn shown<E: Entry>(console: &Console, visitor: &Visitor, said: Said) -> Re
     };
     let bad = said.faulty.is_some() || !said.wrong.is_empty();
     let (text, good) = said.notice.map_or((None, true), |(text, good)| (Some(text), good));
-    let (faults, faults_count) = said.faulty.map_or((Vec::new(), 0), |faulty| (faulty.faults, faulty.count));
+    let (mut faults, faults_count) = said.faulty.map_or((Vec::new(), 0), |faulty| (faulty.faults, faulty.count));
+    for fault in &mut faults {
+        (fault.column, fault.text) = (words::said(lang, &fault.column), words::said(lang, &fault.text));
+    }
     let page = FilePage {
         shell: Shell::new(console, visitor, face.title).with_notice(text, good),
         path: face.path,
@@ -143,7 +146,7 @@ async fn shown<E: Entry>(console: &Console, visitor: &Visitor, said: Said) -> Re
         rows: rows.into_iter().skip(first).take(PAGE).collect(),
         word,
         fields: face.labels.iter().enumerate().map(field).collect(),
-        wrong: said.wrong,
+        wrong: said.wrong.iter().map(|text| words::said(lang, text)).collect(),
         faults,
         faults_count,
         may_issue: visitor.may(Action::Issue),

@@ -18,6 +18,7 @@ use super::words::{self, Lang};
 use super::{Console, Shared, Visitor, Who, page, part_red, shell, tasks};
 use crate::core::callback::{self, Attempt};
 use crate::core::outbox::Standing;
+use crate::core::reasons;
 use crate::core::request::{Phase, Request, Voiding};
 use crate::post::words::moment;
 use crate::store::{Note, StoreError};
@@ -197,6 +198,18 @@ const DONE: &[&str] = &[
     "replayed",
 ];
 
+/// A reason in the reader's language, and what broker and disk say beside it. What only they know how to say is said in their
+/// words alone; why the broker does not answer is the operator's.
+fn reason(lang: Lang, kept: &str) -> (&str, &str) {
+    match (reasons::of_kept(kept), lang) {
+        (Some((reasons::AWAY, _)), Lang::Zh) => (reasons::AWAY.zh, ""),
+        (Some((reasons::AWAY, _)), Lang::En) => (reasons::AWAY.en, ""),
+        (Some((reason, detail)), Lang::Zh) => (reason.zh, detail),
+        (Some((reason, detail)), Lang::En) => (reason.en, detail),
+        (None, _) => (kept, ""),
+    }
+}
+
 fn facts(lang: Lang, request: &Request) -> Vec<Fact> {
     let text = |name: &str| request.document.text(name).to_owned();
     let amount = |value: Option<rust_decimal::Decimal>| value.map(|value| format!("{value:.2}")).unwrap_or_default();
@@ -206,8 +219,10 @@ fn facts(lang: Lang, request: &Request) -> Vec<Fact> {
             Fault::Disk => "fault_disk",
             Fault::Policy => "fault_policy",
         };
-        format!("{} ({}). {}", failure.text, failure.code, words::text(lang, whose))
+        let (said, _) = reason(lang, &failure.text);
+        format!("{said} ({}). {}", failure.code, words::text(lang, whose))
     });
+    let kept = request.failure.as_ref().map(|failure| failure.text.as_str()).or(request.waiting.as_deref()).unwrap_or_default();
     let original = request.original.as_ref().map(|pair| format!("{} / {}", pair.code, pair.number));
     let voiding = match request.voiding {
         Voiding::No => String::new(),
@@ -215,7 +230,8 @@ fn facts(lang: Lang, request: &Request) -> Vec<Fact> {
     };
     let all = [
         ("reason", failure.unwrap_or_default()),
-        ("waiting", request.waiting.clone().unwrap_or_default()),
+        ("waiting", request.waiting.as_deref().map(|text| reason(lang, text).0.to_owned()).unwrap_or_default()),
+        ("in_its_words", reason(lang, kept).1.to_owned()),
         ("held", request.held_for.clone().unwrap_or_default()),
         ("seller", format!("{} {}", text("XSF_MC"), request.seller)),
         ("org", request.orgcode.clone()),

@@ -163,7 +163,8 @@ async fn found(console: &Console, tenant: &str, form: &Form, query: &Query) -> R
 /// A row for people.
 pub(super) fn row(lang: Lang, request: &Request) -> Row {
     let t = |key: &str| words::text(lang, key).to_owned();
-    let kind = InvoiceKind::from_yonyou(request.fplx).map_or_else(|| request.fplx.to_string(), |kind| kind.name().to_owned());
+    let kind =
+        InvoiceKind::from_yonyou(request.fplx).map_or_else(|| request.fplx.to_string(), |kind| words::said(lang, kind.name()));
     let (kind, substate) = match request.operation {
         Operation::Issue => (kind, request.substate()),
         Operation::Red => (format!("{kind} · {}", t("op_red")), request.substate()),
@@ -267,7 +268,7 @@ async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bo
         orgs: orgs(console, visitor),
         kinds: (0..=u8::MAX)
             .filter_map(|code| Some((code.to_string(), InvoiceKind::from_yonyou(code)?)))
-            .map(|(code, kind)| choice(&code, kind.name().to_owned(), &field("kind")))
+            .map(|(code, kind)| choice(&code, words::said(lang, kind.name()), &field("kind")))
             .collect(),
         fields: FIELDS.iter().map(|(name, _)| choice(name, t(&format!("by_{name}")), &field("by"))).collect(),
         next,

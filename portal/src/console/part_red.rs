@@ -24,7 +24,7 @@ use super::invoice::of;
 use super::invoices::encoded;
 use super::shell::Shell;
 use super::shell::either;
-use super::{Console, Posted, Shared, Visitor, Who, page, shell};
+use super::{Console, Posted, Shared, Visitor, Who, page, shell, words};
 use crate::core::insert::{self, Batch, Content, Incoming, Verdict};
 use crate::core::red::Ask;
 use crate::core::request::{Delivery, Phase, Request, Voiding};
@@ -160,8 +160,8 @@ async fn reversed(console: &Console, visitor: &Visitor, form: &Form, serial: &st
     let notice = form.get("notice").unwrap_or_default().trim();
     let json = documents::part_red(&blue.lines, &number, (&blue.pair.code, &blue.pair.number), notice, &taken);
     let texts = |faults: Vec<crate::document::Fault>| {
-        let texts: Vec<String> = faults.iter().take(10).map(ToString::to_string).collect();
-        shell::refused(console, visitor, texts.join("；"))
+        let texts = faults.iter().take(10).map(ToString::to_string);
+        shell::refused(console, visitor, words::said_all(visitor.language, texts))
     };
     let document = read::document(&json, DocumentForm::PartRed).map_err(texts)?;
     let tenant = console.portal.directory().tenant(&blue.request.tenant).cloned();

@@ -151,7 +151,7 @@ fn label(lang: Lang, by: By, sum: &Sum) -> String {
             Err(_) => sum.key.clone(),
         },
         By::Kind => match sum.key.parse().ok().and_then(InvoiceKind::from_yonyou) {
-            Some(kind) => kind.name().to_owned(),
+            Some(kind) => words::said(lang, kind.name()),
             None => sum.key.clone(),
         },
     }

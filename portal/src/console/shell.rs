@@ -139,6 +139,11 @@ impl Shell {
         words::text(self.lang, key)
     }
 
+    /// What is said in Chinese, in the language of the page.
+    pub fn said(&self, text: &str) -> String {
+        words::said(self.lang, text)
+    }
+
     /// With a sentence above it.
     #[must_use]
     pub fn with_notice(mut self, text: Option<String>, good: bool) -> Shell {
@@ -196,7 +201,7 @@ pub(super) fn wrong(console: &Console, visitor: &Visitor, text: String) -> Respo
 /// A page that says one sentence.
 pub(super) fn told(console: &Console, visitor: &Visitor, status: StatusCode, text: String) -> Response<Body> {
     let mut shell = Shell::new(console, visitor, "back");
-    shell.title = text;
+    shell.title = words::said(visitor.language, &text);
     with_status(status, &NoticePage { shell })
 }
 

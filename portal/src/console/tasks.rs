@@ -343,7 +343,7 @@ async fn replace(
             let bad = |text: String| refused(format!("{} {text}", words::text(visitor.language, "bad_number")));
             let json = documents::corrected(&wrong.document, &serial, &form).map_err(bad)?;
             let document = read::document(&json, DocumentForm::Blue)
-                .map_err(|faults| refused(faults.iter().take(10).map(ToString::to_string).collect::<Vec<_>>().join("；")))?;
+                .map_err(|faults| refused(words::said_all(visitor.language, faults.iter().take(10).map(ToString::to_string))))?;
             // Whoever was sent the wrong one is sent the right one.
             let delivery = wrong.delivery.clone();
             let incoming =

@@ -295,6 +295,7 @@ fn wall(
         let by = PRICINGS.map(|by| Choice { value: by.to_owned(), label: t(&format!("by_{by}")), chosen: by == item.by });
         (index, item.id.clone(), item.name.clone(), item.gross.clone(), by.into())
     };
+    let faults: Vec<String> = faults.iter().map(|fault| words::said(lang, fault)).collect();
     let status = if faults.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let disabled = known.is_some_and(|setup| setup.disabled_at.is_some());
     let page = WallPage {

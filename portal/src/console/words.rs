@@ -7,6 +7,7 @@ mod tasks;
 
 use axum::http::{HeaderMap, header};
 
+use crate::english::english;
 use crate::wire::form::Form;
 
 /// Language of a page.
@@ -43,6 +44,20 @@ pub fn text(lang: Lang, key: &str) -> &str {
         Lang::Zh => zh,
         Lang::En => en,
     })
+}
+
+/// What the core or a file says in Chinese, in the language of a page.
+pub fn said(lang: Lang, text: &str) -> String {
+    match lang {
+        Lang::Zh => text.to_owned(),
+        Lang::En => english(text),
+    }
+}
+
+/// Several of those as one sentence.
+pub fn said_all(lang: Lang, texts: impl IntoIterator<Item = String>) -> String {
+    let texts: Vec<String> = texts.into_iter().map(|text| said(lang, &text)).collect();
+    texts.join(if lang == Lang::En { "; " } else { "；" })
 }
 
 /// Key, Chinese, English.
@@ -134,6 +149,7 @@ const TABLE: &[Row] = &[
     ("issued_at", "开票时间", "Issued at"),
     ("reason", "原因", "Reason"),
     ("waiting", "等待原因", "Why it waits"),
+    ("in_its_words", "税控端原文", "In the words of broker and disk"),
     ("original", "对应蓝票", "Blue invoice"),
     ("remaining", "剩余可红冲", "Left to reverse"),
     ("voiding", "作废状态", "Voiding"),

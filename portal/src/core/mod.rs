@@ -14,6 +14,7 @@ pub mod insert;
 pub mod links;
 pub mod outbox;
 pub mod outcome;
+pub mod reasons;
 pub mod red;
 pub mod replay;
 pub mod request;

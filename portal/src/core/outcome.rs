@@ -4,11 +4,13 @@
 //! The truth wins over everything: an invoice that exists is issued here too, even where the request was sent back meanwhile.
 
 use rust_decimal::Decimal;
-use taxdisk_protocol::api::{Fault, JobProblem, JobState, JobView, Operation, Waiting};
+use taxdisk_protocol::api::{Fault, JobProblem, JobState, JobView, Operation};
+use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::Problem;
 
 use super::callback::{self, News};
 use super::outbox;
+use super::reasons;
 use super::request::{Failure, NEVER, Phase, Request, Voiding};
 use crate::ledger::Session;
 use crate::store::StoreError;
@@ -21,6 +23,8 @@ const YOUNG_MS: i64 = 10 * 60 * 1000;
 const LATER_MS: i64 = 60_000;
 /// After a failure of ours to reach the broker: 1 s, doubled each time, at most this.
 const RETRY_MAX_MS: i64 = 60_000;
+/// Failures to reach the broker in a row after which a request that waits there waits for the broker: some 7 s.
+const SILENT_TRIES: u32 = 3;
 
 /// Applies what the broker shows.
 ///
@@ -62,6 +66,7 @@ pub async fn refused(session: &mut Session, tenant: &str, serial: &str, problem:
     }
     // Asked for too often: not the data's fault.
     let fault = if problem.code == "reissue_limit" { Fault::Policy } else { Fault::Request };
+    let text = said(&problem.code, None, &text);
     fail(&mut request, Failure { fault, code: problem.code.clone(), text, foreign }, session.now);
     session.db.put_request(&request).await?;
     session.note(tenant, serial, "broker", "refused", &problem.code).await?;
@@ -103,8 +108,9 @@ pub async fn unreachable(session: &mut Session, tenant: &str, serial: &str, why:
     request.tries = request.tries.saturating_add(1);
     let wait = 1_000_i64.saturating_mul(1 << request.tries.min(10)).min(RETRY_MAX_MS);
     request.due_at = session.now + wait;
-    if request.phase == Phase::Forwarding {
-        request.waiting = Some(why.to_owned());
+    // What the broker has is in its line; that is said until it has been silent for a while.
+    if request.phase == Phase::Forwarding || request.phase == Phase::Queued && request.tries >= SILENT_TRIES {
+        request.waiting = Some(reasons::kept(reasons::AWAY, why));
     }
     session.db.put_request(&request).await
 }
@@ -149,7 +155,7 @@ pub fn apply(request: &mut Request, view: &JobView, now: i64) -> Option<News> {
         JobState::Assigned => request.phase = Phase::Issuing,
         JobState::Unsettled => {
             request.phase = Phase::Settling;
-            request.waiting = Some("税控设备应答丢失，正在读取设备确认，请勿另行开票".to_owned());
+            request.waiting = Some(reasons::kept(reasons::SETTLING, ""));
         }
         JobState::Issued | JobState::Voided => {
             request.phase = Phase::Issued;
@@ -178,15 +184,16 @@ fn fail(request: &mut Request, failure: Failure, now: i64) {
 }
 
 fn failure(view: &JobView) -> Failure {
-    match &view.problem {
-        Some(JobProblem { code, fault, text, .. }) => {
-            Failure { fault: *fault, code: code.clone(), text: text.clone(), foreign: false }
-        }
-        None => {
-            let text = "开票请求已在税控端撤回，未开具发票".to_owned();
-            Failure { fault: Fault::Policy, code: "cancelled".to_owned(), text, foreign: false }
-        }
-    }
+    let (fault, code, class, text) = match &view.problem {
+        Some(JobProblem { code, fault, class, text }) => (*fault, code.as_str(), *class, text.as_str()),
+        None => (Fault::Policy, "cancelled", None, ""),
+    };
+    Failure { fault, code: code.to_owned(), text: said(code, class, text), foreign: false }
+}
+
+/// The reason, and what the broker says.
+fn said(code: &str, class: Option<DeviceClass>, text: &str) -> String {
+    reasons::failed(code, class).map_or_else(|| text.to_owned(), |reason| reasons::kept(reason, text))
 }
 
 fn failed_news(request: &Request) -> News {
@@ -206,31 +213,9 @@ fn next(request: &Request, now: i64) -> i64 {
     }
 }
 
-/// Why a job waits that nothing is wrong with: others are before it.
-pub const BACKLOG: &str = "排队中";
-
 /// Why a job waits, for the merchant.
 fn waiting(view: &JobView) -> Option<String> {
-    let reason = match view.waiting? {
-        Waiting::NoDisk => "没有可开具此类发票的税控设备",
-        Waiting::DiskOffline => "税控设备或开票助手离线",
-        Waiting::NoStock => "税控设备没有空白发票",
-        Waiting::Locked => "税控设备已锁死，请抄报清卡",
-        Waiting::OverLimit => "超出税控设备限额",
-        Waiting::Password => "税控设备口令须由人工处理",
-        Waiting::DiskFault => "税控设备错误",
-        Waiting::Contested => "两台开票助手争用同一税控设备",
-        Waiting::Settling => "税控设备正在核对上一张发票",
-        Waiting::Backlog => BACKLOG,
-        Waiting::Breaker => "税控设备连续出错，暂停重试",
-        Waiting::Paused => "已由人工暂停",
-        Waiting::Reconcile => "税控发票号码正在核对",
-        Waiting::Operation => "税控盘正在执行上传、抄报等操作",
-    };
-    Some(match &view.waiting_text {
-        Some(text) if !text.is_empty() => format!("{reason}（{text}）"),
-        _ => reason.to_owned(),
-    })
+    Some(reasons::kept(reasons::waiting(view.waiting?), view.waiting_text.as_deref().unwrap_or_default()))
 }
 
 async fn tell(session: &mut Session, request: &Request, news: &News) -> Result<(), StoreError> {

@@ -132,7 +132,7 @@ async fn claimed(portal: &Portal, shell: &Shell, found: &Found, token: &str, req
         Ok(Claimed::Ended) => ended(shell),
         Ok(Claimed::Unknown) => shell.notice(StatusCode::NOT_FOUND, "invalid_code", ""),
         Ok(Claimed::Wrong(faults)) => {
-            let faults: Vec<String> = faults.iter().map(|fault| fault.text.clone()).collect();
+            let faults: Vec<String> = faults.iter().map(|fault| shell.in_words(&fault.text)).collect();
             form::empty(shell, &sale, &filled, asks(portal), &faults, StatusCode::UNPROCESSABLE_ENTITY)
         }
         Err(_) => busy(shell),

@@ -230,7 +230,7 @@ async fn issued(
         return shell.notice(StatusCode::SERVICE_UNAVAILABLE, "busy", "nothing_issued");
     };
     if let Content::Blue(Err(faults)) = &incoming.content {
-        let faults: Vec<String> = faults.iter().map(|fault| fault.text.clone()).collect();
+        let faults: Vec<String> = faults.iter().map(|fault| shell.in_words(&fault.text)).collect();
         return form::empty(shell, sale, filled, asks, &faults, StatusCode::UNPROCESSABLE_ENTITY);
     }
     let batch = Batch {

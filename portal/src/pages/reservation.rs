@@ -274,7 +274,7 @@ fn said(shell: &Shell, setup: &Setup, fault: &Fault) -> String {
         ("GMF_NSRSBH", _) => shell.t("number_check").to_owned(),
         ("EMAIL", _) => shell.t("need_email").to_owned(),
         ("PHONE", _) => shell.t("need_phone").to_owned(),
-        _ => fault.text.clone(),
+        _ => shell.in_words(&fault.text),
     }
 }
 

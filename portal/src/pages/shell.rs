@@ -80,6 +80,14 @@ impl Shell {
         self.lang.text(key)
     }
 
+    /// What the core says in Chinese, in the reader's language.
+    pub(super) fn in_words(&self, text: &str) -> String {
+        match self.lang {
+            Lang::Zh => text.to_owned(),
+            Lang::En => crate::english::english(text),
+        }
+    }
+
     pub(super) fn style(&self) -> &'static str {
         &assets::STYLE.path
     }

@@ -1,7 +1,7 @@
 //! What a consumer is told about a request. Truthful: issued is only what is proven issued, and failed only what is proven not.
 
 use super::words::Lang;
-use crate::core::outcome;
+use crate::core::reasons;
 use crate::core::request::{Phase, Request};
 
 /// A state in a consumer's words.
@@ -29,7 +29,7 @@ impl State {
             Phase::Approval | Phase::Buyer | Phase::Failed => State::Merchant,
             Phase::Deleted => State::Returned,
             Phase::Forwarding | Phase::Queued => match &request.waiting {
-                Some(why) if !why.starts_with(outcome::BACKLOG) => {
+                Some(why) if !why.starts_with(reasons::BACKLOG.zh) => {
                     State::Offline { sent: !request.delivery.emails.is_empty() || !request.delivery.phones.is_empty() }
                 }
                 _ => State::Queued,

@@ -121,3 +121,102 @@ async fn what_was_sent_back_is_corrected_under_its_serial_number() {
     assert_eq!(again.location, format!("/console/invoices/{serial}?done=asked"), "{}", again.body);
     assert_eq!(requests(&place).await.len(), 1, "under the same serial number");
 }
+
+/// The first character that is no English, where it is none of `but`.
+pub(crate) fn foreign<'a>(html: &'a str, but: &[&str]) -> Option<&'a str> {
+    let main = html.split_once("<main").map_or(html, |(_, main)| main);
+    let at = main.char_indices().find(|(at, c)| {
+        matches!(c, '\u{3000}'..='\u{9fff}' | '\u{ff00}'..='\u{ffef}')
+            && !but.iter().any(|but| {
+                main[..*at + c.len_utf8()]
+                    .char_indices()
+                    .rev()
+                    .take(but.chars().count())
+                    .any(|(from, _)| main[from..].starts_with(but))
+            })
+    });
+    at.map(|(at, _)| main.get(at.saturating_sub(60)..).unwrap_or(&main[at..]))
+}
+
+#[tokio::test]
+async fn whoever_reads_english_reads_what_is_wrong_in_english() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", &["clerk", "manager", "admin"]).await;
+    // The organisation's name and a person's own words are as they are.
+    let own = ["示例商贸有限公司", "示例餐饮有限公司", "示例", "企业", "非企业性单位", "个人", "中文"];
+    let at = browser.get("/console/issue?lang=en").await.location;
+    browser.cookie += "; lang=en";
+    let org = format!("{SELLER}/A");
+    let all_wrong = [
+        ("org", "nobody"),
+        ("FPLX", "99"),
+        ("type", "x"),
+        ("GMF_NSRSBH", "1"),
+        ("EMAIL", "x"),
+        ("PHONE", "x"),
+        ("BZ", "a\u{1f600}"),
+        ("XMMC.0", "a\tb"),
+        ("price.0", "0"),
+        ("SL.0", "6"),
+        ("SPBM.0", "12"),
+        ("XMSL.0", "-1"),
+        ("XMJSHJ.0", "x"),
+        ("LSLBS.0", "9"),
+        ("ZZSTSGL.0", "a"),
+        ("step", "check"),
+    ];
+    let page = browser.post(&at, &all_wrong).await;
+    assert!(page.status == 422 && page.body.contains("Line 1, Rate: must be a fraction"), "{}", page.body);
+    assert_eq!(foreign(&page.body, &own), None);
+    let mut kind = draft(&org, &BUYER);
+    kind[1].1 = "12";
+    kind.push(("step", "check"));
+    let page = browser.post(&at, &kind).await;
+    assert!(page.status == 422 && page.body.contains("No disk of the seller is licensed for"), "{}", page.body);
+    let file = "商品名称,税率,税收分类编码,没有\r\na,6,1,\r\n";
+    browser.get("/console/goods").await;
+    let page = browser.upload("/console/goods/import", &[("step", "try")], file.as_bytes()).await;
+    assert!(page.status == 422 && page.body.contains("There is no such column"), "{}", page.body);
+    assert_eq!(foreign(&page.body, &["没有"]), None);
+    let page =
+        browser.upload("/console/goods/import", &[("step", "try")], "商品名称,税率,税收分类编码\r\na,6,1\r\n".as_bytes()).await;
+    assert!(page.body.contains("must have 19 digits") && page.body.contains("The author"), "{}", page.body);
+    assert_eq!(foreign(&page.body, &[]), None);
+    let page = browser.post("/console/customers", &[("c0", "x"), ("c2", "1"), ("c5", "x")]).await;
+    assert!(page.status == 422 && foreign(&page.body, &own).is_none(), "{}", page.body);
+    let wall = browser.get("/console/organisations/A/codes/new").await.location;
+    browser.get(&wall).await;
+    let page = browser.post(&wall, &[("limit", "1.005"), ("field.0", "a"), ("field.1", "a"), ("step", "save")]).await;
+    assert!(page.status == 422 && foreign(&page.body, &own).is_none(), "{}", page.body);
+    for path in ["/console/invoices", &at, "/console/reports"] {
+        let page = browser.get(path).await;
+        assert_eq!(foreign(&page.body, &own), None, "{path}");
+    }
+    let disks = browser.get("/console/settings/organisations").await.body;
+    assert!(disks.contains("VAT electronic ordinary invoice: 100") && !disks.contains("增值税"), "{disks}");
+}
+
+#[tokio::test]
+async fn why_nothing_is_issued_is_said_in_the_readers_language() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", CLERK).await;
+    let at = browser.get("/console/issue").await.location;
+    browser.get(&at).await;
+    let asked = press(&mut browser, &at, &[("step", "make")]).await;
+    let path = asked.location.split('?').next().unwrap().to_owned();
+    let serial = path.rsplit('/').next().unwrap();
+    place.platform.broker_says(serial, &Said::Waits("no_stock")).await;
+    for (lang, said) in [("zh", "税控设备没有空白发票"), ("en", "The disk has no blank invoice left")] {
+        let page = browser.get(&format!("{path}?lang={lang}")).await;
+        assert!(page.body.contains(said), "{lang}: {}", page.body);
+    }
+    place
+        .platform
+        .broker_says(serial, &Said::Failed { fault: "disk", code: "disk_trouble", text: "disk 661545600001 rests" })
+        .await;
+    for (lang, said) in [("zh", "税控设备暂时不能开票 (disk_trouble)"), ("en", "The disk cannot issue now (disk_trouble)")]
+    {
+        let page = browser.get(&format!("{path}?lang={lang}")).await;
+        assert!(page.body.contains(said) && page.body.contains("disk 661545600001 rests"), "{lang}: {}", page.body);
+    }
+}

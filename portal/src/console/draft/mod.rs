@@ -129,11 +129,11 @@ pub(super) fn org_choices(tenant: &Tenant, chosen: &str, only: Option<&str>) -> 
 }
 
 /// Kinds to choose from.
-pub(super) fn kind_choices(chosen: &str) -> Vec<Choice> {
+pub(super) fn kind_choices(lang: Lang, chosen: &str) -> Vec<Choice> {
     let chosen = if chosen.is_empty() { "1" } else { chosen };
     (0..=u8::MAX)
         .filter_map(|code| Some((code.to_string(), InvoiceKind::from_yonyou(code)?)))
-        .map(|(value, kind)| Choice { label: kind.name().to_owned(), chosen: value == chosen, value })
+        .map(|(value, kind)| Choice { label: words::said(lang, kind.name()), chosen: value == chosen, value })
         .collect()
 }
 

@@ -7,7 +7,7 @@ use axum::http::{Response, StatusCode};
 use super::{Computed, Draft, Hits, LineText, computed, kind_choices, org_choices, type_choices};
 use crate::console::invoices::Choice;
 use crate::console::shell::Shell;
-use crate::console::with_status;
+use crate::console::{with_status, words};
 use crate::core::insert::{Content, Incoming};
 use crate::model::Tenant;
 
@@ -46,7 +46,7 @@ struct FormPage<'a> {
     kinds: Vec<Choice>,
     types: Vec<Choice>,
     hits: Hits,
-    faults: &'a [String],
+    faults: Vec<String>,
 }
 
 #[derive(Template)]
@@ -69,10 +69,10 @@ pub(in crate::console) fn form(screen: &Screen, tenant: &Tenant, draft: &Draft, 
         draft,
         lines: draft.lines.iter().enumerate().collect(),
         orgs: org_choices(tenant, &draft.org, screen.only.as_deref()),
-        kinds: kind_choices(&draft.kind),
+        kinds: kind_choices(screen.shell.lang, &draft.kind),
         types: type_choices(screen.shell.lang, &draft.buyer[0]),
         hits,
-        faults,
+        faults: faults.iter().map(|fault| words::said(screen.shell.lang, fault)).collect(),
     };
     with_status(status, &page)
 }
@@ -84,7 +84,8 @@ pub(in crate::console) fn check(screen: &Screen, draft: &Draft, incoming: &Incom
         Content::Blue(Err(_)) | Content::Red(_) => Default::default(),
     };
     let shell = &screen.shell;
-    let kind = kind_choices(&draft.kind).into_iter().find(|kind| kind.chosen).map(|kind| kind.label).unwrap_or_default();
+    let kind =
+        kind_choices(shell.lang, &draft.kind).into_iter().find(|kind| kind.chosen).map(|kind| kind.label).unwrap_or_default();
     let mut facts = vec![(shell.t("kind").to_owned(), kind), (shell.t("org").to_owned(), draft.org.clone())];
     let labels = ["buyer_type", "buyer", "buyer_number", "buyer_address", "buyer_bank", "mail", "telephone"];
     facts.extend(labels.iter().zip(&draft.buyer).map(|(label, value)| (shell.t(label).to_owned(), value.clone())));

@@ -72,7 +72,10 @@ async fn show(State(console): Shared, Extension(visitor): Who) -> Response<Body>
             .stock
             .iter()
             .map(|stock| {
-                let kind = stock.kind.parse().map_or_else(|_| stock.kind.clone(), |kind: InvoiceKind| kind.name().to_owned());
+                let kind = stock
+                    .kind
+                    .parse()
+                    .map_or_else(|_| stock.kind.clone(), |kind: InvoiceKind| words::said(visitor.language, kind.name()));
                 format!("{kind}: {}", stock.remaining)
             })
             .collect(),
