@@ -60,24 +60,30 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// A person's or firm's name as a stranger may see it: the first character, and of a longer one the last two.
+/// Stands for what is hidden of a name. As many for every name: how long it is tells a stranger something, and a long row wraps.
+const NAME_MASK: &str = "＊＊";
+/// Stands for what is hidden of a number.
+const NUMBER_MASK: &str = "****";
+
+/// A person's or firm's name as a stranger may see it: the first character, the last one of three and more, the last two of six
+/// and more.
 pub fn masked_name(name: &str) -> String {
     let characters: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
     match characters.as_slice() {
         [] => String::new(),
-        [first] | [first, _] => format!("{first}＊"),
-        [first, .., last] if characters.len() < 6 => format!("{first}{}{last}", "＊".repeat(characters.len() - 2)),
-        [first, .., before, last] => format!("{first}{}{before}{last}", "＊".repeat(characters.len() - 3)),
+        [first] | [first, _] => format!("{first}{NAME_MASK}"),
+        [first, .., last] if characters.len() < 6 => format!("{first}{NAME_MASK}{last}"),
+        [first, .., before, last] => format!("{first}{NAME_MASK}{before}{last}"),
     }
 }
 
-/// A number as a stranger may see it: its last four characters.
+/// A number as a stranger may see it: its last four characters, of one that has eight and more.
 pub fn masked_number(number: &str) -> String {
-    let count = number.chars().count();
-    if count <= 4 {
-        return "*".repeat(count);
+    match number.chars().count() {
+        0 => String::new(),
+        count @ 8.. => format!("{NUMBER_MASK}{}", number.chars().skip(count - 4).collect::<String>()),
+        _ => NUMBER_MASK.to_owned(),
     }
-    "*".repeat(count - 4) + &number.chars().skip(count - 4).collect::<String>()
 }
 
 /// One row of the table: what it is called in both languages, and its value.
@@ -270,12 +276,14 @@ mod tests {
     #[test]
     fn strangers_see_little() {
         for (name, shown) in
-            [("", ""), ("张", "张＊"), ("张三", "张＊"), ("欧阳小明", "欧＊＊明"), ("虚构购方有限公司", "虚＊＊＊＊＊公司")]
+            [("", ""), ("张", "张＊＊"), ("张三", "张＊＊"), ("欧阳小明", "欧＊＊明"), ("虚构购方有限公司", "虚＊＊公司")]
         {
             assert_eq!(masked_name(name), shown);
         }
-        assert_eq!(masked_number("91110000MA0000001L"), "**************001L");
-        assert_eq!(masked_number("123"), "***");
+        assert_eq!(masked_name("欧阳明"), masked_name("欧阳小明"), "nobody counts the stars");
+        for (number, shown) in [("91110000MA0000001L", "****001L"), ("1234567", "****"), ("1", "****"), ("", "")] {
+            assert_eq!(masked_number(number), shown);
+        }
         assert_eq!(moment("20260302101530"), "2026-03-02 10:15");
     }
 }
