@@ -94,3 +94,92 @@ async fn a_discount_counts_in_its_line() {
     assert!(send(&mut browser, &nth(&page), "113.01").await.starts_with("422 "));
     assert!(send(&mut browser, &nth(&page), "113.00").await.ends_with("?done=red"));
 }
+
+/// A special invoice for a company, issued.
+async fn special(place: &Place) {
+    let mut document = blue("S-1");
+    document["FPLX"] = json!("4");
+    for (name, value) in [
+        ("GMF_MC", "示例采购有限公司"),
+        ("GMF_NSRSBH", "91110000MA0000001L"),
+        ("GMF_DZDH", "北京市示例路2号 010-1"),
+        ("GMF_YHZH", "示例银行 1"),
+    ] {
+        document[name] = json!(value);
+    }
+    place.platform.issued(&document).await;
+}
+
+/// The job of a red as it goes to the broker.
+async fn job(place: &Place, location: &str) -> taxdisk_protocol::api::JobSubmission {
+    let mut db = place.platform.portal.readers.get().await.unwrap();
+    db.request("shop", &serial(location)).await.unwrap().expect("a request").job
+}
+
+#[tokio::test]
+async fn a_special_invoice_is_reversed_with_the_number_of_its_information_table_or_not_at_all() {
+    const NOTICE: &str = "1100002701000001";
+    let place = Place::start().await;
+    special(&place).await;
+    let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
+    let page = browser.get("/console/invoices/S-1").await.body;
+    assert!(page.contains("name=\"notice\""), "the form asks for it: {page}");
+    for without in [&[("confirm", "yes")][..], &[("confirm", "yes"), ("notice", "  ")]] {
+        let refused = browser.post("/console/invoices/S-1/red", without).await;
+        assert!(refused.status == 409 && refused.body.contains("红字信息表编号"), "{} {}", refused.status, refused.body);
+    }
+    let form = browser.get(FORM).await.body;
+    assert!(form.contains("name=\"notice\""), "and that of a part: {form}");
+    let part = [("confirm", "yes"), ("nth", "0"), ("line0_gross", "13.00")];
+    let refused = browser.post(FORM, &part).await;
+    assert!(refused.status == 409 && refused.body.contains("红字信息表编号"), "{} {}", refused.status, refused.body);
+    assert!(reds(&place).await.is_empty(), "nothing was asked for");
+    // In part, then the rest in part: each with its own number, as it goes to the disk.
+    let made = browser.post(FORM, &[part[0], part[1], part[2], ("notice", NOTICE)]).await;
+    assert!(made.location.ends_with("?done=red"), "{}", made.body);
+    assert_eq!(job(&place, &made.location).await.invoice.unwrap().notice, NOTICE);
+    place.platform.broker_says(&serial(&made.location), &Said::Issued).await;
+    assert_eq!(reds(&place).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_special_invoice_is_reversed_whole_with_that_number() {
+    const NOTICE: &str = "1100002701000002";
+    let place = Place::start().await;
+    special(&place).await;
+    let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
+    browser.get("/console/invoices/S-1").await;
+    let made = browser.post("/console/invoices/S-1/red", &[("confirm", "yes"), ("notice", NOTICE)]).await;
+    assert!(made.location.ends_with("?done=red"), "{}", made.body);
+    let job = job(&place, &made.location).await;
+    let invoice = job.invoice.unwrap();
+    assert_eq!((invoice.notice.as_str(), invoice.totals.gross.as_str()), (NOTICE, "-113.00"));
+    let again = browser.post("/console/invoices/S-1/red", &[("confirm", "yes"), ("notice", "1100002701000009")]).await;
+    assert_ne!(again.location.split('?').nth(1), Some("done=red"), "another number makes no second red");
+    assert_eq!(reds(&place).await.len(), 1);
+    // An ordinary invoice is not asked for one.
+    place.platform.issued(&blue("S-2")).await;
+    assert!(!browser.get("/console/invoices/S-2").await.body.contains("name=\"notice\""));
+}
+
+#[tokio::test]
+async fn a_deduction_is_reversed_whole_and_never_in_part() {
+    let place = Place::start().await;
+    let mut document = blue("S-1");
+    document["items"][0]["KCE"] = json!("50.00");
+    place.platform.issued(&document).await;
+    let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
+    let page = browser.get("/console/invoices/S-1").await.body;
+    assert!(!page.contains(FORM) && page.contains("/red\""), "a deduction cannot be shared out: {page}");
+    let shown = browser.get(FORM).await;
+    assert!(shown.status == 409 && shown.body.contains("差额征税"), "it says why: {}", shown.body);
+    let part = browser.post(FORM, &[("confirm", "yes"), ("nth", "0"), ("line0_gross", "13.00")]).await;
+    assert_eq!(part.status, 409, "{}", part.body);
+    assert!(reds(&place).await.is_empty());
+    let made = browser.post("/console/invoices/S-1/red", &[("confirm", "yes")]).await;
+    assert!(made.location.ends_with("?done=red"), "{}", made.body);
+    let invoice = job(&place, &made.location).await.invoice.unwrap();
+    assert_eq!(invoice.lines[0].deduction.as_deref(), Some("-50.00"));
+    // (113.00 - 50.00) / 1.13 × 0.13 = 7.25, turned.
+    assert_eq!((invoice.totals.net.as_str(), invoice.totals.tax.as_str()), ("-105.75", "-7.25"));
+}
