@@ -28,6 +28,8 @@ const KEY: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 
 /// Breaks one thing of a form.
 type Breaks = fn(&mut Sent);
+/// Breaks one thing of what a code on the wall asks.
+type Spoils = fn(&mut Setup);
 
 struct Bench {
     ledger: Ledger,
@@ -422,4 +424,68 @@ fn a_logo_is_a_small_png() {
     let mut long = png(1, 1);
     long.resize(codes::MAX_LOGO_BYTES + 1, 0);
     assert!(codes::check_logo(&long).is_err());
+}
+
+#[tokio::test]
+async fn what_a_guest_writes_is_printable_and_no_amount_of_nothing() {
+    let bench = bench().await;
+    run!(bench, |session| configure(session, &setup())).unwrap();
+    let wrongs: [(Breaks, &str); 5] = [
+        (|sent| sent.answers = vec!["8\u{7}08".to_owned()], "answers[0]"),
+        (|sent| sent.answers = vec!["8".repeat(101)], "answers[0]"),
+        (|sent| sent.form_key = "AAAAAAAAAAAAAAAAAAAAA/".to_owned(), "form_key"),
+        (|sent| sent.amounts[1] = (Some(Decimal::new(1, 6)), Some(Decimal::new(1, 2))), "items[1]"),
+        (|sent| sent.amounts[1] = (Some(Decimal::MAX.trunc()), Some(Decimal::TEN)), "items[1]"),
+    ];
+    for (spoil, field) in wrongs {
+        let mut sent = sent(KEY, 10_000);
+        spoil(&mut sent);
+        let Reserved::Wrong(faults) = reserve_as(&bench, sent).await else { panic!("{field}") };
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
+    }
+    // What the merchant has fixed is not what a guest entered.
+    let fixed = Item { goods: coffee(), pricing: Pricing::Fixed { gross: Decimal::new(900_000, 2) } };
+    let dear = Setup { token: "dear".to_owned(), items: vec![fixed], ..setup() };
+    run!(bench, |session| configure(session, &dear)).unwrap();
+    let mut sent = sent(KEY, 0);
+    sent.amounts = vec![(None, None)];
+    let Reserved::Done(reservation) = run!(bench, |session| reserve(session, "dear", &sent)) else { panic!("no limit of his") };
+    assert_eq!(reservation.lines[0].gross, Some(Decimal::new(900_000, 2)));
+}
+
+#[test]
+fn a_wall_code_keeps_every_rule_of_its_own() {
+    assert!(setup().faults().is_empty());
+    let wrongs: [(Spoils, &str); 13] = [
+        (|setup| setup.name = " ".to_owned(), "name"),
+        (|setup| setup.name = "长".repeat(101), "name"),
+        (|setup| setup.items = vec![setup.items[0].clone(); MAX_ITEMS + 1], "items"),
+        (|setup| setup.fields = (0..=MAX_FIELDS).map(|at| Field { label: format!("{at}"), required: false }).collect(), "fields"),
+        (|setup| setup.fields[0].label = " ".to_owned(), "fields"),
+        (|setup| setup.fields[0].label = "长".repeat(101), "fields"),
+        (|setup| setup.fields.push(setup.fields[0].clone()), "fields"),
+        (|setup| setup.remark = "长".repeat(201), "BZ"),
+        (|setup| setup.remark = "\u{1f600}".to_owned(), "BZ"),
+        (|setup| setup.limit = Decimal::ZERO, "limit"),
+        (|setup| setup.limit = Decimal::new(1, 3), "limit"),
+        (|setup| setup.items[0].pricing = Pricing::Fixed { gross: -Decimal::ONE }, "items[0].XMJSHJ"),
+        (|setup| setup.items[0].pricing = Pricing::Fixed { gross: Decimal::new(1, 3) }, "items[0].XMJSHJ"),
+    ];
+    for (spoil, field) in wrongs {
+        let mut wrong = setup();
+        spoil(&mut wrong);
+        let faults = wrong.faults();
+        assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), [field]);
+    }
+}
+
+#[tokio::test]
+async fn a_code_is_taken_down_once() {
+    let bench = bench().await;
+    run!(bench, |session| configure(session, &setup())).unwrap();
+    assert!(run!(bench, |session| disable(session, "one", "wall")));
+    bench.now.fetch_add(5_000, Ordering::SeqCst);
+    assert!(run!(bench, |session| disable(session, "one", "wall")), "twice is once");
+    let kept = bench.readers.get().await.unwrap().setup("wall").await.unwrap().unwrap();
+    assert_eq!(kept.disabled_at, Some(1_000), "since it was");
 }

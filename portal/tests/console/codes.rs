@@ -52,7 +52,7 @@ pub(crate) async fn made(browser: &mut Browser<'_>) -> (String, String) {
 }
 
 /// The path that the code of a page leads to.
-async fn link(browser: &mut Browser<'_>, url: &str) -> String {
+pub(crate) async fn link(browser: &mut Browser<'_>, url: &str) -> String {
     let page = browser.get(url).await;
     let after = page.body.split_once("<a href=\"https://fp.example/q/").expect("the page names the link").1;
     format!("/q/{}", after.split('"').next().unwrap())
@@ -151,6 +151,8 @@ async fn a_receipt_shows_what_its_organisation_wants_and_always_code_and_serial_
     let (next, _) = made(&mut browser).await;
     let page = browser.get(&format!("{next}/receipt")).await;
     assert!(page.body.contains("欢迎光临") && page.body.contains("data:image/png;base64,"));
+    browser.upload(&format!("{next}/receipt"), &[("width", "58")], b"").await;
+    assert!(browser.get(&format!("{next}/receipt")).await.body.contains("data:image/png;base64,"), "no other one came");
     let page = browser.upload(&format!("{next}/receipt"), &[("width", "58"), ("no_logo", "yes")], b"").await;
     assert!(!browser.get(&page.location).await.body.contains("data:image/png;base64,"));
     // What is no logo is refused, and nothing of the form is kept.
@@ -159,6 +161,7 @@ async fn a_receipt_shows_what_its_organisation_wants_and_always_code_and_serial_
     assert!(browser.get(&format!("{next}/receipt")).await.body.contains("receipt mm58"));
     let long = "长".repeat(61);
     assert_eq!(browser.post(&format!("{next}/receipt"), &[("heading", &long)]).await.status, 422);
+    assert_eq!(browser.post(&format!("{next}/receipt"), &[("footer", &"长".repeat(201))]).await.status, 422);
 }
 
 #[tokio::test]
@@ -269,4 +272,29 @@ async fn a_draft_that_is_wrong_says_everything_that_is_and_makes_nothing() {
     let codes = place.platform.portal.readers.get().await.unwrap().codes("shop", None, (i64::MAX, ""), 10).await.unwrap();
     assert!(codes.is_empty());
     assert_eq!(browser.get("/console/codes/new/short").await.status, 404, "a key is one of ours");
+    assert_eq!(make(&mut browser, "/console/codes/new/short").await.status, 404, "whatever is sent to it");
+}
+
+#[tokio::test]
+async fn nobody_sees_a_button_that_he_may_not_press_or_that_does_nothing_any_more() {
+    let place = Place::start().await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let mut viewer = place.signed_in("shop", "vera", &["viewer"]).await;
+    let (url, serial) = made(&mut clerk).await;
+    let buttons = |page: &Page| [format!("{url}/cancel\""), format!("{url}/receipt\"")].map(|form| page.body.contains(&form));
+    assert_eq!(buttons(&clerk.get(&url).await), [true, true]);
+    assert_eq!(buttons(&viewer.get(&url).await), [false, false], "a viewer cancels and prints nothing");
+    assert!(clerk.get("/console/codes").await.body.contains("/console/codes/new\""));
+    assert!(!viewer.get("/console/codes").await.body.contains("/console/codes/new\""));
+    let path = link(&mut clerk, &url).await;
+    filled(&place, &path).await;
+    assert_eq!(buttons(&clerk.get(&url).await), [false, true], "what somebody filled in is not cancelled");
+    place.platform.broker_says(&serial, &Said::Issued).await;
+    assert_eq!(buttons(&clerk.get(&url).await), [false, true]);
+    // Only what an action of ours did is told; an address that somebody made up says nothing.
+    for done in ["made", "cancelled", "too_late", "revoked", "<b>x7"] {
+        let page = clerk.get(&format!("{url}?done={}", crate::platform::form(&[("", done)]).trim_start_matches('='))).await;
+        let told = page.body.contains("role=\"status\"");
+        assert_eq!((page.status, told), (200, ["made", "cancelled"].contains(&done)), "{done}");
+    }
 }

@@ -4,6 +4,7 @@
 #[path = "../compatible/platform.rs"]
 mod platform;
 
+mod abuse;
 mod browser;
 mod codes;
 mod files;

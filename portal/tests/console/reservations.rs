@@ -1,5 +1,6 @@
 //! 预约二维码: set up by the merchant, filled in by guests, made an invoice by a clerk and by nobody else.
 
+use serde_json::json;
 use taxdisk_portal::core::request::Phase;
 
 use crate::browser::{Browser, Page, Place};
@@ -91,7 +92,7 @@ async fn press(browser: &mut Browser<'_>, at: &str, fields: &[(String, String)])
 }
 
 /// The clerk's draft as the form holds it, for the step of checking.
-fn draft_fields<'a>(org: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn draft_fields<'a>(org: &'a str, name: &'a str) -> Vec<(&'a str, &'a str)> {
     vec![
         ("org", org),
         ("FPLX", "1"),
@@ -360,4 +361,157 @@ async fn every_way_to_price_an_item_is_on_the_guest_s_form() {
         assert!(page.body.contains(amount), "{amount}: {}", page.body);
     }
     assert!(!page.body.contains("预约序号"), "this code shows no number");
+}
+
+#[tokio::test]
+async fn a_code_on_the_wall_is_of_its_tenant_and_organisation_alone() {
+    let place = Place::start().await;
+    let (mut admin, at) = hung_up(&place).await;
+    // Another tenant with an organisation of the same name, and another organisation of the same tenant.
+    let portal = &place.platform.portal;
+    let other = json!({ "id": "other", "name": "别家", "sellers": [
+        { "taxpayer_number": "91110000MA00000034", "name": "别家商贸有限公司", "points": [{ "orgcode": "A", "clerk": "王五" }] }] });
+    portal.set_directory(portal.directory().with_tenant(serde_json::from_value(other).unwrap()).unwrap());
+    let mut stranger = place.signed_in("other", "boss", &["viewer", "clerk", "manager", "admin"]).await;
+    stranger.get("/console/organisations/A/codes").await;
+    let token = at.rsplit('/').next().unwrap();
+    let elsewhere = format!("/console/organisations/B/codes/{token}");
+    let save = [("name", "改名"), ("limit", "1"), ("step", "save")];
+    for (browser, at) in [(&mut stranger, &at), (&mut admin, &elsewhere)] {
+        for file in ["", "/qr.svg", "/qr.png"] {
+            assert_eq!(browser.get(&format!("{at}{file}")).await.status, 404, "{at}{file}");
+        }
+        assert_eq!(browser.post(at, &save).await.status, 404);
+        assert_eq!(browser.post(&format!("{at}/disable"), &[("confirm", "yes")]).await.status, 404);
+    }
+    let page = admin.get(&at).await;
+    assert!(page.body.contains("value=\"前台\"") && page.body.contains("qr.svg"), "it is as it was: {}", page.body);
+    // Addresses that are none of ours, and organisations that are not there.
+    let fresh = "AAAAAAAAAAAAAAAAAAAAAA";
+    for (path, posts) in [
+        ("/console/organisations/A/codes/short".to_owned(), true),
+        (format!("/console/organisations/Z/codes/{fresh}"), true),
+        (format!("/console/organisations/A/codes/{fresh}/qr.svg"), false),
+    ] {
+        assert_eq!(admin.get(&path).await.status, 404, "{path}");
+        if posts {
+            assert_eq!(admin.post(&path, &save).await.status, 404, "{path}");
+        }
+    }
+    let unknown = format!("/console/organisations/A/codes/{fresh}/disable");
+    assert_eq!(admin.post(&unknown, &[("confirm", "yes")]).await.status, 404, "nothing was disabled, and nothing says so");
+}
+
+#[tokio::test]
+async fn whoever_may_not_hang_up_codes_sees_no_form_for_it_and_a_disabled_one_has_none() {
+    let place = Place::start().await;
+    let (mut admin, at) = hung_up(&place).await;
+    let mut viewer = place.signed_in("shop", "vera", &["viewer"]).await;
+    let saves = |page: &Page| page.body.contains("value=\"save\"");
+    assert!(saves(&admin.get(&at).await) && !saves(&viewer.get(&at).await));
+    assert!(admin.get("/console/organisations/A/codes").await.body.contains("codes/new\""));
+    assert!(!viewer.get("/console/organisations/A/codes").await.body.contains("codes/new\""));
+    assert_eq!(viewer.get("/console/organisations/A/codes/AAAAAAAAAAAAAAAAAAAAAA").await.status, 404, "there is no such code");
+    for done in ["saved", "disabled", "is_disabled"] {
+        let told = admin.get(&format!("{at}?done={done}")).await.body.contains("role=\"status\"");
+        assert_eq!(told, done != "is_disabled", "{done}");
+    }
+    admin.post(&format!("{at}/disable"), &[("confirm", "yes")]).await;
+    assert!(!saves(&admin.get(&at).await), "it is down for ever");
+}
+
+#[tokio::test]
+async fn a_wall_code_has_so_many_items_and_none_that_the_file_lacks() {
+    let place = Place::start().await;
+    let (mut admin, _) = hung_up(&place).await;
+    let page = admin.get("/console/goods").await;
+    let id = page.body.split("name=\"id\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let at = admin.get("/console/organisations/A/codes/new").await.location;
+    admin.get(&at).await;
+    let names: Vec<String> = (0..25).map(|index| format!("item.{index}")).collect();
+    let fields = |count: usize, last: &'static str| {
+        let mut fields: Vec<(&str, &str)> = vec![("name", "大堂"), ("limit", "500")];
+        fields.extend(names.iter().take(count).map(|name| (name.as_str(), id.as_str())));
+        fields.push(if last == "add" { ("add", id.as_str()) } else { (last, "") });
+        fields
+    };
+    let items = |page: &Page| page.body.matches("name=\"item.").count();
+    assert_eq!(items(&admin.post(&at, &fields(19, "add")).await), 20);
+    assert_eq!(items(&admin.post(&at, &fields(20, "add")).await), 20, "a form on a telephone shows no more");
+    assert_eq!(items(&admin.post(&at, &fields(25, "x")).await), 20);
+    // A button that is not there does nothing.
+    let page = admin.post(&at, &[("name", "大堂"), ("item.0", &id), ("drop", "7")]).await;
+    assert_eq!((page.status, items(&page)), (200, 1), "{}", page.body);
+    let page = admin.post(&at, &[("name", "大堂"), ("limit", "5"), ("item.0", "gone"), ("step", "save")]).await;
+    assert!(page.status == 422 && page.body.contains("商品档案中已没有该商品"), "{}", page.body);
+    assert_eq!(place.guest("GET", &public(&at), &[]).await.status, 404, "it hangs nowhere");
+}
+
+#[tokio::test]
+async fn what_a_reservation_shows_is_what_may_be_done_with_it() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let mut viewer = place.signed_in("shop", "vera", &["viewer"]).await;
+    let page = only(&mut clerk, "org=A").await;
+    let takes = |page: &Page| page.body.contains("/take\"");
+    assert!(takes(&clerk.get(&page).await) && !takes(&viewer.get(&page).await), "a viewer takes nothing");
+    clerk.post(&format!("{page}/take"), &[]).await;
+    // The organisation is the reservation's own.
+    let form = clerk.get(&page).await;
+    assert!(form.body.contains(&format!("value=\"{SELLER}/A\"")) && !form.body.contains("/B\""), "{}", form.body);
+    assert!(viewer.get("/console/reservations").await.body.contains("由 carl 处理中"));
+    place.platform.pass(10 * 60);
+    let list = viewer.get("/console/reservations").await;
+    assert!(
+        !list.body.contains("由 carl 处理中") && list.body.contains("未使用"),
+        "a hold that has ended is none: {}",
+        list.body
+    );
+    clerk.post(&format!("{page}/take"), &[]).await;
+    let org = format!("{SELLER}/A");
+    let mut make = draft_fields(&org, "张三丰");
+    make.pop();
+    make.push(("step", "make"));
+    assert!(clerk.post(&page, &make).await.location.ends_with("?done=asked"));
+    assert!(!takes(&clerk.get(&page).await), "what is used is not taken");
+    // Sent back, it is corrected under its serial number by whoever issues, and looked at by others.
+    let serial = page.rsplit('/').next().unwrap();
+    place.platform.broker_says(serial, &Said::Failed { fault: "request", code: "X", text: "单位不正确" }).await;
+    let mut boss = place.signed_in("shop", "anna", &["manager"]).await;
+    boss.get(&page).await;
+    let returned = boss.post(&format!("/console/invoices/{serial}/return"), &[("confirm", "yes")]).await;
+    assert!(returned.location.ends_with("done=returned"), "{}", returned.body);
+    assert!(clerk.get(&page).await.body.contains("name=\"XMMC.0\""));
+    let seen = viewer.get(&page).await;
+    assert!(seen.status == 200 && !seen.body.contains("name=\"XMMC.0\""), "{}", seen.body);
+}
+
+#[tokio::test]
+async fn a_search_and_a_draft_have_their_bounds() {
+    let place = Place::start().await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    clerk.get("/console/goods").await;
+    let row = |index: usize| format!("茶{index:02},0.06,3070401000000000000\r\n");
+    let goods = "商品名称,税率,税收分类编码\r\n".to_owned() + &(0..30).map(row).collect::<String>();
+    assert_eq!(clerk.upload("/console/goods/import", &[("step", "import")], goods.as_bytes()).await.status, 303);
+    let customers = "类型,购方名称\r\n".to_owned() + &(0..30).map(|index| format!("个人,李{index:02}\r\n")).collect::<String>();
+    assert_eq!(clerk.upload("/console/customers/import", &[("step", "import")], customers.as_bytes()).await.status, 303);
+    let at = clerk.get("/console/issue").await.location;
+    let found = clerk.post(&at, &[("goods_word", "茶"), ("step", "find")]).await;
+    assert_eq!(found.body.matches("name=\"add\"").count(), 20);
+    let id = found.body.split_once("name=\"add\" value=\"").unwrap().1.split('"').next().unwrap().to_owned();
+    let found = clerk.post(&at, &[("customer_word", "李"), ("step", "find_customer")]).await;
+    assert_eq!(found.body.matches("name=\"customer\"").count(), 20);
+    let names: Vec<String> = (0..100).map(|index| format!("XMMC.{index}")).collect();
+    let full: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "茶")).collect();
+    for more in [("add", id.as_str()), ("step", "blank"), ("drop", "100"), ("drop", "-1")] {
+        let page = clerk.post(&at, &[full.as_slice(), &[more]].concat()).await;
+        assert_eq!((page.status, page.body.matches("name=\"XMMC.").count()), (200, 100), "{more:?}");
+    }
+    for path in ["/console/issue/short", "/console/issue/AAAAAAAAAAAAAAAAAAAAA%2F"] {
+        assert_eq!(clerk.get(path).await.status, 404, "{path}");
+        assert_eq!(clerk.post(path, &[("step", "edit")]).await.status, 404, "{path}");
+    }
 }

@@ -9,11 +9,11 @@ use crate::platform::{APPID, blue};
 use crate::{codes, reservations};
 
 /// What the places of routes stand for in the walks: each is something of the tenant `shop` that exists.
-struct Things(Vec<(&'static str, String)>);
+pub(crate) struct Things(Vec<(&'static str, String)>);
 
 impl Things {
     /// Besides the request S-1: a code, a code on the wall, a reservation, a correction, a syscode and a user.
-    async fn of(place: &Place) -> Things {
+    pub(crate) async fn of(place: &Place) -> Things {
         place.user("shop", "dora", &["admin"]).await;
         place.system("TOLL");
         place.task("tk_1", "S-1").await;
@@ -37,7 +37,7 @@ impl Things {
         ])
     }
 
-    fn path(&self, route: &str) -> String {
+    pub(crate) fn path(&self, route: &str) -> String {
         let path = self.0.iter().fold(route.to_owned(), |path, (place, thing)| path.replace(place, thing));
         assert!(!path.contains('{'), "{path} has a place that this walk knows nothing for");
         path
