@@ -40,7 +40,7 @@ export class Site {
 
   // --- What the program that started this is asked ---
 
-  /** @param {"ledger" | "stop_agent" | "start_agent"} what */
+  /** @param {"ledger" | "stop_agent" | "start_agent" | "stop_broker" | "start_broker" | "empty_disk" | "fill_disk"} what */
   ask(what) {
     return new Promise((answered) => {
       this.waiting.push(answered);

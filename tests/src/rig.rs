@@ -452,6 +452,11 @@ impl AgentRig {
         self.running = Some(Running::start(&format!("agent {}", self.name), &self.dir.join("agent.log"), command));
     }
 
+    /// It was started, and did not end.
+    pub fn is_running(&mut self) -> bool {
+        self.running.as_mut().is_some_and(|running| running.ended().is_none())
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         if let Some(running) = &mut self.running {

@@ -1,8 +1,9 @@
 // 离线二维码: a till's receipt, scanned (sections 3.1 to 3.3.6 of the schemes).
 
 import assert from "node:assert/strict";
+import { atTheDesk, search } from "../clerk.mjs";
 import { COMPANY_NUMBER, WORDS, check, downloaded, fill, hasPdf, issue, seenIssued, serialOf } from "../consumer.mjs";
-import { fresh } from "../site.mjs";
+import { fresh, until } from "../site.mjs";
 import { go } from "../visitor.mjs";
 import { EVERYWHERE, walk } from "../walk.mjs";
 
@@ -125,24 +126,73 @@ walk("one_invoice_from_two_pages_and_a_double_tap", {}, async (site, { lang, vis
   await one.look("state");
 });
 
-walk("offline_in_the_middle", { over: [{ lang: "zh" }, { lang: "en" }], alone: true }, async (site, { lang, visit }) => {
-  const order = fresh("POS");
-  const me = await visit();
-  await me.open(await site.till(order));
-  const email = `${order.toLowerCase()}@consumer.example`;
-  await fill(me.page, { kind: "person", title: `断线${order}`, email });
-  await check(me.page);
-  await site.ask("stop_agent");
+/**
+ * What breaks behind a page while somebody asks for an invoice, and what a clerk reads of it. The agent is put back last of the
+ * first two: it reads the disk's stock when it starts, and at rest every 20 s only.
+ */
+const BROKEN = [
+  {
+    what: "disk", breaks: ["empty_disk"], mends: [],
+    zh: "税控设备没有空白发票", en: "The disk has no blank invoice left",
+  },
+  {
+    what: "agent", breaks: ["stop_agent"], mends: ["fill_disk", "start_agent"],
+    zh: "税控设备或开票助手离线", en: "The disk or its agent is not connected",
+  },
+  {
+    what: "broker", breaks: ["stop_broker"], mends: ["start_broker"],
+    zh: "暂时连不上开票服务", en: "The issuing service does not answer",
+  },
+];
+
+walk("offline_in_the_middle", { over: [{ lang: "zh" }, { lang: "en", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const desk = await visit({ width: 1280 });
+  await atTheDesk(site, desk, fresh("clerk").toLowerCase(), ["viewer"]);
+  const sales = [];
+  const all = () => Promise.all(sales.splice(0).map((sale) => arrived(site, one, sale)));
   try {
-    await issue(me.page);
-    await me.page.waitForURL(/\/q\//);
-    // The page finds out by itself, and says it in a consumer's words.
-    await me.page.locator("[role=status] strong", { hasText: WORDS[lang].offline }).waitFor();
-    await me.look("device-away", lang === "zh" ? { picture: "consumer-offline" } : {});
+    for (const { what, breaks, mends, ...said } of BROKEN) {
+      const order = fresh("POS");
+      const sale = { order, title: `断线${order}`, email: `${order.toLowerCase()}@consumer.example`, me: await visit() };
+      const { page } = sale.me;
+      await sale.me.open(await site.till(order, { more: { URL: `${site.merchant}/callback` } }));
+      await fill(page, { kind: "person", title: sale.title, email: sale.email });
+      await check(page);
+      for (const step of breaks) await site.ask(step);
+      await issue(page);
+      await page.waitForURL(/\/q\//);
+      // The page finds out by itself, and says it in a consumer's words.
+      await page.locator("[role=status] strong", { hasText: WORDS[lang].offline }).waitFor();
+      const shown = await page.innerText("main");
+      assert.doesNotMatch(shown, /broker|stock|http|127\.0\.0\.1/i, "nothing of ours is said to a consumer");
+      await sale.me.look(`${what}-away`, lang === "zh" && what === "agent" ? { picture: "consumer-offline" } : {});
+      // The clerk reads why, in his language, and that nothing is issued.
+      await desk.open("/console/invoices");
+      await search(desk.page, "buyer", sale.title);
+      await go(desk.page, "tbody a");
+      await until(`the desk to say: ${said[lang]}`, async () => {
+        if ((await desk.page.innerText("main")).includes(said[lang])) return true;
+        await desk.page.reload({ waitUntil: "load" });
+        return undefined;
+      });
+      assert.doesNotMatch(await desk.page.innerText("main"), /127\.0\.0\.1/, "where the broker is, is nobody's business here");
+      await desk.look(`${what}-at-the-desk`);
+      assert.equal((await site.signed(sale.title)).length, 0, "nothing is issued meanwhile");
+      sales.push(sale);
+      for (const step of mends) await site.ask(step);
+      if (mends.length > 0) await all();
+    }
   } finally {
-    await site.ask("start_agent");
+    for (const step of ["fill_disk", "start_broker", "start_agent"]) await site.ask(step);
   }
-  await seenIssued(me.page, lang);
-  assert.match(await site.mailed(email), /application\/pdf/);
-  assert.equal((await site.signed(`断线${order}`)).length, 1);
 });
+
+/** What had to wait is issued by itself: the open page says so, and mail and callback come. */
+async function arrived(site, { lang }, { order, title, email, me }) {
+  await seenIssued(me.page, lang);
+  const serial = await serialOf(me.page, lang);
+  assert.match(await site.mailed(email), /application\/pdf/);
+  assert.equal((await site.called(serial)).code, "0000");
+  assert.equal((await site.signed(title)).length, 1, order);
+}

@@ -1,8 +1,9 @@
 //! The portal's pages in a real browser: starts broker, agent, simulated disk and portal, and hands their addresses to the
 //! walks in `tests/browser`, which drive Chromium. Each walk is a test and is printed and counted as cargo does it.
 //!
-//! A walk asks this program for what no page can say (`Asked`): the disk's own ledger, and to stop and start the agent. At
-//! the end the ledger is the oracle: one invoice for each serial number, whatever was clicked.
+//! A walk asks this program for what no page can say and nobody at a page can do (`Asked`): the disk's own ledger; to stop and
+//! start agent and broker; to take the disk's blank invoices away. At the end the ledger is the oracle: one invoice for each
+//! serial number, whatever was clicked.
 //!
 //! Nothing is skipped: a missing program is a failure that names it. Arguments: words that names of walks must contain.
 #![forbid(unsafe_code)]
@@ -15,6 +16,8 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use taxdisk_drivers::sim::SimHandle;
+use taxdisk_drivers::sim::config::SimConfig;
 use taxdisk_drivers::sim::ledger::Ledger;
 use taxdisk_tests::jobs::SELLER;
 use taxdisk_tests::oracle;
@@ -35,8 +38,16 @@ enum Asked {
     Ledger,
     /// Pull the plug of the agent.
     StopAgent,
-    /// Put it back; answered when the disk is on line.
+    /// Put it back, if it was pulled; answered when the disk is on line.
     StartAgent,
+    /// Pull the plug of the broker.
+    StopBroker,
+    /// Put it back, if it was pulled; answered when the disk is on line.
+    StartBroker,
+    /// No blank invoice is left on the disk.
+    EmptyDisk,
+    /// They are there again.
+    FillDisk,
 }
 
 /// How many walks there were.
@@ -78,7 +89,7 @@ struct Site {
     agent: AgentRig,
     portal: PortalRig,
     disk: String,
-    _sim: taxdisk_drivers::sim::SimHandle,
+    sim: SimHandle,
 }
 
 fn walks(words: &[String]) -> Result<Counts, String> {
@@ -150,7 +161,7 @@ impl Site {
         std::fs::write(rig.path().join("mail.port"), mail_port.to_string()).unwrap();
         let portal = PortalRig::with_config(&rig, &more);
         portal.set_up();
-        Site { rig, agent, portal, disk, _sim: sim }
+        Site { rig, agent, portal, disk, sim }
     }
 
     /// What the walks need to know.
@@ -193,11 +204,33 @@ impl Site {
                 json!(true)
             }
             Asked::StartAgent => {
-                self.agent.start(None);
+                if !self.agent.is_running() {
+                    self.agent.start(None);
+                }
                 self.rig.wait_online(&self.disk);
                 json!(true)
             }
+            Asked::StopBroker => {
+                self.rig.broker.kill();
+                json!(true)
+            }
+            Asked::StartBroker => {
+                if self.rig.broker.running.ended().is_some() {
+                    self.rig.broker.start_again(None);
+                }
+                self.rig.wait_online(&self.disk);
+                json!(true)
+            }
+            Asked::EmptyDisk => self.stocked(false),
+            Asked::FillDisk => self.stocked(true),
         }
+    }
+
+    /// Whether the disk has blank invoices. Nobody is told: agents look by themselves.
+    fn stocked(&self, stocked: bool) -> Value {
+        let close = |config: &mut SimConfig| config.segments.iter_mut().for_each(|segment| segment.closed = !stocked);
+        self.sim.with(|rig| rig.disk.configure(close)).unwrap();
+        json!(true)
     }
 
     /// The disk's own ledger against what the broker says of every job; how many invoices there are.
