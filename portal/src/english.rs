@@ -270,6 +270,7 @@ const ROWS: &[(&str, &str)] = &[
     // Reds and voids.
     ("没有发票代码 {}、号码 {} 的蓝字发票", "There is no blue invoice with code {} and number {}"),
     ("没有发票代码 {}、号码 {} 的发票", "There is no invoice with code {} and number {}"),
+    ("没有发票代码 {}、号码 {} 的发票；发票代码和号码似乎颠倒了：fpDm 是代码，fpHm 是号码", "There is no invoice with code {} and number {}; it seems that they are swapped"),
     ("该发票不是蓝字发票，不能红冲", "It is no blue invoice and cannot be reversed"),
     ("{}红冲须填写红字信息表编号", "{}: a reversal needs the number of its information table"),
     ("该发票已作废，不能红冲", "The invoice is void and cannot be reversed"),
@@ -341,7 +342,7 @@ mod tests {
     }
 
     /// Words of files themselves, which are written as they are in both languages, and of other tables.
-    const AS_THEY_ARE: [&str; 25] = [
+    const AS_THEY_ARE: [&str; 26] = [
         "项目名称",
         "计量单位",
         "单价（含税）",
@@ -366,6 +367,7 @@ mod tests {
         "已取消",
         "商户退回",
         "对应正数发票代码:{}号码:{}",
+        "没有发票代码 {}、号码 {} 的发票{}",
         "；发票代码和号码似乎颠倒了：fpDm 是代码，fpHm 是号码",
     ];
 
@@ -403,7 +405,7 @@ mod tests {
                 }
                 seen += 1;
                 let said = english(&plain.replace("{}", "7"));
-                let named: String = said.chars().filter(|c| !c.is_ascii() && !"×企业非性单位个人".contains(*c)).collect();
+                let named: String = said.chars().filter(|c| !c.is_ascii() && !"×·、企业非性单位个人".contains(*c)).collect();
                 assert_eq!(named, "", "{file}: {literal}: {said}");
             }
         }

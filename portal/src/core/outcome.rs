@@ -191,9 +191,12 @@ fn failure(view: &JobView) -> Failure {
     Failure { fault, code: code.to_owned(), text: said(code, class, text), foreign: false }
 }
 
-/// The reason, and what the broker says.
+/// The reason, and what the broker says. What is Chinese already says it itself.
 fn said(code: &str, class: Option<DeviceClass>, text: &str) -> String {
-    reasons::failed(code, class).map_or_else(|| text.to_owned(), |reason| reasons::kept(reason, text))
+    match reasons::failed(code, class) {
+        Some(reason) if text.starts_with(|c: char| c.is_ascii()) || text.is_empty() => reasons::kept(reason, text),
+        _ => text.to_owned(),
+    }
 }
 
 fn failed_news(request: &Request) -> News {
