@@ -370,7 +370,7 @@ async fn a_code_on_the_wall_is_of_its_tenant_and_organisation_alone() {
     // Another tenant with an organisation of the same name, and another organisation of the same tenant.
     let portal = &place.platform.portal;
     let other = json!({ "id": "other", "name": "别家", "sellers": [
-        { "taxpayer_number": "91110000MA00000034", "name": "别家商贸有限公司", "points": [{ "orgcode": "A", "clerk": "王五" }] }] });
+        { "taxpayer_number": "91310000MA00000025", "name": "别家商贸有限公司", "points": [{ "orgcode": "A", "clerk": "王五" }] }] });
     portal.set_directory(portal.directory().with_tenant(serde_json::from_value(other).unwrap()).unwrap());
     let mut stranger = place.signed_in("other", "boss", &["viewer", "clerk", "manager", "admin"]).await;
     stranger.get("/console/organisations/A/codes").await;
