@@ -6,7 +6,7 @@ use std::time::Duration;
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
-use taxdisk_protocol::api::{Severity, Waiting, WarningCode};
+use taxdisk_protocol::api::{OperationState, Severity, Waiting, WarningCode};
 
 use crate::ledger::Figures;
 
@@ -28,6 +28,9 @@ const REASONS: [Waiting; 13] = [
     Waiting::Paused,
     Waiting::Operation,
 ];
+
+const OPERATION_ENDS: [OperationState; 5] =
+    [OperationState::Done, OperationState::Refused, OperationState::Failed, OperationState::Unsettled, OperationState::Cancelled];
 
 /// The recorder of this process; made at the first call.
 fn handle() -> Option<&'static PrometheusHandle> {
@@ -63,6 +66,8 @@ fn describe() {
     describe_gauge!("taxdisk_disks_troubled", "Disks that are connected and take no job for a reason of their own");
     describe_gauge!("taxdisk_oldest_queued_age_seconds", "How long the oldest queued job has waited");
     describe_gauge!("taxdisk_warnings", "Early warnings that are up, by code and severity");
+    describe_gauge!("taxdisk_operations", "Operations on disks that have not ended, by state");
+    describe_counter!("taxdisk_operations_ended_total", "Operations on disks that ended, by how");
     describe_counter!("taxdisk_warnings_turned_total", "Early warnings that were raised or cleared, by code");
     describe_counter!("taxdisk_recalls_total", "Attempts that an agent was asked to give back, by the reason");
     describe_counter!("taxdisk_policy_failures_total", "Jobs that failed because their seller's time for disk trouble was over");
@@ -83,6 +88,9 @@ fn describe() {
         for to in ["raised", "cleared"] {
             metrics::counter!("taxdisk_warnings_turned_total", "code" => code.as_str(), "to" => to).absolute(0);
         }
+    }
+    for state in OPERATION_ENDS {
+        metrics::counter!("taxdisk_operations_ended_total", "state" => state.as_str()).absolute(0);
     }
     for result in ["issued", "not_issued", "given_back", "unsettled", "late"] {
         metrics::counter!("taxdisk_outcomes_total", "result" => result).absolute(0);
@@ -113,6 +121,11 @@ pub fn render(figures: Option<&Figures>) -> String {
     gauge!("taxdisk_disks_contested").set(figures.disks_contested as f64);
     gauge!("taxdisk_disks_paused").set(figures.disks_paused as f64);
     gauge!("taxdisk_disks_troubled").set(figures.disks_troubled as f64);
+    for (state, count) in
+        [(OperationState::Queued, figures.operations_queued), (OperationState::Running, figures.operations_running)]
+    {
+        gauge!("taxdisk_operations", "state" => state.as_str()).set(count as f64);
+    }
     gauge!("taxdisk_oldest_queued_age_seconds").set(figures.oldest_queued_s as f64);
     for code in WarningCode::ALL {
         for (severity, word) in [(Severity::Warning, "warning"), (Severity::Critical, "critical")] {

@@ -12,7 +12,10 @@ use super::view::Overlay;
 impl Core {
     /// Jobs by state and reason, links and disks, as of now.
     pub fn figures(&self) -> Figures {
+        let (operations_queued, operations_running) = self.operations.open();
         let mut figures = Figures {
+            operations_queued,
+            operations_running,
             sessions: self.sessions.len() as u64,
             disks_known: self.disks.len() as u64,
             disks_online: self.disks.values().filter(|disk| disk.owner.is_some()).count() as u64,

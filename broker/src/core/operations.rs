@@ -168,10 +168,23 @@ impl Operations {
         self.by_disk.get(disk).map_or(0, BTreeMap::len)
     }
 
+    /// How many wait, and how many are at an agent.
+    pub(super) fn open(&self) -> (u64, u64) {
+        let open = self.by_disk.values().flat_map(BTreeMap::values).filter_map(|id| self.rows.get(id));
+        open.fold((0, 0), |(queued, running), row| match row.view.state {
+            OperationState::Running => (queued, running + 1),
+            _ => (queued + 1, running),
+        })
+    }
+
     /// It was handed over and has not ended.
     pub(super) fn is_running(&self, disk: &DiskNumber) -> bool {
         self.first(disk).is_some_and(|row| row.view.state == OperationState::Running)
     }
+}
+
+fn count_ended(row: &OperationRow) {
+    metrics::counter!("taxdisk_operations_ended_total", "state" => row.view.state.as_str()).increment(1);
 }
 
 /// What a job that waits for it is told.
@@ -372,6 +385,7 @@ impl Core {
             state => return Err(Refusal::new("operation_ended", format!("operation {id} has ended: {state}"))),
         }
         row.view.state = OperationState::Cancelled;
+        count_ended(&row);
         let mut entry = row.entry();
         entry["by"] = json!(by);
         entry["reason"] = json!(reason);
@@ -502,6 +516,7 @@ impl Core {
     fn end_operation(&mut self, mut row: OperationRow, result: OperationResultView) {
         row.view.state = result.verdict.state();
         row.view.result = Some(result.clone());
+        count_ended(&row);
         let mut entry = row.entry();
         entry["agent"] = json!(row.view.agent);
         entry["result"] = json!(result);

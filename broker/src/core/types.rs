@@ -281,6 +281,10 @@ pub struct Figures {
     pub disks_troubled: u64,
     /// Seconds that the oldest queued job has waited; 0 without one.
     pub oldest_queued_s: u64,
+    /// Operations that wait for their disk.
+    pub operations_queued: u64,
+    /// Operations that an agent has and has not answered.
+    pub operations_running: u64,
     /// Warnings that are up.
     pub warnings: Vec<(WarningCode, Severity, u64)>,
 }

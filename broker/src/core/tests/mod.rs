@@ -33,6 +33,7 @@ mod dispatching;
 mod fairness;
 mod lateness;
 mod operations;
+mod operations_edges;
 mod outcomes;
 mod owners;
 mod pauses;
