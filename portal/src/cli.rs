@@ -176,7 +176,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     claim_all(&portal, registry.as_ref()).await?;
     let portal = Arc::new(portal.with_registry(registry).with_weixin(channels.weixin()));
     let concurrency = config.broker.concurrency;
-    tokio::spawn(courier::run(ledger.clone(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
+    tokio::spawn(courier::run(ledger.behind(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
     tokio::spawn(callback::send::run(portal.clone(), outbound));
     tokio::spawn(post::send::run(portal.clone(), channels));
     tokio::spawn(disks::watch(portal.clone(), broker.clone()));
@@ -334,6 +334,7 @@ async fn forget(portal: Arc<Portal>) {
         let before = (portal.clock)() / 1000;
         let done = portal
             .ledger
+            .behind()
             .run(move |session| {
                 Box::pin(async move {
                     let now = session.now;

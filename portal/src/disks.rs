@@ -18,9 +18,9 @@ pub async fn watch(portal: Arc<Portal>, broker: BrokerClient) {
                 let lasting = serde_json::to_string(&lasting).unwrap_or_default();
                 if lasting != kept {
                     let body = serde_json::to_string(&disks).unwrap_or_default();
-                    let written = portal
-                        .ledger
-                        .run(move |session| Box::pin(async move { session.db.put_setting("disks", "all", &body).await }));
+                    let ledger = portal.ledger.behind();
+                    let written =
+                        ledger.run(move |session| Box::pin(async move { session.db.put_setting("disks", "all", &body).await }));
                     if written.await.is_ok() {
                         kept = lasting;
                     }

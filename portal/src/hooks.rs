@@ -122,7 +122,8 @@ async fn taken(portal: &Portal, request: Request<Body>) -> Result<(), StatusCode
     let event: EventBody = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let text = |name: &str| event.data.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let (Some(seller), Some(serial)) = (text("seller"), text("serial")) else { return Ok(()) };
-    let looked = portal.ledger.run(move |session| Box::pin(async move { outcome::look(session, &seller, &serial).await }));
+    let ledger = portal.ledger.behind();
+    let looked = ledger.run(move |session| Box::pin(async move { outcome::look(session, &seller, &serial).await }));
     looked.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 

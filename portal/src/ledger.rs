@@ -4,6 +4,9 @@
 //! the effects are durable and the next start goes on with them. A commit that fails ends the writer: nobody knows then what is
 //! durable, so nothing more is answered until the next start has read it.
 //!
+//! Two lines lead to it. Whoever has a caller waiting goes first; what goes on by itself (forwarding, outcomes, callbacks, messages:
+//! [`Ledger::behind`]) has a sure share, and no more while callers wait. So a caller never waits for the backlog of those.
+//!
 //! Read first: [`Ledger::run`], [`Session`].
 
 use std::pin::Pin;
@@ -18,6 +21,10 @@ use crate::store::{Db, Note, StoreError};
 const QUEUE: usize = 1024;
 /// Works of one transaction at most: a longer one would let the first caller wait for the last.
 const BATCH: usize = 64;
+/// Of the works of one transaction, one in so many is for what goes on by itself, if it waits.
+const SHARE: usize = 8;
+/// Works of what goes on by itself in one transaction at most.
+const BEHIND: usize = 8;
 
 /// Milliseconds since 1970, in UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -86,6 +93,7 @@ type Work = Box<dyn for<'a> FnOnce(&'a mut Session) -> Step<'a, Answer> + Send>;
 #[derive(Clone)]
 pub struct Ledger {
     queue: mpsc::Sender<Work>,
+    behind: mpsc::Sender<Work>,
     ended: watch::Receiver<bool>,
     /// Somebody should look for requests to forward.
     pub courier: Arc<Notify>,
@@ -98,19 +106,27 @@ pub struct Ledger {
 impl Ledger {
     /// Starts the writer over its connection.
     pub fn start(db: Box<dyn Db>, clock: Clock) -> Ledger {
-        let (queue, works) = mpsc::channel(QUEUE);
+        let (queue, callers) = mpsc::channel(QUEUE);
+        let (behind, others) = mpsc::channel(QUEUE);
         let (ending, ended) = watch::channel(false);
-        let ledger = Ledger { queue, ended, courier: Arc::default(), callbacks: Arc::default(), outbox: Arc::default() };
+        let (courier, callbacks, outbox) = (Arc::default(), Arc::default(), Arc::default());
+        let ledger = Ledger { queue, behind, ended, courier, callbacks, outbox };
         // Not the door itself: the writer ends when everybody has gone through it.
         let wakes = Wakes { courier: ledger.courier.clone(), callbacks: ledger.callbacks.clone(), outbox: ledger.outbox.clone() };
         tokio::spawn(async move {
             let session = Session { db, now: clock(), wake: Wake::default() };
-            if let Err(error) = write(session, works, &clock, &wakes).await {
+            if let Err(error) = write(session, Lines { callers, others }, &clock, &wakes).await {
                 tracing::error!(%error, "the store cannot be written; the portal ends here");
             }
             ending.send_replace(true);
         });
         ledger
+    }
+
+    /// The same door for what nobody waits for: behind all callers, with a share of its own.
+    #[must_use]
+    pub fn behind(&self) -> Ledger {
+        Ledger { queue: self.behind.clone(), ..self.clone() }
     }
 
     /// Runs a work in the writer's next transaction; answers once it is durable.
@@ -141,18 +157,53 @@ impl Ledger {
     }
 }
 
-async fn write(mut session: Session, mut works: mpsc::Receiver<Work>, clock: &Clock, wakes: &Wakes) -> Result<(), StoreError> {
-    while let Some(first) = works.recv().await {
+/// The two lines before the writer.
+struct Lines<T> {
+    callers: mpsc::Receiver<T>,
+    others: mpsc::Receiver<T>,
+}
+
+impl<T> Lines<T> {
+    /// The first work of a transaction; `None`: nobody is left who could bring one.
+    async fn first(&mut self) -> Option<T> {
+        tokio::select! {
+            biased;
+            Some(work) = self.callers.recv() => Some(work),
+            Some(work) = self.others.recv() => Some(work),
+            else => None,
+        }
+    }
+
+    /// A further work of a transaction that has `taken` so many, `behind` of them from the line behind.
+    fn next(&mut self, taken: usize, behind: &mut usize) -> Option<T> {
+        let mut from_behind = |lines: &mut Lines<T>| {
+            let work = (*behind < BEHIND).then(|| lines.others.try_recv().ok()).flatten();
+            *behind += usize::from(work.is_some());
+            work
+        };
+        if taken >= BATCH {
+            return None;
+        }
+        // Their share is theirs however many callers wait: what is accepted must also get on.
+        if taken % SHARE == SHARE - 1
+            && let Some(work) = from_behind(self)
+        {
+            return Some(work);
+        }
+        self.callers.try_recv().ok().or_else(|| from_behind(self))
+    }
+}
+
+async fn write(mut session: Session, mut lines: Lines<Work>, clock: &Clock, wakes: &Wakes) -> Result<(), StoreError> {
+    while let Some(first) = lines.first().await {
         session.now = clock();
         session.wake = Wake::default();
         session.db.begin().await?;
-        let mut answers = Vec::new();
+        let (mut answers, mut behind) = (Vec::new(), 0);
         let mut next = Some(first);
         while let Some(work) = next.take() {
             answers.push(work(&mut session).await?);
-            if answers.len() < BATCH {
-                next = works.try_recv().ok();
-            }
+            next = lines.next(answers.len(), &mut behind);
         }
         fault::point("before_commit");
         session.db.commit().await?;
@@ -171,4 +222,53 @@ async fn write(mut session: Session, mut works: mpsc::Receiver<Work>, clock: &Cl
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// What one transaction takes of so many that wait.
+    async fn taken(callers: usize, others: usize) -> Vec<char> {
+        let ((caller, callers_line), (other, others_line)) = (mpsc::channel(QUEUE), mpsc::channel(QUEUE));
+        for (line, count, name) in [(&caller, callers, 'c'), (&other, others, 'o')] {
+            for _ in 0..count {
+                line.try_send(name).unwrap();
+            }
+        }
+        let mut lines = Lines { callers: callers_line, others: others_line };
+        let (mut taken, mut behind) = (vec![lines.first().await.unwrap()], 0);
+        while let Some(one) = lines.next(taken.len(), &mut behind) {
+            taken.push(one);
+        }
+        taken
+    }
+
+    #[tokio::test]
+    async fn callers_go_first_and_what_nobody_waits_for_has_its_share() {
+        let of = |taken: &[char], name| taken.iter().filter(|one| **one == name).count();
+        let crowded = taken(500, 500).await;
+        assert_eq!((crowded.len(), of(&crowded, 'o')), (BATCH, BATCH / SHARE));
+        assert_eq!(of(&crowded[..SHARE - 1], 'c'), SHARE - 1, "the first are callers: {crowded:?}");
+        let alone = taken(500, 0).await;
+        assert_eq!(of(&alone, 'c'), BATCH);
+        // A caller that comes now waits for few of them.
+        let backlog = taken(0, 500).await;
+        assert_eq!(backlog.len(), BEHIND + 1);
+        let few = taken(3, 500).await;
+        assert_eq!(few[..3], ['c', 'c', 'c']);
+        assert_eq!(few.len(), 3 + BEHIND);
+    }
+
+    #[tokio::test]
+    async fn the_writer_ends_when_nobody_is_left_at_either_line() {
+        let ((caller, callers), (other, others)) = (mpsc::channel::<()>(1), mpsc::channel(1));
+        let mut lines = Lines { callers, others };
+        drop(caller);
+        other.try_send(()).unwrap();
+        assert!(lines.first().await.is_some(), "one line is left");
+        drop(other);
+        assert!(lines.first().await.is_none());
+    }
 }

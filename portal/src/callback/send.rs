@@ -94,6 +94,7 @@ async fn one(portal: &Portal, outbound: &Outbound, callback: &Callback) {
     let schedule = portal.config.callbacks.schedule_s.clone();
     let noted = portal
         .ledger
+        .behind()
         .run(move |session| {
             Box::pin(async move {
                 let Some(mut callback) = session.db.callback(&id).await? else { return Ok(()) };

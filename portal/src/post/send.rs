@@ -81,8 +81,11 @@ pub async fn one(portal: &Portal, channels: &Channels, id: &str) {
     let attempt = Attempt { at, status: outcome.status, ms, text };
     let report = Report { verdict: outcome.verdict, attempt, unclear: outcome.unclear };
     let schedule = portal.config.deliveries.schedule_s.clone();
-    let noted =
-        portal.ledger.run(move |session| Box::pin(async move { outbox::attempted(session, &id, report, &schedule).await })).await;
+    let noted = portal
+        .ledger
+        .behind()
+        .run(move |session| Box::pin(async move { outbox::attempted(session, &id, report, &schedule).await }))
+        .await;
     if noted.is_err() {
         tracing::debug!("the writer has ended; the message is sent again at the next start");
     }
