@@ -44,6 +44,8 @@ pub struct Common {
 pub enum Command {
     /// Run: hold the link to the broker and drive the disks, until SIGTERM
     Run(RunArgs),
+    /// Set this PC up: enrol it, find its disks, check everything, start the service, and prove that it works
+    Install(InstallArgs),
     /// Enrol this PC at a broker with a single-use code
     Enroll(EnrollArgs),
     /// Show the disks at this PC, set their passwords, or give them orders
@@ -58,8 +60,19 @@ pub enum Command {
     Record(RecordArgs),
     /// Check configuration, broker and disks, and say how to mend what is wrong
     Doctor,
+    /// Write one file for whoever helps: checks, status, configuration, recordings; it says what is in it
+    Support {
+        /// New file; an existing one is not overwritten
+        file: PathBuf,
+    },
     /// Look at the configuration
     Config(ConfigArgs),
+    /// Write manual pages and shell completions into a folder, for packages
+    #[command(hide = true)]
+    Manual {
+        /// Folder; made if missing
+        to: PathBuf,
+    },
 }
 
 /// Of `run`.
@@ -77,6 +90,30 @@ pub struct RunArgs {
     /// With --daemon: gets the log
     #[arg(long, value_name = "FILE", requires = "daemon")]
     pub log_file: Option<PathBuf>,
+}
+
+/// Of `install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Address of the broker: `https://host[:port]`; left out: it is asked for
+    pub url: Option<String>,
+    /// Code from `taxdisk enrollment create`; left out: it is asked for
+    pub code: Option<String>,
+    /// Ask nobody: take everything from this file (docs/install.md), which others must not be able to read
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["url", "code", "name", "ca_file", "proxy"])]
+    pub answers: Option<PathBuf>,
+    /// What people call this PC, in `status`
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Trust this certificate authority (PEM) and no other
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// Go through this HTTP proxy (`http://[user:password@]host:port`), or `none`; left out: what the environment says
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// Do not start the service
+    #[arg(long)]
+    pub no_start: bool,
 }
 
 /// Of `enroll`.

@@ -37,6 +37,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// State of the agent.
     pub state: StateConfig,
+    /// The status page.
+    pub status: StatusConfig,
     /// Logs.
     pub log: LogConfig,
     /// Device profiles.
@@ -112,6 +114,16 @@ impl Default for StateConfig {
     }
 }
 
+/// The status page.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StatusConfig {
+    /// Loopback address at which a browser of this PC finds it, such as `127.0.0.1:8475`; left out: there is none. Every user of
+    /// this PC can look at it: it names the disks and their sellers, and no buyer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub page: Option<std::net::SocketAddr>,
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -159,7 +171,7 @@ impl Config {
             None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
         }
         let ours = |key: &figment::value::UncasedStr| {
-            ["broker__", "state__", "log__", "profiles__", "disk"]
+            ["broker__", "state__", "status__", "log__", "profiles__", "disk"]
                 .iter()
                 .any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
         };
@@ -198,6 +210,11 @@ impl Config {
         self.broker.others().map_err(Failure::config)?;
         if let Some(proxy) = self.broker.proxy.as_deref().filter(|proxy| *proxy != crate::link::proxy::NONE) {
             crate::link::proxy::parse(proxy)?;
+        }
+        if let Some(page) = self.status.page.filter(|page| !page.ip().is_loopback()) {
+            return Err(Failure::config(format!(
+                "[status] page = \"{page}\" is no loopback address: the page is for this PC alone, such as 127.0.0.1:8475."
+            )));
         }
         if !self.state.dir.is_absolute() {
             let dir = self.state.dir.display();

@@ -12,7 +12,7 @@ use taxdisk_protocol::error::Problem;
 use crate::clock::wall_clock;
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
-use crate::identity::{Enrolled, Identity, Place, StateDir, store, store_key};
+use crate::identity::{Enrolled, Identity, Place, StateDir, store, store_key, this_machine};
 
 /// The longest code that is sent, characters.
 const CODE_MAX: usize = 200;
@@ -97,6 +97,7 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
         ca_file,
         proxy,
         name: enrolment.name.map(str::to_owned),
+        machine: this_machine(),
         enrolled_at: wall_clock(),
     };
     store(state, &enrolled)?;

@@ -10,6 +10,7 @@ use ed25519_dalek::SigningKey;
 use ed25519_dalek::pkcs8::spki::der::pem::LineEnding;
 use ed25519_dalek::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use taxdisk_protocol::ids::AgentId;
 
 use crate::config::{BrokerUrl, Config};
@@ -57,6 +58,18 @@ impl StateDir {
         Ok(StateDir(path.to_owned()))
     }
 
+    /// Gives what root made in it to the folder's owner, which is the account of the service: commands that an administrator
+    /// types must not leave files that the service cannot read. Does nothing for other users, and nothing to a folder of root's.
+    pub fn give_back(&self) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        let Ok(folder) = std::fs::metadata(&self.0) else { return };
+        if folder.uid() != 0 {
+            give(&self.0, folder.uid(), folder.gid(), GIVE_DEPTH);
+        }
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
@@ -90,6 +103,27 @@ impl StateDir {
     /// Held locked while an agent runs on this folder.
     pub fn lock_file(&self) -> PathBuf {
         self.0.join("agent.lock")
+    }
+}
+
+/// How deep the state folder is: the journal keeps its files two folders below it.
+const GIVE_DEPTH: u8 = 4;
+
+/// Of what is root's alone in a folder. A link is given itself, never what it points to; a file with other names stays, since
+/// the account could have made it a name of something else.
+fn give(folder: &Path, user: u32, group: u32, depth: u8) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let (path, Ok(found)) = (entry.path(), entry.metadata()) else { continue };
+        if found.uid() == 0
+            && (found.is_dir() || found.nlink() == 1)
+            && let Err(error) = std::os::unix::fs::lchown(&path, Some(user), Some(group))
+        {
+            tracing::warn!(path = %path.display(), %error, "the service's account could not be given this file");
+        }
+        if found.is_dir() {
+            give(&path, user, group, depth);
+        }
     }
 }
 
@@ -153,8 +187,18 @@ pub struct Enrolled {
     /// What people call this PC, here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Which machine that was ([`this_machine`]). An enrolment of an earlier version does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
     /// When, RFC 3339.
     pub enrolled_at: String,
+}
+
+/// This machine, as systemd's machine-id(5) tells it; hashed, since the id itself is not to be given away. `None`: it has none.
+pub fn this_machine() -> Option<String> {
+    let id = std::fs::read_to_string("/etc/machine-id").ok()?;
+    let id = id.trim();
+    (id.len() == 32).then(|| hex::encode(&Sha256::digest(format!("taxdisk-agent {id}"))[..8]))
 }
 
 /// Where the broker is and what is needed to get there.
@@ -312,6 +356,7 @@ mod tests {
             ca_file: None,
             proxy: None,
             name: None,
+            machine: Some("00".into()),
             enrolled_at: "2026-01-01T00:00:00Z".into(),
         };
         store(&state, &enrolled).unwrap();

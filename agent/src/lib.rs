@@ -20,6 +20,7 @@ pub mod failure;
 pub mod fault;
 pub mod hotplug;
 pub mod identity;
+pub mod install;
 pub mod journal;
 pub mod known;
 pub mod link;

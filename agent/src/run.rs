@@ -5,12 +5,13 @@
 
 mod board;
 mod control;
+mod page;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::board::{Board, Happening};
@@ -42,6 +43,10 @@ pub struct Options {
     pub ready_file: Option<PathBuf>,
     /// Removed at the end.
     pub pid_file: Option<PathBuf>,
+    /// Standard output and error go there; opened anew on SIGHUP.
+    pub log_file: Option<PathBuf>,
+    /// Waits for word that the agent is ready.
+    pub starter: Option<daemon::Starter>,
 }
 
 /// Everything that was checked before the agent went to work (and, with `--daemon`, to the background).
@@ -95,12 +100,22 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let no_signals = |error: std::io::Error| Failure::failed(format!("Signals cannot be heard ({error})."));
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+    // Without a log file of its own, a hang-up ends the agent as it does other programs: its terminal is gone.
+    let mut hangup = match &options.log_file {
+        Some(_) => Some(signal(SignalKind::hangup()).map_err(no_signals)?),
+        None => None,
+    };
     let listener = control::listen(&state.socket())?;
     let (happenings, mut incoming) = mpsc::unbounded_channel();
     let (inputs, link_inputs) = mpsc::channel(INPUTS_MAX);
     let standing = Arc::new(Mutex::new(Standing::default()));
 
+    let page = match config.status.page {
+        Some(address) => Some(page::listen(address).await?),
+        None => None,
+    };
     let status = Status {
+        page: page.as_ref().and_then(|page| page.local_addr().ok()).map(|address| address.to_string()),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         agent: identity.enrolled.agent.to_string(),
@@ -144,6 +159,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     };
     let places: Vec<_> = config.disk.iter().map(|disk| config.setup(disk).place).collect();
     let _watches = hotplug::watch_all(&places, plugged);
+    let page = page.map(|page| tokio::spawn(page::serve(page, happenings.clone())));
     let control = tokio::spawn(control::serve(listener, happenings));
 
     if let Some(file) = &options.ready_file {
@@ -151,6 +167,9 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
             .map_err(|error| Failure::config(format!("--ready-file {} cannot be written ({error}).", file.display())))?;
     }
     daemon::tell_ready();
+    if let Some(starter) = &options.starter {
+        starter.ready();
+    }
     let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);
     loop {
         tokio::select! {
@@ -159,6 +178,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
                 None => break,
             },
             () = alive(&mut watchdog) => daemon::tell_alive(),
+            () = hung_up(&mut hangup) => reopen(options),
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
         }
@@ -167,6 +187,9 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     tracing::info!("the agent stops: running attempts end first");
     daemon::tell_stopping();
     control.abort();
+    if let Some(page) = page {
+        page.abort();
+    }
     let workers = board.stop();
     let mut stopping = tokio::task::spawn_blocking(move || stop_all(workers));
     // What the workers still say goes out while they end.
@@ -212,6 +235,21 @@ fn stop_all(workers: Vec<Worker>) -> bool {
     // Each is waited for, also after one that did not come back.
     let ends: Vec<bool> = waits.into_iter().map(|wait| wait.join().unwrap_or(false)).collect();
     ends.into_iter().all(|ended| ended)
+}
+
+async fn hung_up(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+fn reopen(options: &Options) {
+    let Some(file) = &options.log_file else { return };
+    match daemon::reopen_log(file) {
+        Ok(()) => tracing::info!("the log goes on in a new file"),
+        Err(error) => tracing::error!(%error, "the log file could not be opened anew; the old one is written to"),
+    }
 }
 
 async fn alive(watchdog: &mut Option<tokio::time::Interval>) {

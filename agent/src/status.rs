@@ -79,6 +79,9 @@ pub struct Status {
     pub broker: String,
     /// Started at, RFC 3339.
     pub started_at: String,
+    /// Address of the status page, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<String>,
     /// The link.
     pub link: LinkStatus,
     /// Entries that the broker has not acknowledged.

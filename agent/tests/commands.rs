@@ -13,9 +13,10 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 21] = [
+    let pages: [&[&str]; 23] = [
         &[],
         &["run"],
+        &["install"],
         &["enroll"],
         &["disks"],
         &["disks", "secret"],
@@ -33,6 +34,7 @@ fn the_help_is_as_agreed() {
         &["record"],
         &["record", "export"],
         &["doctor"],
+        &["support"],
         &["config"],
         &["config", "check"],
     ];
@@ -130,23 +132,6 @@ fn one_agent_runs_on_a_state_folder() {
     assert!(pc.ends(1, &["journal", "show"]).contains("status"));
     assert_eq!(agent.stop(), Some(0));
     assert!(pc.ends(0, &["journal", "show"]).contains("journal"));
-}
-
-#[test]
-fn the_background_agent_writes_its_pid_and_ends_on_sigterm() {
-    let broker = Broker::start();
-    let pc = Pc::new("");
-    pc.enrol(&broker);
-    let args = ["run", "--daemon", "--pid-file", "agent.pid", "--log-file", "service.log", "--ready-file", "ready.json"];
-    pc.ends(0, &args);
-    pc::wait_for(&pc.path("ready.json"));
-    let pid: i32 = std::fs::read_to_string(pc.path("agent.pid")).unwrap().trim().parse().unwrap();
-    assert!(pc.ends(0, &["status"]).contains(&format!("process {pid}")));
-    assert!(pc.ends(1, &args).contains("running"), "a second one is refused where the person reads it");
-    rustix::process::kill_process(rustix::process::Pid::from_raw(pid).unwrap(), rustix::process::Signal::TERM).unwrap();
-    pc::until("it has ended", || !pc.path("agent.pid").exists());
-    let log = std::fs::read_to_string(pc.path("service.log")).unwrap();
-    assert!(log.contains("the agent has stopped"), "{log}");
 }
 
 #[test]

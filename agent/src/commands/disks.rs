@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
@@ -13,7 +14,7 @@ use crate::config::Config;
 use crate::daemon::Lock;
 use crate::failure::Failure;
 use crate::identity::StateDir;
-use crate::journal::{Journal, Record};
+use crate::journal::{Journal, JournalError, Record};
 use crate::ports::Port;
 use crate::probe::{Ground, PcProber, entries, keep_refusal, password_hold};
 use crate::secrets::{DiskSecret, Secrets};
@@ -193,9 +194,19 @@ pub(crate) fn password_stop(port: &str, text: &str) -> String {
     )
 }
 
-/// The journal of a stopped agent.
+/// A journal that this process has let go of is closed by its own threads within this time.
+const CLOSING_LIMIT: Duration = Duration::from_secs(10);
+
+/// The journal of a stopped agent. The caller holds the lock, so whoever has the journal still is this process itself, a moment
+/// after it let go of it.
 pub(crate) fn open_journal(state: &StateDir) -> Result<Journal, Failure> {
-    Journal::open(&state.journal_dir()).map_err(|error| Failure::failed(format!("{error}.")))
+    let began = Instant::now();
+    loop {
+        match Journal::open(&state.journal_dir()) {
+            Err(JournalError::InUse(_)) if began.elapsed() < CLOSING_LIMIT => std::thread::sleep(Duration::from_millis(5)),
+            opened => return opened.map_err(|error| Failure::failed(format!("{error}."))),
+        }
+    }
 }
 
 pub(super) fn set_secret(config: &Config, disk: &str, from_file: Option<&Path>, json: bool) -> Result<(), Failure> {
@@ -205,26 +216,31 @@ pub(super) fn set_secret(config: &Config, disk: &str, from_file: Option<&Path>, 
         Some(file) => from_text(file)?,
         None => ask_twice(&port)?,
     };
-    Secrets::of(&state).set(&port, &secret)?;
-    // If we stop here, the new password is stored and a stop still stands: the person runs this again.
-    let told = match ask(&state.socket(), &Question::SecretChanged { port: port.clone() })? {
-        Some(Answer::Refused { text }) => return Err(Failure::failed(format!("The passwords are stored. {text}"))),
-        Some(_) => true,
-        None => {
-            let _lock = Lock::take(&state.lock_file())?;
-            let record = Record::PasswordSet { port: port.clone() };
-            open_journal(&state)?
-                .append(vec![record])
-                .wait()
-                .map_err(|error| Failure::failed(format!("The passwords are stored, but {error}.")))?;
-            false
-        }
-    };
+    let told = store_secret(&state, &port, &secret)?;
     super::show(json, &serde_json::json!({ "port": port, "stored": true, "running_agent_told": told }), || {
         let next = if told { "The running agent uses them from now on." } else { "They are used when the agent starts." };
         format!("The passwords of {port} are stored. {next}")
     });
     Ok(())
+}
+
+/// Stores the passwords of a port and lifts what an earlier refusal stopped. Gives whether a running agent was told.
+pub(crate) fn store_secret(state: &StateDir, port: &str, secret: &DiskSecret) -> Result<bool, Failure> {
+    Secrets::of(state).set(port, secret)?;
+    // If we stop here, the new password is stored and a stop still stands: the person runs this again.
+    match ask(&state.socket(), &Question::SecretChanged { port: port.to_owned() })? {
+        Some(Answer::Refused { text }) => Err(Failure::failed(format!("The passwords are stored. {text}"))),
+        Some(_) => Ok(true),
+        None => {
+            let _lock = Lock::take(&state.lock_file())?;
+            let record = Record::PasswordSet { port: port.to_owned() };
+            open_journal(state)?
+                .append(vec![record])
+                .wait()
+                .map_err(|error| Failure::failed(format!("The passwords are stored, but {error}.")))?;
+            Ok(false)
+        }
+    }
 }
 
 /// The configured port that a port or a disk number means.
@@ -267,7 +283,7 @@ fn ask_twice(port: &str) -> Result<DiskSecret, Failure> {
 }
 
 /// Asks at the terminal without echo. The terminal is put back whatever happens in between.
-pub(super) fn ask_hidden(prompt: &str) -> Result<String, Failure> {
+pub(crate) fn ask_hidden(prompt: &str) -> Result<String, Failure> {
     struct Restore(rustix::termios::Termios);
     impl Drop for Restore {
         fn drop(&mut self) {

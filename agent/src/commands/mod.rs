@@ -3,12 +3,15 @@
 mod config;
 mod disks;
 mod enroll;
+mod install;
 mod journal;
+mod manual;
 mod operate;
 mod record;
 mod run;
 mod sim;
 mod status;
+mod support;
 mod table;
 
 use std::io::Write;
@@ -19,19 +22,33 @@ use serde::Serialize;
 use crate::cli::{Cli, Command, ConfigCommand, DisksCommand, JournalCommand, SecretCommand};
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::identity::StateDir;
 
-pub(crate) use self::disks::{open_journal, password_stop};
+pub(crate) use self::disks::{ask_hidden, open_journal, password_stop, store_secret};
+pub(crate) use self::operate::read_through;
 
 /// Does what the command line says.
 ///
 /// # Errors
 /// One sentence and an exit code.
 pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
+    let done = dispatch(cli);
+    // As root in the folder of the service's account: it must be able to use what was made here, whatever came of it.
+    if rustix::process::geteuid().is_root()
+        && let Ok(config) = Config::load(cli.common.config.as_deref(), cli.common.state_dir.as_deref())
+    {
+        StateDir::at(&config.state.dir).give_back();
+    }
+    done
+}
+
+fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     let common = &cli.common;
     let load = || Config::load(common.config.as_deref(), common.state_dir.as_deref());
     let json = common.json;
     match &cli.command {
         Command::Run(args) => run::run(load()?, args)?,
+        Command::Install(args) => install::install(common, args)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
         Command::Disks(args) => match &args.command {
             None if args.explain => disks::explain_all(&load()?, json)?,
@@ -47,10 +64,13 @@ pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
             JournalCommand::Show { limit } => journal::show(&load()?, *limit, json)?,
         },
         Command::Record(args) => record::record(&load()?, &args.command, json)?,
+        Command::Support { file } => support::support(&load()?, file, json)?,
         Command::Doctor => return crate::doctor::doctor(load(), json),
         Command::Config(args) => match args.command {
             ConfigCommand::Check => config::check(&load()?, json)?,
         },
+        Command::Manual { to } => manual::write(to)
+            .map_err(|error| Failure::failed(format!("The manual cannot be written to {} ({error}).", to.display())))?,
     }
     Ok(ExitCode::SUCCESS)
 }

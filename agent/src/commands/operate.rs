@@ -145,6 +145,16 @@ pub(super) fn operate(config: &Config, command: &DisksCommand, json: bool) -> Re
     show(&report, false, json)
 }
 
+/// Reads a disk once, through the running agent if one runs. Nothing is changed.
+pub(crate) fn read_through(config: &Config, state: &StateDir, port: &str) -> Result<(), Failure> {
+    let mut desk = Desk::open(config, state, port)?;
+    let report = desk.order(Order { id: fresh_id(), what: What::Status, dry_run: false, anyway: false, remote: None })?;
+    match words(&report) {
+        (_, true) => Ok(()),
+        (text, false) => Err(Failure::failed(format!("{port}: {text}"))),
+    }
+}
+
 fn only_port(config: &Config) -> Result<String, Failure> {
     match config.disk.as_slice() {
         [one] => Ok(one.name()),

@@ -13,18 +13,23 @@ pub(super) fn run(config: Config, args: &RunArgs) -> Result<(), Failure> {
     };
     let ready_file = args.ready_file.as_ref().map(absolute).transpose()?;
     let pid_file = args.pid_file.as_ref().map(absolute).transpose()?;
+    let log_file = args.log_file.as_ref().map(absolute).transpose()?;
     let log = config.log.clone();
     let prepared = prepare(config)?;
-    if let (true, Some(pid_file), Some(log_file)) = (args.daemon, &pid_file, &args.log_file) {
-        let background = Background { pid_file: pid_file.clone(), log_file: log_file.clone() };
-        if to_background(&background)? == Side::Starter {
-            return Ok(());
+    let mut starter = None;
+    if let (true, Some(pid_file), Some(log_file)) = (args.daemon, &pid_file, &log_file) {
+        match to_background(&Background { pid_file: pid_file.clone(), log_file: log_file.clone() })? {
+            Side::Starter => return Ok(()),
+            Side::Service(told) => starter = Some(told),
         }
     }
-    crate::logging::start(&log)?;
-    let result = crate::run::run(prepared, &Options { ready_file, pid_file });
+    let options = Options { ready_file, pid_file, log_file, starter };
+    let result = crate::logging::start(&log).and_then(|()| crate::run::run(prepared, &options));
     if let Err(failure) = &result {
         tracing::error!("{}", failure.text);
+        if let Some(starter) = &options.starter {
+            starter.failed(failure);
+        }
     }
     result
 }

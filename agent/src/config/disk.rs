@@ -9,6 +9,8 @@ use taxdisk_drivers::discover::Place;
 use taxdisk_drivers::profile::{Dialect, Profile, Profiles, Transport};
 use taxdisk_drivers::transport::usb::real::BadSelector;
 
+use taxdisk_protocol::ids::TaxpayerNumber;
+
 use super::card::{CardSection, CardSetup};
 use super::component::{IssuingSection, SkServerSection, SkServerSetup};
 
@@ -66,6 +68,9 @@ pub struct DiskConfig {
     /// What a fiscal card does not tell of itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub card: Option<CardSection>,
+    /// Taxpayer number (纳税人识别号) of the seller whose disk is expected here; `doctor` and `install` tell when it is another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taxpayer: Option<String>,
     /// No other program uses this disk. Only then is equal content proof without a mark (I10).
     #[serde(default)]
     pub exclusive: bool,
@@ -114,6 +119,10 @@ impl DiskConfig {
         let place = self.place()?;
         let name = self.name();
         let wrong = |what: String| format!("[[disk]] {name}: {what}");
+        if let Some(taxpayer) = &self.taxpayer {
+            // As disks tell them: some have a number whose check character is wrong.
+            TaxpayerNumber::from_device(taxpayer).map_err(|error| wrong(format!("taxpayer: {error}.")))?;
+        }
         let profile = self.profile(&place, profiles).map_err(wrong)?;
         if let Some(advice) = &profile.detection_only {
             return Err(wrong(format!("profile {:?} is for detection only; {advice}.", profile.name)));

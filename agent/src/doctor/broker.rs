@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
-use super::Report;
+use super::{Report, chain};
 use crate::config::{BrokerUrl, Config};
 use crate::daemon::Lock;
 use crate::identity::{Identity, Place, StateDir};
@@ -15,18 +15,20 @@ use crate::link::session::{CONNECT_LIMIT, GREETING_LIMIT, Input, Standing};
 use crate::link::trouble::{Stage, http, io};
 use crate::status::Status;
 
-pub(super) const CODES: [&str; 8] = [
+pub(super) const CODES: [&str; 10] = [
     "enrolment.present",
+    "enrolment.machine",
     "broker.others",
     "broker.names",
     "broker.tcp",
     "broker.tls",
     "clock.right",
+    "broker.version",
     "broker.websocket",
     "enrolment.accepted",
 ];
 /// Those of the way to the first broker.
-const WAY: &[&str] = CODES.split_at(2).1;
+const WAY: &[&str] = CODES.split_at(3).1;
 
 /// More than this, and log lines of agent and broker cannot be put side by side.
 const SKEW_WARNING_S: i64 = 10;
@@ -40,6 +42,10 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     let identity = report.take("enrolment.present", identity, |found| {
         format!("this PC is agent {} since {}", found.enrolled.agent, found.enrolled.enrolled_at)
     });
+    match &identity {
+        Some(found) => machine(report, found.enrolled.machine.as_deref(), crate::identity::this_machine().as_deref()),
+        None => report.not_made(&CODES[1..2], "this PC is not enrolled"),
+    }
     // Without an enrolment the way to the broker can be tried all the same, if the configuration names it.
     let place = match (&identity, &config.broker.url) {
         (Some(identity), _) => identity.broker(config).map_err(|failure| failure.text),
@@ -51,10 +57,10 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     };
     let place = match place {
         Ok(place) => place,
-        Err(why) => return report.not_made(&CODES[1..], &why),
+        Err(why) => return report.not_made(&CODES[2..], &why),
     };
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
-        return report.not_made(&CODES[1..], "the system gives no resources");
+        return report.not_made(&CODES[2..], "the system gives no resources");
     };
     runtime.block_on(async {
         others(report, &place).await;
@@ -116,7 +122,7 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         return report.not_made(&WAY[2..], "the connection comes first");
     };
     if let Some(tls) = &dial.tls {
-        let Some(()) = handshake(report, url, tls.clone(), tcp).await else {
+        let Some(()) = handshake(report, place, &dial, tls.clone(), tcp).await else {
             return report.not_made(&WAY[3..], "TLS comes first");
         };
     } else {
@@ -132,12 +138,12 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         ),
         upgraded => {
             if report.take("broker.websocket", upgraded, |_| "the link can be opened".to_owned()).is_none() {
-                return report.not_made(&WAY[5..], "the link comes first");
+                return report.not_made(&WAY[6..], "the link comes first");
             }
         }
     }
     match (identity, running) {
-        (None, _) => report.not_made(&WAY[5..], "this PC is not enrolled"),
+        (None, _) => report.not_made(&WAY[6..], "this PC is not enrolled"),
         (Some(_), Some(status)) if status.link.up => report.good("enrolment.accepted", "the running agent's link is up"),
         (Some(_), Some(status)) => report.failed(
             "enrolment.accepted",
@@ -161,7 +167,28 @@ async fn limited<T>(url: &BrokerUrl, step: impl Future<Output = Result<T, String
     tokio::time::timeout(STEP_LIMIT, step).await.unwrap_or_else(|_| Err(late()))
 }
 
-async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::ClientConfig>, tcp: TcpStream) -> Option<()> {
+/// The key is this PC's: a folder that was copied to another one makes two agents with one key, and the broker stops both.
+fn machine(report: &mut Report, enrolled: Option<&str>, here: Option<&str>) {
+    match (enrolled, here) {
+        (Some(enrolled), Some(here)) if enrolled != here => report.failed_with(
+            "enrolment.machine",
+            "this state folder was enrolled on another machine",
+            "if that one still runs, two agents have one key, and the broker lets neither issue: enrol this PC for itself \
+             (`taxdisk-agent enroll URL CODE --force`)",
+        ),
+        (Some(_), Some(_)) => report.good("enrolment.machine", "the enrolment is this machine's own"),
+        _ => report.good("enrolment.machine", "not told by this enrolment"),
+    }
+}
+
+async fn handshake(
+    report: &mut Report,
+    place: &Place,
+    dial: &Dial,
+    tls: Arc<rustls::ClientConfig>,
+    tcp: TcpStream,
+) -> Option<()> {
+    let url = &place.url;
     let shaken = limited(url, async {
         let name = rustls_pki_types::ServerName::try_from(url.host.clone())
             .map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
@@ -171,6 +198,15 @@ async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::Client
         Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
     })
     .await;
+    let shaken = match shaken {
+        Err(why) => Err(match issuer(dial).await {
+            Some(issuer) => format!(
+                "{why} It is signed by {issuer:?}; if that is none of the broker's, something in between reads along: have the broker excepted from that inspection."
+            ),
+            None => why,
+        }),
+        good => good,
+    };
     report.take("broker.tls", shaken, |(version, chain)| {
         let version = version.map(|version| format!("{version:?}")).unwrap_or_default();
         format!("the certificate is trusted ({chain} in the chain), {version}")
@@ -178,17 +214,74 @@ async fn handshake(report: &mut Report, url: &BrokerUrl, tls: Arc<rustls::Client
     Some(())
 }
 
-/// The broker's `Date` against this PC's clock.
+/// Who signed the certificate that this address shows; asked of a certificate that was refused.
+async fn issuer(dial: &Dial) -> Option<String> {
+    let (url, proxy) = (&dial.url, dial.proxy.as_ref());
+    let (host, port) = proxy.map_or((url.host.as_str(), url.port), |proxy| (proxy.host(), proxy.port()));
+    let asked = async {
+        let mut tcp = TcpStream::connect((host, port)).await.ok()?;
+        if let Some(proxy) = proxy {
+            crate::link::proxy::connect(&mut tcp, url, proxy).await.ok()?;
+        }
+        chain::issuer(&url.host, tcp).await
+    };
+    tokio::time::timeout(STEP_LIMIT, asked).await.ok()?
+}
+
+/// What `/readyz` says: only these fields, and only to be shown.
+#[derive(serde::Deserialize)]
+struct Readiness {
+    ready: bool,
+    #[serde(default)]
+    missing: Vec<String>,
+    version: String,
+}
+
+/// The broker's `Date` against this PC's clock, and its version against this one's.
 async fn clock(report: &mut Report, place: &Place) {
     let place = place.clone();
-    let date = tokio::task::spawn_blocking(move || {
+    let asked = tokio::task::spawn_blocking(move || {
         let client = place.http().map_err(|failure| failure.text)?;
-        let answer = client.get(place.url.http("/healthz")).call().map_err(|error| http(&place.url, &error))?;
-        let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
-        date.map(str::to_owned).ok_or_else(|| "The broker tells no time.".to_owned())
+        let mut answer = client.get(place.url.http("/readyz")).call().map_err(|error| http(&place.url, &error))?;
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let body = answer.body_mut().with_config().limit(16 * 1024).read_to_string().unwrap_or_default();
+        Ok((date, serde_json::from_str::<Readiness>(&body).ok()))
     })
     .await
-    .unwrap_or_else(|_| Err("The broker's time could not be asked for.".to_owned()));
+    .unwrap_or_else(|_| Err("The broker could not be asked.".to_owned()));
+    let (date, said) = match asked {
+        Ok((date, said)) => (date.ok_or_else(|| "The broker tells no time.".to_owned()), said),
+        Err(why) => (Err(why), None),
+    };
+    judge_date(report, date);
+    version(report, said);
+}
+
+/// Both sides choose a version of the link that both speak; what is said here is for people who update.
+fn version(report: &mut Report, said: Option<Readiness>) {
+    let own = env!("CARGO_PKG_VERSION");
+    let numbers = |text: &str| text.split(['.', '-', '+']).map_while(|part| part.parse::<u32>().ok()).take(2).collect::<Vec<_>>();
+    match said {
+        None => report.warning(
+            "broker.version",
+            "what answers does not tell a broker's version",
+            "if the next checks fail too, the address leads to something else than a broker",
+        ),
+        Some(said) if !said.ready => report.warning(
+            "broker.version",
+            format!("the broker runs (version {}) and cannot work yet: {}", said.version, said.missing.join(", ")),
+            "its administrator sees why in its log; this agent waits",
+        ),
+        Some(said) if numbers(&said.version) < numbers(own) => report.warning(
+            "broker.version",
+            format!("the broker has version {}, this agent {own}", said.version),
+            "update the broker first, then its agents",
+        ),
+        Some(said) => report.good("broker.version", format!("the broker has version {}, this agent {own}", said.version)),
+    }
+}
+
+fn judge_date(report: &mut Report, date: Result<String, String>) {
     let skew = date.and_then(|date| {
         let theirs = jiff::fmt::rfc2822::parse(&date).map_err(|_| "The broker's time cannot be read.".to_owned())?;
         Ok(jiff::Timestamp::now().as_second() - theirs.timestamp().as_second())
@@ -246,6 +339,24 @@ async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(
 mod tests {
     use super::*;
     use crate::doctor::Outcome;
+
+    #[test]
+    fn another_machine_and_an_older_broker_are_told() {
+        let of = |look: &dyn Fn(&mut Report)| {
+            let mut report = Report::default();
+            look(&mut report);
+            report.checks[0].outcome
+        };
+        let machine = |enrolled, here| of(&|report: &mut Report| super::machine(report, enrolled, here));
+        assert_eq!(machine(Some("a"), Some("b")), Outcome::Failed);
+        assert_eq!([machine(Some("a"), Some("a")), machine(None, Some("b")), machine(Some("a"), None)], [Outcome::Good; 3]);
+        let version = |version: &str, ready| {
+            let said = || Some(Readiness { ready, missing: vec!["ledger".to_owned()], version: version.to_owned() });
+            of(&|report: &mut Report| super::version(report, said()))
+        };
+        assert_eq!([version("0.0.9", true), version("0.1.0", false)], [Outcome::Warning; 2]);
+        assert_eq!([version(env!("CARGO_PKG_VERSION"), true), version("99.0.0+git1", true)], [Outcome::Good; 2]);
+    }
 
     #[test]
     fn a_clock_is_judged_by_its_distance_in_both_directions() {

@@ -2,6 +2,7 @@
 //! is asked.
 
 use taxdisk_drivers::disk::{Identity, TaxDisk};
+use taxdisk_protocol::class::DeviceClass;
 
 use super::Report;
 use crate::config::Config;
@@ -24,7 +25,7 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
     if let Some(status) = running {
         for disk in &status.disks {
             report.port = Some(disk.port.clone());
-            reported(report, disk);
+            reported(report, disk, expected(config, &disk.port));
         }
         report.port = None;
         return;
@@ -34,15 +35,32 @@ pub(super) fn check(report: &mut Report, config: &Config, state: &StateDir, runn
         report.port = Some(disk.name());
         let port = Port::new(config, disk, &Secrets::of(state));
         match &ground {
-            Ok((_, journal)) => tried(report, &port, journal),
+            Ok((_, journal)) => tried(report, &port, journal, disk.taxpayer.as_deref()),
             Err(failure) => report.not_made(&CODES, &failure.text),
         }
     }
     report.port = None;
 }
 
+/// Whose disk the configuration expects at a port.
+fn expected<'a>(config: &'a Config, port: &str) -> Option<&'a str> {
+    config.disk.iter().find(|disk| disk.name() == port)?.taxpayer.as_deref()
+}
+
+fn seller(report: &mut Report, expected: Option<&str>, found: &str) {
+    match expected {
+        Some(expected) if expected != found => report.failed_with(
+            "disk.seller",
+            format!("the disk is one of {found}; the configuration expects one of {expected}"),
+            "plug in the right disk, or correct [[disk]] taxpayer",
+        ),
+        Some(_) => report.good("disk.seller", "it is the expected seller's"),
+        None => {}
+    }
+}
+
 /// What the running agent says.
-fn reported(report: &mut Report, disk: &DiskStatus) {
+fn reported(report: &mut Report, disk: &DiskStatus, expected: Option<&str>) {
     let Some(found) = &disk.report else {
         report.failed(
             "disk.present",
@@ -51,6 +69,7 @@ fn reported(report: &mut Report, disk: &DiskStatus) {
         return report.not_made(&CODES[1..], "the disk comes first");
     };
     report.good("disk.identity", format!("disk {} of {} {}", found.disk, found.taxpayer, found.taxpayer_name));
+    seller(report, expected, &found.taxpayer);
     for stock in &found.stock {
         count(report, &stock.kind, stock.remaining);
     }
@@ -62,7 +81,7 @@ fn reported(report: &mut Report, disk: &DiskStatus) {
 }
 
 /// Tried from here, step by step.
-fn tried(report: &mut Report, port: &Port, journal: &Journal) {
+fn tried(report: &mut Report, port: &Port, journal: &Journal, expected: Option<&str>) {
     let Some(way) = way(report, port) else { return };
     let name = &port.name;
     let secret = match password_hold(journal, name) {
@@ -107,6 +126,7 @@ fn tried(report: &mut Report, port: &Port, journal: &Journal) {
     }) else {
         return report.not_made(&CODES[5..], "the identity comes first");
     };
+    seller(report, expected, identity.taxpayer.as_str());
     kinds(report, disk, &identity);
 }
 
@@ -136,6 +156,8 @@ fn kinds(report: &mut Report, disk: &mut dyn TaxDisk, identity: &Identity) {
     for kind in &identity.kinds {
         match disk.stock(*kind) {
             Ok(stock) => count(report, kind.fplxdm(), stock.remaining),
+            // Some disks answer an empty roll by an error.
+            Err(error) if error.class == DeviceClass::NoStock => count(report, kind.fplxdm(), 0),
             Err(error) => report.failed("disk.stock", format!("kind {kind}: {error}")),
         }
         match disk.limits(*kind) {

@@ -7,10 +7,13 @@
 //! because an earlier one failed says so; it never counts as good.
 
 mod broker;
+mod chain;
 mod disks;
 mod local;
 
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use serde::Serialize;
 
@@ -44,6 +47,8 @@ pub struct Check {
     pub port: Option<String>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Since the check before it, milliseconds.
+    pub ms: u64,
     /// What was found.
     pub text: String,
     /// What to do, where something is to be done.
@@ -58,12 +63,17 @@ pub struct Report {
     pub checks: Vec<Check>,
     #[serde(skip)]
     port: Option<String>,
+    /// When the last check ended.
+    #[serde(skip)]
+    since: Option<Instant>,
 }
 
 impl Report {
     fn add(&mut self, code: &'static str, outcome: Outcome, text: impl Into<String>, hint: Option<String>) {
         let number = self.checks.len() + 1;
-        self.checks.push(Check { number, code, port: self.port.clone(), outcome, text: text.into(), hint });
+        let now = Instant::now();
+        let ms = self.since.replace(now).map_or(0, |since| u64::try_from((now - since).as_millis()).unwrap_or(u64::MAX));
+        self.checks.push(Check { number, code, port: self.port.clone(), outcome, ms, text: text.into(), hint });
     }
 
     fn good(&mut self, code: &'static str, text: impl Into<String>) {
@@ -145,11 +155,12 @@ pub fn doctor(config: Result<Config, Failure>, json: bool) -> Result<ExitCode, F
 
 /// Makes all checks.
 pub fn examine(config: Result<Config, Failure>) -> Report {
-    let mut report = Report::default();
+    let mut report = Report { since: Some(Instant::now()), ..Report::default() };
     let Some((config, state)) = local::check(&mut report, config) else {
         report.not_made(&broker::CODES, "the configuration comes first");
         return report;
     };
+    local::room(&mut report, &state);
     let running = match crate::status::ask(&state.socket(), &crate::status::Question::Status) {
         Ok(Some(crate::status::Answer::Status(status))) => Some(*status),
         _ => None,
@@ -164,6 +175,8 @@ pub fn examine(config: Result<Config, Failure>) -> Report {
             "start it when all is good: `systemctl start taxdisk-agent` or `taxdisk-agent run`",
         ),
     }
+    local::journal(&mut report, &state, running);
+    local::surroundings(&mut report, &config, Path::new("/proc"), Path::new("/sys"));
     broker::check(&mut report, &config, &state, running);
     disks::check(&mut report, &config, &state, running);
     report

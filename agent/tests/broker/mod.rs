@@ -121,6 +121,11 @@ impl Broker {
     }
 
     pub fn with(answer: Answer, tls: Option<rustls::ServerConfig>) -> Broker {
+        Broker::at_time(answer, tls, None)
+    }
+
+    /// Its clock says this, as RFC 2822 writes it.
+    pub fn at_time(answer: Answer, tls: Option<rustls::ServerConfig>, date: Option<&'static str>) -> Broker {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -135,10 +140,10 @@ impl Broker {
                     let (sender, answer, acceptor) = (sender.clone(), answer.clone(), acceptor.clone());
                     tokio::spawn(async move {
                         match acceptor {
-                            None => serve(stream, sender, answer).await,
+                            None => serve(stream, sender, answer, date).await,
                             Some(acceptor) => {
                                 if let Ok(stream) = acceptor.accept(stream).await {
-                                    serve(stream, sender, answer).await;
+                                    serve(stream, sender, answer, date).await;
                                 }
                             }
                         }
@@ -171,7 +176,12 @@ impl Broker {
 }
 
 /// Reads a request's head byte by byte, so that nothing of what follows is lost.
-async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut stream: S, seen: Sender<Seen>, answer: Answer) {
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    mut stream: S,
+    seen: Sender<Seen>,
+    answer: Answer,
+    date: Option<&'static str>,
+) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -189,11 +199,14 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut stream: S
     let (status, reply) = if text.starts_with("POST /v1/agents/enroll") {
         seen.send(Seen::Enrol(String::from_utf8(body).unwrap())).ok();
         (answer.status, answer.body)
+    } else if text.starts_with("GET /readyz") {
+        (200, r#"{"ready":true,"missing":[],"version":"0.1.0"}"#.to_owned())
     } else {
         (200, "ok".to_owned())
     };
-    let date =
+    let now =
         jiff::fmt::rfc2822::to_string(&jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC)).unwrap().replace("+0000", "GMT");
+    let date = date.map_or(now, str::to_owned);
     let reply =
         format!("HTTP/1.1 {status} X\r\nDate: {date}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{reply}", reply.len());
     stream.write_all(reply.as_bytes()).await.ok();
