@@ -23,6 +23,8 @@ use crate::tls::Certificate;
 use crate::{cluster, logging, metrics, serve, store};
 
 mod copies;
+mod doctor;
+mod manual;
 
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -83,8 +85,22 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Check configuration, certificate, the ledger's place and the address, and say how to mend what is wrong.
+    Doctor {
+        #[command(flatten)]
+        file: File,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the description of the HTTP API (OpenAPI 3.1).
     Openapi,
+    /// Write manual pages and shell completions into a folder, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// Folder; made if missing.
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +232,13 @@ pub(crate) fn failed(what: &str, error: impl std::fmt::Display) -> Failure {
 
 /// Runs a command line to its end.
 pub fn run(cli: Cli) -> ExitCode {
+    // What it finds is in its exit code.
+    if let Command::Doctor { file, json } = &cli.command {
+        return match doctor::doctor(load(file, None), *json) {
+            Ok(exit) => ExitCode::from(exit),
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
     match execute(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -230,7 +253,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
+        Command::Doctor { file, json } => doctor::doctor(load(&file, None), json).map(drop),
         Command::Openapi => print(&http::openapi::document()),
+        Command::Manual { to } => manual::write(&to).map_err(|error| failed(&to.display().to_string(), error)),
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
         Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),

@@ -77,6 +77,12 @@ pub(crate) enum Command {
     /// After a backup was put back: what the ledger does not know of its disks.
     #[command(subcommand)]
     Reconcile(ReconcileCommand),
+    /// Write manual pages and shell completions into a folder, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// Folder; made if missing.
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,5 +1,6 @@
 //! The command line of `taxdisk-portal`.
 
+mod manual;
 mod qr;
 
 use std::io::Write as _;
@@ -57,6 +58,12 @@ enum Command {
     /// Offline codes of tills.
     #[command(subcommand)]
     Qr(qr::Qr),
+    /// Write manual pages and shell completions into a folder, for packages.
+    #[command(hide = true)]
+    Manual {
+        /// Folder; made if missing.
+        to: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +101,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Serve(command) => serve_until_signal(&command),
         Command::Qr(command) => command.run(),
+        Command::Manual { to } => manual::write(&to).map_err(|error| Failure::Other(format!("{}: {error}", to.display()))),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

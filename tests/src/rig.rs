@@ -76,6 +76,14 @@ impl Rig {
         list(&answer.body, "disks")
     }
 
+    /// What the broker shows to Prometheus.
+    pub fn metrics(&self) -> String {
+        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build();
+        let agent: ureq::Agent = config.into();
+        let mut answer = agent.get(format!("{}/metrics", self.broker.url)).call().expect("figures need no key");
+        answer.body_mut().read_to_string().expect("figures are text")
+    }
+
     pub fn agents(&self) -> Vec<AgentView> {
         let answer = self.api.get("/v1/agents");
         list(&answer.body, "agents")
@@ -436,7 +444,7 @@ impl AgentRig {
     }
 
     /// Runs such a command; `Err` says how it ended and what it said.
-    fn try_tool(&self, args: &[&str]) -> Result<String, String> {
+    pub fn try_tool(&self, args: &[&str]) -> Result<String, String> {
         let output = self.command(args).output().expect("the agent's program starts");
         let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         if output.status.success() { Ok(text) } else { Err(format!("taxdisk-agent {args:?}: {}\n{text}", output.status)) }

@@ -9,6 +9,7 @@ mod demo;
 mod dialect;
 mod fuzz;
 mod needs;
+mod packages;
 mod release;
 mod rungs;
 mod tidy;
@@ -49,6 +50,8 @@ enum Chore {
     Screenshots,
     /// Measure.
     Bench(bench::BenchArgs),
+    /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
+    Deb(packages::DebArgs),
     /// Build the release binaries of a tag into target/releases/TAG.
     Release(release::ReleaseArgs),
 }
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Chore::NewDialect(args) => dialect::run(&args),
         Chore::Screenshots => rungs::screenshots(),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Deb(args) => packages::run(&args),
         Chore::Release(args) => release::run(&args),
     };
     match done {

@@ -11,6 +11,12 @@ pub(crate) const COMPILER: (&str, &str) = ("cc", "gcc libc6-dev");
 pub(crate) const CPP_COMPILER: (&str, &str) = ("c++", "g++");
 /// systemd's own checkers.
 pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
+/// Packs Debian packages; the compiler's own package brings readelf.
+pub(crate) const DPKG: (&str, &str) = ("dpkg-deb", "dpkg");
+/// Renders manual pages.
+pub(crate) const MAN: (&str, &str) = ("man", "man-db");
+/// Makes a clean Debian in a folder.
+pub(crate) const DEBOOTSTRAP: (&str, &str) = ("debootstrap", "debootstrap");
 /// Runs the guest of `cargo xtask vm`.
 pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 /// The tests start a PostgreSQL server of their own. Debian keeps its programs out of the path.

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{needs, release, tidy, workspace};
+use crate::{needs, packages, release, tidy, workspace};
 
 /// The whole ladder, on two cores, from a cold start.
 const LADDER_BUDGET_S: u64 = 33 * 60;
@@ -99,7 +99,7 @@ impl Row {
 /// # Errors
 /// A rung failed; the table has been printed.
 pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
-    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES, needs::POPPLER, needs::ZBAR])?;
+    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES, needs::POPPLER, needs::ZBAR, needs::DPKG, needs::MAN])?;
     needs::ofd_reader()?;
     needs::smtp_server()?;
     needs::rust_components()?;
@@ -138,11 +138,11 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
         if long.binary == "browser" {
             needs::browser()?;
         }
-        let previous = if long.previous { Some(release::previous()?) } else { None };
+        let made = long.made.make()?;
         let started = Instant::now();
         let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.binary], FAULT_POINTS.as_slice()].concat());
         command.args(["--", "--nocapture", long.test]).envs(long.env.iter().copied());
-        command.envs(previous.map(|folder| ("TAXDISK_TEST_PREVIOUS", folder)));
+        command.envs(made);
         let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant);
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
@@ -164,8 +164,8 @@ struct Long {
     test: &'static str,
     /// What it needs beside PostgreSQL.
     programs: &'static [(&'static str, &'static str)],
-    /// It starts the programs of the version before this one.
-    previous: bool,
+    /// What is made for it first.
+    made: Made,
     /// For the table.
     size: &'static str,
     /// What makes the test long.
@@ -173,14 +173,37 @@ struct Long {
     budget_s: u64,
 }
 
+/// What a long run needs beside the programs.
+enum Made {
+    Nothing,
+    /// The programs of the version before this one.
+    Previous,
+    /// Packages of two versions, and a clean Debian.
+    Packages,
+}
+
+impl Made {
+    /// Makes it; gives the variables that name it.
+    fn make(&self) -> Result<Vec<(&'static str, PathBuf)>, String> {
+        Ok(match self {
+            Made::Nothing => Vec::new(),
+            Made::Previous => vec![("TAXDISK_TEST_PREVIOUS", release::previous()?)],
+            Made::Packages => {
+                let (packages, debian) = packages::for_test()?;
+                vec![("TAXDISK_TEST_PACKAGES", packages), ("TAXDISK_TEST_DEBIAN", debian)]
+            }
+        })
+    }
+}
+
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 6] = [
+const LONG: [Long; 7] = [
     Long {
         name: "kill-at-random",
         binary: "end_to_end",
         test: "kill::",
         programs: &[],
-        previous: false,
+        made: Made::Nothing,
         size: "200 kills of the agent, 100 of the broker",
         env: &[("TAXDISK_TEST_AGENT_KILLS", "200"), ("TAXDISK_TEST_BROKER_KILLS", "100")],
         budget_s: 4 * 3600,
@@ -190,7 +213,7 @@ const LONG: [Long; 6] = [
         binary: "end_to_end",
         test: "portal_storm::",
         programs: &[],
-        previous: false,
+        made: Made::Nothing,
         size: "1,000 requests with repeats; portal, broker and agent killed",
         env: &[("TAXDISK_TEST_STORM_REQUESTS", "1000"), ("TAXDISK_TEST_STORM_KILLS", "150")],
         budget_s: 3600,
@@ -200,7 +223,7 @@ const LONG: [Long; 6] = [
         binary: "browser",
         test: "",
         programs: &[],
-        previous: false,
+        made: Made::Nothing,
         size: "every walk in both languages at both widths",
         env: &[("TAXDISK_TEST_EVERYWHERE", "1")],
         budget_s: 1800,
@@ -210,7 +233,7 @@ const LONG: [Long; 6] = [
         binary: "end_to_end",
         test: "fleet::three_brokers",
         programs: &[],
-        previous: false,
+        made: Made::Nothing,
         size: "3 brokers, PostgreSQL, 200 agents, 20,000 jobs",
         env: &[
             ("TAXDISK_TEST_FLEET_AGENTS", "200"),
@@ -225,7 +248,7 @@ const LONG: [Long; 6] = [
         binary: "long",
         test: "patroni::",
         programs: &[needs::PATRONI, needs::ETCD],
-        previous: false,
+        made: Made::Nothing,
         size: "3 servers, the primary killed 6 times under 20 agents and 2,000 jobs",
         env: &[],
         budget_s: 3600,
@@ -235,10 +258,20 @@ const LONG: [Long; 6] = [
         binary: "long",
         test: "upgrade::",
         programs: &[],
-        previous: true,
+        made: Made::Previous,
         size: "from the previous version: broker first, agents first, both over a crash",
         env: &[],
         budget_s: 3600,
+    },
+    Long {
+        name: "packages",
+        binary: "long",
+        test: "packages::",
+        programs: &[needs::DPKG, needs::DEBOOTSTRAP],
+        made: Made::Packages,
+        size: "four Debian packages in a clean Debian: installed, used, upgraded, removed, purged",
+        env: &[],
+        budget_s: 900,
     },
 ];
 

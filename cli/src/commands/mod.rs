@@ -4,6 +4,7 @@ mod admin;
 mod audit;
 mod bulk;
 mod job;
+mod manual;
 mod operations;
 mod pauses;
 mod reconcile;
@@ -34,6 +35,9 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
     if let Command::Audit(AuditCommand::Check { file }) = &args.command {
         return audit::check(file, json);
     }
+    if let Command::Manual { to } = &args.command {
+        return write_manual(to);
+    }
     let client = Client::new(&args.global)?;
     match args.command {
         Command::Audit(command) => audit::run(&client, command, json),
@@ -46,7 +50,13 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Key(command) => admin::key(&client, command, json),
         Command::Webhook(command) => webhook::run(&client, command, json),
         Command::Reconcile(command) => reconcile::run(&client, command, json),
+        Command::Manual { to } => write_manual(&to),
     }
+}
+
+fn write_manual(to: &Path) -> Result<u8, Failure> {
+    manual::write(to).map_err(|error| Failure::file(to, error))?;
+    Ok(crate::EXIT_OK)
 }
 
 /// Reads a small file, or standard input for `-`.

@@ -5,7 +5,9 @@
 
 mod claims;
 mod cluster;
+mod daemon;
 mod disk_faults;
+mod figures;
 mod first_light;
 mod fleet;
 mod kill;

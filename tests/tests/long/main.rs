@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod packages;
 mod patroni;
 mod upgrade;
