@@ -69,14 +69,14 @@ static SORTED: LazyLock<Vec<(&'static str, &'static str)>> = LazyLock::new(|| {
 #[rustfmt::skip]
 const ROWS: &[(&str, &str)] = &[
     // Kinds.
-    ("增值税专用发票", "VAT special invoice"),
+    ("增值税专用发票", "Special invoice"),
     ("机动车销售统一发票", "Motor vehicle sales invoice"),
     ("二手车销售统一发票", "Used vehicle sales invoice"),
-    ("增值税普通发票", "VAT ordinary invoice"),
-    ("货物运输业增值税专用发票", "VAT special invoice for freight"),
-    ("增值税普通发票（卷票）", "VAT ordinary invoice (roll)"),
-    ("增值税电子普通发票", "VAT electronic ordinary invoice"),
-    ("增值税电子专用发票", "VAT electronic special invoice"),
+    ("增值税普通发票", "Ordinary invoice"),
+    ("货物运输业增值税专用发票", "Special invoice for freight"),
+    ("增值税普通发票（卷票）", "Ordinary invoice (roll)"),
+    ("增值税电子普通发票", "Electronic ordinary invoice"),
+    ("增值税电子专用发票", "Electronic special invoice"),
     // Columns and fields.
     ("商品名称", "Item"),
     ("规格型号", "Specification"),
@@ -318,7 +318,7 @@ mod tests {
             ("含税金额：为 60.00，而数量 × 含税单价为 57.00", "Amount with tax: is 60.00, while quantity × unit price is 57.00"),
             (
                 "hzxxbbh：增值税专用发票红冲须填写红字信息表编号",
-                "hzxxbbh: VAT special invoice: a reversal needs the number of its information table",
+                "hzxxbbh: Special invoice: a reversal needs the number of its information table",
             ),
             ("XMMC：必填，不能为空（规则 a）；SL：不是数字（规则 b）", "XMMC: is needed (rule a); SL: is not a number (rule b)"),
             ("咖啡", "咖啡"),
