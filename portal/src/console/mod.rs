@@ -40,15 +40,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Extension, MatchedPath, State};
-use axum::http::header::{self, HeaderName, HeaderValue};
+use axum::http::header::{self, HeaderValue};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Request, Response, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, Limited};
+use taxdisk_web::pages::{finished, from_own_page, language_cookie};
 use taxdisk_web::serve::Peer;
-use taxdisk_web::signin::{Gate, SignedIn, csrf, session};
+use taxdisk_web::signin::session::Cookie;
+use taxdisk_web::signin::{Gate, SignedIn, csrf};
 
 use crate::application::User;
 use crate::portal::Portal;
@@ -63,12 +65,6 @@ use words::Lang;
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Fields of a form at most: a hundred lines of an invoice have a dozen each.
 const MAX_FIELDS: usize = 2048;
-/// What a page may do: style, pictures and forms of this origin, and nothing else.
-const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; form-action 'self'; \
-     base-uri 'none'; frame-ancestors 'none'",
-);
-
 /// What the pages share.
 pub struct Console {
     /// The portal.
@@ -77,8 +73,8 @@ pub struct Console {
     pub gate: Gate<PortalAccounts>,
     /// Users of accounts.
     pub accounts: PortalAccounts,
-    /// Browsers reach it over TLS: cookies are for that alone.
-    pub tls: bool,
+    /// The cookie of its sessions.
+    pub cookie: Cookie,
     /// Rows of an export at most.
     pub export_rows: usize,
     /// How often each tenant may try his callback address.
@@ -135,7 +131,7 @@ pub fn router_with(portal: Arc<Portal>, export_rows: usize) -> Router {
         gate: Gate::new(accounts.clone()),
         accounts,
         portal,
-        tls,
+        cookie: Cookie::new("taxdisk", tls),
         export_rows,
         tests: Rates::new(1, TESTS_BURST),
     });
@@ -197,10 +193,10 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
         parts.extensions.insert(Arc::new(form));
         parts.extensions.insert(file);
     }
-    let chosen = visitor.query.get("lang").map(|_| visitor.language.tag());
+    let chosen = visitor.query.get("lang").map(|_| visitor.language);
     parts.extensions.insert(visitor);
     let mut response = finished(next.run(Request::from_parts(parts, Body::from(body))).await);
-    if let Some(Ok(cookie)) = chosen.map(|tag| format!("lang={tag}; Path=/; SameSite=Lax; Max-Age=31536000").parse()) {
+    if let Some(Ok(cookie)) = chosen.map(|lang| language_cookie(lang).parse()) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }
     response
@@ -217,10 +213,8 @@ async fn form(headers: &HeaderMap, route: &str, body: Bytes) -> Option<(Form, Up
 
 /// Both guards against requests of other sites. Before there is a session, there is no token of it.
 fn wanted(headers: &HeaderMap, visitor: &Visitor, form: &Form) -> bool {
-    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    let own = csrf::from_own_page(text(HeaderName::from_static("sec-fetch-site")), text(header::ORIGIN), text(header::HOST));
     let token = |signed: &SignedIn| csrf::is_token(&signed.token, form.get("csrf").unwrap_or_default());
-    own && visitor.signed.as_ref().is_none_or(|(_, signed)| token(signed))
+    from_own_page(headers) && visitor.signed.as_ref().is_none_or(|(_, signed)| token(signed))
 }
 
 async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<Body>> {
@@ -245,25 +239,7 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
 
 /// The session's token that a browser sent.
 pub(crate) fn token<'a>(console: &Console, headers: &'a HeaderMap) -> Option<&'a str> {
-    session::token_of(console.tls, headers.get(header::COOKIE)?.to_str().ok()?)
-}
-
-/// On to another page, by GET.
-pub(crate) fn see_other(path: &str) -> Response<Body> {
-    match HeaderValue::from_str(path) {
-        Ok(path) => (StatusCode::SEE_OTHER, [(header::LOCATION, path)]).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
-}
-
-/// Headers of every answer.
-fn finished(mut response: Response<Body>) -> Response<Body> {
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
+    console.cookie.token_of(headers.get(header::COOKIE)?.to_str().ok()?)
 }
 
 /// A page of a template.
@@ -281,6 +257,8 @@ pub(crate) fn with_status(status: StatusCode, template: &impl askama::Template) 
         }
     }
 }
+
+pub(crate) use taxdisk_web::pages::see_other;
 
 /// What handlers take.
 pub(crate) type Who = Extension<Visitor>;

@@ -5,9 +5,8 @@ use std::sync::LazyLock;
 use askama::Template;
 use axum::body::Body;
 use axum::extract::Path;
-use axum::http::{HeaderValue, Response, StatusCode, header};
-use axum::response::IntoResponse as _;
-use sha2::{Digest as _, Sha256};
+use axum::http::{Response, StatusCode};
+use taxdisk_web::pages::Asset;
 
 use super::roles::Action;
 use super::words::{self, Lang};
@@ -44,11 +43,8 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
     ),
 ];
 
-const STYLE: &str = include_str!("../../assets/console.css");
-
-/// Name of the style sheet: it changes with what is in it, so browsers keep it for ever.
-static STYLE_NAME: LazyLock<String> =
-    LazyLock::new(|| format!("console-{}.css", &hex::encode(Sha256::digest(STYLE.as_bytes()))[..16]));
+static STYLE: LazyLock<Asset> =
+    LazyLock::new(|| Asset::new("console", "css", "text/css;charset=UTF-8", taxdisk_web::pages::STYLE));
 
 /// A group of the menu.
 #[derive(Debug, Clone)]
@@ -129,7 +125,7 @@ impl Shell {
             menu: MENU.iter().map(group).filter(|group| signed.is_some() && !group.entries.is_empty()).collect(),
             sample: console.portal.is_sample(),
             path: visitor.path.clone(),
-            style: format!("/console/assets/{}", *STYLE_NAME),
+            style: format!("/console/assets/{}", STYLE.name()),
             notice: None,
         }
     }
@@ -207,12 +203,5 @@ pub(super) fn told(console: &Console, visitor: &Visitor, status: StatusCode, tex
 
 /// Files that pages name. Their names hold their digests.
 pub(super) async fn asset(Path(name): Path<String>) -> Response<Body> {
-    if name != *STYLE_NAME {
-        return StatusCode::NOT_FOUND.into_response();
-    }
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/css;charset=UTF-8")),
-        (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
-    ];
-    (headers, STYLE).into_response()
+    Asset::answer(&name, &[&STYLE])
 }

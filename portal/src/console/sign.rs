@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::{Extension, extract::State};
-use taxdisk_web::signin::{Refused, session};
+use taxdisk_web::signin::Refused;
 
 use super::shell::Shell;
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, token, with_status, words};
@@ -55,7 +55,7 @@ pub(super) async fn sign_in(
     let now = (console.portal.clock)();
     let before = token(&console, &headers);
     match console.gate.sign_in(&account, field("password"), &visitor.address, before, now).await {
-        Ok(signed) => with_cookie(see_other("/console/invoices"), &session::cookie(console.tls, &signed.token)),
+        Ok(signed) => with_cookie(see_other("/console/invoices"), &console.cookie.begin(&signed.token)),
         Err(refused) => {
             let (status, text) = why(&visitor, refused);
             let shell = Shell::new(&console, &visitor, "sign_in").with_notice(Some(text), false);
@@ -89,7 +89,7 @@ pub(super) async fn sign_out(State(console): Shared, Extension(visitor): Who) ->
     {
         return shell::busy(&console, &visitor);
     }
-    with_cookie(see_other("/console/sign-in"), &session::no_cookie(console.tls))
+    with_cookie(see_other("/console/sign-in"), &console.cookie.end())
 }
 
 pub(super) async fn first_form(State(console): Shared, Extension(visitor): Who, Path(link): Path<String>) -> Response<Body> {
@@ -154,7 +154,7 @@ pub(super) async fn change(State(console): Shared, Extension(visitor): Who, Exte
     }
     match console.gate.change(&signed, field("old"), field("new"), (console.portal.clock)()).await {
         Ok(signed) => {
-            let cookie = session::cookie(console.tls, &signed.token);
+            let cookie = console.cookie.begin(&signed.token);
             // Forms of this page belong to the session that goes on.
             let visitor = Visitor { signed: Some((user, signed)), ..visitor.clone() };
             with_cookie(own(&console, &visitor, StatusCode::OK, t("password_changed"), true), &cookie)

@@ -5,38 +5,9 @@ mod reports;
 mod settings;
 mod tasks;
 
-use axum::http::{HeaderMap, header};
+pub use taxdisk_web::pages::{Lang, language};
 
 use crate::english::english;
-use crate::wire::form::Form;
-
-/// Language of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lang {
-    /// 中文.
-    Zh,
-    /// English.
-    En,
-}
-
-impl Lang {
-    /// As pages and links write it.
-    pub fn tag(self) -> &'static str {
-        match self {
-            Lang::Zh => "zh",
-            Lang::En => "en",
-        }
-    }
-}
-
-/// The language that somebody wants: of the link, of his cookie, of his browser; Chinese.
-pub fn language(query: &Form, headers: &HeaderMap) -> Lang {
-    let header = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let cookies = header(header::COOKIE);
-    let cookie = cookies.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == "lang");
-    let wanted = query.get("lang").or(cookie.map(|(_, value)| value)).unwrap_or_else(|| header(header::ACCEPT_LANGUAGE));
-    if wanted.starts_with("en") { Lang::En } else { Lang::Zh }
-}
 
 /// A text. One that is missing shows its key: a test finds it before anybody does.
 pub fn text(lang: Lang, key: &str) -> &str {
@@ -260,16 +231,5 @@ mod tests {
             }
         }
         assert!(seen > 50, "{seen}");
-    }
-
-    #[test]
-    fn the_link_goes_before_the_cookie_and_the_browser() {
-        let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT_LANGUAGE, "en-GB,en".parse().expect("a header"));
-        let query = |text: &str| Form::parse(text.as_bytes()).expect("a query");
-        assert_eq!(language(&query(""), &headers), Lang::En);
-        headers.insert(header::COOKIE, "a=b; lang=zh".parse().expect("a header"));
-        assert_eq!(language(&query(""), &headers), Lang::Zh);
-        assert_eq!(language(&query("lang=en"), &headers), Lang::En);
     }
 }

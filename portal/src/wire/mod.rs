@@ -4,7 +4,8 @@
 //! clients write them; [`number`] turns a number or a text into an exact decimal; [`reply`] is the one shape of all answers.
 //! Nothing here knows what a field means.
 
-pub mod form;
 pub mod json;
 pub mod number;
 pub mod reply;
+
+pub use taxdisk_web::form;

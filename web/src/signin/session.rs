@@ -52,32 +52,42 @@ pub fn hash(token: &str) -> String {
 }
 
 /// A digest for one purpose.
-pub(super) fn labelled(label: &str, token: &str) -> String {
+pub(crate) fn labelled(label: &str, token: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, format!("{label}\n{token}").as_bytes()))
 }
 
-/// Name of the cookie. Over TLS the prefix makes browsers refuse one that another host or a plain page has set.
-pub fn cookie_name(tls: bool) -> &'static str {
-    if tls { "__Host-taxdisk" } else { "taxdisk" }
+/// The cookie of a session. Each program has its own: browsers keep no port apart from another, and two consoles on one host
+/// would sign their people out of each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cookie {
+    name: String,
+    tls: bool,
 }
 
-/// `Set-Cookie` that begins a session. It ends with the browser, and here when it expires.
-pub fn cookie(tls: bool, token: &str) -> String {
-    let secure = if tls { "; Secure" } else { "" };
-    format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(tls))
-}
+impl Cookie {
+    /// Of this program. Over TLS its prefix makes browsers refuse one that another host or a plain page has set.
+    pub fn new(program: &str, tls: bool) -> Cookie {
+        Cookie { name: format!("{}{program}", if tls { "__Host-" } else { "" }), tls }
+    }
 
-/// `Set-Cookie` that ends it.
-pub fn no_cookie(tls: bool) -> String {
-    format!("{}; Max-Age=0", cookie(tls, ""))
-}
+    /// `Set-Cookie` that begins a session. It ends with the browser, and here when it expires.
+    pub fn begin(&self, token: &str) -> String {
+        let secure = if self.tls { "; Secure" } else { "" };
+        format!("{}={token}; Path=/; HttpOnly; SameSite=Lax{secure}", self.name)
+    }
 
-/// The token of a `Cookie` header. Two of the same name: none, since one of them is not ours.
-pub fn token_of(tls: bool, header: &str) -> Option<&str> {
-    let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let mut own = pairs.filter(|(name, _)| *name == cookie_name(tls)).map(|(_, value)| value);
-    let token = own.next().filter(|token| !token.is_empty())?;
-    own.next().is_none().then_some(token)
+    /// `Set-Cookie` that ends it.
+    pub fn end(&self) -> String {
+        format!("{}; Max-Age=0", self.begin(""))
+    }
+
+    /// The token of a `Cookie` header. Two of the same name: none, since one of them is not ours.
+    pub fn token_of<'a>(&self, header: &'a str) -> Option<&'a str> {
+        let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let mut own = pairs.filter(|(name, _)| *name == self.name).map(|(_, value)| value);
+        let token = own.next().filter(|token| !token.is_empty())?;
+        own.next().is_none().then_some(token)
+    }
 }
 
 #[cfg(test)]
@@ -97,11 +107,13 @@ mod tests {
 
     #[test]
     fn cookies_are_ours_alone() {
-        assert_eq!(cookie(true, "x"), "__Host-taxdisk=x; Path=/; HttpOnly; SameSite=Lax; Secure");
-        assert_eq!(token_of(true, "a=b; __Host-taxdisk=x"), Some("x"));
-        assert_eq!(token_of(true, "taxdisk=x"), None, "a plain cookie is none over TLS");
-        assert_eq!(token_of(false, "taxdisk=x; taxdisk=y"), None);
-        assert_eq!(token_of(false, "taxdisk="), None);
+        let (tls, plain) = (Cookie::new("taxdisk", true), Cookie::new("taxdisk", false));
+        assert_eq!(tls.begin("x"), "__Host-taxdisk=x; Path=/; HttpOnly; SameSite=Lax; Secure");
+        assert_eq!(tls.token_of("a=b; __Host-taxdisk=x"), Some("x"));
+        assert_eq!(tls.token_of("taxdisk=x"), None, "a plain cookie is none over TLS");
+        assert_eq!(plain.token_of("taxdisk=x; taxdisk=y"), None);
+        assert_eq!(plain.token_of("taxdisk="), None);
+        assert_eq!(Cookie::new("taxdisk-broker", false).token_of("taxdisk=x"), None, "another program's");
         assert_ne!(hash("x"), labelled("taxdisk-csrf-v1", "x"));
     }
 }
