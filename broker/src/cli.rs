@@ -1,5 +1,5 @@
-//! The broker's command line: `serve`, `key`, `store migrate`, `backup`, `restore`, `check`, `config check`, `openapi`. Exit
-//! codes: 0 done, 1 failed, 2 usage, 78 configuration.
+//! The broker's command line: `serve`, `key`, `user`, `store migrate`, `backup`, `restore`, `check`, `config check`, `openapi`.
+//! Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,6 +25,7 @@ use crate::{cluster, logging, metrics, serve, store};
 mod copies;
 mod doctor;
 mod manual;
+mod users;
 
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
 const EXIT_CONFIG: u8 = 78;
@@ -44,6 +45,10 @@ enum Command {
     /// API keys, written to the store itself: for the first key, and while the broker is stopped.
     #[command(subcommand)]
     Key(Key),
+    /// People of the administrators' console, written to the store itself: for the first administrator, and while the broker is
+    /// stopped.
+    #[command(subcommand)]
+    User(users::User),
     /// The ledger's store, while no broker runs.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -258,6 +263,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Manual { to } => manual::write(&to).map_err(|error| failed(&to.display().to_string(), error)),
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
+        Command::User(user) => runtime()?.block_on(users::run(user)),
         Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),
         Command::Store(StoreCommand::WasPutBack { file, reason, json }) => {
             runtime()?.block_on(copies::was_put_back(&load(&file, None)?, &reason, json))

@@ -45,6 +45,8 @@ pub struct Config {
     pub retention: Retention,
     /// Re-issues.
     pub reissue: Reissue,
+    /// The administrators' console.
+    pub console: Console,
     /// What is written to standard error.
     pub log: Log,
 }
@@ -84,6 +86,23 @@ pub struct Reissue {
 impl Default for Reissue {
     fn default() -> Self {
         Reissue { per_day: 20 }
+    }
+}
+
+/// The administrators' console under `/console`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Console {
+    /// It is served.
+    pub enabled: bool,
+    /// Browsers come over HTTPS to a proxy before this broker: cookies are for HTTPS alone then. With a certificate of the
+    /// broker's own they are anyway.
+    pub https: bool,
+}
+
+impl Default for Console {
+    fn default() -> Self {
+        Console { enabled: true, https: false }
     }
 }
 

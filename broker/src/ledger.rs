@@ -33,7 +33,9 @@ mod audit;
 mod bulk;
 mod dispatch;
 mod feed;
+mod find;
 mod operations;
+mod people;
 mod secrets;
 mod shared;
 #[cfg(test)]

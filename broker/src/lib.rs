@@ -11,6 +11,7 @@
 pub mod cli;
 pub mod cluster;
 pub mod config;
+pub mod console;
 pub mod core;
 mod fault;
 pub mod hooks;

@@ -222,6 +222,11 @@ impl JobState {
         matches!(self, JobState::Issued | JobState::Voided | JobState::Failed | JobState::Cancelled)
     }
 
+    /// It ended without an invoice of its own: few of very many jobs do.
+    pub fn is_rare_end(self) -> bool {
+        matches!(self, JobState::Failed | JobState::Cancelled | JobState::Voided)
+    }
+
     /// What the job asked for is done: a second time would be once too often.
     pub fn is_done(self) -> bool {
         matches!(self, JobState::Issued | JobState::Voided)

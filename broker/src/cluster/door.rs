@@ -19,7 +19,7 @@ use taxdisk_protocol::link::LINK_PATH;
 use tokio::sync::watch;
 
 use super::connect::Connector;
-use super::{Leader, PEER, Role, SECRET, cut_with_term, no_leader, over};
+use super::{HOST, Leader, PEER, Role, SECRET, cut_with_term, no_leader, over};
 use crate::http::{Peer, Refused};
 use crate::serve::Room;
 
@@ -115,8 +115,10 @@ fn outward(leader: &Leader, request: Request, upgrade: bool) -> Result<Request, 
     parts.extensions = Default::default();
     without_hop(&mut parts.headers);
     // The client names the host; a caller that waits for `100 Continue` has had it from us.
-    for gone in [header::HOST, header::EXPECT] {
-        parts.headers.remove(gone);
+    parts.headers.remove(header::EXPECT);
+    parts.headers.remove(HOST);
+    if let Some(host) = parts.headers.remove(header::HOST) {
+        parts.headers.insert(HOST, host);
     }
     if upgrade {
         parts.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
@@ -196,6 +198,7 @@ mod tests {
             // Nobody outside says whose connection this is, or that he is a broker.
             .header(PEER, "203.0.113.9:1")
             .header(SECRET, "guess")
+            .header(HOST, "evil")
             .extension(Peer("192.0.2.1:5".parse().unwrap()))
             .body(Body::empty())
             .unwrap();
@@ -204,7 +207,8 @@ mod tests {
         assert_eq!(request.uri(), "http://127.0.0.1:9/v1/jobs?limit=1");
         let mut names: Vec<&str> = request.headers().keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["authorization", SECRET, PEER]);
+        assert_eq!(names, ["authorization", SECRET, HOST, PEER]);
+        assert_eq!(request.headers()[HOST], "door", "the consoles' guard against other sites compares it");
         assert_eq!(
             (&request.headers()[SECRET], &request.headers()[PEER]),
             (&"s".parse().unwrap(), &"192.0.2.1:5".parse().unwrap())

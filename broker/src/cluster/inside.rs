@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use taxdisk_protocol::error::Code;
 
-use super::{Node, PEER, Role, SECRET, cut_with_term, no_leader};
+use super::{HOST, Node, PEER, Role, SECRET, cut_with_term, no_leader};
 use crate::http::{Peer, Refused};
 
 /// What the doors see of this node.
@@ -28,6 +29,9 @@ async fn inside(State(node): State<Arc<Node>>, mut request: Request) -> Response
     }
     if let Some(peer) = request.headers_mut().remove(PEER).and_then(|peer| peer.to_str().ok()?.parse().ok()) {
         request.extensions_mut().insert(Peer(peer));
+    }
+    if let Some(host) = request.headers_mut().remove(HOST) {
+        request.headers_mut().insert(header::HOST, host);
     }
     let response = leadership.answer(request).await;
     cut_with_term(response, node.role.subscribe(), leadership.lease.term())

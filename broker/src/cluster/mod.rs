@@ -39,6 +39,8 @@ use door::Door;
 const SECRET: &str = "x-taxdisk-cluster";
 /// The header in which a door says whose connection it forwards.
 const PEER: &str = "x-taxdisk-peer";
+/// The header in which a door says which host its caller named: pages of the console are known by it.
+const HOST: &str = "x-taxdisk-host";
 
 /// What this broker is at the moment.
 #[derive(Clone)]

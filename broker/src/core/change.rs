@@ -14,6 +14,7 @@ use taxdisk_protocol::time::Timestamp;
 use super::announcement::Announcement;
 use super::operations::OperationRow;
 use super::pause::PauseRow;
+use super::people::ConsoleRole;
 use super::webhooks::{DeliveryRow, WebhookRow};
 
 /// One durable change.
@@ -55,6 +56,10 @@ pub enum Change {
     },
     /// An API key as it is now.
     Key(KeyRow),
+    /// A person of the console as it is now.
+    User(UserRow),
+    /// A session, attempts or a link of the console as it is now, or gone.
+    SignIn(SignInRow),
     /// What a ledger that went back has to find out, as it stands now.
     Reconcile(ReconcileRow),
     /// A bulk re-issue as it stands now.
@@ -314,6 +319,45 @@ pub struct KeyRow {
     pub expires_at: Option<Timestamp>,
     /// Revoked.
     pub revoked_at: Option<Timestamp>,
+}
+
+/// A person of the console.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserRow {
+    /// Name that he signs in with.
+    pub name: String,
+    /// What he may do.
+    pub role: ConsoleRole,
+    /// Hash of his password (PHC string); none: he has set none yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// He may not sign in.
+    #[serde(default)]
+    pub shut_out: bool,
+    /// Made.
+    pub created_at: Timestamp,
+}
+
+/// How somebody comes into the console: one session, one count of attempts, or one link (see `core::people`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignInRow {
+    /// One of [`SignInRow::WHATS`].
+    pub what: &'static str,
+    /// Which one: unique together with `what`. Of sessions and links it is the hash of the token.
+    pub key: String,
+    /// JSON; `None` removes the row.
+    pub body: Option<String>,
+}
+
+impl SignInRow {
+    /// A session.
+    pub const SESSION: &'static str = "session";
+    /// Attempts that were not proven right.
+    pub const FAILURES: &'static str = "failures";
+    /// A link for a new password.
+    pub const LINK: &'static str = "link";
+    /// The names that `what` may have.
+    pub const WHATS: [&'static str; 3] = [SignInRow::SESSION, SignInRow::FAILURES, SignInRow::LINK];
 }
 
 /// An entry of the chain that is not a job's event.

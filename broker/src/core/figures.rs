@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use taxdisk_protocol::api::{JobState, Severity, Waiting, WarningCode};
+use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::kind::InvoiceKind;
 
 use super::Core;
 use super::pause::pauses_of;
@@ -44,6 +46,21 @@ impl Core {
         }
         figures.queued = queued.into_values().collect();
         figures
+    }
+
+    /// Disks that were ever reported or assigned.
+    pub fn disk_numbers(&self) -> Vec<DiskNumber> {
+        self.disks.keys().cloned().collect()
+    }
+
+    /// Why each disk takes no job of a kind now, by disk; those that take all of theirs are left out.
+    pub fn disk_troubles(&self) -> BTreeMap<DiskNumber, Vec<(InvoiceKind, Waiting)>> {
+        let now = self.turn.now;
+        let troubles = |disk: &super::disk::Disk| {
+            disk.kinds.iter().filter_map(|kind| Some((*kind, disk.trouble(*kind, now)?))).collect::<Vec<_>>()
+        };
+        let all = self.disks.iter().map(|(number, disk)| (number.clone(), troubles(disk)));
+        all.filter(|(_, troubles)| !troubles.is_empty()).collect()
     }
 
     fn is_troubled(&self, disk: &super::disk::Disk) -> bool {

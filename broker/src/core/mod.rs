@@ -38,6 +38,7 @@ pub mod original;
 mod outcome;
 mod ownership;
 mod pause;
+pub mod people;
 mod policy;
 mod queue;
 mod reconcile;
@@ -143,6 +144,8 @@ pub enum Input {
     Disks,
     /// All agents, for lists.
     Agents,
+    /// A step at the door of the console, or about its people; who takes it.
+    People(Box<people::Act>, String),
     /// Changes that others decided on and that share the commit: those of [`webhooks`].
     Keep(Vec<Change>),
     /// Time passed.
@@ -191,6 +194,10 @@ pub enum Reply {
     Disks(Vec<DiskView>),
     /// Agents.
     Agents(Vec<AgentView>),
+    /// An attempt may be made, or milliseconds until one may.
+    Wait(Result<(), i64>),
+    /// It held, or it did not and nothing was done.
+    Held(bool),
     /// Done.
     Done,
 }
@@ -310,6 +317,7 @@ pub struct Core {
     dirty: HashSet<TaxpayerNumber>,
     reconcile: Reconcile,
     bulks: BTreeMap<String, BulkRow>,
+    people: people::People,
     operations: Operations,
     served: Served,
     turn: Turn,
@@ -357,6 +365,7 @@ impl Core {
             Input::Reconcile => Ok(Reply::Reconcile(Box::new(self.reconcile_view()))),
             Input::Disks => Ok(Reply::Disks(self.disk_views())),
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
+            Input::People(act, by) => self.people(*act, &by),
             Input::Keep(changes) => {
                 self.turn.changes = changes;
                 Ok(Reply::Done)

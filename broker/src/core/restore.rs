@@ -15,9 +15,11 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::change::{
     AgentRow, BulkRow, DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, Notice, ReconcileRow, SellerRow,
+    SignInRow, UserRow,
 };
 use super::disk::{Disk, Former, OpenRef};
 use super::operations::{OperationRow, Operations};
+use super::people::People;
 use super::reconcile::Reconcile;
 use super::retention::Served;
 use super::types::Settings;
@@ -56,6 +58,10 @@ pub struct Restored {
     pub served: u64,
     /// Bulk re-issues.
     pub bulks: Vec<BulkRow>,
+    /// People of the console.
+    pub users: Vec<UserRow>,
+    /// Their sessions, attempts and links.
+    pub sign_ins: Vec<SignInRow>,
     /// Operations that have not ended.
     pub operations: Vec<OperationRow>,
     /// The place after the last one given to an operation.
@@ -85,6 +91,7 @@ impl Core {
             dirty: HashSet::new(),
             reconcile: Reconcile::default(),
             served: Served::new(restored.served),
+            people: People::restored(restored.users, restored.sign_ins),
             bulks: restored.bulks.into_iter().map(|row| (row.view.key.clone(), row)).collect(),
             operations: Operations::new(restored.operations, restored.next_operation),
             turn: Turn { now, ..Turn::default() },

@@ -22,7 +22,8 @@ use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::console;
 use crate::hooks::Hooks;
 use crate::hub::{self, Hub};
 use crate::ledger::Ledger;
@@ -68,6 +69,8 @@ pub struct Edge {
     pub stopping: watch::Receiver<bool>,
     /// The longest time of a call.
     pub request_time: Duration,
+    /// The console.
+    pub console: config::Console,
 }
 
 impl Edge {
@@ -82,6 +85,7 @@ impl Edge {
             hooks: Hooks::start(ledger.clone(), &config.webhooks, stopping.clone()),
             stopping,
             request_time: Duration::from_secs(config.limits.request_s),
+            console: config::Console { https: config.console.https || config.tls.is_some(), ..config.console.clone() },
         }
     }
 
@@ -106,7 +110,9 @@ pub struct RequestId(pub Arc<str>);
 
 /// All calls.
 pub fn router(edge: Edge) -> Router {
+    let pages = if edge.console.enabled { console::router(edge.clone()) } else { Router::new() };
     Router::new()
+        .merge(pages)
         .route("/v1/jobs", post(jobs::submit).get(jobs::list))
         .route("/v1/jobs:batch", post(batch::submit))
         .route("/v1/jobs:reissue", post(jobs::reissue_bulk))

@@ -1,7 +1,10 @@
 //! What people see and change of dispatch: pauses, warnings, estimates, and lists by the reason that jobs wait for.
 
-use taxdisk_protocol::api::{JobPage, PauseMode, PauseRequest, PauseView, WarningView};
-use taxdisk_protocol::ids::JobKey;
+use std::collections::BTreeMap;
+
+use taxdisk_protocol::api::{JobPage, PauseMode, PauseRequest, PauseView, Waiting, WarningView};
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
+use taxdisk_protocol::kind::InvoiceKind;
 
 use super::shared::unreadable;
 use super::{Answer, Ledger};
@@ -34,6 +37,14 @@ impl Ledger {
     /// `not_ready`.
     pub async fn pauses(&self) -> Answer<Vec<PauseView>> {
         self.look(Core::pauses).await
+    }
+
+    /// Why each disk takes no job of a kind now; those that take all of theirs are left out.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn troubles(&self) -> Answer<BTreeMap<DiskNumber, Vec<(InvoiceKind, Waiting)>>> {
+        self.look(Core::disk_troubles).await
     }
 
     /// All early warnings that are up.

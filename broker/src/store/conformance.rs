@@ -22,9 +22,10 @@ use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
 use crate::core::change::{
     AgentRow, Audit, BulkRow, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey,
-    ReconcileRow, SellerRow, TroubleRow,
+    ReconcileRow, SellerRow, SignInRow, TroubleRow, UserRow,
 };
 use crate::core::operations::{OperationFilter, OperationRow};
+use crate::core::people::ConsoleRole;
 use crate::core::types::JobFilter;
 use crate::core::webhooks::{DeliveryRow, WebhookRow, fresh};
 use crate::core::{PauseRow, Scope};
@@ -665,6 +666,33 @@ pub(crate) async fn bulk_re_issues_keep_their_place<B: Bench>(bench: B) {
     assert_eq!(store.restore().await.unwrap().bulks, [moved]);
 }
 
+/// People of the console and their way in: the last word counts, and what is gone is gone.
+pub(crate) async fn people_and_their_sessions_are_kept<B: Bench>(bench: B) {
+    let store = bench.open().await;
+    let user =
+        UserRow { name: "anna".to_owned(), role: ConsoleRole::Viewer, password: None, shut_out: false, created_at: Timestamp(7) };
+    let row = |what, key: &str, body: Option<&str>| SignInRow { what, key: key.to_owned(), body: body.map(str::to_owned) };
+    store.commit(&[Change::User(user.clone())]).await.unwrap();
+    let changed = UserRow { role: ConsoleRole::Auditor, password: Some("$argon2id$x".to_owned()), ..user };
+    store
+        .commit(&[
+            Change::User(changed.clone()),
+            Change::SignIn(row(SignInRow::SESSION, "h", Some("1"))),
+            Change::SignIn(row(SignInRow::LINK, "h", Some("2"))),
+            Change::SignIn(row(SignInRow::FAILURES, "address 192.0.2.1", Some("3"))),
+            Change::SignIn(row(SignInRow::SESSION, "h", Some("4"))),
+            Change::SignIn(row(SignInRow::LINK, "h", None)),
+            Change::SignIn(row(SignInRow::LINK, "never", None)),
+        ])
+        .await
+        .unwrap();
+    let store = bench.reopen(store).await;
+    let mut restored = store.restore().await.unwrap();
+    restored.sign_ins.sort_by_key(|row| row.what);
+    let left = [row(SignInRow::FAILURES, "address 192.0.2.1", Some("3")), row(SignInRow::SESSION, "h", Some("4"))];
+    assert_eq!((restored.users, restored.sign_ins), (vec![changed], left.to_vec()));
+}
+
 /// An operation is kept as it stands, found by what it is about, and never changed from a revision that it has left.
 pub(crate) async fn operations_are_kept_found_and_guarded<B: Bench>(bench: B) {
     let store = bench.open().await;
@@ -735,6 +763,7 @@ macro_rules! suite_of {
             jobs_are_found_by_their_problem
             bulk_re_issues_keep_their_place
             operations_are_kept_found_and_guarded
+            people_and_their_sessions_are_kept
         }
     };
 }

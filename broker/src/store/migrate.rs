@@ -56,7 +56,7 @@ struct Table {
 }
 
 /// Every table of the ledger but its name, in both.
-const TABLES: [Table; 19] = [
+const TABLES: [Table; 21] = [
     Table {
         name: "events",
         columns: "seller, sequence, at, serial, revision, what, body, content, content_hash, hash",
@@ -101,6 +101,8 @@ const TABLES: [Table; 19] = [
     Table { name: "sellers", columns: "seller, body", from: "seller, body", to: "v ->> 0, v ->> 1" },
     Table { name: "issue_points", columns: "seller, point, body", from: "seller, point, body", to: "v ->> 0, v ->> 1, v ->> 2" },
     Table { name: "reconcile", columns: "what, key, body", from: "what, key, body", to: "v ->> 0, v ->> 1, v ->> 2" },
+    Table { name: "users", columns: "name, body", from: "name, body", to: "v ->> 0, v ->> 1" },
+    Table { name: "sign_ins", columns: "what, key, body", from: "what, key, body", to: "v ->> 0, v ->> 1, v ->> 2" },
     Table { name: "bulk_reissues", columns: "key, body", from: "key, body", to: "v ->> 0, v ->> 1" },
     Table {
         name: "operations",

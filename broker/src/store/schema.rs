@@ -38,7 +38,8 @@ pub(super) fn sqlite() -> Migrator {
         "0006_bulk",
         "0007_contents",
         "0008_about",
-        "0010_operations"
+        "0010_operations",
+        "0011_console"
     ))
 }
 
@@ -52,7 +53,8 @@ pub(super) fn postgres() -> Migrator {
         "0007_contents",
         "0008_about",
         "0009_guard",
-        "0010_operations"
+        "0010_operations",
+        "0011_console"
     ))
 }
 

@@ -5,6 +5,7 @@
 mod administration;
 mod auth;
 mod batch;
+mod console;
 mod events;
 mod input;
 mod jobs;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use taxdisk_broker::config::Config;
 use taxdisk_broker::http::{self, Edge};
-use taxdisk_broker::ledger::{JobFilter, Ledger, Settings};
+use taxdisk_broker::ledger::{Clock, JobFilter, Ledger, Settings};
 use taxdisk_broker::serve;
 use taxdisk_protocol::api::{KeyRequest, Role, SellerBody};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
@@ -38,13 +38,18 @@ impl Broker {
     }
 
     pub async fn start_with(change: impl FnOnce(&mut Config)) -> Broker {
+        Broker::start_at(Ledger::system_clock(), change).await
+    }
+
+    /// With a clock of the test's own.
+    pub async fn start_at(clock: Clock, change: impl FnOnce(&mut Config)) -> Broker {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.limits.stop_s = 2;
         change(&mut config);
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
         let settings = Settings { silence_ms: config.silence().as_millis() as i64, ..Settings::default() };
-        let ledger = Ledger::open(&url, settings, Ledger::system_clock()).await.unwrap();
+        let ledger = Ledger::open(&url, settings, clock).await.unwrap();
         let body =
             SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
         ledger.put_seller(&SELLER.parse().unwrap(), body, "test").await.unwrap();
@@ -122,6 +127,8 @@ pub fn job(serial: &str) -> Value {
 pub struct Answer {
     pub status: u16,
     pub head: String,
+    /// As it came.
+    pub raw_head: String,
     pub body: Vec<u8>,
 }
 
@@ -137,11 +144,16 @@ impl Answer {
             bytes.extend_from_slice(&buffer[..count]);
         }
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").expect("an answer has a head");
-        let head = String::from_utf8(bytes[..end].to_vec()).unwrap().to_lowercase();
+        let raw_head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let head = raw_head.to_lowercase();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         let body = &bytes[end + 4..];
         let body = if head.contains("transfer-encoding: chunked") { unchunk(body) } else { body.to_vec() };
-        Answer { status, head, body }
+        Answer { status, head, raw_head, body }
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
     }
 
     #[track_caller]

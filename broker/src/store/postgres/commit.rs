@@ -15,7 +15,7 @@ use super::super::{StoreError, chain};
 use super::database::bounded;
 use super::lease::Lease;
 use super::{Writer, hot, operations, webhooks};
-use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
+use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 
 /// A whole commit. Longer than any lock or statement of it may take on the server.
 const COMMIT: Duration = Duration::from_secs(25);
@@ -263,6 +263,22 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         .bind(row.created_at.0)
         .bind(row.expires_at.map(|at| at.0))
         .bind(row.revoked_at.map(|at| at.0)),
+        Change::User(row) => {
+            sqlx::query("INSERT INTO users (name, body) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
+                .bind(row.name.clone())
+                .bind(text(row))
+        }
+        Change::SignIn(SignInRow { what, key, body: None }) => {
+            // A row that is not there is as good as removed.
+            sqlx::query("DELETE FROM sign_ins WHERE what = $1 AND key = $2").bind(*what).bind(key).execute(connection).await?;
+            return Ok(());
+        }
+        Change::SignIn(SignInRow { what, key, body: Some(body) }) => sqlx::query(
+            "INSERT INTO sign_ins (what, key, body) VALUES ($1, $2, $3) ON CONFLICT (what, key) DO UPDATE SET body = excluded.body",
+        )
+        .bind(*what)
+        .bind(key.clone())
+        .bind(body.clone()),
         Change::Reconcile(ReconcileRow { what, key, body: None }) => {
             // A row that is not there is as good as removed.
             sqlx::query("DELETE FROM reconcile WHERE what = $1 AND key = $2").bind(*what).bind(key).execute(connection).await?;

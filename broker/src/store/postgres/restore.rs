@@ -12,7 +12,9 @@ use super::super::StoreError;
 use super::super::encoding::{damaged, json};
 use super::database::LONG_STATEMENT_MS;
 use crate::core::Restored;
-use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow};
+use crate::core::change::{
+    DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow, SignInRow,
+};
 
 fn parsed<T>(what: &str, row: &PgRow, column: usize) -> Result<T, StoreError>
 where
@@ -128,6 +130,15 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
     restored.served = served.and_then(|hours| hours.parse().ok()).unwrap_or(0);
     for row in sqlx::query("SELECT body FROM bulk_reissues").fetch_all(&mut *connection).await? {
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
+    }
+    for row in sqlx::query("SELECT body FROM users ORDER BY name").fetch_all(&mut *connection).await? {
+        restored.users.push(json("user", row.try_get(0)?)?);
+    }
+    for row in sqlx::query("SELECT what, key, body FROM sign_ins").fetch_all(&mut *connection).await? {
+        let what: &str = row.try_get(0)?;
+        let known = SignInRow::WHATS.into_iter().find(|known| *known == what);
+        let what = known.ok_or_else(|| damaged("sign-in", format!("{what:?} is not known to this program")))?;
+        restored.sign_ins.push(SignInRow { what, key: row.try_get(1)?, body: row.try_get(2)? });
     }
     super::operations::restore(connection, restored).await?;
     Ok(())

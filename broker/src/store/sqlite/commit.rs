@@ -11,7 +11,7 @@ use super::super::fold::{self, Head, JobRow};
 use super::super::{StoreError, chain};
 use super::rows::{self, Cell};
 use super::{Writer, operations, webhooks};
-use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow};
+use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 
 #[derive(Default)]
 struct Rows<'a> {
@@ -282,6 +282,22 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
             sqlx::query("DELETE FROM notices WHERE name = ?1").bind(notice.name()).execute(connection).await?;
             return Ok(());
         }
+        Change::User(row) => {
+            sqlx::query("INSERT INTO users (name, body) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
+                .bind(row.name.clone())
+                .bind(text(row))
+        }
+        Change::SignIn(SignInRow { what, key, body: None }) => {
+            // A row that is not there is as good as removed.
+            sqlx::query("DELETE FROM sign_ins WHERE what = ?1 AND key = ?2").bind(*what).bind(key).execute(connection).await?;
+            return Ok(());
+        }
+        Change::SignIn(SignInRow { what, key, body: Some(body) }) => sqlx::query(
+            "INSERT INTO sign_ins (what, key, body) VALUES (?1, ?2, ?3) ON CONFLICT (what, key) DO UPDATE SET body = excluded.body",
+        )
+        .bind(*what)
+        .bind(key.clone())
+        .bind(body.clone()),
         Change::Reconcile(ReconcileRow { what, key, body: None }) => {
             // A row that is not there is as good as removed.
             sqlx::query("DELETE FROM reconcile WHERE what = ?1 AND key = ?2").bind(*what).bind(key).execute(connection).await?;

@@ -244,6 +244,9 @@ impl Store for SqliteStore {
             query.push(" AND state IN (SELECT value FROM json_each(").push_bind(text(&filter.states)).push("))");
             if filter.states.iter().all(|state| !state.is_terminal()) {
                 query.push(" AND live = 1");
+            } else if filter.states.iter().all(|state| state.is_rare_end()) {
+                // Word for word what the index `jobs_of_rare_ends` holds: few of very many jobs.
+                query.push(" AND state IN ('failed', 'cancelled', 'voided')");
             }
         }
         if let Some(serial) = &filter.serial {

@@ -11,7 +11,9 @@ use taxdisk_protocol::time::Timestamp;
 use super::super::StoreError;
 use super::super::encoding::{damaged, json};
 use crate::core::Restored;
-use crate::core::change::{DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow};
+use crate::core::change::{
+    DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow, SignInRow,
+};
 
 fn parsed<T>(what: &str, row: &SqliteRow, column: usize) -> Result<T, StoreError>
 where
@@ -110,6 +112,15 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
     restored.served = served.unwrap_or(0).unsigned_abs();
     for row in sqlx::query("SELECT body FROM bulk_reissues").fetch_all(&mut *connection).await? {
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
+    }
+    for row in sqlx::query("SELECT body FROM users ORDER BY name").fetch_all(&mut *connection).await? {
+        restored.users.push(json("user", row.try_get(0)?)?);
+    }
+    for row in sqlx::query("SELECT what, key, body FROM sign_ins").fetch_all(&mut *connection).await? {
+        let what: &str = row.try_get(0)?;
+        let known = SignInRow::WHATS.into_iter().find(|known| *known == what);
+        let what = known.ok_or_else(|| damaged("sign-in", format!("{what:?} is not known to this program")))?;
+        restored.sign_ins.push(SignInRow { what, key: row.try_get(1)?, body: row.try_get(2)? });
     }
     super::operations::restore(connection, &mut restored).await?;
     Ok(restored)

@@ -1,0 +1,153 @@
+//! Re-issues many jobs by a filter: first what it would do, then, from that very page, the thing itself.
+//!
+//! Nothing begins that was not looked at: the page of a dry run holds the request, its key and a digest that only this session
+//! can make of it. So what begins is what was shown, and a button that is pressed twice begins one.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::Response;
+use axum::routing::{get, post};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use taxdisk_protocol::api::{BulkFilter, BulkLine, BulkReissueRequest, BulkView, JobState};
+
+use super::jobs::url;
+use super::shell::Shell;
+use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
+
+/// Lines of a dry run that are shown; the counts are of all.
+const LINES: usize = 100;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/console/bulk", get(form).post(look))
+        .route("/console/bulk/begin", post(begin))
+        .route("/console/bulk/{key}", get(show))
+}
+
+struct Line {
+    url: String,
+    serial: String,
+    seller: String,
+    action: String,
+    refused: String,
+}
+
+/// What a dry run or a bulk re-issue came to.
+struct Shown {
+    key: String,
+    jobs: u64,
+    done: bool,
+    dry_run: bool,
+    by: String,
+    reason: String,
+    totals: Vec<(String, u64)>,
+    refused: Vec<(String, u64)>,
+    lines: Vec<Line>,
+}
+
+#[derive(Template)]
+#[template(path = "console/bulk.html")]
+struct Bulk {
+    shell: Shell,
+    view: Option<Shown>,
+    /// The request and its digest, for the button that begins it.
+    request: String,
+    seen: String,
+}
+
+fn shown(shell: &Shell, view: BulkView) -> Shown {
+    let action = |word: String| shell.t(&format!("bulk_{word}")).to_owned();
+    let line = |line: &BulkLine| Line {
+        url: url(&line.seller, &line.serial),
+        serial: line.serial.clone(),
+        seller: line.seller.clone(),
+        action: action(words::word(&line.action)),
+        refused: line.refused.clone().unwrap_or_default(),
+    };
+    Shown {
+        jobs: view.jobs,
+        done: view.done,
+        dry_run: view.dry_run,
+        totals: view.totals.iter().map(|(one, count)| (action(words::word(one)), *count)).collect(),
+        refused: view.refused.iter().map(|(code, count)| (code.clone(), *count)).collect(),
+        lines: view.lines.iter().take(LINES).map(line).collect(),
+        key: view.key,
+        by: view.by,
+        reason: view.reason,
+    }
+}
+
+/// What only this session makes of a request that it was shown.
+fn seen(visitor: &Visitor, request: &str) -> String {
+    let token = visitor.signed.as_ref().map_or("", |(_, signed)| signed.token.as_str());
+    hex::encode(Sha256::digest(format!("taxdisk-bulk-v1\n{token}\n{request}")))
+}
+
+async fn form(Extension(visitor): Who) -> Response<Body> {
+    page(&Bulk { shell: Shell::new(&visitor, "menu_bulk"), view: None, request: String::new(), seen: String::new() })
+}
+
+/// A dry run.
+async fn look(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let field = |name: &str| form.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
+        let state = match field("state").as_deref() {
+            Some("cancelled") => JobState::Cancelled,
+            Some("issued") => JobState::Issued,
+            _ => JobState::Failed,
+        };
+        let filter = BulkFilter {
+            seller: field("seller"),
+            states: vec![state],
+            problem: field("problem"),
+            kind: field("kind"),
+            disk: field("disk"),
+            serial: field("serial"),
+            ..BulkFilter::default()
+        };
+        let key = format!("console-{}", hex::encode(rand::random::<[u8; 8]>()));
+        let request = BulkReissueRequest { key, filter, reason: field("reason").unwrap_or_default(), dry_run: false };
+        let dry_run = BulkReissueRequest { dry_run: true, ..request.clone() };
+        let view = visitor.ledger(&console).reissue_bulk(dry_run, &visitor.by(), &[]).await;
+        let view = view.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let request = serde_json::to_string(&request).unwrap_or_default();
+        let shell = Shell::new(&visitor, "menu_bulk");
+        let seen = seen(&visitor, &request);
+        Ok(page(&Bulk { view: Some(self::shown(&shell, view)), request, seen, shell }))
+    }
+    .await;
+    either(step)
+}
+
+async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let text = form.get("request").unwrap_or_default();
+        let given = form.get("seen").unwrap_or_default();
+        let was_seen: bool = seen(&visitor, text).as_bytes().ct_eq(given.as_bytes()).into();
+        let request = serde_json::from_str::<BulkReissueRequest>(text).ok().filter(|_| was_seen);
+        let Some(request) = request.filter(|_| form.get("confirm") == Some("yes")) else {
+            return Err(shell::unconfirmed(&console, &visitor));
+        };
+        let view = visitor.ledger(&console).reissue_bulk(request, &visitor.by(), &[]).await;
+        let view = view.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        tracing::warn!(key = view.key, by = visitor.by(), "bulk re-issue");
+        Ok(see_other(&format!("/console/bulk/{}", view.key)))
+    }
+    .await;
+    either(step)
+}
+
+async fn show(State(console): Shared, Extension(visitor): Who, Path(key): Path<String>) -> Response<Body> {
+    let step: Page = async {
+        let view = console.edge.ledger.bulk(&key, &[]).await.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let shell = Shell::new(&visitor, "menu_bulk");
+        Ok(page(&Bulk { view: Some(self::shown(&shell, view)), request: String::new(), seen: String::new(), shell }))
+    }
+    .await;
+    either(step)
+}
