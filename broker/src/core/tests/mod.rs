@@ -469,6 +469,8 @@ impl World {
         let mut jobs: Vec<Arc<Job>> = self.jobs.values().filter(|job| job.is_live()).cloned().collect();
         jobs.sort_by_key(|job| job.place);
         let restored = Restored {
+            users: Vec::new(),
+            sign_ins: Vec::new(),
             jobs,
             next_place: self.jobs.values().map(|job| job.place + 1).max().unwrap_or(1),
             sellers: durable.sellers.clone(),
