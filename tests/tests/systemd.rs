@@ -113,8 +113,7 @@ fn the_shipped_configurations_show_the_true_defaults() {
         ("taxdisk-portal", &["config-check"], "portal"),
     ] {
         let shipped = std::fs::read_to_string(folder().join(format!("config/{name}.toml"))).unwrap();
-        let is_default =
-            |line: &&str| line.starts_with(|c: char| c == '#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
+        let is_default = |line: &&str| line.starts_with('#') && line[1..].starts_with(|c: char| c.is_ascii_lowercase());
         assert!(shipped.lines().filter(is_default).count() > 3, "{name}");
         let said = shipped.lines().map(|line| if is_default(&line) { &line[1..] } else { line }).collect::<Vec<_>>().join("\n");
         let dir = tempfile::tempdir().unwrap();

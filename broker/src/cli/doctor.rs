@@ -203,7 +203,7 @@ fn judge_room(report: &mut Report, folder: &Path, free_bytes: u64) {
     let hint = "make room on that file system: what cannot be written is not accepted, and nothing is issued";
     match free_bytes {
         ..ROOM_LEAST_BYTES => report.failed("store.room", text, hint),
-        ..ROOM_LITTLE_BYTES => report.warning("store.room", text, hint),
+        ROOM_LEAST_BYTES..ROOM_LITTLE_BYTES => report.warning("store.room", text, hint),
         _ => report.good("store.room", text),
     }
 }

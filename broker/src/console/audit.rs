@@ -16,6 +16,7 @@ use super::jobs::{query, url};
 use super::shell::Shell;
 use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, shell, words};
 use crate::http::parsed;
+use crate::http::refused::Refused;
 use crate::store::audit::VerifyView;
 
 /// Entries of a page.
@@ -63,12 +64,11 @@ fn entry(entry: &StoredEntry) -> Entry {
 }
 
 /// Seller as the ledger names its chain: empty is the broker's own.
-fn chain(console: &Console, visitor: &Visitor, seller: &str) -> Result<String, Response<Body>> {
+fn chain(seller: &str) -> Result<String, Refused> {
     if seller.is_empty() {
         return Ok(String::new());
     }
-    let seller = parsed::<TaxpayerNumber>("seller", seller).map_err(|problem| shell::problem(console, visitor, problem))?;
-    Ok(seller.to_string())
+    Ok(parsed::<TaxpayerNumber>("seller", seller)?.to_string())
 }
 
 async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
@@ -77,7 +77,8 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
 
 async fn listed(console: &Console, visitor: &Visitor) -> Page {
     let field = |name: &str| visitor.query.get(name).unwrap_or_default().trim().to_owned();
-    let (seller, word) = (chain(console, visitor, &field("seller"))?, field("word"));
+    let seller = chain(&field("seller")).map_err(|problem| shell::problem(console, visitor, problem))?;
+    let word = field("word");
     let mut after: i64 = field("after").parse().unwrap_or(0);
     let (mut entries, mut looked_at, mut more) = (Vec::new(), 0, true);
     while more && looked_at < LOOKED_AT {
@@ -106,7 +107,8 @@ async fn listed(console: &Console, visitor: &Visitor) -> Page {
 
 async fn verify(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let seller = chain(&console, &visitor, form.get("seller").unwrap_or_default().trim())?;
+        let seller = chain(form.get("seller").unwrap_or_default().trim());
+        let seller = seller.map_err(|problem| shell::problem(&console, &visitor, problem))?;
         let one: Option<TaxpayerNumber> = seller.parse().ok();
         let found = console.edge.ledger.verify(one.as_ref()).await.map_err(|refusal| refused(&console, &visitor, refusal))?;
         if !found.whole {

@@ -9,7 +9,7 @@ use std::process::Command;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::Package;
+use super::{PACKAGES, Package};
 use crate::workspace;
 
 /// Makes the folder.
@@ -54,7 +54,15 @@ fn manual(package: &Package, program: &Path, tree: &Path) -> Result<(), String> 
     let mut write = Command::new(program);
     write.arg("manual").arg(folder.path());
     workspace::output(write)?;
+    // `taxdisk agent` has pages of the name that the program taxdisk-agent has for its own: taxdisk(1) lists that command.
+    let others: Vec<&str> =
+        PACKAGES.iter().map(|other| other.name).filter(|other| other.starts_with(name) && *other != name).collect();
     for page in files(folder.path(), "1")? {
+        let page_name = file_name(&page);
+        let is_of = |other: &str| page_name.strip_prefix(other).is_some_and(|rest| rest.starts_with(['.', '-']));
+        if others.iter().any(|other| is_of(other)) {
+            continue;
+        }
         let text = fs::read(&page).map_err(|error| format!("{}: {error}", page.display()))?;
         let file = format!("usr/share/man/man1/{}.gz", file_name(&page));
         put(&tree.join(file), &zipped(&text)?, 0o644)?;

@@ -87,6 +87,19 @@ fn a_package_holds_what_its_program_needs_and_nothing_outside_its_places() {
 }
 
 #[test]
+fn no_file_is_in_two_packages() {
+    let mut owners = std::collections::BTreeMap::new();
+    for package in &PACKAGES {
+        let folder = unpacked(package.name);
+        for file in contents::listed(folder.path()).unwrap() {
+            if let Some(other) = owners.insert(file.clone(), package.name) {
+                panic!("{file} is in {other} and in {}", package.name);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_package_says_what_it_needs_and_its_scripts_can_be_read_by_a_shell() {
     for package in &PACKAGES {
         let file = deb(package.name).to_str().unwrap();
