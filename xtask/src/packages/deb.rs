@@ -78,9 +78,7 @@ fn about(package: &Package, tree: &Path, version: &str, files: &[String]) -> Res
         bytes.div_ceil(1024)
     );
     if package.service.is_some() {
-        text.push_str("Recommends: systemd, ca-certificates\n");
-    } else {
-        text.push_str("Recommends: ca-certificates\n");
+        text.push_str("Recommends: systemd\n");
     }
     let _ = write!(text, "Section: admin\nPriority: optional\nDescription: {}\n", package.summary);
     for line in folded(package.description, 76) {
@@ -107,6 +105,8 @@ fn libraries(program: &Path) -> Result<String, String> {
         }
     }
     needs.insert(0, format!("libc6 (>= {})", newest_glibc(&read("--version-info")?).ok_or("readelf names no GLIBC version")?));
+    // Webhooks, callbacks and the broker's own certificate are checked by what the system trusts; without it they do not start.
+    needs.push("ca-certificates".to_owned());
     // useradd and its kin, where systemd-sysusers is not there.
     needs.push("passwd".to_owned());
     Ok(needs.join(", "))

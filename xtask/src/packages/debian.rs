@@ -19,7 +19,7 @@ pub(super) fn clean(folder: &Path) -> Result<PathBuf, String> {
     println!("making a clean Debian ({suite}) in {}", folder.display());
     let _ = std::fs::remove_dir_all(folder);
     let mut make = Command::new("debootstrap");
-    make.args(["--variant=minbase", &suite]).arg(folder).arg(source);
+    make.args(["--variant=minbase", "--include=ca-certificates", &suite]).arg(folder).arg(source);
     workspace::output(make)?;
     std::fs::write(&done, suite).map_err(|error| format!("{}: {error}", done.display()))?;
     Ok(folder.to_owned())
