@@ -4,8 +4,8 @@
 //! the effects are durable and the next start goes on with them. A commit that fails ends the writer: nobody knows then what is
 //! durable, so nothing more is answered until the next start has read it.
 //!
-//! Two lines lead to it. Whoever has a caller waiting goes first; what goes on by itself (forwarding, outcomes, callbacks, messages:
-//! [`Ledger::behind`]) has a sure share, and no more while callers wait. So a caller never waits for the backlog of those.
+//! Two lines lead to it. Whoever has a caller waiting goes first; what goes on by itself (forwarding, outcomes, callbacks,
+//! messages: [`Ledger::behind`]) has a sure share, and no more while callers wait. So a caller never waits for their backlog.
 //!
 //! Read first: [`Ledger::run`], [`Session`].
 
