@@ -167,7 +167,8 @@ impl<A: Accounts> Gate<A> {
     /// # Errors
     /// See [`Refused`].
     pub async fn accept(&self, token: &str, password: &str, address: &str) -> Result<Invited, Refused> {
-        self.accounts.attempt(&[(Whose::Address, format!("address {address}"))]).await?.map_err(Refused::Wait)?;
+        let place = format!("address {address}");
+        self.accounts.attempt(&[(Whose::Address, place.clone())]).await?.map_err(Refused::Wait)?;
         let link = session::hash(token);
         let account = self.accounts.invited(&link).await?.ok_or(Refused::Link)?;
         password::check(password, name_of(&account))?;
@@ -175,6 +176,8 @@ impl<A: Accounts> Gate<A> {
         if !self.accounts.set_password(&account, &stored, Some(&link)).await? {
             return Err(Refused::Link);
         }
+        // A good link is no guess: an office that lets thirty people in must not be shut out for it.
+        self.accounts.forgive(&format!("account {account}"), Some(&place)).await?;
         Ok(Invited { account })
     }
 
