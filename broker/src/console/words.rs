@@ -120,7 +120,7 @@ const TABLE: &[Row] = &[
     ("problem_who", "谁来处理", "Who can help?"),
     ("issued_yes", "存在", "Yes"),
     ("issued_no", "不存在", "No"),
-    ("issued_unknown", "未知：请保持原流水号不变", "Not known: take no new serial number"),
+    ("issued_unknown", "未知：请保持原流水号不变", "Not known: keep the serial number as it is"),
     ("retry_safe", "可以，流水号不变", "Any time, under the same serial number"),
     ("retry_after", "先按上面的说明处理", "After what is named above was done"),
     ("retry_never", "不会被接受", "It will never be taken"),
