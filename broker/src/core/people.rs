@@ -4,7 +4,7 @@
 //! hundred attempts at once are counted as a hundred. What people are made and allowed leaves an entry in the chain, and so does
 //! a sign-in. Nothing of it holds a password or a token: the state has their hashes, the chain not even those.
 //!
-//! Read first: [`Act`], [`People`].
+//! Read first: [`Act`], `People`.
 
 use std::collections::{BTreeMap, HashMap};
 
