@@ -1,10 +1,15 @@
 //! What no other tool checks: words of a module on what it is for, no leftovers, no long lines and files, no floats for
-//! money, no paths of one machine, dependencies named in one place.
+//! money, no paths of one machine, dependencies named in one place, no link of the documentation that leads nowhere.
 //!
 //! Only the standard library: the tests crate includes this file as a module and fails with the same report.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+
+// Named, because the tests crate reads this file from a folder of its own.
+#[path = "tidy/pages.rs"]
+mod pages;
 
 /// The longest line of a source file, columns. Tables in comments and long literals may be longer.
 const LINE_COLUMNS: usize = 130;
@@ -44,6 +49,7 @@ pub(crate) fn check(root: &Path) -> Report {
     let mut files = Vec::new();
     collect(root, &mut files);
     files.sort();
+    let (mut markdown, mut alerts) = (BTreeMap::new(), String::new());
     for file in files {
         let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
         // What is not text (pictures, recordings) is none of ours to read.
@@ -53,8 +59,14 @@ pub(crate) fn check(root: &Path) -> Report {
             source(&name, &text, &mut report);
         } else if name.ends_with("Cargo.toml") && name != "Cargo.toml" {
             manifest(&name, &text, &mut report);
+        } else if name.ends_with(".md") {
+            markdown.insert(name, text);
+        } else if name == pages::ALERTS {
+            alerts = text;
         }
     }
+    report.breaches.extend(pages::breaches(&markdown, &|name| root.join(name).exists()));
+    report.breaches.extend(pages::unexplained(&alerts, &markdown));
     roots(root, &mut report);
     report.lengths.sort_by(|a, b| b.cmp(a));
     report
