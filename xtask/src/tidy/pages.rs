@@ -182,7 +182,7 @@ fn anchor(heading: &str) -> String {
 fn without_code(line: &str) -> String {
     let parts: Vec<&str> = line.split('`').collect();
     // An odd one at the end opens nothing.
-    let paired = parts.len() - usize::from(parts.len() % 2 == 0);
+    let paired = parts.len() - usize::from(parts.len().is_multiple_of(2));
     let outside = parts.iter().enumerate().filter(|(index, _)| index % 2 == 0 || *index >= paired);
     outside.map(|(_, part)| *part).collect::<Vec<_>>().join(" ")
 }
