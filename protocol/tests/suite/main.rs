@@ -1,6 +1,7 @@
 //! Tests of the crate from outside, in one binary.
 #![allow(clippy::unwrap_used)]
 
+mod api_page;
 mod breaches;
 mod documents;
 mod expressible;
