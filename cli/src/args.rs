@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use taxdisk_protocol::api;
 
+#[cfg(test)]
+mod documented;
 pub(crate) mod operations;
 pub(crate) mod webhook;
 
@@ -520,7 +522,7 @@ words!(
     /// Why a queued job waits.
     WaitingArg => api::Waiting {
         NoDisk, DiskOffline, NoStock, Locked, OverLimit, Password, DiskFault, Contested, Settling, Backlog, Breaker, Paused,
-        Operation,
+        Operation, Reconcile,
     }
 );
 words!(
