@@ -120,14 +120,8 @@ pub(crate) fn smtp_server() -> Result<(), String> {
 /// # Errors
 /// A program is missing or too old, or the packages cannot be installed.
 pub(crate) fn browser() -> Result<(), String> {
-    programs(&[CHROMIUM, NODE, NPM])?;
-    let mut version = Command::new(NODE.0);
-    version.arg("--version");
-    let version = workspace::output(version)?;
-    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
-    if major.is_none_or(|major| major < NODE_MAJOR) {
-        return Err(format!("Node.js {NODE_MAJOR} or later is needed for the tests in a browser; node is {}", version.trim()));
-    }
+    programs(&[CHROMIUM, NPM])?;
+    node()?;
     let folder = workspace::root().join("tests/browser");
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     let wanted = std::fs::read_to_string(folder.join("package-lock.json")).map_err(told)?;
@@ -141,6 +135,22 @@ pub(crate) fn browser() -> Result<(), String> {
     install.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&folder);
     workspace::output(install)?;
     std::fs::write(done, wanted).map_err(told)
+}
+
+/// Makes sure that there is a Node.js that runs the walks of `tests/browser` and the samples of `docs/samples`.
+///
+/// # Errors
+/// It is missing or too old.
+pub(crate) fn node() -> Result<(), String> {
+    programs(&[NODE])?;
+    let mut version = Command::new(NODE.0);
+    version.arg("--version");
+    let version = workspace::output(version)?;
+    let major = version.trim().trim_start_matches('v').split('.').next().and_then(|major| major.parse::<u32>().ok());
+    if major.is_none_or(|major| major < NODE_MAJOR) {
+        return Err(format!("Node.js {NODE_MAJOR} or later is needed for the tests; node is {}", version.trim()));
+    }
+    Ok(())
 }
 
 /// Makes `target/tools/NAME` a Python environment that can import `module`.

@@ -108,6 +108,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
     if args.only.is_empty() || args.only.iter().any(|name| name == "end-to-end") {
         needs::reference_verifier()?;
         needs::jws_library()?;
+        needs::node()?;
     }
     if args.only.is_empty() || args.only.iter().any(|name| name == "browser") {
         needs::browser()?;

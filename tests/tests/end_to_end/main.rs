@@ -19,6 +19,7 @@ mod portal_faults;
 mod portal_storm;
 mod portal_walk;
 mod restore;
+mod samples;
 mod settling;
 mod undoing;
 mod webhooks;

@@ -10,7 +10,7 @@ use taxdisk_tests::rig::Rig;
 use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk};
 
 /// The `bash` blocks of a page, in their order.
-fn script(page: &str) -> String {
+pub(crate) fn script(page: &str) -> String {
     let mut script = String::new();
     let mut inside = false;
     for line in page.lines() {
