@@ -1,4 +1,5 @@
-//! What the pages of both consoles share: language, files with digests in their names, headers, the guard against other sites.
+//! What all pages share, of consumers and of both consoles: the style sheet, language, files with digests in their names,
+//! headers, the guard against other sites.
 //!
 //! It knows no page and no text. Everything here works without JavaScript.
 
@@ -7,12 +8,12 @@ use axum::http::header::{self, HeaderName, HeaderValue};
 use axum::http::{HeaderMap, Response, StatusCode};
 use axum::response::IntoResponse as _;
 
-use crate::form::Form;
+use crate::form::{self, Form};
 use crate::signin::csrf;
 use crate::signin::session;
 
-/// The style sheet of the consoles.
-pub const STYLE: &str = include_str!("../assets/console.css");
+/// The style sheet of all pages: consumers' (`<body class="page">`) and consoles' (`<body class="console">`).
+pub const STYLE: &str = include_str!("../assets/style.css");
 
 /// What a page may do: style, scripts, pictures and forms of this origin, and nothing else.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -46,6 +47,19 @@ pub fn language(query: &Form, headers: &HeaderMap) -> Lang {
     let cookie = cookies.split(';').filter_map(|pair| pair.trim().split_once('=')).find(|(name, _)| *name == "lang");
     let wanted = query.get("lang").or(cookie.map(|(_, value)| value)).unwrap_or_else(|| header(header::ACCEPT_LANGUAGE));
     if wanted.starts_with("en") { Lang::En } else { Lang::Zh }
+}
+
+/// What a link to the same page in another language begins with: `?`, or `?a=b&`; `lang=` and a language follow. What else the
+/// query says stays, or whoever changes the language loses what he searched for.
+pub fn keeping_query(query: Option<&str>) -> String {
+    // Decoded, as whoever reads the query does: an escaped name would win over the link's own.
+    let is_lang = |pair: &str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        form::decode(name.as_bytes()).is_ok_and(|name| name == "lang")
+    };
+    let pairs = query.unwrap_or_default().split('&');
+    let kept: String = pairs.filter(|pair| !pair.is_empty() && !is_lang(pair)).flat_map(|pair| [pair, "&"]).collect();
+    format!("?{kept}")
 }
 
 /// `Set-Cookie` that keeps a language for a year.
@@ -106,6 +120,7 @@ impl Asset {
         let headers = [
             (header::CONTENT_TYPE, HeaderValue::from_static(asset.content_type)),
             (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
+            (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         ];
         (headers, asset.text).into_response()
     }
@@ -125,6 +140,28 @@ mod tests {
         headers.insert(header::COOKIE, "a=b; lang=zh".parse().unwrap());
         assert_eq!(language(&query(""), &headers), Lang::Zh);
         assert_eq!(language(&query("lang=en"), &headers), Lang::En);
+    }
+
+    #[test]
+    fn another_language_keeps_the_rest_of_the_query() {
+        for (query, kept) in [
+            (None, "?"),
+            (Some(""), "?"),
+            (Some("lang=zh"), "?"),
+            (Some("state=failed&lang=zh&after=1-a%26b"), "?state=failed&after=1-a%26b&"),
+            (Some("lang&l%61ng=zh&language=x&&a"), "?language=x&a&"),
+        ] {
+            assert_eq!(keeping_query(query), kept, "{query:?}");
+            let other = format!("{}lang=en", keeping_query(query));
+            assert_eq!(language(&Form::parse(&other.as_bytes()[1..]).unwrap(), &HeaderMap::new()), Lang::En, "{query:?}");
+        }
+    }
+
+    #[test]
+    fn the_style_sheet_is_one_and_small_and_loads_nothing() {
+        // A page has 60 KB for everything (tests/browser).
+        assert!(STYLE.len() <= 13 * 1024, "{} bytes", STYLE.len());
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"), "nothing of others is loaded");
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub struct Visitor {
     pub path: String,
     /// The query of it.
     pub query: Form,
+    /// What a link to the page in another language begins with.
+    pub here: String,
     /// Where the request came from.
     pub address: String,
 }
@@ -188,6 +190,7 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
         language: pages::language(&query, &parts.headers),
         path: parts.uri.path().to_owned(),
         query,
+        here: pages::keeping_query(parts.uri.query()),
         address: peer.map(|peer| peer.0.ip().to_canonical().to_string()).unwrap_or_default(),
     };
     if let Some(token) = token(console, &parts.headers) {

@@ -47,7 +47,7 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
     ),
 ];
 
-static SHEET: LazyLock<Asset> = LazyLock::new(|| Asset::new("console", "css", "text/css;charset=UTF-8", STYLE));
+static SHEET: LazyLock<Asset> = LazyLock::new(|| Asset::new("style", "css", "text/css;charset=UTF-8", STYLE));
 
 const SCRIPT: &str = "text/javascript;charset=UTF-8";
 static HTMX: LazyLock<Asset> =
@@ -88,6 +88,8 @@ pub struct Shell {
     pub user: String,
     /// The menu, as far as he may.
     pub menu: Vec<Group>,
+    /// What a link to the page in another language begins with.
+    pub here: String,
     /// Address of the style sheet.
     pub style: String,
     /// Address of htmx.
@@ -129,6 +131,7 @@ impl Shell {
             csrf: signed.map(|(_, session)| session.csrf()).unwrap_or_default(),
             user: signed.map(|(user, _)| user.name.clone()).unwrap_or_default(),
             menu: MENU.iter().map(group).filter(|group| signed.is_some() && !group.entries.is_empty()).collect(),
+            here: visitor.here.clone(),
             style: format!("/console/assets/{}", SHEET.name()),
             htmx: format!("/console/assets/{}", HTMX.name()),
             sse: format!("/console/assets/{}", SSE.name()),

@@ -339,7 +339,7 @@ async fn receipt(State(console): Shared, Extension(visitor): Who, Path(serial): 
                 shell: Shell::new(&console, &visitor, "receipt"),
                 url: url(&serial),
                 print: visitor.query.get("print").is_some(),
-                script: &crate::assets::SCRIPT.path,
+                script: &crate::assets::SCRIPT,
                 wide: receipt.width == Width::Mm80,
                 receipt,
                 seller: seller.map(|seller| seller.name.clone()).unwrap_or_default(),

@@ -47,7 +47,7 @@ use axum::middleware::{self, Next};
 use axum::response::IntoResponse as _;
 use axum::routing::{get, post};
 use http_body_util::{BodyExt as _, Limited};
-use taxdisk_web::pages::{finished, from_own_page, language_cookie};
+use taxdisk_web::pages::{finished, from_own_page, keeping_query, language_cookie};
 use taxdisk_web::serve::Peer;
 use taxdisk_web::signin::session::Cookie;
 use taxdisk_web::signin::{Gate, SignedIn, csrf};
@@ -92,6 +92,8 @@ pub struct Visitor {
     pub path: String,
     /// The query of it.
     pub query: Form,
+    /// What a link to the page in another language begins with; empty: it answers a form, and has no address of its own.
+    pub here: String,
     /// Where the request came from, for counting attempts.
     pub address: String,
 }
@@ -140,7 +142,6 @@ pub fn router_with(portal: Arc<Portal>, export_rows: usize) -> Router {
         .route("/console/sign-out", post(sign::sign_out))
         .route("/console/password/{token}", get(sign::first_form).post(sign::first))
         .route("/console/account", get(sign::account).post(sign::change))
-        .route("/console/assets/{name}", get(shell::asset))
         .merge(invoices::routes())
         .merge(invoice::routes())
         .merge(actions::routes())
@@ -219,11 +220,14 @@ fn wanted(headers: &HeaderMap, visitor: &Visitor, form: &Form) -> bool {
 
 async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<Body>> {
     let query = Form::parse(parts.uri.query().unwrap_or_default().as_bytes()).unwrap_or_default();
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    let reads = route.is_none_or(|route| roles::action(&Method::GET, route).is_some());
     let mut visitor = Visitor {
         signed: None,
         language: words::language(&query, &parts.headers),
         path: parts.uri.path().to_owned(),
         query,
+        here: if reads { keeping_query(parts.uri.query()) } else { String::new() },
         address: parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default(),
     };
     if let Some(token) = token(console, &parts.headers) {

@@ -69,7 +69,6 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/sign-in", Action::Enter),
     (Method::GET, "/console/password/{token}", Action::Enter),
     (Method::POST, "/console/password/{token}", Action::Enter),
-    (Method::GET, "/console/assets/{name}", Action::Enter),
     (Method::POST, "/console/sign-out", Action::Own),
     (Method::GET, "/console/account", Action::Own),
     (Method::POST, "/console/account", Action::Own),

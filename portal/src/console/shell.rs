@@ -1,12 +1,8 @@
 //! What is around every page: menu, tenant, user, language, sign-out.
 
-use std::sync::LazyLock;
-
 use askama::Template;
 use axum::body::Body;
-use axum::extract::Path;
 use axum::http::{Response, StatusCode};
-use taxdisk_web::pages::Asset;
 
 use super::roles::Action;
 use super::words::{self, Lang};
@@ -42,9 +38,6 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
         ],
     ),
 ];
-
-static STYLE: LazyLock<Asset> =
-    LazyLock::new(|| Asset::new("console", "css", "text/css;charset=UTF-8", taxdisk_web::pages::STYLE));
 
 /// A group of the menu.
 #[derive(Debug, Clone)]
@@ -85,8 +78,10 @@ pub struct Shell {
     pub sample: bool,
     /// Path of this page.
     pub path: String,
+    /// What a link to it in another language begins with; empty: there is none.
+    pub here: String,
     /// Address of the style sheet.
-    pub style: String,
+    pub style: &'static str,
     /// What was just done, or why not.
     pub notice: Option<Notice>,
 }
@@ -125,7 +120,8 @@ impl Shell {
             menu: MENU.iter().map(group).filter(|group| signed.is_some() && !group.entries.is_empty()).collect(),
             sample: console.portal.is_sample(),
             path: visitor.path.clone(),
-            style: format!("/console/assets/{}", STYLE.name()),
+            here: visitor.here.clone(),
+            style: &crate::assets::STYLE,
             notice: None,
         }
     }
@@ -199,9 +195,4 @@ pub(super) fn told(console: &Console, visitor: &Visitor, status: StatusCode, tex
     let mut shell = Shell::new(console, visitor, "back");
     shell.title = words::said(visitor.language, &text);
     with_status(status, &NoticePage { shell })
-}
-
-/// Files that pages name. Their names hold their digests.
-pub(super) async fn asset(Path(name): Path<String>) -> Response<Body> {
-    Asset::answer(&name, &[&STYLE])
 }

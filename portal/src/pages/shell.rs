@@ -3,6 +3,7 @@
 use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Uri, header};
+use taxdisk_web::pages::keeping_query;
 
 use super::words::Lang;
 use crate::assets;
@@ -35,7 +36,7 @@ pub(super) struct Shell {
     pub(super) picks_titles: bool,
     /// A language was chosen by this address, and is kept.
     chosen: bool,
-    /// This page without its language, to offer the others.
+    /// What a link to this page in another language begins with.
     here: String,
 }
 
@@ -48,10 +49,7 @@ pub(super) struct Offer {
 
 impl Shell {
     pub(super) fn new(portal: &Portal, uri: &Uri, headers: &HeaderMap) -> Shell {
-        let pairs = |query: &str| query.split('&').any(|pair| pair.starts_with("lang="));
-        let kept: Vec<&str> =
-            uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("lang=")).collect();
-        let here = if kept.is_empty() { "?".to_owned() } else { format!("?{}&", kept.join("&")) };
+        let chosen = |query: &str| query.split('&').any(|pair| pair.starts_with("lang="));
         let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let weixin = portal.weixin.get().filter(|_| agent.contains("MicroMessenger"));
         Shell {
@@ -59,8 +57,8 @@ impl Shell {
             sample: portal.is_sample(),
             in_wechat: weixin.is_some(),
             picks_titles: weixin.is_some_and(|weixin| weixin.offers_titles()),
-            chosen: uri.query().is_some_and(pairs),
-            here,
+            chosen: uri.query().is_some_and(chosen),
+            here: keeping_query(uri.query()),
         }
     }
 
@@ -89,11 +87,11 @@ impl Shell {
     }
 
     pub(super) fn style(&self) -> &'static str {
-        &assets::STYLE.path
+        &assets::STYLE
     }
 
     pub(super) fn script(&self) -> &'static str {
-        &assets::SCRIPT.path
+        &assets::SCRIPT
     }
 
     pub(super) fn offers(&self) -> [Offer; 2] {

@@ -85,6 +85,22 @@ fn serials(html: &str) -> Vec<String> {
 }
 
 #[tokio::test]
+async fn another_language_keeps_what_was_searched_for() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", MANAGER).await;
+    insert(&place, &blue("S-1"), true).await;
+    let page = browser.get("/console/invoices?state=QUEUED&lang=zh&by=buyer&word=a%26b").await;
+    assert!(page.body.contains("href=\"?state=QUEUED&#38;by=buyer&#38;word=a%26b&#38;lang=en\""), "{}", page.body);
+    let page = browser.get("/console/invoices/S-1").await;
+    assert!(page.body.contains("href=\"?lang=en\""), "{}", page.body);
+    // What answers a form has no address of its own: its link would lead nowhere.
+    let page = browser.post("/console/invoices/S-1/void", &[]).await;
+    assert!(page.status == 422 && !page.body.contains("lang=en"), "{}", page.body);
+    let page = browser.post("/console/customers", &[("c0", "x")]).await;
+    assert!(page.status == 422 && page.body.contains("href=\"?lang=en\""), "{}", page.body);
+}
+
+#[tokio::test]
 async fn what_buyers_write_is_text_everywhere() {
     let place = Place::start().await;
     let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;

@@ -275,3 +275,13 @@ async fn a_key_is_made_shown_once_and_revoked_under_the_persons_name() {
     let entries = broker.ledger.audit_entries("", 0, 1000).await.unwrap();
     assert!(entries.iter().any(|entry| entry.what == "key_created" && entry.body.contains("console:anna")));
 }
+
+#[tokio::test]
+async fn another_language_keeps_what_was_searched_for() {
+    let broker = Broker::start().await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get("/console/jobs?state=failed&lang=zh&word=a%26b").await.text();
+    assert!(text.contains("href=\"?state=failed&#38;word=a%26b&#38;lang=en\""), "{text}");
+    let text = browser.get("/console/jobs").await.text();
+    assert!(text.contains("href=\"?lang=zh\""), "{text}");
+}
