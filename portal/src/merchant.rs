@@ -241,7 +241,9 @@ fn read(body: &[u8], order: &str) -> Result<Answer, Trouble> {
         return Err(Trouble::Content("another order"));
     }
     let reason = || {
-        let given = ["reason", "msg"].into_iter().map(member).find(|text| !text.is_empty()).unwrap_or_default();
+        // `msg` is about the call: a plain "ok" of it is no reason that anybody understands.
+        let says_why = |text: &&str| !text.is_empty() && !text.eq_ignore_ascii_case("ok");
+        let given = ["reason", "msg"].into_iter().map(member).find(says_why).unwrap_or_default();
         given.chars().filter(|c| !c.is_control()).take(REASON_CHARS).collect()
     };
     Ok(match member("state") {
@@ -261,6 +263,20 @@ fn read(body: &[u8], order: &str) -> Result<Answer, Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn answers_are_kept_for_a_minute_and_so_many_of_them() {
+        let questions = Questions::default();
+        let key = |order: usize| ("TOLL".to_owned(), order.to_string());
+        for order in 0..2 * KEPT {
+            questions.keep(key(order), 0, &Answer::TryLater);
+        }
+        assert_eq!(questions.kept.lock().map(|kept| kept.len()).unwrap_or_default(), KEPT, "a stranger's scans fill no memory");
+        assert_eq!(questions.kept(&key(0), KEPT_MS - 1), Some(Answer::TryLater));
+        assert_eq!(questions.kept(&key(0), KEPT_MS), None);
+        questions.keep(key(2 * KEPT), KEPT_MS, &Answer::NotFound);
+        assert_eq!(questions.kept(&key(2 * KEPT), KEPT_MS), Some(Answer::NotFound), "old ones make room");
+    }
 
     #[test]
     fn a_merchant_who_stalls_leaves_room_for_the_others_and_all_have_their_bound() {

@@ -71,7 +71,8 @@ export class Site {
       items: [{ XMMC: order.item, XMJSHJ: order.total, SL: "0.13", SPBM: GOODS }], ...order.more,
     };
     const state = order?.state ?? "NOT_FOUND";
-    const text = JSON.stringify({ version: "1", code: "0000", msg: "ok", state, order: asked.order, ...(data && { data }) });
+    const text = JSON.stringify({ version: "1", code: "0000", msg: "ok", state, order: asked.order,
+      ...(state === "NOT_INVOICEABLE" && { reason: "该订单已退货" }), ...(data && { data }) });
     const claims = { aud: "einvoice-platform", jti: asked.requestId, body_sha256: createHash("sha256").update(text).digest("hex") };
     return { text, sign: jws(claims, this.tillKey) };
   }

@@ -97,6 +97,8 @@ struct ListPage {
     fields: Vec<Choice>,
     /// Query of the next page.
     next: Option<String>,
+    /// Not the first page.
+    later: bool,
     export: String,
 }
 
@@ -272,6 +274,7 @@ async fn listed(console: &Console, visitor: &Visitor, query: Query, approval: bo
             .collect(),
         fields: FIELDS.iter().map(|(name, _)| choice(name, t(&format!("by_{name}")), &field("by"))).collect(),
         next,
+        later: form.get("after").is_some(),
         export: kept,
     };
     page(&page_of)

@@ -148,7 +148,7 @@ fn facts(visitor: &Visitor, reservation: &Reservation) -> Vec<(String, String)> 
         (t("reservation_number"), reservation.number.to_string()),
         (t("org"), reservation.orgcode.clone()),
         (t("reservation_at"), time(reservation.created_at)),
-        (t("buyer_type"), reservation.kind.text().to_owned()),
+        (t("buyer_type"), draft::type_text(visitor.language, reservation.kind.text())),
         (t("buyer"), buyer.name.clone()),
         (t("buyer_number"), buyer.taxpayer_number.clone()),
         (t("buyer_address"), buyer.address_phone.clone()),

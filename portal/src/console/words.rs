@@ -1,6 +1,7 @@
 //! The console's texts, Chinese and English: one table for what all pages share, one for each group of pages.
 
 mod codes;
+mod history;
 mod reports;
 mod settings;
 mod tasks;
@@ -36,7 +37,7 @@ type Row = (&'static str, &'static str, &'static str);
 
 /// All texts, of every area.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [TABLE, codes::TABLE, tasks::TABLE, settings::TABLE, reports::TABLE].into_iter().flatten()
+    [TABLE, codes::TABLE, history::TABLE, tasks::TABLE, settings::TABLE, reports::TABLE].into_iter().flatten()
 }
 
 #[rustfmt::skip]

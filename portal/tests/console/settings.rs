@@ -81,6 +81,15 @@ async fn users_are_invited_disabled_and_given_new_links() {
     ] {
         assert_eq!(anna.post("/console/settings/users", &wrong).await.status, 422, "{wrong:?}");
     }
+    let (name, login) = ("长".repeat(201), "x".repeat(41));
+    for wrong in [
+        [("name", name.as_str()), ("login", "x"), ("role", "clerk")],
+        [("name", "x"), ("login", &login), ("role", "clerk")],
+        [("name", "x"), ("login", ""), ("role", "clerk")],
+    ] {
+        assert_eq!(anna.post("/console/settings/users", &wrong).await.status, 422, "{wrong:?}");
+    }
+    assert_eq!(user_post(&mut anna, "wang", "roles", &[("role", "king")]).await.0, 422, "nobody is nothing");
     let yes = [("confirm", "yes")];
     let link = user_post(&mut anna, "wang", "link", &yes).await;
     let token = link.2.split("/console/password/").nth(1).unwrap().split('<').next().unwrap().to_owned();
@@ -149,9 +158,31 @@ async fn a_public_key_is_added_beside_the_old_one_and_the_last_one_stays() {
     assert_eq!(known, 2, "both count, and the same one twice is one");
     assert_eq!(anna.post(&end, &[("fingerprint", &old)]).await.status, 422, "unconfirmed");
     assert_eq!(anna.post(&end, &[("confirm", "yes"), ("fingerprint", &old)]).await.status, 303);
+    assert_eq!(anna.post(&end, &[("confirm", "yes"), ("fingerprint", &old)]).await.status, 422, "it is gone");
     let keys: Vec<String> =
         place.platform.portal.directory().caller(APPID).unwrap().keys.iter().map(PublicKey::fingerprint).collect();
     assert_eq!(keys, [print]);
+    for more in 2..=5 {
+        let pem = PlatformKey::generate().unwrap().public_pem().unwrap();
+        let page = anna.post(&add, &[("pem", &pem)]).await;
+        assert_eq!(page.status, if more <= 4 { 303 } else { 422 }, "{more}: {}", page.body);
+    }
+}
+
+#[tokio::test]
+async fn a_tenant_has_so_many_users() {
+    let place = Place::start().await;
+    let mut anna = place.signed_in("shop", "anna", ADMIN).await;
+    let portal = &place.platform.portal;
+    let mut directory = portal.directory().as_ref().clone();
+    for number in 0..199 {
+        let user = serde_json::json!({ "id": format!("us_{number}"), "tenant": "shop", "name": "王五", "key_hash": "",
+            "login": format!("user-{number}"), "roles": ["viewer"] });
+        directory = directory.with_user(serde_json::from_value(user).unwrap()).unwrap();
+    }
+    portal.set_directory(directory);
+    let page = anna.post("/console/settings/users", &[("name", "赵六"), ("login", "zhao"), ("role", "viewer")]).await;
+    assert_eq!(page.status, 409, "{}", page.body);
 }
 
 /// What a merchant's system got.
@@ -222,6 +253,8 @@ async fn a_callback_address_obeys_the_rules_of_every_callback() {
     let place = Place::start().await;
     let mut anna = place.signed_in("shop", "anna", ADMIN).await;
     let settings = "/console/settings/callbacks";
+    let long = format!("https://merchant.example/{}", "x".repeat(500));
+    assert_eq!(anna.post(settings, &[("url", &long)]).await.status, 422, "longer than any request may name");
     for wrong in ["http://merchant.example/hook", "https://10.0.0.1/hook", "https://127.0.0.1/", "file:///etc/passwd", "hook"] {
         let page = anna.post(settings, &[("url", wrong)]).await;
         assert_eq!(page.status, 422, "{wrong}");
@@ -254,7 +287,8 @@ async fn organisations_and_their_disks_are_listed() {
     let place = Place::start().await;
     let mut anna = place.signed_in("shop", "anna", ADMIN).await;
     let page = anna.get("/console/settings/organisations").await;
-    for fact in ["示例商贸有限公司", "示例餐饮有限公司", "661545600001", "张三", "就绪", "尚无税控设备报告"]
+    for fact in
+        ["示例商贸有限公司", "示例餐饮有限公司", "661545600001", "张三 / —", "2027-01-15 16:00:00", "就绪", "尚无税控设备报告"]
     {
         assert!(page.body.contains(fact), "{fact}");
     }

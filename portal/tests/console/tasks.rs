@@ -56,14 +56,15 @@ async fn a_correction_is_a_red_and_a_linked_invoice_however_often_it_is_clicked(
     assert_eq!((made.document.text("GMF_MC"), made.gross), ("正确的购方", wrong.gross));
     assert_eq!(made.document.lines[0].name, "*纸制品*复印纸");
     assert_eq!((made.document.net, made.document.tax), (wrong.document.net, wrong.document.tax));
-    assert!(browser.get(&format!("/console/invoices/{serial}")).await.body.contains("replaces S-1"), "linked both ways");
+    assert!(browser.get(&format!("/console/invoices/{serial}")).await.body.contains("重开，代替流水号 S-1"), "linked both ways");
     let page = browser.get("/console/invoices/S-1").await.body;
-    assert!(page.contains(&format!("replaced by {serial}")) && page.contains(TASK));
+    assert!(page.contains(&format!("重开的发票，流水号 {serial}")) && page.contains(TASK));
     assert!(browser.get(TASK).await.body.contains(&serial));
     // The disk refuses it: the same request is re-issued, and there is no form for another one.
     place.platform.broker_says(&serial, &Said::Failed { fault: "disk", code: "DISK_FULL", text: "无可用发票" }).await;
     assert!(!browser.get(TASK).await.body.contains("/replace\""));
     assert_eq!(post(&mut browser, "end", &[("answer", "")]).await.status, 422);
+    assert_eq!(post(&mut browser, "end", &[("answer", &"长".repeat(201))]).await.status, 422);
     let fields = [("answer", "已红冲并重开"), ("how", "done")];
     assert_eq!(post(&mut browser, "end", &fields).await.location, format!("{TASK}?done=task_ended"));
     assert_eq!(post(&mut browser, "end", &fields).await.location, format!("{TASK}?done=task_ended"), "a second click");
@@ -102,6 +103,10 @@ async fn the_second_of_two_clerks_is_told_and_does_nothing() {
     assert_eq!(post(&mut anna, "end", &[("answer", "无需更正"), ("how", "refused")]).await.status, 303);
     let page = post(&mut carl, "take", &[]).await;
     assert!(page.status == 409 && page.body.contains("console:anna") && page.body.contains("无需更正"), "{}", page.body);
+    let same = [("answer", "无需更正"), ("how", "refused")];
+    assert_eq!(post(&mut carl, "end", &same).await.status, 409, "it was not he who ended it");
+    assert_eq!(post(&mut anna, "end", &same).await.status, 303, "a second click of hers");
+    assert_eq!(post(&mut anna, "end", &[("answer", "别的"), ("how", "refused")]).await.status, 409, "what was said stays");
     let list = anna.get("/console/tasks?state=refused").await.body;
     assert!(list.contains("无需更正"));
 }

@@ -80,6 +80,7 @@ walk("offline_scheme_refusals", { over: [{ lang: "zh" }, { lang: "en", width: 12
   const code = await site.till(order, { state: "NOT_INVOICEABLE" });
   await me.open(code);
   assert.match(await me.page.innerText("h1"), new RegExp(WORDS[lang].refused));
+  assert.match(await me.page.innerText("main"), /该订单已退货/);
   await me.look("not-invoiceable");
   const later = await site.till(fresh("POS"), { state: "NOT_FOUND" });
   await me.open(later);

@@ -468,6 +468,11 @@ pub(super) fn computed(document: &Document) -> (Vec<Computed>, [String; 3]) {
     (lines.collect(), [money(document.net), money(document.tax), format!("{:.2}", document.gross)])
 }
 
+/// A buyer's kind, in the language of the page.
+pub(super) fn type_text(lang: Lang, kind: &str) -> String {
+    type_choices(lang, kind).into_iter().find(|one| one.chosen).map_or_else(|| kind.to_owned(), |one| one.label)
+}
+
 /// A buyer's kind to choose from.
 pub(super) fn type_choices(lang: Lang, chosen: &str) -> Vec<Choice> {
     let kinds = [("企业", "enterprise"), ("非企业性单位", "institution"), ("个人", "person")];

@@ -4,7 +4,7 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
 
-use super::{Computed, Draft, Hits, LineText, computed, kind_choices, org_choices, type_choices};
+use super::{Computed, Draft, Hits, LineText, computed, kind_choices, org_choices, type_choices, type_text};
 use crate::console::invoices::Choice;
 use crate::console::shell::Shell;
 use crate::console::{with_status, words};
@@ -88,7 +88,9 @@ pub(in crate::console) fn check(screen: &Screen, draft: &Draft, incoming: &Incom
         kind_choices(shell.lang, &draft.kind).into_iter().find(|kind| kind.chosen).map(|kind| kind.label).unwrap_or_default();
     let mut facts = vec![(shell.t("kind").to_owned(), kind), (shell.t("org").to_owned(), draft.org.clone())];
     let labels = ["buyer_type", "buyer", "buyer_number", "buyer_address", "buyer_bank", "mail", "telephone"];
-    facts.extend(labels.iter().zip(&draft.buyer).map(|(label, value)| (shell.t(label).to_owned(), value.clone())));
+    let mut buyer = draft.buyer.clone();
+    buyer[0] = type_text(shell.lang, &buyer[0]);
+    facts.extend(labels.iter().zip(buyer).map(|(label, value)| (shell.t(label).to_owned(), value)));
     facts.push((shell.t("remark").to_owned(), draft.remark.clone()));
     facts.retain(|(_, value)| !value.is_empty());
     with_status(StatusCode::OK, &CheckPage { screen, shell, hidden: draft.hidden(), facts, lines, sums })

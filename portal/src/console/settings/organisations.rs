@@ -11,6 +11,7 @@ use axum::{Extension, Router};
 use taxdisk_protocol::api::DiskView;
 use taxdisk_protocol::kind::InvoiceKind;
 
+use crate::console::invoices::time;
 use crate::console::shell::Shell;
 use crate::console::{Console, Shared, Who, page, words};
 
@@ -55,7 +56,9 @@ async fn show(State(console): Shared, Extension(visitor): Who) -> Response<Body>
     let point = |point: &crate::model::IssuePoint| Point {
         orgcode: point.orgcode.clone(),
         broker_point: point.broker_point.clone().unwrap_or_else(|| t("org_every_disk")),
-        persons: [&point.clerk, &point.payee, &point.reviewer].map(String::as_str).join(" / "),
+        persons: [&point.clerk, &point.payee, &point.reviewer]
+            .map(|name| if name.is_empty() { "—" } else { name.as_str() })
+            .join(" / "),
         limit: point.invoice_limit.map(|limit| format!("{limit:.2}")).unwrap_or_default(),
     };
     let disk = |view: &DiskView| Disk {
@@ -79,7 +82,8 @@ async fn show(State(console): Shared, Extension(visitor): Who) -> Response<Body>
                 format!("{kind}: {}", stock.remaining)
             })
             .collect(),
-        seen_at: view.seen_at.clone(),
+        // As every other time of the console: of China, to the second.
+        seen_at: view.seen_at.parse().map_or_else(|_| view.seen_at.clone(), |at: jiff::Timestamp| time(at.as_millisecond())),
     };
     let seller = |seller: &crate::model::Seller| Seller {
         name: seller.name.clone(),

@@ -114,7 +114,7 @@ pub(super) const TABLE: &[Row] = &[
     ("wall_fields", "自定义字段", "Your own fields"),
     ("wall_field", "字段", "Field"),
     ("wall_required", "必填", "Must be answered"),
-    ("wall_save", "生成二维码", "Make the code"),
+    ("wall_save", "保存二维码", "Save the code"),
     ("wall_done_saved", "已保存，二维码可以下载和张贴", "Saved; the code may be downloaded and hung up"),
     ("wall_done_disabled", "已停用；已提交的预约不受影响", "Disabled; reservations that exist are not affected"),
     ("wall_valid", "有效", "Valid"),

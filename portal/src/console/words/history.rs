@@ -1,0 +1,64 @@
+//! What histories of requests say that was done: keys are `what_` and the words that [`crate::ledger::Session::note`] keeps.
+//! Words that name a state are among those of states.
+
+use super::Row;
+
+#[rustfmt::skip]
+pub(super) const TABLE: &[Row] = &[
+    ("what_accepted", "已受理", "accepted"),
+    ("what_approved", "已批准", "approved"),
+    ("what_asked for", "提出申请", "asked for"),
+    ("what_claimed", "购方已填写", "the buyer was named"),
+    ("what_codes_revoked", "二维码已失效，数量", "codes revoked"),
+    ("what_correction_asked", "购方申请更正", "a correction was asked for"),
+    ("what_correction_done", "更正申请已处理：", "the correction is done:"),
+    ("what_correction_refused", "更正申请不予受理：", "the correction was declined:"),
+    ("what_links_revoked", "链接已失效，数量", "links revoked"),
+    ("what_lost", "开票服务没有该任务，重新提交", "the broker does not know it; it is handed over again"),
+    ("what_part-red asked for", "申请部分红冲，流水号", "part-red asked for"),
+    ("what_red asked for", "申请红冲，流水号", "red asked for"),
+    ("what_refused", "开票服务未接受", "refused"),
+    ("what_released", "已放行", "released"),
+    ("what_replaced by", "重开的发票，流水号", "replaced by"),
+    ("what_replaces", "重开，代替流水号", "replaces"),
+    ("what_requeued", "重新排队", "requeued"),
+    ("what_resend", "再次发送", "sent again"),
+    ("what_returned", "已退回", "returned"),
+    ("what_split", "已拆分为", "split into"),
+    ("what_voiding", "申请作废", "void asked for"),
+];
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::Path;
+
+    use super::TABLE;
+
+    fn sources(folder: &Path, all: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => sources(&path, all),
+                path => all.push_str(&std::fs::read_to_string(path).unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_is_noted_has_words_in_both_languages() {
+        let mut all = String::new();
+        for folder in ["src/core", "src/console"] {
+            sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut all);
+        }
+        let calls = all.split("session.note(").skip(1).map(|rest| rest.split(".await").next().unwrap());
+        // A literal of a call is who did it, what it was, or nothing.
+        let words = calls.flat_map(|call| call.split('"').skip(1).step_by(2)).filter(|word| !word.contains('{'));
+        let mut words: Vec<&str> = words.filter(|word| !["", "broker", "consumer"].contains(word)).collect();
+        // Those that stand in a variable.
+        words.extend(["approved", "released", "links_revoked", "codes_revoked", "correction_done", "correction_refused"]);
+        assert!(words.len() > 20, "{words:?}");
+        for word in words {
+            assert!(TABLE.iter().any(|(key, _, _)| key.strip_prefix("what_") == Some(word)), "{word:?}");
+        }
+    }
+}
