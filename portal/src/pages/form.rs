@@ -305,6 +305,7 @@ mod tests {
         let named = faults("kind=person&GMF_MC=A%F0%9F%98%80%E2%98%82", none);
         assert!(named.len() == 1 && named[0].contains("😀") && named[0].contains('☂'), "{named:?}");
         assert_eq!(faults(&format!("kind=person&GMF_MC={}", "A".repeat(101)), none).len(), 1);
+        assert_eq!(faults("kind=person&GMF_MC=A%07B", none).len(), 1, "no bell on paper");
         let asked = Asks { email: Need::Needed, phone: Need::Offered };
         assert_eq!(faults("kind=person&GMF_MC=A", asked).len(), 1);
         assert_eq!(faults("kind=person&GMF_MC=A&email=a%40b.example&phone=x", asked).len(), 1);

@@ -214,6 +214,19 @@ async fn a_code_that_nobody_filled_in_is_cancelled_for_ever() {
 }
 
 #[tokio::test]
+async fn a_code_whose_invoice_failed_is_no_longer_cancelled_as_a_code() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", CLERK).await;
+    let (url, serial) = made(&mut browser).await;
+    let path = link(&mut browser, &url).await;
+    filled(&place, &path).await;
+    place.platform.broker_says(&serial, &Said::Failed { fault: "request", code: "X", text: "单位不正确" }).await;
+    // Somebody waits for it: whether it is sent back is decided where the failure is read, by whoever may.
+    assert_eq!(browser.post(&format!("{url}/cancel"), &[("confirm", "yes")]).await.status, 409);
+    assert_eq!(phase(&place, &serial).await, Phase::Failed);
+}
+
+#[tokio::test]
 async fn codes_are_listed_by_their_state_without_gaps() {
     let place = Place::start().await;
     let mut browser = place.signed_in("shop", "carl", CLERK).await;

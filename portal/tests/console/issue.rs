@@ -105,6 +105,19 @@ async fn a_buyer_that_no_invoice_can_have_is_named() {
 }
 
 #[tokio::test]
+async fn a_remark_has_so_many_characters_and_all_of_them_can_be_printed() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", CLERK).await;
+    let at = browser.get("/console/issue").await.location;
+    browser.get(&at).await;
+    for (remark, status) in [("x".repeat(200), 200), ("x".repeat(201), 422), ("a\u{1f600}".to_owned(), 422)] {
+        let page = press(&mut browser, &at, &[("BZ", &remark), ("step", "check")]).await;
+        assert_eq!((page.status, page.body.contains("备注：")), (status, status == 422), "{}", page.body);
+    }
+    assert!(requests(&place).await.is_empty());
+}
+
+#[tokio::test]
 async fn what_was_sent_back_is_corrected_under_its_serial_number() {
     let place = Place::start().await;
     let mut browser = place.signed_in("shop", "anna", &["manager"]).await;

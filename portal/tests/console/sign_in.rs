@@ -64,6 +64,86 @@ async fn guessing_is_slowed_down_for_known_and_unknown_names_alike() {
 }
 
 #[tokio::test]
+async fn whoever_guesses_at_many_names_is_slowed_down_by_his_address() {
+    let place = Place::start().await;
+    place.user("shop", "anna", &["viewer"]).await;
+    for number in 0..30 {
+        assert_eq!(place.browser().sign_in("shop", &format!("nobody{number}"), "a wrong password").await.status, 403);
+    }
+    assert_eq!(place.browser().sign_in("shop", "anna", PASSWORD).await.status, 429, "one of each name is many of an address");
+}
+
+#[tokio::test]
+async fn what_is_counted_under_a_name_that_cannot_be_one_is_short() {
+    let place = Place::start().await;
+    let long = "x".repeat(100_000);
+    for number in 0..5 {
+        assert_eq!(place.browser().sign_in("shop", &format!("{long}{number}"), "a wrong password").await.status, 403);
+    }
+    // What differs beyond the bound is one name: a stranger stores no more than that.
+    assert_eq!(place.browser().sign_in("shop", &format!("{long}x"), "a wrong password").await.status, 429);
+}
+
+#[tokio::test]
+async fn links_for_passwords_and_old_passwords_are_not_guessed_either() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    let new = "a longer new password";
+    let change = |old: &'static str, new: &'static str, again: &'static str| [("old", old), ("new", new), ("again", again)];
+    assert_eq!(browser.post("/console/account", &change(PASSWORD, new, "another new password")).await.status, 422);
+    for weak in ["short", "anna-anna-anna"] {
+        assert_eq!(browser.post("/console/account", &change(PASSWORD, weak, weak)).await.status, 422, "{weak}");
+    }
+    assert_eq!(place.browser().sign_in("shop", "anna", PASSWORD).await.status, 303, "nothing was changed");
+    for _ in 0..5 {
+        assert_eq!(browser.post("/console/account", &change("a wrong password", new, new)).await.status, 403);
+    }
+    assert_eq!(browser.post("/console/account", &change(PASSWORD, new, new)).await.status, 429, "even the right one waits");
+    let fields = [("new", new), ("again", new)];
+    let mut tried = 0;
+    while place.browser().post("/console/password/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &fields).await.status == 404 {
+        tried += 1;
+        assert!(tried <= 30, "nobody tries links out for ever");
+    }
+    let late = place.invite("shop", "berta", &["viewer"]).await;
+    assert_eq!(place.browser().post(&format!("/console/password/{late}"), &fields).await.status, 429, "a good one waits too");
+}
+
+#[tokio::test]
+async fn a_link_of_somebody_who_was_disabled_sets_no_password() {
+    let place = Place::start().await;
+    let token = place.invite("shop", "anna", &["viewer"]).await;
+    let portal = &place.platform.portal;
+    let mut user = portal.directory().user_by_login("shop", "anna").unwrap().as_ref().clone();
+    user.disabled = true;
+    portal.set_directory(portal.directory().with_user(user).unwrap());
+    let path = format!("/console/password/{token}");
+    assert_eq!(place.browser().get(&path).await.status, 404);
+    assert_eq!(place.browser().post(&path, &[("new", PASSWORD), ("again", PASSWORD)]).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_form_has_its_bounds_and_a_file_its_routes() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["manager"]).await;
+    let long = "x".repeat(1024 * 1024);
+    assert_eq!(browser.post("/console/account", &[("old", &long)]).await.status, 413);
+    let names: Vec<String> = (0..3000).map(|index| format!("f{index}")).collect();
+    let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "")).collect();
+    assert_eq!(browser.post("/console/customers", &many).await.status, 403);
+    assert_eq!(
+        browser.upload("/console/customers", &[("c0", "个人"), ("c1", "张三")], b"").await.status,
+        403,
+        "no file is taken here"
+    );
+    assert_eq!(
+        browser.upload("/console/customers/import", &[("step", "try")], b"").await.status,
+        422,
+        "and none is missing there"
+    );
+}
+
+#[tokio::test]
 async fn an_office_whose_people_sign_in_well_is_never_made_to_wait() {
     let place = Place::start().await;
     place.user("shop", "anna", &["viewer"]).await;

@@ -98,7 +98,18 @@ async fn a_code_is_told_again_and_ends_by_time_while_its_sale_stays_one() {
     assert_eq!(page(&rig, "POST", &next).await.0, 200);
     assert_eq!(rig.request("CODE1").await.phase, Phase::Forwarding);
     assert_eq!(page(&rig, "POST", &next).await.0, 200, "a second scan shows the first");
+    let (status, there, _) = sent(&rig, "POST", &next, "").await;
+    assert_eq!((status, there.as_ref()), (303, Some(&next)), "nobody is asked to fill in what is filled in");
     assert_eq!(rig.request("CODE1").await.document.text("GMF_MC"), "张三");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_has_so_many_bytes() {
+    let rig = rig().await;
+    let path = code(&rig, "CODE6").await;
+    let (status, _, text) = sent(&rig, "POST", &path, &format!("kind=person&GMF_MC={}", "A".repeat(16 * 1024))).await;
+    assert!(status == 413 && text.contains("<h1>"), "{status}: {text}");
+    assert_eq!(rig.request("CODE6").await.phase, Phase::Buyer);
 }
 
 #[tokio::test(flavor = "multi_thread")]

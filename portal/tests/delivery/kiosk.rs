@@ -110,6 +110,17 @@ async fn a_kiosk_follows_no_address_of_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_terminal_scans_so_often() {
+    let rig = Rig::start(|config| config.limits.scans_per_min = 5).await;
+    let mut statuses = Vec::new();
+    for _ in 0..10 {
+        statuses.push(scan(&rig, "https://fp.example/q/AAAA").await.status);
+    }
+    assert!(statuses[..5] == [404; 5] && statuses.contains(&429), "{statuses:?}");
+    assert_eq!(rig.browse("192.0.2.5", "GET", "/kiosk", "").await.status, 200, "the empty page costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_till_s_code_at_a_kiosk_shows_what_became_of_its_order_and_asks_nobody() {
     let scheme = Scheme::start(Vec::new()).await;
     let code = offline_path(&scheme.token("KIOSK4", None));

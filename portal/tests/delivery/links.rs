@@ -113,6 +113,25 @@ async fn a_link_that_ended_was_revoked_or_guessed_opens_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_link_to_what_is_not_issued_opens_nothing() {
+    let rig = Rig::start(|_| {}).await;
+    rig.code("LINK5", &serde_json::json!({})).await;
+    let portal = &rig.platform.portal;
+    let (key, day_ms) = (portal.links.clone(), 24 * 3600 * 1000);
+    let made = portal
+        .ledger
+        .run(move |session| Box::pin(async move { links::current(session, &key, Kind::Invoice, "shop", "LINK5", day_ms).await }));
+    let url = portal.url(&made.await.unwrap().unwrap());
+    for part in ["", "/pdf", "/ofd", "/print"] {
+        let shown = get(&rig, &format!("{}{part}", url.strip_prefix("https://fp.example").unwrap()), "text/html").await;
+        assert!(shown.status == 404 && !shown.text().contains("示例"), "{part}: {}", shown.status);
+    }
+    let scan = crate::platform::form(&[("scan", &url)]);
+    let page = rig.browse("192.0.2.5", "POST", "/kiosk", &scan).await;
+    assert!(page.status == 404 && !page.text.contains("示例"), "{}", page.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_store_does_not_hold_what_opens_a_link() {
     let rig = rig("LINK3").await;
     let path = link(&rig, "LINK3").await.unwrap();

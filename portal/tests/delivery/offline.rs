@@ -15,12 +15,13 @@ use sha2::{Digest as _, Sha256};
 use taxdisk_portal::application::{Algorithm, Decrypts, OrgWish, System};
 use taxdisk_portal::config::Config;
 use taxdisk_portal::merchant::ANSWER_MAX_BYTES;
+use taxdisk_portal::model::Tenant;
 use taxdisk_portal::order::{self, Nonce, Order, OrderKey};
 use taxdisk_portal::pages;
 use taxdisk_portal::platform_key::PlatformKey;
 use taxdisk_portal::sign::{self, PublicKey};
 
-use crate::platform::{NOW_S, SELLER, Said, blue, form, sign as signed};
+use crate::platform::{APPID, NOW_S, SELLER, Said, blue, form, sign as signed};
 use crate::rig::{Rig, served};
 
 /// How the merchant's service behaves.
@@ -34,6 +35,12 @@ pub(crate) enum Manners {
     OtherBody,
     OthersKey,
     OtherAlgorithm,
+    /// Its signature says that something must be understood which nobody knows.
+    Critical,
+    OtherAudience,
+    OtherVersion,
+    OtherCode,
+    Early,
     Stale,
     Endless,
     OthersSeller,
@@ -50,6 +57,8 @@ pub(crate) enum Manners {
 
 struct Merchant {
     manners: Mutex<Manners>,
+    /// The key of another tenant's caller, which is good for that tenant's orders.
+    stranger: PlatformKey,
     /// Where results go, if he names an address.
     url: Mutex<String>,
     asked: Mutex<Vec<(String, Value)>>,
@@ -61,7 +70,7 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let claims = URL_SAFE_NO_PAD.decode(sign.split('.').nth(1).unwrap()).unwrap();
     let claims: Value = serde_json::from_slice(&claims).unwrap();
     assert_eq!(claims["body_sha256"], hex::encode(Sha256::digest(&body)).as_str());
-    assert_eq!((&claims["aud"], &claims["jti"]), (&json!("TOLL"), &asked["requestId"]));
+    assert_eq!((&claims["aud"], &claims["jti"]), (&asked["syscode"], &asked["requestId"]));
     merchant.asked.lock().unwrap().push((sign, asked.clone()));
     let manners = *merchant.manners.lock().unwrap();
     let status = match manners {
@@ -73,7 +82,10 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let order = if manners == Manners::OtherOrder { json!("another") } else { asked["order"].clone() };
     let seller = if manners == Manners::OthersSeller { "91310000MA00000025" } else { SELLER };
     let total = if manners == Manners::Dearer { "226.00" } else { "113.00" };
-    let mut answer = json!({ "version": "1", "code": "0000", "msg": "ok", "state": status, "order": order, "data": {
+    let version = if manners == Manners::OtherVersion { "2" } else { "1" };
+    let code = if manners == Manners::OtherCode { "9999" } else { "0000" };
+    let mut answer = json!({ "version": version, "code": code, "msg": "ok", "state": status, "order": order,
+        "reason": "已退货\u{7}<b>", "data": {
         "XSF_NSRSBH": seller, "ORGCODE": "A", "JSHJ": total, "SHMC": "<b>服务区</b>", "GMF_MC": "商户写的购方",
         "GMF_DZDH": "商户写的地址 1",
         "items": [{ "XMMC": "*经营租赁*<script>通行费", "XMJSHJ": total, "SL": "0.13", "SPBM": "1060105" }] } });
@@ -98,18 +110,24 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let about = if manners == Manners::OtherBody { b"another".to_vec() } else { text.clone().into_bytes() };
     let request = if manners == Manners::OtherRequest { json!("another") } else { asked["requestId"].clone() };
     let (from, until) = match manners {
+        Manners::Early => (NOW_S + 3600, NOW_S + 3900),
         Manners::Stale => (NOW_S - 7200, NOW_S - 6900),
         Manners::Endless => (NOW_S, NOW_S + 7 * 86_400),
         _ => (NOW_S, NOW_S + 300),
     };
-    let claims = json!({ "aud": "einvoice-platform", "jti": request, "iat": from, "exp": until,
+    let audience = if manners == Manners::OtherAudience { "somebody" } else { "einvoice-platform" };
+    let claims = json!({ "aud": audience, "jti": request, "iat": from, "exp": until,
         "body_sha256": hex::encode(Sha256::digest(about)) });
     let mut response = Response::new(Body::from(text));
     if manners != Manners::Unsigned {
         let algorithm = if manners == Manners::OtherAlgorithm { "none" } else { "RS256" };
+        let mut head = json!({ "typ": "JWT", "alg": algorithm });
+        if manners == Manners::Critical {
+            head["crit"] = json!(["b64"]);
+        }
         let sign = match manners {
-            Manners::OthersKey => PlatformKey::generate().unwrap().jws(&claims).unwrap(),
-            _ => signed(&json!({ "typ": "JWT", "alg": algorithm }).to_string(), claims.to_string().as_bytes()),
+            Manners::OthersKey => merchant.stranger.jws(&claims).unwrap(),
+            _ => signed(&head.to_string(), claims.to_string().as_bytes()),
         };
         response.headers_mut().insert("sign", sign.parse().unwrap());
     }
@@ -131,7 +149,9 @@ impl Scheme {
 
     pub(crate) async fn start_with(edit: impl FnOnce(&mut Config), wishes: Vec<OrgWish>) -> Scheme {
         let (manners, url) = (Mutex::new(Manners::Good), Mutex::default());
-        let merchant = Arc::new(Merchant { manners, url, asked: Mutex::default() });
+        let stranger = PlatformKey::generate().unwrap();
+        let pem = stranger.public_pem().unwrap();
+        let merchant = Arc::new(Merchant { manners, stranger, url, asked: Mutex::default() });
         let url = served(Router::new().route("/query", post(query)).with_state(merchant.clone())).await;
         let mut rig = Rig::start(edit).await;
         let own = PlatformKey::generate().unwrap();
@@ -151,7 +171,10 @@ impl Scheme {
         let key = OrderKey::new(key.kid, order::Algorithm::Aes256Gcm, &secret).unwrap();
         let mut other = system.clone();
         "OTHER".clone_into(&mut other.syscode);
+        let tenant: Tenant = serde_json::from_value(json!({ "id": "other", "name": "别家", "sellers": [] })).unwrap();
+        let caller = json!({ "appid": "APP-OTHER", "tenant": "other", "public_keys": [pem] });
         let known = portal.directory().with_system(system).unwrap().with_system(other).unwrap();
+        let known = known.with_tenant(tenant).unwrap().with_caller(serde_json::from_value(caller).unwrap()).unwrap();
         portal.set_directory(known);
         Scheme { rig, merchant, platform, key }
     }
@@ -223,6 +246,9 @@ async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent(
     assert_eq!(status, 200, "{text}");
     assert!(text.contains("¥113.00") && text.contains("企业性单位") && text.contains("非企业性单位") && text.contains("个人"));
     assert!(!text.contains("<b>") && !text.contains("<script>通") && !text.contains("商户写的购方"), "{text}");
+    // Another language is the same code.
+    let query = path.split_once('?').unwrap().1.replace('&', "&#38;");
+    assert!(text.contains(&format!("href=\"?{query}&#38;lang=en\"")), "{text}");
     let (sign, asked) = scheme.merchant.asked.lock().unwrap()[0].clone();
     assert_eq!(asked["order"], "POS42-0007");
     let (signed, signature) = sign.rsplit_once('.').unwrap();
@@ -307,6 +333,11 @@ async fn a_merchant_who_lies_or_breaks_makes_a_clear_page_and_nothing_else() {
         (Manners::OtherBody, 502),
         (Manners::OthersKey, 502),
         (Manners::OtherAlgorithm, 502),
+        (Manners::Critical, 502),
+        (Manners::OtherAudience, 502),
+        (Manners::OtherVersion, 502),
+        (Manners::OtherCode, 502),
+        (Manners::Early, 502),
         (Manners::Stale, 502),
         (Manners::Endless, 502),
         (Manners::OthersSeller, 502),
@@ -329,6 +360,8 @@ async fn a_merchant_who_lies_or_breaks_makes_a_clear_page_and_nothing_else() {
             let (status, _, text) = scheme.sent(method, &path, &form).await;
             assert_eq!(status, expected, "{manners:?} {method}: {text}");
             assert!(text.contains("<h1>") && !text.contains("<form"), "{manners:?}: {text}");
+            let told = manners == Manners::State("NOT_INVOICEABLE");
+            assert!(text.contains("已退货") == told && !text.contains('\u{7}') && !text.contains("<b>"), "{manners:?}: {text}");
         }
         assert!(!scheme.stored(&number).await, "{manners:?}");
     }
@@ -390,4 +423,99 @@ async fn one_address_scans_so_often_and_leaves_others_their_room() {
     }
     assert!(tried >= 20, "{tried}");
     assert!(!refused("192.0.2.2", &good).await, "another address has its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_system_s_codes_take_no_room_from_another_s() {
+    let scheme = Scheme::start_with(
+        |config| (config.limits.appid_requests_per_s, config.limits.appid_burst_requests) = (1, 3),
+        Vec::new(),
+    )
+    .await;
+    let good = path(&scheme.token("RATE", None));
+    let mut statuses = Vec::new();
+    for address in 1..=10 {
+        statuses.push(scheme.rig.browse(&format!("192.0.2.{address}"), "GET", &good, "").await.status);
+    }
+    assert!(statuses[..3] == [200, 200, 200] && statuses.contains(&429), "whatever their addresses: {statuses:?}");
+    let elsewhere = good.replace("syscode=TOLL", "syscode=OTHER");
+    assert_eq!(scheme.rig.browse("192.0.2.1", "GET", &elsewhere, "").await.status, 404, "no token of its own, and not too many");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_who_was_disabled_answers_for_no_order() {
+    let scheme = Scheme::start(Vec::new()).await;
+    assert_eq!(scheme.sent("GET", &path(&scheme.token("KEY1", None)), "").await.0, 200);
+    let portal = &scheme.rig.platform.portal;
+    let mut caller = portal.directory().caller(APPID).unwrap().caller.clone();
+    caller.disabled = true;
+    portal.set_directory(portal.directory().with_caller(caller).unwrap());
+    assert_eq!(scheme.sent("GET", &path(&scheme.token("KEY2", None)), "").await.0, 502, "his key is no key of the tenant");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_sent_to_no_address_that_callbacks_may_not_reach() {
+    let scheme = Scheme::start(Vec::new()).await;
+    for (url, count) in [("https://10.0.0.1/hook", 0), ("file:///etc/passwd", 0), ("https://merchant.example/hook", 1)] {
+        scheme.calls_back(url);
+        let serial = scheme.issue(&format!("HOOK-{}", url.len()), &[]).await;
+        assert_eq!(scheme.rig.request(&serial).await.delivery.urls.len(), count, "{url}");
+    }
+}
+
+/// Fills a code's form in and confirms; status and where it leads.
+async fn confirmed(scheme: &Scheme, code: &str) -> (u16, Option<String>) {
+    let (status, there, text) = scheme.sent("POST", code, &filled(&[("step", "check")])).await;
+    if status != 200 {
+        return (status, there);
+    }
+    let (status, there, _) = scheme.sent("POST", code, &filled(&[("step", "issue"), ("terms", &terms(&text))])).await;
+    (status, there)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_who_reads_tokens_himself_names_the_sale() {
+    let scheme = Scheme::start(Vec::new()).await;
+    let portal = scheme.rig.platform.portal.clone();
+    for syscode in ["TOLL", "OTHER"] {
+        let mut system = portal.directory().system(syscode).unwrap().as_ref().clone();
+        system.decrypts = Decrypts::Merchant;
+        portal.set_directory(portal.directory().with_system(system).unwrap());
+    }
+    for bad in ["A".repeat(order::TOKEN_MIN - 1), "A".repeat(order::TOKEN_MAX + 1), "%E5%8D%95".repeat(100)] {
+        assert_eq!(scheme.sent("GET", &path(&bad), "").await.0, 404);
+    }
+    assert_eq!(scheme.asked(), 0, "nobody is asked about what is no token");
+    // Every receipt of a sale bears another token: without its number there would be an invoice for each.
+    let (first, second) = (path(&"A".repeat(100)), path(&"B".repeat(100)));
+    assert_eq!(scheme.sent("GET", &first, "").await.0, 502);
+    scheme.behaves(Manners::Names("OWN1"));
+    scheme.rig.platform.pass(61);
+    let done = confirmed(&scheme, &first).await;
+    assert_eq!(done.0, 303);
+    assert_eq!(confirmed(&scheme, &second).await, done, "another receipt of the sale shows the same invoice");
+    let due = portal.readers.get().await.unwrap().due_requests(i64::MAX - 1, 10).await.unwrap();
+    assert_eq!(due.iter().map(|one| one.serial.as_str()).collect::<Vec<_>>(), ["OWN1"]);
+    // The number of a sale that another system, or another road, has made: neither its invoice nor one more. The other system's
+    // orders are asked for under its own name, which this merchant's service answers as well.
+    let inserted = json!([blue("OWN2")]).to_string();
+    scheme.rig.platform.form("insertWithArray", &[("requestdatas", &inserted)]).await;
+    scheme.behaves(Manners::Names("OWN2"));
+    assert_eq!(confirmed(&scheme, &path(&"C".repeat(100))).await, (409, None));
+    scheme.behaves(Manners::Names("OWN1"));
+    let elsewhere = path(&"D".repeat(100)).replace("syscode=TOLL", "syscode=OTHER");
+    assert_eq!(confirmed(&scheme, &elsewhere).await, (409, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_orders_of_one_system_that_name_one_sale_are_one_invoice_and_a_refusal() {
+    let scheme = Scheme::start(Vec::new()).await;
+    scheme.behaves(Manners::Names("SALE1"));
+    assert_eq!(confirmed(&scheme, &path(&scheme.token("ONE", None))).await.0, 303);
+    assert_eq!(
+        confirmed(&scheme, &path(&scheme.token("TWO", None))).await,
+        (409, None),
+        "the other order's buyer gets nobody's invoice"
+    );
+    assert!(!scheme.stored("TWO").await);
 }

@@ -8,7 +8,7 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use taxdisk_portal::core::links::{self, Kind};
 use taxdisk_portal::core::outbox::Standing;
-use taxdisk_portal::core::task::{TEXT_MAX, Task, TaskState};
+use taxdisk_portal::core::task::{CONTACT_MAX, TEXT_MAX, Task, TaskState};
 use taxdisk_portal::pages;
 use taxdisk_portal::portal::STREAMS;
 
@@ -198,6 +198,9 @@ async fn a_correction_is_asked_for_once_at_a_time_and_changes_no_invoice() {
     let before = rig.request("TASK1").await;
     assert_eq!(correct(&rig, &path, "  ").await, format!("{path}?told=need_text"));
     assert_eq!(correct(&rig, &path, &"字".repeat(TEXT_MAX + 1)).await, format!("{path}?told=too_long"));
+    let long = form(&[("text", "抬头写错了"), ("contact", &"1".repeat(CONTACT_MAX + 1))]);
+    let page = rig.browse("192.0.2.1", "POST", &format!("{path}/correct"), &long).await;
+    assert_eq!(page.location(), format!("{path}?told=too_long"));
     assert!(tasks(&rig, "TASK1").await.is_empty());
     assert_eq!(correct(&rig, &path, "抬头写错了").await, format!("{path}?told=corrected"));
     assert_eq!(correct(&rig, &path, "再说一次").await, format!("{path}?told=correct_open"));

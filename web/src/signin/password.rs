@@ -137,6 +137,9 @@ mod tests {
         assert!(hasher.verify(Some(stored.clone()), "correct horse battery").await.unwrap());
         assert!(!hasher.verify(Some(stored), "correct horse batterz").await.unwrap());
         assert!(!hasher.verify(None, "correct horse battery").await.unwrap());
+        let long = "x".repeat(BYTES_MAX + 1);
+        let stored = hasher.hash(&long).await.unwrap();
+        assert!(!hasher.verify(Some(stored), &long).await.unwrap(), "nobody makes us hash a book");
         let nobody = PasswordHash::new(NOBODY).unwrap();
         let (params, length) = (Params::try_from(&nobody).unwrap(), nobody.hash.unwrap().len());
         assert_eq!((params.m_cost(), params.t_cost(), params.p_cost(), length), (MEMORY_KIB, PASSES, 1, 32), "the same work");
