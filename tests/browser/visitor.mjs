@@ -139,9 +139,6 @@ export class Visitor {
     if (load.bytes < 500) wrong.push(`${load.bytes} bytes are loaded: nothing was counted`);
     const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
     if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
-    const wide = await page.evaluate(`[...document.querySelectorAll("h1, h2, h3, legend, dt, dd, th, td")]
-      .filter((one) => one.scrollWidth > one.clientWidth + 1).map((one) => one.tagName + " " + one.textContent.trim())`);
-    wrong.push(...wide.map((text) => `wider than its place: ${text}`));
     // Axe runs in the page; without JavaScript the same HTML comes as with it.
     if (this.script) wrong.push(...await objections(page, excused));
     await this.keep(name, page);

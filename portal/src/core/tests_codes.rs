@@ -144,18 +144,6 @@ async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
 }
 
 #[tokio::test]
-async fn a_buyer_that_cannot_be_printed_claims_nothing() {
-    let bench = bench().await;
-    made(&bench, "C1").await;
-    let token = link_key().token(Kind::Code, "one", "C1", 1);
-    let wrong = Buyer { name: "\u{1f600}".to_owned(), ..Buyer::default() };
-    let claimed = run!(bench, |session| claim::claim(session, &token, &wrong, &Receivers::default()));
-    assert!(matches!(claimed, Claimed::Wrong(_)), "{claimed:?}");
-    let request = bench.readers.get().await.unwrap().request("one", "C1").await.unwrap().unwrap();
-    assert_eq!((request.phase, request.document.text("GMF_MC")), (Phase::Buyer, ""), "the code waits for its buyer");
-}
-
-#[tokio::test]
 async fn whoever_comes_first_of_consumer_and_merchant_wins() {
     for round in 0..20 {
         let bench = bench().await;

@@ -119,5 +119,5 @@ async fn pages_load_nothing_from_elsewhere_and_are_kept_by_nobody() {
     let style = super::after(&text, "rel=\"stylesheet\" href=\"", "\"").unwrap();
     let style = browser.get(style).await;
     assert_eq!(style.status, 200);
-    assert!(style.head.contains("immutable") && style.text().contains("--main"), "{}", style.head);
+    assert!(style.head.contains("immutable") && style.text().contains("--brand"), "{}", style.head);
 }
