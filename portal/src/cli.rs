@@ -184,7 +184,8 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     claim_all(&portal, registry.as_ref()).await?;
     let portal = Arc::new(portal.with_registry(registry).with_weixin(channels.weixin()));
     let concurrency = config.broker.concurrency;
-    tokio::spawn(courier::run(ledger.behind(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency));
+    let looks = portal.looks.clone();
+    tokio::spawn(courier::run(ledger.behind(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency, looks));
     tokio::spawn(callback::send::run(portal.clone(), outbound));
     tokio::spawn(post::send::run(portal.clone(), channels));
     tokio::spawn(disks::watch(portal.clone(), broker.clone()));

@@ -2,8 +2,8 @@
 //!
 //! A request is stored before it is answered; here it is handed to the broker under its own serial number, as often as it takes.
 //! If we stop before the broker has it, the next start hands it in. If we stop after it has it and before we noted that, the next
-//! start hands the same in again, and the broker answers with the job that it has: there is exactly one. Results come the same
-//! way: the broker's webhooks only say "look", and what is asked for at an interval is asked anyway.
+//! start hands the same in again, and the broker answers with the job that it has: there is exactly one. Of results the broker's
+//! webhooks tell ([`crate::hooks`]); what is asked for at an interval, or because somebody looks, is asked anyway.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,10 +25,31 @@ const IDLE: Duration = Duration::from_millis(500);
 /// Pause after the store did not answer.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Requests that somebody looks at, at most; more of them wait for their turn.
+const LOOKS: usize = 1024;
+
 type Key = (String, String);
 
+/// Requests that somebody looks at: the broker is asked about them before their turn.
+#[derive(Clone, Default)]
+pub struct Looks(Arc<Mutex<HashSet<Key>>>);
+
+impl Looks {
+    /// Somebody looks at this one.
+    pub fn add(&self, request: &Request) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if looks.len() < LOOKS {
+            looks.insert((request.tenant.clone(), request.serial.clone()));
+        }
+    }
+
+    fn take(&self) -> HashSet<Key> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// Runs until the writer ends.
-pub async fn run(ledger: Ledger, readers: Readers, broker: BrokerClient, clock: Clock, concurrency: usize) {
+pub async fn run(ledger: Ledger, readers: Readers, broker: BrokerClient, clock: Clock, concurrency: usize, looks: Looks) {
     let room = Arc::new(Semaphore::new(concurrency));
     let under_way = Arc::new(Mutex::new(HashSet::<Key>::new()));
     let done = Arc::new(tokio::sync::Notify::new());
@@ -43,8 +64,7 @@ pub async fn run(ledger: Ledger, readers: Readers, broker: BrokerClient, clock: 
             }
         };
         let mut started = 0;
-        for request in due {
-            let key = (request.tenant, request.serial);
+        for key in due.into_iter().chain(looks.take()) {
             if !under_way.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone()) {
                 continue;
             }
@@ -55,7 +75,7 @@ pub async fn run(ledger: Ledger, readers: Readers, broker: BrokerClient, clock: 
             tokio::spawn(async move {
                 // What was read before it was marked may be old: an old re-issue would ask for one more than the merchant did.
                 if let Ok(Some(request)) = current(&readers, &key).await
-                    && request.due_at <= now
+                    && (request.due_at <= now || outcome::is_stale(&request, now))
                 {
                     carry(&ledger, &broker, request).await;
                 }
@@ -75,7 +95,7 @@ pub async fn run(ledger: Ledger, readers: Readers, broker: BrokerClient, clock: 
     }
 }
 
-async fn due(readers: &Readers, now: i64) -> Result<Vec<Request>, StoreError> {
+async fn due(readers: &Readers, now: i64) -> Result<Vec<Key>, StoreError> {
     readers.get().await?.due_requests(now, PAGE).await
 }
 

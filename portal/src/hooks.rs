@@ -1,7 +1,7 @@
 //! What the broker tells by webhook (Standard Webhooks 1.0), and how the portal asks for it.
 //!
-//! A message is only a reason to look: the job itself is fetched, so a message that comes late, twice or not at all changes
-//! nothing that the courier would not find by asking.
+//! A message is only a reason to look: the job itself is fetched, here and at once, so a message that comes late, twice or not at
+//! all changes nothing that the courier would not find by asking.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,13 @@ const MAX_BYTES: usize = 256 * 1024;
 const TOLERANCE_S: i64 = 300;
 /// How often the portal tries to register.
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How its messages are taken.
+#[derive(Clone)]
+pub struct Hook {
+    secret: Secret,
+    broker: BrokerClient,
+}
 
 /// The endpoint that the broker has for this portal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -70,7 +77,7 @@ pub async fn register(portal: Arc<Portal>, broker: BrokerClient, url: String) {
                     .ledger
                     .run(move |session| Box::pin(async move { session.db.put_setting("webhook", "broker", &body).await }));
                 if kept.await.is_ok() {
-                    *portal.hook_secret.write().unwrap_or_else(PoisonError::into_inner) = Some(secret);
+                    *portal.hook.write().unwrap_or_else(PoisonError::into_inner) = Some(Hook { secret, broker });
                     tracing::info!(webhook = registered.id, "the broker tells of results");
                 }
                 return;
@@ -96,7 +103,7 @@ async fn stored(portal: &Portal) -> Result<Vec<(String, String)>, StoreError> {
     portal.readers.get().await?.settings("webhook").await
 }
 
-/// Takes a message: 204 once it is durable that somebody looks.
+/// Takes a message: 204 once what the broker says of the job is durable.
 pub async fn receive(portal: Arc<Portal>, request: Request<Body>) -> Response<Body> {
     let status = match taken(&portal, request).await {
         Ok(()) => StatusCode::NO_CONTENT,
@@ -110,9 +117,9 @@ pub async fn receive(portal: Arc<Portal>, request: Request<Body>) -> Response<Bo
 async fn taken(portal: &Portal, request: Request<Body>) -> Result<(), StatusCode> {
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, MAX_BYTES).collect().await.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?.to_bytes();
-    let secret = portal.hook_secret.read().unwrap_or_else(PoisonError::into_inner).clone();
-    // Messages may be faster than the note of the secret: the broker sends them again.
-    let secret = secret.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
+    let hook = portal.hook.read().unwrap_or_else(PoisonError::into_inner).clone();
+    // Messages may be faster than the note of the secret: the broker sends again what was not taken.
+    let Hook { secret, broker } = hook.ok_or(StatusCode::SERVICE_UNAVAILABLE)?;
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let now = (portal.clock)() / 1000;
     if !is_genuine(&secret, header("webhook-id"), header("webhook-timestamp"), header("webhook-signature"), &body, now) {
@@ -122,9 +129,15 @@ async fn taken(portal: &Portal, request: Request<Body>) -> Result<(), StatusCode
     let event: EventBody = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let text = |name: &str| event.data.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let (Some(seller), Some(serial)) = (text("seller"), text("serial")) else { return Ok(()) };
+    let view = broker.job(&seller, &serial).await.map_err(|error| {
+        tracing::debug!(%seller, %serial, %error, "a job that the broker told of cannot be fetched");
+        StatusCode::SERVICE_UNAVAILABLE
+    })?;
+    // A ledger that was restored may not have it: the courier finds that out.
+    let Some(view) = view else { return Ok(()) };
     let ledger = portal.ledger.behind();
-    let looked = ledger.run(move |session| Box::pin(async move { outcome::look(session, &seller, &serial).await }));
-    looked.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
+    let told = ledger.run(move |session| Box::pin(async move { outcome::told(session, &seller, &serial, &view).await }));
+    told.await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)
 }
 
 /// One of the signatures is that of the secret over id, time and body, and the time is near.

@@ -9,8 +9,11 @@ use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::core::links::{self, Kind, Link, LinkKey};
+use crate::core::outcome;
 use crate::core::request::Request;
+use crate::courier::Looks;
 use crate::document::split::Limits;
+use crate::hooks::Hook;
 use crate::layout::{Document, Layout, LayoutError};
 use crate::ledger::{Clock, Ledger, Unavailable};
 use crate::merchant::Questions;
@@ -44,8 +47,10 @@ pub struct Portal {
     pub links: LinkKey,
     /// How the world reaches this portal.
     pub public_url: String,
-    /// Secret of the broker's webhooks, once there is one.
-    pub hook_secret: RwLock<Option<taxdisk_web::webhook::Secret>>,
+    /// How the broker's webhooks are taken, once it has the portal's address.
+    pub hook: RwLock<Option<Hook>>,
+    /// Requests that somebody looks at.
+    pub looks: Looks,
     /// What belongs to which environment; none: this store alone decides.
     pub registry: Option<Registry>,
     /// How many requests each appid may send.
@@ -125,7 +130,8 @@ impl Portal {
             platform_key,
             links,
             public_url,
-            hook_secret: RwLock::new(None),
+            hook: RwLock::new(None),
+            looks: Looks::default(),
             weixin: OnceLock::new(),
             questions: Questions::default(),
             directory: RwLock::new(Arc::new(directory)),
@@ -155,6 +161,14 @@ impl Portal {
     /// Replaces the directory; it is durable already.
     pub fn set_directory(&self, directory: Directory) {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
+    }
+
+    /// Somebody looks at this request: the courier asks at once how it stands, unless it just did.
+    pub fn looked_at(&self, request: &Request) {
+        if outcome::is_stale(request, (self.clock)()) {
+            self.looks.add(request);
+            self.ledger.courier.notify_one();
+        }
     }
 
     /// The disks that the broker named last.

@@ -473,6 +473,12 @@ impl AgentRig {
         self.running = None;
     }
 
+    /// Asks it to stop, and waits: what it was told last is in its journal.
+    pub fn terminate(&mut self) {
+        let status = self.running.take().expect("it was started").terminate();
+        assert!(status.success(), "{}: {status}", self.name);
+    }
+
     /// Waits until it died by itself (at its point), then starts it without one.
     pub fn wait_death_and_restart(&mut self) {
         self.running.as_mut().expect("it was started").wait();

@@ -49,6 +49,7 @@ pub(super) fn published(request: &Request) -> Vec<(String, Json)> {
 
 /// `substate` and what else old clients do not know.
 pub(super) fn ours(call: &Call, request: &Request) -> Vec<(String, Json)> {
+    call.portal.looked_at(request);
     let mut members = vec![("substate".to_owned(), Json::text(request.substate()))];
     if let Some(waiting) = &request.waiting
         && request.status() == Some(2)

@@ -108,6 +108,7 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
 async fn shown(console: &Console, visitor: &Visitor, serial: &str) -> Result<Response<Body>, Response<Body>> {
     let busy = || shell::busy(console, visitor);
     let request = of(console, visitor, serial).await?;
+    console.portal.looked_at(&request);
     let read = async {
         let mut db = console.portal.readers.get().await?;
         let (tenant, serial) = (&request.tenant, &request.serial);

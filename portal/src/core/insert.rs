@@ -165,8 +165,18 @@ enum Plan {
 
 /// Decides on a document without writing anything.
 async fn plan(session: &mut Session, batch: &Batch, document: &Incoming) -> Result<Plan, StoreError> {
-    let known = session.db.request(&batch.tenant, &document.serial).await?;
-    let before = match known {
+    let own = (batch.tenant.as_str(), document.serial.as_str());
+    // Most are one invoice under the document's own serial number: who has the job's is asked in the same go.
+    let single = match &document.content {
+        Content::Blue(Ok(parts)) if parts.len() == 1 && parts[0].serial == document.serial => Some(&parts[0].job),
+        _ => None,
+    };
+    let mut named = match single {
+        Some(job) => session.db.requests_named(own, (&job.seller, &job.serial)).await?,
+        None => session.db.request(own.0, own.1).await?.into_iter().collect(),
+    };
+    let known = named.iter().position(|other| (other.tenant.as_str(), other.serial.as_str()) == own);
+    let before = match known.map(|index| named.swap_remove(index)) {
         Some(known) if known.phase != Phase::Deleted => return repeated(session, document, known).await,
         other => other,
     };
@@ -180,9 +190,11 @@ async fn plan(session: &mut Session, batch: &Batch, document: &Incoming) -> Resu
     };
     for part in &parts {
         // The plan itself is found above; its parts and their jobs must be nobody else's.
-        let own = part.serial == document.serial;
-        let taken = !own && session.db.request(&batch.tenant, &part.serial).await?.is_some();
-        let job = session.db.request_by_job(&part.job.seller, &part.job.serial).await?;
+        let taken = part.serial != document.serial && session.db.request(&batch.tenant, &part.serial).await?.is_some();
+        let job = match single {
+            Some(_) => named.pop(),
+            None => session.db.request_by_job(&part.job.seller, &part.job.serial).await?,
+        };
         if taken || job.is_some_and(|other| other.tenant != batch.tenant || other.serial != part.serial) {
             return Ok(Plan::Refuse(Refusal::new(&document.serial, "SERIAL_COLLISION", "拆分后的流水号已被占用，请联系平台")));
         }
@@ -373,6 +385,7 @@ fn request(session: &Session, batch: &Batch, document: &Incoming, part: Part, be
         created_at: session.now,
         changed_at: session.now,
         due_at: NEVER,
+        asked_at: 0,
     }
 }
 

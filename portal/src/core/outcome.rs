@@ -15,12 +15,13 @@ use super::request::{Failure, NEVER, Phase, Request, Voiding};
 use crate::ledger::Session;
 use crate::store::StoreError;
 
-/// How soon the courier asks again, milliseconds: waiting reasons reach the merchant within 5 s while somebody may look.
+/// How soon the courier asks again by itself, milliseconds: after as long as the request has waited already, within these. The
+/// broker's webhooks tell of the end, and of a request that somebody looks at it asks at once ([`is_stale`]): so a long backlog
+/// costs little, and a waiting reason still reaches the merchant within 5 s.
 const SOON_MS: i64 = 3_000;
-/// Of a request that was accepted so long ago it asks less often; the broker's webhooks tell of the end anyway.
-const YOUNG_MS: i64 = 10 * 60 * 1000;
-/// How often then.
 const LATER_MS: i64 = 60_000;
+/// What was asked so long ago is asked again when somebody looks, milliseconds.
+const STALE_MS: i64 = 2_000;
 /// After a failure of ours to reach the broker: 1 s, doubled each time, at most this.
 const RETRY_MAX_MS: i64 = 60_000;
 /// Failures to reach the broker in a row after which a request that waits there waits for the broker: some 7 s.
@@ -31,7 +32,29 @@ const SILENT_TRIES: u32 = 3;
 /// # Errors
 /// Those of the store.
 pub async fn shown(session: &mut Session, tenant: &str, serial: &str, view: &JobView) -> Result<(), StoreError> {
-    let Some(mut request) = session.db.request(tenant, serial).await? else { return Ok(()) };
+    match session.db.request(tenant, serial).await? {
+        Some(request) => become_known(session, request, view).await,
+        None => Ok(()),
+    }
+}
+
+/// The same of a job that the broker told of by itself.
+///
+/// # Errors
+/// Those of the store.
+pub async fn told(session: &mut Session, seller: &str, job_serial: &str, view: &JobView) -> Result<(), StoreError> {
+    let request = session.db.request_by_job(seller, job_serial).await?;
+    let Some(request) = request.filter(|request| request.phase != Phase::Plan) else { return Ok(()) };
+    // A re-issue that is still to be handed in: this is what it shall leave behind.
+    if request.phase == Phase::Forwarding && request.at_broker && view.revision <= request.job_revision {
+        return Ok(());
+    }
+    become_known(session, request, view).await
+}
+
+async fn become_known(session: &mut Session, mut request: Request, view: &JobView) -> Result<(), StoreError> {
+    let (tenant, serial) = (request.tenant.clone(), request.serial.clone());
+    let (tenant, serial) = (tenant.as_str(), serial.as_str());
     let before = request.phase;
     let news = apply(&mut request, view, session.now);
     session.db.put_request(&request).await?;
@@ -115,25 +138,16 @@ pub async fn unreachable(session: &mut Session, tenant: &str, serial: &str, why:
     session.db.put_request(&request).await
 }
 
-/// A webhook says that something happened: the courier looks at once.
-///
-/// # Errors
-/// Those of the store.
-pub async fn look(session: &mut Session, seller: &str, job_serial: &str) -> Result<(), StoreError> {
-    if let Some(mut request) = session.db.request_by_job(seller, job_serial).await?
-        && request.phase != Phase::Plan
-    {
-        request.due_at = session.now;
-        session.db.put_request(&request).await?;
-        session.wake_courier();
-    }
-    Ok(())
+/// Should the broker be asked, now that somebody looks at this request?
+pub fn is_stale(request: &Request, now: i64) -> bool {
+    matches!(request.phase, Phase::Queued | Phase::Issuing | Phase::Settling) && now - request.asked_at >= STALE_MS
 }
 
 /// Pure: what a view makes of a request, and what is worth telling.
 pub fn apply(request: &mut Request, view: &JobView, now: i64) -> Option<News> {
     request.at_broker = true;
     request.tries = 0;
+    request.asked_at = now;
     if view.revision < request.job_revision {
         request.due_at = next(request, now);
         return None;
@@ -209,8 +223,7 @@ fn failed_news(request: &Request) -> News {
 /// When to look again.
 fn next(request: &Request, now: i64) -> i64 {
     match request.phase {
-        Phase::Queued | Phase::Issuing | Phase::Settling if now - request.created_at < YOUNG_MS => now + SOON_MS,
-        Phase::Queued | Phase::Issuing | Phase::Settling => now + LATER_MS,
+        Phase::Queued | Phase::Issuing | Phase::Settling => now + (now - request.created_at).clamp(SOON_MS, LATER_MS),
         Phase::Forwarding => now + SOON_MS,
         _ => NEVER,
     }

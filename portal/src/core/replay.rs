@@ -42,11 +42,13 @@ pub struct Use {
 pub async fn once(session: &mut Session, used: &Use) -> Result<Result<(), Replayed>, StoreError> {
     let token = hex::encode(Sha256::digest(used.sign.as_bytes()));
     let used_for = format!("{} {}", used.name, used.parameters);
-    if let Some(known) = session.db.token(&used.appid, &token).await? {
+    let jti = used.jti.clone().unwrap_or_default();
+    let known = session.db.used_tokens(&used.appid, &token, &jti).await?;
+    if let Some(known) = known.iter().find(|known| known.token == token) {
         return Ok(if known.used_for == used_for { Ok(()) } else { Err(Replayed::Token) });
     }
-    let jti = used.jti.clone().unwrap_or_default();
-    if !jti.is_empty() && session.db.token_by_jti(&used.appid, &jti).await?.is_some() {
+    // The others have its jti.
+    if !known.is_empty() {
         return Ok(Err(Replayed::Jti));
     }
     let token = UsedToken { appid: used.appid.clone(), token, jti, used_for, until_s: used.until_s };

@@ -205,6 +205,9 @@ pub struct Request {
     pub changed_at: i64,
     /// When the courier looks at it next, milliseconds; [`NEVER`]: not by itself.
     pub due_at: i64,
+    /// When the broker said last how its job stands, milliseconds; 0: not yet.
+    #[serde(default)]
+    pub asked_at: i64,
 }
 
 impl Request {

@@ -81,6 +81,7 @@ pub(super) async fn parts_of(portal: &Portal, request: &Stored) -> Result<Vec<St
     if parts.is_empty() {
         parts.push(request.clone());
     }
+    parts.iter().for_each(|part| portal.looked_at(part));
     Ok(parts)
 }
 

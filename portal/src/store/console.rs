@@ -123,6 +123,7 @@ macro_rules! console {
         #[async_trait]
         impl ConsoleDb for $name {
             async fn list_requests(&mut self, query: &Query) -> Result<Vec<Request>, StoreError> {
+                self.write_late().await?;
                 let mut sql = QueryBuilder::new("SELECT r.body FROM requests r");
                 // The order goes by whichever index drives: of the word, or of the list.
                 let order = match &query.word {
@@ -175,20 +176,8 @@ macro_rules! console {
             }
 
             async fn put_words(&mut self, request: &Request) -> Result<(), StoreError> {
-                let words = words(request);
-                if words.is_empty() {
-                    return Ok(());
-                }
-                let mut sql = QueryBuilder::new("INSERT INTO request_words (tenant, field, word, created_at, serial) ");
-                sql.push_values(words, |mut row, (field, word)| {
-                    row.push_bind(&request.tenant)
-                        .push_bind(field.as_str())
-                        .push_bind(word)
-                        .push_bind(request.created_at)
-                        .push_bind(&request.serial);
-                });
-                sql.push(" ON CONFLICT DO NOTHING").build().execute(&mut self.0).await?;
-                Ok(())
+                self.1.add_words(request);
+                if self.1.is_open() { Ok(()) } else { self.write_late().await }
             }
 
             async fn password(&mut self, account: &str) -> Result<Option<String>, StoreError> {

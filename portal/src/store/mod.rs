@@ -7,6 +7,7 @@
 
 mod codes;
 mod console;
+mod late;
 mod open;
 mod reports;
 mod schema;
@@ -93,6 +94,8 @@ pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     async fn request(&mut self, tenant: &str, serial: &str) -> Result<Option<Request>, StoreError>;
     /// Writes a request, new or not.
     async fn put_request(&mut self, request: &Request) -> Result<(), StoreError>;
+    /// The request of this tenant and serial number, and the one whose job has this seller and serial number: none, one or two.
+    async fn requests_named(&mut self, own: (&str, &str), job: (&str, &str)) -> Result<Vec<Request>, StoreError>;
     /// A request by the key of its job.
     async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError>;
     /// The request that issued this number.
@@ -117,8 +120,8 @@ pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     async fn about(&mut self, tenant: &str, code: &str, number: &str) -> Result<Vec<Request>, StoreError>;
     /// The latest request that says the same, accepted since then and not sent back.
     async fn similar(&mut self, tenant: &str, fingerprint: &str, since: i64) -> Result<Option<Request>, StoreError>;
-    /// What the courier should look at, the longest due first.
-    async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// What the courier should look at, the longest due first: tenants and serial numbers.
+    async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<(String, String)>, StoreError>;
     /// Requests that wait for a person, the oldest first.
     async fn waiting(&mut self, limit: u32) -> Result<Vec<Request>, StoreError>;
     /// Writes a callback, new or not.
@@ -151,11 +154,9 @@ pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     async fn forget_plain_code(&mut self, code: &PlainCode) -> Result<(), StoreError>;
     /// Gives freed pages back, with what stood in them. Outside of a transaction.
     async fn compact(&mut self) -> Result<(), StoreError>;
-    /// A token that was used.
-    async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError>;
-    /// A token by its `jti`.
-    async fn token_by_jti(&mut self, appid: &str, jti: &str) -> Result<Option<UsedToken>, StoreError>;
-    /// Remembers a token.
+    /// Tokens that were used: this one, and those of this `jti` if it is not empty.
+    async fn used_tokens(&mut self, appid: &str, token: &str, jti: &str) -> Result<Vec<UsedToken>, StoreError>;
+    /// Remembers a token. In a transaction it is written at its end.
     async fn put_token(&mut self, token: &UsedToken) -> Result<(), StoreError>;
     /// Forgets tokens that no clock takes any more.
     async fn forget_tokens(&mut self, before_s: i64) -> Result<u64, StoreError>;
@@ -165,7 +166,7 @@ pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     async fn setting(&mut self, kind: &str, name: &str) -> Result<Option<String>, StoreError>;
     /// Writes a setting.
     async fn put_setting(&mut self, kind: &str, name: &str, body: &str) -> Result<(), StoreError>;
-    /// Adds to the history of a request.
+    /// Adds to the history of a request. In a transaction it is written at its end.
     async fn add_note(&mut self, tenant: &str, serial: &str, note: &Note) -> Result<(), StoreError>;
     /// The history of a request, oldest first.
     async fn notes(&mut self, tenant: &str, serial: &str) -> Result<Vec<Note>, StoreError>;

@@ -114,7 +114,8 @@ impl Readers {
         let closed = |_| StoreError::Damaged("the store is closed".to_owned());
         let room = self.room.clone().acquire_owned().await.map_err(closed)?;
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        if let Some(db) = &mut idle
+        // A file does not go away; a server may have.
+        if let (Some(db), Source::Postgres(_)) = (&mut idle, &self.source)
             && db.ping().await.is_err()
         {
             idle = None;

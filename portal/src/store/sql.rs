@@ -1,8 +1,9 @@
 //! The statements, once for both databases: text and BIGINT columns, `$1` placeholders, `ON CONFLICT`.
 
 use async_trait::async_trait;
-use sqlx::{Connection, Executor, PgConnection, Row, SqliteConnection};
+use sqlx::{Connection, Executor, PgConnection, QueryBuilder, Row, SqliteConnection};
 
+use super::late::Late;
 use super::{ConsoleDb as _, Db, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
 use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
@@ -41,11 +42,56 @@ macro_rules! database {
     ($(#[$doc:meta])* $name:ident, $connection:ty) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name(pub(super) $connection);
+        pub struct $name(pub(super) $connection, pub(super) Late);
 
         impl $name {
             pub(super) fn new(connection: $connection) -> $name {
-                $name(connection)
+                $name(connection, Late::default())
+            }
+
+            /// Writes what waits for the end of the transaction.
+            pub(super) async fn write_late(&mut self) -> Result<(), StoreError> {
+                for tokens in self.1.take_tokens().chunks(super::late::ROWS) {
+                    let mut sql = QueryBuilder::new("INSERT INTO tokens (appid, token, jti, used_for, until_s) ");
+                    sql.push_values(tokens, |mut row, token| {
+                        row.push_bind(&token.appid)
+                            .push_bind(&token.token)
+                            .push_bind(&token.jti)
+                            .push_bind(&token.used_for)
+                            .push_bind(token.until_s);
+                    });
+                    sql.build().persistent(false).execute(&mut self.0).await?;
+                }
+                for words in self.1.take_words().chunks(super::late::ROWS) {
+                    let mut sql = QueryBuilder::new("INSERT INTO request_words (tenant, field, word, created_at, serial) ");
+                    sql.push_values(words, |mut row, word| {
+                        row.push_bind(&word.tenant)
+                            .push_bind(word.field)
+                            .push_bind(&word.word)
+                            .push_bind(word.created_at)
+                            .push_bind(&word.serial);
+                    });
+                    sql.push(" ON CONFLICT DO NOTHING").build().persistent(false).execute(&mut self.0).await?;
+                }
+                for notes in self.1.take_notes().chunks(super::late::ROWS) {
+                    let mut sql = QueryBuilder::new("INSERT INTO notes (tenant, serial, place, at, who, what, body) ");
+                    sql.push_values(notes.iter().zip(super::late::earlier(notes)), |mut row, (line, earlier)| {
+                        row.push_bind(&line.tenant).push_bind(&line.serial);
+                        // Counted before any row of this statement is there; `earlier` counts those.
+                        row.push("(SELECT count(*) FROM notes WHERE tenant = ")
+                            .push_bind_unseparated(&line.tenant)
+                            .push_unseparated(" AND serial = ")
+                            .push_bind_unseparated(&line.serial)
+                            .push_unseparated(") + ")
+                            .push_bind_unseparated(earlier);
+                        row.push_bind(line.note.at)
+                            .push_bind(&line.note.by)
+                            .push_bind(&line.note.what)
+                            .push_bind(&line.note.body);
+                    });
+                    sql.build().persistent(false).execute(&mut self.0).await?;
+                }
+                Ok(())
             }
 
             /// Closes the connection in good order.
@@ -62,10 +108,13 @@ macro_rules! database {
 
             async fn begin(&mut self) -> Result<(), StoreError> {
                 self.0.execute("BEGIN").await?;
+                self.1.open();
                 Ok(())
             }
 
             async fn commit(&mut self) -> Result<(), StoreError> {
+                self.write_late().await?;
+                self.1.close();
                 self.0.execute("COMMIT").await?;
                 Ok(())
             }
@@ -117,6 +166,22 @@ macro_rules! database {
                 .await?;
                 self.put_sums(request).await?;
                 self.put_words(request).await
+            }
+
+            async fn requests_named(
+                &mut self,
+                (tenant, serial): (&str, &str),
+                (seller, job_serial): (&str, &str),
+            ) -> Result<Vec<Request>, StoreError> {
+                many(sqlx::query_scalar(
+                    "SELECT body FROM requests WHERE (tenant = $1 AND serial = $2) OR (seller = $3 AND job_serial = $4)",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .bind(seller)
+                .bind(job_serial)
+                .fetch_all(&mut self.0)
+                .await?)
             }
 
             async fn request_by_job(&mut self, seller: &str, job_serial: &str) -> Result<Option<Request>, StoreError> {
@@ -257,9 +322,10 @@ macro_rules! database {
                 .await?)
             }
 
-            async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<Request>, StoreError> {
-                many(sqlx::query_scalar(
-                    "SELECT body FROM requests WHERE due_at <= $1 AND due_at < 9223372036854775807 ORDER BY due_at LIMIT $2",
+            async fn due_requests(&mut self, now: i64, limit: u32) -> Result<Vec<(String, String)>, StoreError> {
+                Ok(sqlx::query_as(
+                    "SELECT tenant, serial FROM requests WHERE due_at <= $1 AND due_at < 9223372036854775807 \
+                     ORDER BY due_at LIMIT $2",
                 )
                 .bind(now)
                 .bind(i64::from(limit))
@@ -441,48 +507,33 @@ macro_rules! database {
                 Ok(())
             }
 
-            async fn token(&mut self, appid: &str, token: &str) -> Result<Option<UsedToken>, StoreError> {
-                let row =
-                    sqlx::query("SELECT appid, token, jti, used_for, until_s FROM tokens WHERE appid = $1 AND token = $2")
-                        .bind(appid)
-                        .bind(token)
-                        .fetch_optional(&mut self.0)
-                        .await?;
-                Ok(match row {
-                    Some(row) => Some(UsedToken {
-                        appid: row.try_get(0)?,
-                        token: row.try_get(1)?,
-                        jti: row.try_get(2)?,
-                        used_for: row.try_get(3)?,
-                        until_s: row.try_get(4)?,
-                    }),
-                    None => None,
-                })
-            }
-
-            async fn token_by_jti(&mut self, appid: &str, jti: &str) -> Result<Option<UsedToken>, StoreError> {
-                let token: Option<String> =
-                    sqlx::query_scalar("SELECT token FROM tokens WHERE appid = $1 AND jti = $2 AND jti <> ''")
-                        .bind(appid)
-                        .bind(jti)
-                        .fetch_optional(&mut self.0)
-                        .await?;
-                match token {
-                    Some(token) => self.token(appid, &token).await,
-                    None => Ok(None),
-                }
+            async fn used_tokens(&mut self, appid: &str, token: &str, jti: &str) -> Result<Vec<UsedToken>, StoreError> {
+                let rows = sqlx::query(
+                    "SELECT appid, token, jti, used_for, until_s FROM tokens \
+                     WHERE appid = $1 AND (token = $2 OR (jti = $3 AND jti <> ''))",
+                )
+                .bind(appid)
+                .bind(token)
+                .bind(jti)
+                .fetch_all(&mut self.0)
+                .await?;
+                let used = |row: &_| {
+                    Ok(UsedToken {
+                        appid: get(row, 0)?,
+                        token: get(row, 1)?,
+                        jti: get(row, 2)?,
+                        used_for: get(row, 3)?,
+                        until_s: get(row, 4)?,
+                    })
+                };
+                let mut known = rows.iter().map(used).collect::<Result<Vec<_>, StoreError>>()?;
+                known.extend(self.1.used_tokens(appid, token, jti));
+                Ok(known)
             }
 
             async fn put_token(&mut self, token: &UsedToken) -> Result<(), StoreError> {
-                sqlx::query("INSERT INTO tokens (appid, token, jti, used_for, until_s) VALUES ($1, $2, $3, $4, $5)")
-                    .bind(&token.appid)
-                    .bind(&token.token)
-                    .bind(&token.jti)
-                    .bind(&token.used_for)
-                    .bind(token.until_s)
-                    .execute(&mut self.0)
-                    .await?;
-                Ok(())
+                self.1.add_token(token);
+                if self.1.is_open() { Ok(()) } else { self.write_late().await }
             }
 
             async fn forget_tokens(&mut self, before_s: i64) -> Result<u64, StoreError> {
@@ -521,22 +572,12 @@ macro_rules! database {
             }
 
             async fn add_note(&mut self, tenant: &str, serial: &str, note: &Note) -> Result<(), StoreError> {
-                sqlx::query(
-                    "INSERT INTO notes (tenant, serial, place, at, who, what, body) SELECT $1, $2, \
-                     (SELECT count(*) FROM notes WHERE tenant = $1 AND serial = $2), $3, $4, $5, $6",
-                )
-                .bind(tenant)
-                .bind(serial)
-                .bind(note.at)
-                .bind(&note.by)
-                .bind(&note.what)
-                .bind(&note.body)
-                .execute(&mut self.0)
-                .await?;
-                Ok(())
+                self.1.add_note(tenant, serial, note);
+                if self.1.is_open() { Ok(()) } else { self.write_late().await }
             }
 
             async fn notes(&mut self, tenant: &str, serial: &str) -> Result<Vec<Note>, StoreError> {
+                self.write_late().await?;
                 let rows =
                     sqlx::query("SELECT at, who, what, body FROM notes WHERE tenant = $1 AND serial = $2 ORDER BY place")
                         .bind(tenant)
@@ -548,6 +589,7 @@ macro_rules! database {
             }
 
             async fn latest_notes(&mut self, tenant: &str, serial: &str, limit: u32) -> Result<Vec<Note>, StoreError> {
+                self.write_late().await?;
                 let rows = sqlx::query(
                     "SELECT at, who, what, body FROM notes WHERE tenant = $1 AND serial = $2 ORDER BY place DESC LIMIT $3",
                 )

@@ -65,6 +65,7 @@ pub(crate) fn request(tenant: &str, serial: &str) -> Request {
         created_at: 1_000,
         changed_at: 1_000,
         due_at: 1_000,
+        asked_at: 0,
     }
 }
 
@@ -126,10 +127,11 @@ async fn what_is_due_comes_in_order_and_what_waits_does_not(db: &mut dyn Db) {
         db.put_request(&Request { due_at, phase, ..request("due", serial) }).await.unwrap();
     }
     let serials = |requests: Vec<Request>| requests.into_iter().map(|request| request.serial).collect::<Vec<_>>();
-    assert_eq!(serials(db.due_requests(9, 10).await.unwrap()), Vec::<String>::new());
-    assert_eq!(serials(db.due_requests(29, 10).await.unwrap()), ["D2"]);
-    assert_eq!(serials(db.due_requests(30, 1).await.unwrap()), ["D2"]);
-    assert!(!serials(db.due_requests(NEVER, 100).await.unwrap()).contains(&"D3".to_owned()), "never is never");
+    let due = |keys: Vec<(String, String)>| keys.into_iter().map(|(_, serial)| serial).collect::<Vec<_>>();
+    assert_eq!(due(db.due_requests(9, 10).await.unwrap()), Vec::<String>::new());
+    assert_eq!(due(db.due_requests(29, 10).await.unwrap()), ["D2"]);
+    assert_eq!(due(db.due_requests(30, 1).await.unwrap()), ["D2"]);
+    assert!(!due(db.due_requests(NEVER, 100).await.unwrap()).contains(&"D3".to_owned()), "never is never");
     assert_eq!(serials(db.waiting(10).await.unwrap()), ["D3"]);
 }
 
@@ -164,13 +166,18 @@ async fn callbacks_tokens_settings_and_notes_are_kept(db: &mut dyn Db) {
         used_for: "insertWithArray x".to_owned(),
         until_s: 50,
     };
+    db.begin().await.unwrap();
     db.put_token(&token("t1", "j1")).await.unwrap();
+    assert_eq!(db.used_tokens("APP", "t1", "").await.unwrap(), [token("t1", "j1")], "within its transaction too");
+    assert_eq!(db.used_tokens("APP", "t9", "j1").await.unwrap(), [token("t1", "j1")]);
+    assert_eq!(db.used_tokens("OTHER", "t1", "j1").await.unwrap(), []);
+    db.commit().await.unwrap();
     db.put_token(&token("t2", "")).await.unwrap();
     db.put_token(&token("t3", "")).await.unwrap();
-    assert_eq!(db.token("APP", "t1").await.unwrap(), Some(token("t1", "j1")));
-    assert_eq!(db.token("OTHER", "t1").await.unwrap(), None);
-    assert_eq!(db.token_by_jti("APP", "j1").await.unwrap(), Some(token("t1", "j1")));
-    assert_eq!(db.token_by_jti("APP", "").await.unwrap(), None);
+    assert_eq!(db.used_tokens("APP", "t1", "").await.unwrap(), [token("t1", "j1")]);
+    assert_eq!(db.used_tokens("OTHER", "t1", "j1").await.unwrap(), []);
+    assert_eq!(db.used_tokens("APP", "t9", "j1").await.unwrap(), [token("t1", "j1")]);
+    assert_eq!(db.used_tokens("APP", "t9", "").await.unwrap(), [], "no jti is like no other");
     assert_eq!(db.forget_tokens(50).await.unwrap(), 0);
     assert_eq!(db.forget_tokens(51).await.unwrap(), 3);
 
@@ -184,8 +191,16 @@ async fn callbacks_tokens_settings_and_notes_are_kept(db: &mut dyn Db) {
         let note = Note { at: 7, by: "APP".to_owned(), what: what.to_owned(), body: String::new() };
         db.add_note("one", "A1", &note).await.unwrap();
     }
-    let notes = db.notes("one", "A1").await.unwrap();
-    assert_eq!(notes.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), ["accepted", "issued"]);
+    db.begin().await.unwrap();
+    for (serial, what) in [("A1", "void"), ("A2", "accepted"), ("A1", "mailed"), ("A2", "issued")] {
+        let note = Note { at: 8, by: "APP".to_owned(), what: what.to_owned(), body: String::new() };
+        db.add_note("one", serial, &note).await.unwrap();
+    }
+    db.commit().await.unwrap();
+    for (serial, whats) in [("A1", &["accepted", "issued", "void", "mailed"][..]), ("A2", &["accepted", "issued"])] {
+        let notes = db.notes("one", serial).await.unwrap();
+        assert_eq!(notes.iter().map(|note| note.what.as_str()).collect::<Vec<_>>(), whats, "{serial}");
+    }
 }
 
 async fn messages_and_links_are_kept(db: &mut dyn Db) {

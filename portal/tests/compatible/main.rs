@@ -6,5 +6,6 @@ mod golden;
 mod phrases;
 mod platform;
 mod rules;
+mod told;
 mod transcript;
 mod variants;

@@ -19,6 +19,7 @@ use taxdisk_portal::api;
 use taxdisk_portal::config::Config;
 use taxdisk_portal::core::links::LinkKey;
 use taxdisk_portal::core::outcome;
+use taxdisk_portal::core::request::Request as Stored;
 use taxdisk_portal::layout::NationalLayout;
 use taxdisk_portal::ledger::{Clock, Ledger};
 use taxdisk_portal::model::{Caller, Directory, Tenant};
@@ -126,6 +127,10 @@ impl Platform {
         self.now_ms.fetch_add(seconds * 1000, Ordering::SeqCst);
     }
 
+    pub(crate) fn now_millis(&self) -> i64 {
+        self.now_ms.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn now_s(&self) -> i64 {
         self.now_ms.load(Ordering::SeqCst) / 1000
     }
@@ -180,11 +185,33 @@ impl Platform {
 
     /// The broker says what became of the job of a serial number.
     pub(crate) async fn broker_says(&self, serial: &str, said: &Said) {
+        let request = self.stored(serial).await;
+        let (view, serial) = (self.view(&request, said, request.job_revision + 1), serial.to_owned());
+        let told =
+            self.portal.ledger.run(move |session| Box::pin(async move { outcome::shown(session, "shop", &serial, &view).await }));
+        told.await.expect("the writer runs");
+    }
+
+    /// The broker tells by itself of the job of a serial number, as it is at this revision.
+    pub(crate) async fn broker_tells(&self, serial: &str, said: &Said, revision: u64) {
+        let request = self.stored(serial).await;
+        let view = self.view(&request, said, revision);
+        let (seller, job) = (request.seller, request.job_serial);
+        let told =
+            self.portal.ledger.run(move |session| Box::pin(async move { outcome::told(session, &seller, &job, &view).await }));
+        told.await.expect("the writer runs");
+    }
+
+    /// A request as it is stored.
+    pub(crate) async fn stored(&self, serial: &str) -> Stored {
         let request = self.portal.readers.get().await.expect("a reader").request("shop", serial).await.expect("a store");
-        let request = request.unwrap_or_else(|| panic!("{serial} is not known"));
+        request.unwrap_or_else(|| panic!("{serial} is not known"))
+    }
+
+    fn view(&self, request: &Stored, said: &Said, revision: u64) -> JobView {
         let mut view = json!({
             "seller": request.seller, "serial": request.job_serial, "operation": request.job.operation,
-            "kind": request.job.kind, "state": said.state(), "revision": request.job_revision + 1, "version": 1,
+            "kind": request.job.kind, "state": said.state(), "revision": revision, "version": 1,
             "accepted_at": "2027-01-15T08:00:00Z", "changed_at": "2027-01-15T08:00:00Z",
         });
         match said {
@@ -198,11 +225,7 @@ impl Platform {
             Said::Waits(why) => view["waiting"] = json!(why),
             Said::Unsettled | Said::Voided => {}
         }
-        let view: JobView = serde_json::from_value(view).expect("a job as the broker shows it");
-        let serial = serial.to_owned();
-        let told =
-            self.portal.ledger.run(move |session| Box::pin(async move { outcome::shown(session, "shop", &serial, &view).await }));
-        told.await.expect("the writer runs");
+        serde_json::from_value(view).expect("a job as the broker shows it")
     }
 
     /// Inserts a document and has it issued.

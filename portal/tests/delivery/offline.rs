@@ -276,7 +276,7 @@ async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent(
     let mut db = scheme.rig.platform.portal.readers.get().await.unwrap();
     let (_, serial) = db.order("TOLL", "POS42-0007").await.unwrap().unwrap();
     let due = db.due_requests(i64::MAX - 1, 1000).await.unwrap();
-    assert_eq!(due.iter().map(|one| one.serial.clone()).collect::<Vec<_>>(), vec![serial.clone()]);
+    assert_eq!(due, [("shop".to_owned(), serial.clone())]);
     let stored = db.request("shop", &serial).await.unwrap().unwrap();
     let stored = format!("{stored:?}");
     assert!(stored.contains("甲公司") && !stored.contains("商户写的"), "the buyer is the consumer's: {stored}");

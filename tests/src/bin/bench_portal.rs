@@ -114,7 +114,8 @@ async fn open_loop(address: SocketAddr, requests: Vec<(Duration, Vec<u8>)>) -> S
 }
 
 fn main() {
-    let (rate, seconds, disks) = (option("--rate", 200), option("--seconds", 60), option("--disks", 4));
+    let (rate, seconds) = (option("--rate", 200), option("--seconds", 60));
+    let (disks, issue_ms) = (option("--disks", 16), option("--issue-ms", 300));
     let rig = Rig::with_broker_config(HOOKS);
     let sellers: Vec<(String, String)> =
         (0..disks).map(|index| (format!("O{index}"), taxpayer(&format!("9111000{:010}", 7 + index)))).collect();
@@ -126,7 +127,7 @@ fn main() {
         let sim = disk_with(&folder, ANY_PORT, |config| {
             config.taxpayer_number.clone_from(seller);
             config.disk_number.clone_from(&number);
-            config.issue_time_ms = 0;
+            config.issue_time_ms = issue_ms;
         });
         let mut agent = agent_named(orgcode, &rig, &sim);
         agent.start(None);

@@ -132,7 +132,12 @@ fn the_agent_dies_at_every_named_point_of_a_clear() {
         agent.start(None);
         rig.wait_online(&disk.number);
         assert_eq!(run(&rig, &disk, &format!("m{turn}"), "report").state, OperationState::Done, "{point}");
-        agent.kill();
+        // A report that it has to tell once more would be what the next start confirms, and dies of.
+        wait_for("the report to be confirmed", PATIENCE, || match agent.tool(&["status"]) {
+            said if said.contains("outbox   0 ") => Ok(()),
+            said => Err(said),
+        });
+        agent.terminate();
         let sent = disk.complete_commands(CLEAR);
         lock_soon(&disk);
         agent.start(Some(&format!("{point}:1")));
