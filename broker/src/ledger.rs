@@ -49,12 +49,12 @@ use shared::{Shared, unexpected, unreadable};
 use waits::Waits;
 use writer::{Command, WriterTask};
 
-pub use crate::core::Scope;
 pub use crate::core::operations::OperationFilter;
 pub use crate::core::types::{
     Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Refusal, SessionId,
     Settings, Submitted, Until,
 };
+pub use crate::core::{BurnDown, Scope};
 
 /// An enrolment code is good for so long if nothing is asked, seconds.
 const ENROLLMENT_S: u64 = 3600;

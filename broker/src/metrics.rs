@@ -8,26 +8,11 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use taxdisk_protocol::api::{OperationState, Severity, Waiting, WarningCode};
 
+use crate::core::types::WAITINGS;
 use crate::ledger::Figures;
 
 /// From a durable write on a good drive to a long poll.
 const SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 60.0];
-
-const REASONS: [Waiting; 13] = [
-    Waiting::NoDisk,
-    Waiting::DiskOffline,
-    Waiting::NoStock,
-    Waiting::Locked,
-    Waiting::OverLimit,
-    Waiting::Password,
-    Waiting::DiskFault,
-    Waiting::Contested,
-    Waiting::Settling,
-    Waiting::Backlog,
-    Waiting::Breaker,
-    Waiting::Paused,
-    Waiting::Operation,
-];
 
 const OPERATION_ENDS: [OperationState; 5] =
     [OperationState::Done, OperationState::Refused, OperationState::Failed, OperationState::Unsettled, OperationState::Cancelled];
@@ -107,7 +92,7 @@ pub fn render(figures: Option<&Figures>) -> String {
     let Some(handle) = handle() else { return String::new() };
     let Some(figures) = figures else { return handle.render() };
     // A reason that no job waits for any more must not keep its old figure.
-    for waiting in REASONS {
+    for waiting in WAITINGS {
         gauge!("taxdisk_jobs_queued", "waiting" => name(waiting)).set(0.0);
     }
     for (waiting, count) in &figures.queued {
@@ -173,6 +158,14 @@ mod tests {
         for name in named {
             let sample = |line: &str| line.strip_prefix(&name).is_some_and(|rest| rest.starts_with([' ', '{']));
             assert!(shown.lines().any(sample), "{file} names {name}, which is not shown:\n{shown}");
+        }
+        // Every reason is shown, and one that no job waits for any more is shown as none. In this test, since all tests of a
+        // process count in one place.
+        let waits = Figures { queued: WAITINGS.map(|waiting| (waiting, 3)).to_vec(), ..Figures::default() };
+        for (figures, count) in [(waits, 3), (Figures::default(), 0)] {
+            let shown = render(Some(&figures));
+            let line = |waiting: Waiting| format!("taxdisk_jobs_queued{{waiting=\"{}\"}} {count}\n", name(waiting));
+            assert!(WAITINGS.iter().all(|waiting| shown.contains(&line(*waiting))), "{shown}");
         }
     }
 }

@@ -63,6 +63,36 @@ fn entry(entry: &StoredEntry) -> Entry {
     }
 }
 
+/// A search along a chain, as far as one page goes.
+struct Search<'a> {
+    word: &'a str,
+    /// The last entry that was looked at.
+    after: i64,
+    entries: Vec<Entry>,
+    looked_at: usize,
+}
+
+impl Search<'_> {
+    fn wants_more(&self) -> bool {
+        self.entries.len() < PAGE && self.looked_at < LOOKED_AT
+    }
+
+    /// Looks at the entries that come next; true: some of them were left, because the page is full.
+    fn take(&mut self, slice: &[StoredEntry]) -> bool {
+        for one in slice {
+            if !self.wants_more() {
+                return true;
+            }
+            self.after = one.sequence;
+            self.looked_at += 1;
+            if [&one.what, &one.serial, &one.body].iter().any(|text| text.contains(self.word)) {
+                self.entries.push(entry(one));
+            }
+        }
+        false
+    }
+}
+
 /// Seller as the ledger names its chain: empty is the broker's own.
 fn chain(seller: &str) -> Result<String, Refused> {
     if seller.is_empty() {
@@ -79,28 +109,14 @@ async fn listed(console: &Console, visitor: &Visitor) -> Page {
     let field = |name: &str| visitor.query.get(name).unwrap_or_default().trim().to_owned();
     let seller = chain(&field("seller")).map_err(|problem| shell::problem(console, visitor, problem))?;
     let word = field("word");
-    let mut after: i64 = field("after").parse().unwrap_or(0);
-    let (mut entries, mut looked_at, mut more) = (Vec::new(), 0, true);
-    while more && looked_at < LOOKED_AT {
-        let slice = console.edge.ledger.audit_entries(&seller, after, SLICE).await;
+    let mut search = Search { word: &word, after: field("after").parse().unwrap_or(0), entries: Vec::new(), looked_at: 0 };
+    let mut more = true;
+    while more && search.wants_more() {
+        let slice = console.edge.ledger.audit_entries(&seller, search.after, SLICE).await;
         let slice = slice.map_err(|refusal| refused(console, visitor, refusal))?;
-        more = slice.len() == SLICE as usize;
-        for one in &slice {
-            after = one.sequence;
-            looked_at += 1;
-            let is_wanted = [&one.what, &one.serial, &one.body].iter().any(|text| text.contains(&word));
-            if is_wanted {
-                entries.push(entry(one));
-            }
-            if entries.len() == PAGE {
-                break;
-            }
-        }
-        if entries.len() == PAGE {
-            more = true;
-            break;
-        }
+        more = search.take(&slice) || slice.len() == SLICE as usize;
     }
+    let Search { after, entries, .. } = search;
     let next = more.then(|| format!("seller={}&word={}&after={after}", query(&seller), query(&word)));
     Ok(page(&Audit { shell: Shell::new(visitor, "menu_audit"), seller, word, entries, next, found: None }))
 }
@@ -119,4 +135,40 @@ async fn verify(State(console): Shared, Extension(visitor): Who, Extension(form)
     }
     .await;
     either(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entries(first: i64, count: i64, what: &str) -> Vec<StoredEntry> {
+        let one = |sequence| StoredEntry {
+            seller: String::new(),
+            sequence,
+            at: 0,
+            serial: String::new(),
+            what: what.to_owned(),
+            body: String::new(),
+            revision: 0,
+            content: None,
+            content_hash: String::new(),
+            hash: String::new(),
+        };
+        (first..first + count).map(one).collect()
+    }
+
+    #[test]
+    fn a_search_ends_with_its_page_or_when_it_has_looked_at_so_much() {
+        let mut search = Search { word: "there", after: 0, entries: Vec::new(), looked_at: 0 };
+        for slice in 0..10 {
+            assert!(search.wants_more(), "{slice}");
+            assert!(!search.take(&entries(1 + 500 * slice, 500, "nothing")));
+        }
+        assert!(!search.wants_more(), "five thousand entries");
+        assert!(search.take(&entries(5001, 1, "it is there")));
+        assert_eq!((search.after, search.entries.len()), (5000, 0), "the next page begins where this one ended");
+        let mut search = Search { word: "there", after: 0, entries: Vec::new(), looked_at: 0 };
+        assert!(search.take(&entries(1, 60, "it is there")));
+        assert_eq!((search.after, search.entries.len()), (50, PAGE));
+    }
 }

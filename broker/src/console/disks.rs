@@ -9,10 +9,13 @@ use axum::body::Body;
 use axum::extract::{Extension, Path, State};
 use axum::http::Response;
 use axum::routing::{get, post};
-use taxdisk_protocol::api::{DiskView, JobState, JobView, PauseMode, PauseOf, PauseRequest, PauseView, StockView, Waiting};
-use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::api::{
+    DiskView, DueState, DueView, JobState, JobView, PauseMode, PauseOf, PauseRequest, PauseView, StockView, Waiting,
+};
+use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
 
+use super::burn::{Plot, plot};
 use super::jobs::url;
 use super::roles::Action;
 use super::shell::Shell;
@@ -69,8 +72,19 @@ struct Fault {
     url: String,
     serial: String,
     state: String,
+    code: String,
     text: String,
     at: String,
+}
+
+/// What a disk needs done, and until when.
+struct Due {
+    kind: String,
+    what: String,
+    state: String,
+    class: &'static str,
+    until: String,
+    text: String,
 }
 
 #[derive(Template)]
@@ -85,6 +99,8 @@ struct Disks {
 struct Disk {
     shell: Shell,
     row: Row,
+    plots: Vec<Plot>,
+    calendar: Vec<Due>,
     warnings: Vec<(String, String, String)>,
     pauses: Vec<Pause>,
     offline: String,
@@ -93,6 +109,8 @@ struct Disk {
     dialect: String,
     port: String,
     errors: Vec<Fault>,
+    /// Codes of these, and how often each.
+    codes: Vec<(String, usize)>,
     may_operate: bool,
 }
 
@@ -188,12 +206,24 @@ async fn shown(console: &Console, visitor: &Visitor, number: &str) -> Page {
     let troubles = ledger.troubles().await.map_err(told)?;
     let known = parsed("number", number).map_err(|problem| shell::problem(console, visitor, problem))?;
     let states = vec![JobState::Failed, JobState::Cancelled];
+    let burns = ledger.burn_downs(&known).await.map_err(told)?;
     let filter = JobFilter { disk: Some(known), states, ..JobFilter::default() };
     let failed = ledger.jobs(&filter, None, ERRORS).await.map_err(told)?;
+    // A disk that names no seller has no calendar either: there is nothing that could be issued on it.
+    let due = match TaxpayerNumber::from_device(&disk.report.taxpayer) {
+        Ok(seller) => ledger.calendar(Some(seller)).await.map_err(told)?,
+        Err(_) => Vec::new(),
+    };
     let shell = Shell::new(visitor, "disk").titled(disk.report.disk.clone());
+    let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+    for problem in failed.jobs.iter().filter_map(|job| job.problem.as_ref()) {
+        *codes.entry(&problem.code).or_default() += 1;
+    }
     let report = &disk.report;
     Ok(page(&Disk {
         row: row(&shell, &disk, &troubles),
+        plots: burns.iter().map(|burn| plot(&shell, burn, ledger.now())).collect(),
+        calendar: due.iter().filter(|line| line.disk == report.disk).map(|line| self::due(&shell, line)).collect(),
         warnings: disk
             .warnings
             .iter()
@@ -209,9 +239,26 @@ async fn shown(console: &Console, visitor: &Visitor, number: &str) -> Page {
         dialect: report.dialect.clone(),
         port: report.port.clone(),
         errors: failed.jobs.iter().map(|job| fault(&shell, job)).collect(),
+        codes: codes.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
         may_operate: visitor.may(Action::Operate),
         shell,
     }))
+}
+
+fn due(shell: &Shell, line: &DueView) -> Due {
+    let (state, class) = match line.state {
+        DueState::Overdue => ("duestate_overdue", "bad"),
+        DueState::Due => ("duestate_due", "warn"),
+        DueState::Done => ("duestate_done", "good"),
+    };
+    Due {
+        kind: line.kind.clone(),
+        what: shell.t(&format!("due_{}", line.what.as_str())).to_owned(),
+        state: shell.t(state).to_owned(),
+        class,
+        until: line.due.as_deref().map(words::time_of).unwrap_or_default(),
+        text: line.text.clone(),
+    }
 }
 
 fn fault(shell: &Shell, job: &JobView) -> Fault {
@@ -219,6 +266,7 @@ fn fault(shell: &Shell, job: &JobView) -> Fault {
         url: url(&job.seller, &job.serial),
         serial: job.serial.clone(),
         state: shell.t(&format!("state_{}", words::word(&job.state))).to_owned(),
+        code: job.problem.as_ref().map(|problem| problem.code.clone()).unwrap_or_default(),
         text: job.problem.as_ref().map(|problem| problem.text.clone()).unwrap_or_default(),
         at: words::time_of(&job.changed_at),
     }

@@ -8,12 +8,13 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::Response;
 use axum::routing::get;
-use taxdisk_protocol::api::{JobPage, JobState, JobView, Waiting};
+use taxdisk_protocol::api::{JobPage, JobState, JobView};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::number::NumberPair;
 
 use super::shell::Shell;
 use super::{Console, Page, Shared, Visitor, Who, either, page, refused, shell, words};
+use crate::core::types::WAITINGS;
 use crate::http::{Refused, parsed};
 use crate::ledger::JobFilter;
 
@@ -28,24 +29,6 @@ pub(super) const STATES: [JobState; 7] = [
     JobState::Voided,
     JobState::Failed,
     JobState::Cancelled,
-];
-
-/// Reasons to wait, as they are asked for.
-const WAITINGS: [Waiting; 14] = [
-    Waiting::NoDisk,
-    Waiting::DiskOffline,
-    Waiting::NoStock,
-    Waiting::Locked,
-    Waiting::OverLimit,
-    Waiting::Password,
-    Waiting::DiskFault,
-    Waiting::Contested,
-    Waiting::Settling,
-    Waiting::Backlog,
-    Waiting::Breaker,
-    Waiting::Paused,
-    Waiting::Reconcile,
-    Waiting::Operation,
 ];
 
 pub(super) fn routes() -> Router<Arc<Console>> {

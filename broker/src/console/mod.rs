@@ -18,10 +18,13 @@ mod accounts;
 mod agents;
 mod audit;
 mod bulk;
+mod burn;
+mod deliveries;
 mod disks;
 mod job;
 mod jobs;
 mod live;
+mod operations;
 mod outside;
 mod overview;
 pub mod roles;
@@ -121,7 +124,9 @@ pub fn router(edge: Edge) -> Router<Edge> {
         .merge(agents::routes())
         .merge(bulk::routes())
         .merge(audit::routes())
+        .merge(operations::routes())
         .merge(outside::routes())
+        .merge(deliveries::routes())
         .merge(users::routes())
         // What is at no page is said as a page.
         .route("/console/{*rest}", any(nothing))

@@ -9,7 +9,7 @@ use axum::extract::{Extension, Path, State};
 use axum::http::Response;
 use axum::routing::{get, post};
 use taxdisk_protocol::api::{KeyRequest, Role};
-use taxdisk_protocol::event::{ReplayRequest, WebhookRequest, WebhookView};
+use taxdisk_protocol::event::{WebhookRequest, WebhookView};
 
 use super::roles::Action;
 use super::shell::Shell;
@@ -27,7 +27,6 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/webhooks", get(list_webhooks))
         .route("/console/webhooks/{id}/enable", post(enable))
         .route("/console/webhooks/{id}/disable", post(disable))
-        .route("/console/webhooks/{id}/replay", post(replay))
 }
 
 struct Key {
@@ -130,7 +129,7 @@ struct Webhooks {
 }
 
 /// He reaches the endpoints of all sellers, like a key without a limit; what he may do with them is the table of routes.
-fn caller(visitor: &Visitor) -> Caller {
+pub(super) fn caller(visitor: &Visitor) -> Caller {
     Caller { id: visitor.by(), name: visitor.by(), role: Role::Admin, sellers: Vec::new() }
 }
 
@@ -187,17 +186,4 @@ async fn switch(console: &Console, visitor: &Visitor, id: &str, enabled: bool) -
     hooks.put(id, request, &caller(visitor)).await.map_err(told)?;
     tracing::info!(webhook = id, enabled, by = visitor.by(), "webhook written");
     Ok(see_other("/console/webhooks?done=done_saved"))
-}
-
-/// Sends again what was given up.
-async fn replay(State(console): Shared, Extension(visitor): Who, Path(id): Path<String>) -> Response<Body> {
-    let step: Page = async {
-        let request = ReplayRequest { failed: true, ..ReplayRequest::default() };
-        let answer = console.edge.hooks.replay(&id, request, &caller(&visitor)).await;
-        let answer = answer.map_err(|refusal| refused(&console, &visitor, refusal))?;
-        tracing::info!(webhook = id, queued = answer.queued, by = visitor.by(), "deliveries replayed");
-        Ok(see_other("/console/webhooks?done=done_replayed"))
-    }
-    .await;
-    either(step)
 }

@@ -21,7 +21,7 @@ pub enum Action {
     Audit,
     /// Decides what became of an attempt.
     Settle,
-    /// Sets up: people, keys, agents, endpoints.
+    /// Sets up: people, keys, agents, endpoints. Asks disks for reports, clears and readings.
     Manage,
 }
 
@@ -58,6 +58,11 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::GET, "/console/disks/{number}", Action::See),
     (Method::GET, "/console/pauses", Action::See),
     (Method::POST, "/console/pauses/{of}/{id}", Action::Operate),
+    (Method::GET, "/console/operations", Action::See),
+    (Method::POST, "/console/operations", Action::Manage),
+    (Method::GET, "/console/operations/{id}", Action::See),
+    (Method::POST, "/console/operations/{id}/begin", Action::Manage),
+    (Method::POST, "/console/operations/{id}/cancel", Action::Manage),
     (Method::GET, "/console/agents", Action::See),
     (Method::POST, "/console/agents/enroll", Action::Manage),
     (Method::POST, "/console/agents/{id}/revoke", Action::Manage),
@@ -71,6 +76,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/keys", Action::Manage),
     (Method::POST, "/console/keys/{id}/revoke", Action::Manage),
     (Method::GET, "/console/webhooks", Action::See),
+    (Method::GET, "/console/webhooks/{id}", Action::See),
     (Method::POST, "/console/webhooks/{id}/enable", Action::Manage),
     (Method::POST, "/console/webhooks/{id}/disable", Action::Manage),
     (Method::POST, "/console/webhooks/{id}/replay", Action::Operate),

@@ -34,6 +34,7 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
         &[
             ("menu_disks", "/console/disks", Action::See),
             ("menu_agents", "/console/agents", Action::See),
+            ("menu_operations", "/console/operations", Action::See),
             ("menu_pauses", "/console/pauses", Action::See),
         ],
     ),

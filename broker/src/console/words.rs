@@ -2,6 +2,7 @@
 
 mod jobs;
 mod machines;
+mod operations;
 mod outside;
 
 use taxdisk_protocol::time::Timestamp;
@@ -74,7 +75,7 @@ type Row = (&'static str, &'static str, &'static str);
 
 /// All texts, of every area.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [TABLE, jobs::TABLE, machines::TABLE, outside::TABLE].into_iter().flatten()
+    [TABLE, jobs::TABLE, machines::TABLE, operations::TABLE, outside::TABLE].into_iter().flatten()
 }
 
 #[rustfmt::skip]
@@ -171,6 +172,29 @@ mod tests {
             }
         }
         assert!(seen > 40, "{seen}");
+    }
+
+    #[test]
+    fn words_that_are_put_together_are_there() {
+        use taxdisk_protocol::api::{DueWhat, OperationKind, OperationState, WarningCode};
+        use taxdisk_protocol::event::DeliveryState;
+        let mut keys: Vec<String> = Vec::new();
+        keys.extend(crate::core::types::WAITINGS.iter().map(|one| format!("waiting_{}", word(one))));
+        keys.extend(super::super::jobs::STATES.iter().map(|one| format!("state_{}", word(one))));
+        keys.extend(WarningCode::ALL.iter().map(|one| format!("warning_{}", one.as_str())));
+        keys.extend(OperationKind::ALL.iter().map(|one| format!("op_{one}")));
+        let states = ["queued", "running", "done", "refused", "failed", "unsettled", "cancelled"];
+        let known = |one: &str| serde_json::from_value::<OperationState>(one.into()).is_ok();
+        assert!(states.into_iter().all(known));
+        keys.extend(states.map(|one| format!("opstate_{one}")));
+        let due = ["report", "clear", "lock_date", "upload", "offline_time", "offline_amount", "offline_count"];
+        assert!(due.into_iter().all(|one| serde_json::from_value::<DueWhat>(one.into()).is_ok()));
+        keys.extend(due.map(|one| format!("due_{one}")));
+        let deliveries = [DeliveryState::Waiting, DeliveryState::Delivered, DeliveryState::Failed];
+        keys.extend(deliveries.iter().map(|one| format!("delivery_{}", word(one))));
+        for key in keys {
+            assert!(is_known(&key), "{key}");
+        }
     }
 
     #[test]

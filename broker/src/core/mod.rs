@@ -66,6 +66,7 @@ pub use accept::Prepared;
 pub use pause::{PauseRow, Scope};
 pub use restore::Restored;
 pub use view::Overlay;
+pub use warn::BurnDown;
 
 /// What is handed to the core.
 #[derive(Debug, Clone)]

@@ -220,7 +220,13 @@ impl Core {
                 }
                 None
             }
-            (SettleDecision::NotIssued, SettleReading::PresentForeign) => None,
+            (SettleDecision::NotIssued, SettleReading::PresentForeign) => {
+                // Somebody else's although the disk has not passed it: one of the two was misread.
+                if open.expected.is_some_and(|expected| expected.code == current.code && current.number <= expected.number) {
+                    return refuse("settle_contradiction", contradiction);
+                }
+                None
+            }
             _ => return refuse("settle_contradiction", contradiction),
         };
         let (attempt, decision) = (open.attempt, request.decision);

@@ -232,6 +232,41 @@ impl Core {
     }
 }
 
+/// How the stock of a kind goes on one disk, as far as this process has counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BurnDown {
+    /// Kind.
+    pub kind: InvoiceKind,
+    /// Blank invoices left.
+    pub left: u32,
+    /// First moment of an hour, and the invoices that were issued in it; oldest first, of the last 24 hours. Hours without one
+    /// are left out.
+    pub hours: Vec<(Timestamp, u32)>,
+    /// The first invoice that was counted; `None`: none was since this process began.
+    pub since: Option<Timestamp>,
+    /// It runs out then, at the rate of the last day; `None` where nobody can say.
+    pub out: Option<Timestamp>,
+}
+
+impl Core {
+    /// How the stock of each licensed kind of a disk goes. A disk that is not known has none.
+    pub fn burn_downs(&self, number: &DiskNumber, now: Timestamp) -> Vec<BurnDown> {
+        let Some(disk) = self.disks.get(number) else { return Vec::new() };
+        let nothing = Burn::default();
+        let of_kind = |kind: &InvoiceKind| {
+            let (burn, left) = (disk.burn.get(kind).unwrap_or(&nothing), disk.left(*kind));
+            BurnDown {
+                kind: *kind,
+                left,
+                hours: burn.recent(now).map(|(hour, count)| (Timestamp(hour.saturating_mul(HOUR_MS)), count)).collect(),
+                since: burn.first,
+                out: burn.lasts_ms(left, now).map(|ms| now.plus_ms(ms)),
+            }
+        };
+        disk.kinds.iter().map(of_kind).collect()
+    }
+}
+
 impl Disk {
     pub(super) fn warning_views(&self) -> Vec<WarningView> {
         self.warnings.values().map(|row| row.view(self.seller.as_ref())).collect()
@@ -282,11 +317,15 @@ impl Burn {
         }
     }
 
+    /// The hours of the last day, as numbers since the epoch, each with its count.
+    fn recent(&self, now: Timestamp) -> impl Iterator<Item = (i64, u32)> {
+        let hour = now.0.div_euclid(HOUR_MS);
+        self.hours.iter().copied().filter(move |(at, _)| hour - at < Self::HOURS)
+    }
+
     /// How long so many last at the rate of the last day; `None` where nobody can say.
     fn lasts_ms(&self, left: u32, now: Timestamp) -> Option<i64> {
-        let hour = now.0.div_euclid(HOUR_MS);
-        let recent = self.hours.iter().filter(|(at, _)| hour - at < Self::HOURS);
-        let count: u64 = recent.map(|(_, count)| u64::from(*count)).sum();
+        let count: u64 = self.recent(now).map(|(_, count)| u64::from(count)).sum();
         let span = now.since_ms(self.first?).min(Self::HOURS * HOUR_MS);
         if count < Self::LEAST.0 || span < Self::LEAST.1 {
             return None;

@@ -9,7 +9,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use super::shared::unreadable;
 use super::{Answer, Ledger};
 use crate::core::types::JobFilter;
-use crate::core::{Core, Input, Scope};
+use crate::core::{BurnDown, Core, Input, Scope};
 
 /// Pages of the store that one request by reason looks through at most: the reason is not in the store, it is of now.
 const PAGES: usize = 20;
@@ -45,6 +45,15 @@ impl Ledger {
     /// `not_ready`.
     pub async fn troubles(&self) -> Answer<BTreeMap<DiskNumber, Vec<(InvoiceKind, Waiting)>>> {
         self.look(Core::disk_troubles).await
+    }
+
+    /// How the stock of each kind of a disk goes, as far as this broker has counted.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn burn_downs(&self, disk: &DiskNumber) -> Answer<Vec<BurnDown>> {
+        let (disk, now) = (disk.clone(), self.now());
+        self.look(move |core| core.burn_downs(&disk, now)).await
     }
 
     /// All early warnings that are up.

@@ -17,7 +17,7 @@ fn report(key: &str) -> Value {
 }
 
 /// Joins with a disk that can report and clear; its grant is read.
-async fn joined(broker: &Broker, agent: &Agent, join: u64) -> Link {
+pub async fn joined(broker: &Broker, agent: &Agent, join: u64) -> Link {
     let mut link = agent.join(broker, join).await;
     let mut disks = disks();
     disks["disks"][0]["capabilities"]["operations"] = json!(["report", "clear", "dance"]);

@@ -22,14 +22,14 @@ async fn start() -> Broker {
 }
 
 impl Broker {
-    async fn hook(&self, body: Value) -> Value {
+    pub async fn hook(&self, body: Value) -> Value {
         let answer = self.call("POST", "/v1/webhooks", Some(&body)).await;
         assert_eq!(answer.status, 201, "{}", answer.json());
         answer.json()
     }
 
     /// A job that was cancelled: one event.
-    async fn cancelled(&self, serial: &str) {
+    pub async fn cancelled(&self, serial: &str) {
         assert_eq!(self.submit(serial).await.status, 201);
         self.cancel(serial).await;
     }
@@ -49,7 +49,7 @@ impl Broker {
     }
 }
 
-fn id(hook: &Value) -> String {
+pub fn id(hook: &Value) -> String {
     hook["webhook"]["id"].as_str().unwrap().to_owned()
 }
 

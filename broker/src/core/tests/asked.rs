@@ -154,15 +154,27 @@ fn i3_a_decision_by_hand_needs_both_readings_the_revision_and_no_contradiction()
         (Issued, PresentOurs, 7, Some(7)),
         // The disk is past the number that is said to be absent.
         (NotIssued, Absent, 8, None),
+        // The disk is not past the number that is said to be somebody else's.
+        (NotIssued, PresentForeign, 7, None),
+        (NotIssued, PresentForeign, 6, None),
     ] {
         let request = request(&world, decision, reading, current, of);
         assert_eq!(settle(&mut world, request).unwrap_err().code, "settle_contradiction", "{decision:?} {reading:?}");
     }
     let stale = SettleRequest { revision: 1, ..request(&world, NotIssued, Absent, 7, None) };
     assert_eq!(settle(&mut world, stale).unwrap_err().code, "settle_revision");
-    let mute = SettleRequest { reason: String::new(), ..request(&world, NotIssued, Absent, 7, None) };
+    let mute = SettleRequest { reason: " ".to_owned(), ..request(&world, NotIssued, Absent, 7, None) };
     assert_eq!(settle(&mut world, mute).unwrap_err().code, "settle_needs_readings");
+    let current = PairBody { code: "011002000107".to_owned(), number: String::new() };
+    let half = SettleRequest { current, ..request(&world, NotIssued, Absent, 7, None) };
+    assert_eq!(settle(&mut world, half).unwrap_err().code, "settle_needs_readings");
+    let unnamed = request(&world, Issued, PresentOurs, 8, None);
+    assert_eq!(settle(&mut world, unnamed).unwrap_err().code, "settle_needs_readings");
     assert_eq!(world.state("A1"), JobState::Unsettled);
+    // Past it: that it is somebody else's is no contradiction.
+    let foreign = request(&world, NotIssued, PresentForeign, 8, None);
+    settle(&mut world, foreign).unwrap();
+    assert_eq!(world.state("A1"), JobState::Failed);
 }
 
 #[test]

@@ -21,7 +21,7 @@ use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::time::Timestamp;
 
 use super::announcement::Announcement;
-use super::change::{AgentRow, Change, NumberKey};
+use super::change::{AgentRow, Change, NumberKey, SignInRow};
 use super::operations::OperationRow;
 use super::original::More;
 use super::types::{Join, Joined, Left, Refusal, SessionId, Settings, Submitted};
@@ -37,6 +37,7 @@ mod operations_edges;
 mod outcomes;
 mod owners;
 mod pauses;
+mod people;
 mod policies;
 mod random;
 mod reconcile;
@@ -228,6 +229,8 @@ pub(super) struct World {
     pub(super) audits: Vec<(&'static str, serde_json::Value)>,
     pub(super) announcements: Vec<Announcement>,
     pub(super) ended: Vec<u64>,
+    /// Sessions, attempts and links of people, by what they are and their key.
+    pub(super) sign_ins: HashMap<(&'static str, String), String>,
     joins: HashMap<AgentId, u64>,
     /// Decided, and not durable yet: the store does not know it when the next batch asks.
     underway: Option<(Cut, Behind)>,
@@ -280,6 +283,7 @@ impl World {
             audits: Vec::new(),
             announcements: Vec::new(),
             ended: Vec::new(),
+            sign_ins: HashMap::new(),
             joins: HashMap::new(),
             underway: None,
             next_session: 1,
@@ -458,6 +462,16 @@ impl World {
             }
             Change::Audit(audit) => self.audits.push((audit.what, audit.body)),
             Change::Announcement(announcement) => self.announcements.push(announcement),
+            Change::User(row) => {
+                self.restored.users.retain(|known| known.name != row.name);
+                self.restored.users.push(row);
+            }
+            Change::SignIn(SignInRow { what, key, body }) => {
+                match body {
+                    Some(body) => self.sign_ins.insert((what, key), body),
+                    None => self.sign_ins.remove(&(what, key)),
+                };
+            }
             Change::Enrollment(_) | Change::EnrollmentUsed { .. } | Change::Key(_) => {}
             other => panic!("the ledger does not decide on {other:?}"),
         }
@@ -469,8 +483,12 @@ impl World {
         let mut jobs: Vec<Arc<Job>> = self.jobs.values().filter(|job| job.is_live()).cloned().collect();
         jobs.sort_by_key(|job| job.place);
         let restored = Restored {
-            users: Vec::new(),
-            sign_ins: Vec::new(),
+            users: durable.users.clone(),
+            sign_ins: self
+                .sign_ins
+                .iter()
+                .map(|((what, key), body)| SignInRow { what, key: key.clone(), body: Some(body.clone()) })
+                .collect(),
             jobs,
             next_place: self.jobs.values().map(|job| job.place + 1).max().unwrap_or(1),
             sellers: durable.sellers.clone(),

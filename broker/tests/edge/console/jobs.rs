@@ -25,6 +25,10 @@ async fn jobs_are_listed_a_page_at_a_time_and_found_by_what_is_in_the_hand() {
     assert!(!text.contains("rel=\"next\""), "the last page");
     let found = browser.get(&format!("/console/jobs?serial=L7&seller={SELLER}")).await.text();
     assert!(found.contains(">L7<") && !found.contains(">L59<"), "{found}");
+    for other in ["serial=L7&state=issued", "serial=L7&seller=91110000MA0000001L", "serial=L7&waiting=paused"] {
+        let text = browser.get(&format!("/console/jobs?{other}")).await.text();
+        assert!(text.contains("Nothing matches"), "{other}: what was asked for beside it holds too");
+    }
     assert!(browser.get("/console/jobs?waiting=no_disk").await.text().contains(">L59<"));
     assert!(!browser.get("/console/jobs?state=issued").await.text().contains(">L59<"));
     assert!(browser.get("/console/jobs?number=011002100111+12345678").await.text().contains("Nothing matches"));
@@ -37,6 +41,9 @@ async fn a_job_is_withdrawn_and_issued_again_by_its_operator_under_the_same_numb
     let broker = Broker::start().await;
     broker.submit("A1").await;
     let path = format!("/console/jobs/{SELLER}/A1");
+    let mut viewer = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = viewer.get(&path).await.text();
+    assert!(!text.contains("/reissue\"") && !text.contains("/cancel\""), "who may not has no button: {text}");
     let mut browser = Browser::of(&broker, "olaf", ConsoleRole::Operator).await;
     assert!(browser.get(&path).await.text().contains("to re-issue now changes nothing"));
     assert_eq!(browser.post(&format!("{path}/cancel"), &[("reason", "why")]).await.status, 422, "not confirmed");
@@ -44,6 +51,9 @@ async fn a_job_is_withdrawn_and_issued_again_by_its_operator_under_the_same_numb
     assert_eq!(browser.post(&format!("{path}/cancel"), &cancel).await.status, 303);
     let text = browser.get(&path).await.text();
     assert!(text.contains("console:olaf") && text.contains("sold twice") && text.contains("127.0.0.1"), "{text}");
+    assert!(!text.contains("/cancel\""), "what has ended is not withdrawn: {text}");
+    let mut anna = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    assert!(!anna.get(&path).await.text().contains("/settle\""), "only what is unsettled is settled");
     let answer = browser.post(&format!("{path}/reissue"), &[("reason", "")]).await;
     assert_eq!(answer.status, 422, "a reason is wanted: {}", answer.text());
     for done in ["done_requeued", "done_in_progress"] {
@@ -262,6 +272,9 @@ async fn the_chains_are_searched_and_verified_by_an_auditor() {
 async fn a_key_is_made_shown_once_and_revoked_under_the_persons_name() {
     let broker = Broker::start().await;
     let mut browser = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    for wrong in ["", "root"] {
+        assert_eq!(browser.post("/console/keys", &[("name", "shop"), ("role", wrong)]).await.status, 422, "{wrong:?}");
+    }
     let text = browser.post("/console/keys", &[("name", "shop"), ("role", "platform"), ("sellers", SELLER)]).await.text();
     let key = super::after(&text, "<code>", "</code>").unwrap().to_owned();
     let caller = broker.ledger.authenticate(&key).unwrap();
@@ -284,4 +297,78 @@ async fn another_language_keeps_what_was_searched_for() {
     assert!(text.contains("href=\"?state=failed&#38;word=a%26b&#38;lang=en\""), "{text}");
     let text = browser.get("/console/jobs").await.text();
     assert!(text.contains("href=\"?lang=zh\""), "{text}");
+}
+
+#[tokio::test]
+async fn a_search_of_the_chain_looks_at_so_much_and_goes_on_from_there() {
+    let broker = Broker::start().await;
+    for n in 0..60 {
+        broker.submit(&format!("A{n}")).await;
+    }
+    let mut browser = Browser::of(&broker, "ada", ConsoleRole::Auditor).await;
+    let path = format!("/console/audit?seller={SELLER}&word=accepted");
+    let text = browser.get(&path).await.text();
+    assert_eq!(text.matches("<tr><td>").count(), 50, "a page");
+    let before = text.split_once("\" rel=\"next\"").expect("a next page").0;
+    let next = before.rsplit("href=\"?").next().unwrap().replace("&#38;", "&");
+    let rest = browser.get(&format!("/console/audit?{next}")).await.text();
+    assert_eq!(rest.matches("<tr><td>").count(), 10, "{rest}");
+    assert!(!rest.contains("rel=\"next\""));
+    assert_eq!(browser.get("/console/audit?seller=x").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_long_dry_run_shows_its_counts_and_the_first_hundred() {
+    let broker = Broker::start().await;
+    for n in 0..103 {
+        broker.submit(&format!("B{n}")).await;
+        broker.call("POST", &format!("/v1/jobs/{SELLER}/B{n}/cancel"), None).await;
+    }
+    let mut browser = Browser::of(&broker, "olaf", ConsoleRole::Operator).await;
+    let fields = [("state", "cancelled"), ("reason", "the stock is back")];
+    let text = browser.post("/console/bulk", &fields).await.text();
+    assert_eq!(text.matches(&format!("href=\"/console/jobs/{SELLER}/")).count(), 100);
+    assert!(text.contains("<dd>103</dd>"), "{text}");
+    // The digest is of one session: another one begins nothing with it.
+    let field = |name: &str| super::after(&text, &format!("name=\"{name}\" value=\""), "\"").unwrap().replace("&#34;", "\"");
+    let (request, seen) = (field("request"), field("seen"));
+    let mut other = Browser::of(&broker, "otto", ConsoleRole::Operator).await;
+    let fields = [("request", request.as_str()), ("seen", seen.as_str()), ("confirm", "yes")];
+    assert_eq!(other.post("/console/bulk/begin", &fields).await.status, 422);
+    assert_eq!(other.post("/console/bulk", &[("state", "cancelled")]).await.status, 422, "a reason is wanted");
+}
+
+#[tokio::test]
+async fn a_job_of_many_events_shows_the_newest() {
+    let hands = super::Hands::new();
+    let broker = Broker::start_at(hands.clock(), |_| {}).await;
+    broker.submit("A1").await;
+    let path = format!("/v1/jobs/{SELLER}/A1");
+    for turn in 0..105 {
+        // A job is issued again so often in a day at most.
+        if turn % 20 == 0 {
+            hands.on(24 * 3600 * 1000);
+        }
+        let reason = json!({ "reason": format!("turn {turn}.") });
+        assert_eq!(broker.call("POST", &format!("{path}/cancel"), Some(&reason)).await.status, 200);
+        assert_eq!(broker.call("POST", &format!("{path}/reissue"), Some(&reason)).await.status, 200);
+    }
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get(&format!("/console/jobs/{SELLER}/A1")).await.text();
+    assert!(text.contains("turn 104.") && text.contains("turn 5.") && !text.contains("turn 4."), "two hundred of 211");
+}
+
+#[tokio::test]
+async fn links_to_another_language_keep_the_question_and_a_page_says_only_what_it_knows() {
+    let broker = Broker::start().await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get("/console/jobs?state=failed&serial=%22%3E%3Cb%3E&done=done_saved&lang=en").await.text();
+    assert!(text.contains("href=\"?state=failed&#38;serial=%22%3E%3Cb%3E&#38;lang=zh\""), "{text}");
+    assert!(text.contains("Saved") && !text.contains("<b>"), "{text}");
+    for none in ["done_evil", "password", "%3Cscript%3E"] {
+        let text = browser.get(&format!("/console/jobs?done={none}")).await.text();
+        assert!(!text.contains("role=\"status\""), "{none}: {text}");
+    }
+    let answer = browser.get("/console/jobs?lang=zh").await;
+    assert!(answer.text().contains("<html lang=\"zh\">") && answer.head.contains("set-cookie: lang=zh"), "{}", answer.head);
 }

@@ -1,9 +1,11 @@
 //! Agents and disks in the console.
 
+use serde_json::json;
 use taxdisk_broker::core::people::ConsoleRole;
 
-use super::{Browser, after};
-use crate::support::{Broker, SELLER};
+use super::{Browser, Hands, after};
+use crate::link::{Agent, DISK, disks};
+use crate::support::{Broker, SELLER, until};
 
 #[tokio::test]
 async fn a_code_of_the_console_enrols_one_agent_which_is_revoked_there() {
@@ -16,10 +18,18 @@ async fn a_code_of_the_console_enrols_one_agent_which_is_revoked_there() {
     let agent = broker.ledger.enroll(body).await.unwrap().agent;
     let text = browser.get("/console/agents").await.text();
     assert!(text.contains("till 3") && text.contains(&agent), "{text}");
+    let long = "x".repeat(300);
+    let text = browser.post("/console/agents/enroll", &[("name", &long)]).await.text();
+    let code = after(&text, "<code>", "</code>").unwrap().to_owned();
+    let body = taxdisk_protocol::api::EnrollBody { code, public_key: "k2".to_owned(), version: "1".to_owned() };
+    broker.ledger.enroll(body).await.unwrap();
+    let agents = broker.ledger.agents().await.unwrap();
+    assert!(agents.iter().all(|one| one.name.len() <= 100), "{agents:?}");
     let path = format!("/console/agents/{agent}/revoke");
     assert_eq!(browser.post(&path, &[]).await.status, 422, "not confirmed");
     assert_eq!(browser.post(&path, &[("confirm", "yes")]).await.status, 303);
-    assert!(broker.ledger.agents().await.unwrap()[0].revoked);
+    let revoked = broker.ledger.agents().await.unwrap().into_iter().find(|one| one.agent == agent);
+    assert!(revoked.unwrap().revoked);
     let mut viewer = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
     let text = viewer.get("/console/agents").await.text();
     assert!(text.contains("Revoked") && !text.contains("/console/agents/enroll"), "{text}");
@@ -39,4 +49,76 @@ async fn a_seller_is_paused_with_a_reason_and_let_work_again() {
     assert_eq!(browser.post("/console/pauses/moon/1", &[("act", "resume")]).await.status, 404);
     assert_eq!(browser.get("/console/disks").await.status, 200);
     assert_eq!(browser.get("/console/disks/660000000000").await.status, 404);
+}
+
+#[tokio::test]
+async fn a_disk_shows_how_its_stock_goes_and_what_is_due() {
+    // 2026-02-02: the lock date is in this month, so that a clear is due before it.
+    let broker = Broker::start_at(Hands::new().clock(), |_| {}).await;
+    let agent = Agent::enrol(&broker).await;
+    let mut link = agent.join(&broker, 1).await;
+    let mut report = disks();
+    report["disks"][0]["stock"][0]["current"] = json!({ "code": "011002000107", "number": "00000001" });
+    report["disks"][0]["stock"][0]["issue_deadline"] = json!("20260225");
+    link.send(&report).await;
+    let grant = link.next().await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let path = format!("/console/disks/{DISK}");
+    let text = browser.get(&path).await.text();
+    assert!(text.contains("Nothing of this kind was issued") && !text.contains("<svg"), "{text}");
+    assert!(text.contains("Lock date") && text.contains(">Due<") && text.contains("2026-02-25 23:59:59"), "{text}");
+    for n in 1..=3 {
+        let serial = format!("A{n}");
+        broker.submit(&serial).await;
+        let assign = link.next().await;
+        let pair = json!({ "code": "011002000107", "number": format!("{n:08}") });
+        let attempt = json!({ "seller": SELLER, "serial": serial, "attempt": 1 });
+        link.send(&json!({ "type": "started", "disk": DISK, "epoch": grant["epoch"], "attempt": attempt, "expected": pair }))
+            .await;
+        link.send(&json!({
+            "type": "outcome", "id": format!("o{n}"), "disk": DISK, "epoch": grant["epoch"], "readings": [], "disk_ms": 20,
+            "sequence": assign["assignment"]["sequence"], "attempt": attempt, "expected": pair,
+            "outcome": { "result": "issued", "pair": pair, "issued_at": "20240101120000", "fiscal_code": "1", "signature": "s",
+                         "settled": false },
+        }))
+        .await;
+        while link.next().await != json!({ "type": "ack", "ids": [format!("o{n}")] }) {}
+    }
+    until("the page counts them", || {
+        let (mut other, path) = (browser.again(), path.clone());
+        async move { other.get(&path).await.text().contains("issued in the last 24 hours 3") }
+    })
+    .await;
+    let text = browser.get(&path).await.text();
+    let label = after(&text, "role=\"img\" aria-label=\"", "\"").unwrap();
+    assert!(label.contains("Left 97") && label.contains("last 24 hours 3"), "who sees no picture reads it: {label}");
+    let line = after(&text, "<polyline points=\"", "\"").unwrap();
+    let heights: Vec<f64> = line.split(' ').map(|corner| corner.split_once(',').unwrap().1.parse().unwrap()).collect();
+    assert!(heights.len() >= 4 && heights.windows(2).all(|two| two[0] <= two[1]), "a stock only goes down: {line}");
+    assert!(text.contains("<td class=\"sum\">3</td><td class=\"sum\">97</td>"), "{text}");
+}
+
+#[tokio::test]
+async fn the_overview_shows_the_first_warnings_and_how_many_there_are_more() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let mut link = agent.join(&broker, 1).await;
+    let mut report = disks();
+    let one = report["disks"][0].clone();
+    report["disks"] = (0..23)
+        .map(|n| {
+            let mut disk = one.clone();
+            disk["disk"] = json!(format!("6612345678{n:02}"));
+            disk["stock"][0]["remaining"] = json!(0);
+            disk
+        })
+        .collect();
+    link.send(&report).await;
+    until("the disks are known", async || broker.ledger.warnings().await.unwrap().len() == 23).await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get("/console").await.text();
+    assert_eq!(text.matches("no blank invoice of kind").count(), 20, "{text}");
+    assert!(text.contains("+ 3"), "{text}");
+    let text = browser.get("/console/disks").await.text();
+    assert_eq!(text.matches("No stock").count(), 23, "{text}");
 }

@@ -1,7 +1,9 @@
 //! The administrators' console, as a browser sees it.
 
+mod deliveries;
 mod jobs;
 mod machines;
+mod operations;
 mod people;
 mod rights;
 
@@ -59,6 +61,13 @@ pub fn body_of(fields: &[(&str, &str)]) -> String {
 /// An attribute of the first tag that holds `before`.
 pub fn after<'t>(html: &'t str, before: &str, end: &str) -> Option<&'t str> {
     html.split_once(before)?.1.split_once(end).map(|(value, _)| value)
+}
+
+/// Where an answer leads to.
+#[track_caller]
+pub fn location(answer: &Answer) -> String {
+    assert_eq!(answer.status, 303, "{}", answer.text());
+    after(&format!("{}\r\n", answer.raw_head), "location: ", "\r\n").expect("a location").to_owned()
 }
 
 impl<'a> Browser<'a> {

@@ -129,3 +129,42 @@ async fn a_console_that_is_not_wanted_is_not_there() {
     let broker = Broker::start_with(|config| config.console.enabled = false).await;
     broker.raw("GET", "/console/sign-in", "", b"").await.problem(404, "not_found");
 }
+
+#[tokio::test]
+async fn a_new_session_ends_the_one_that_the_browser_had() {
+    let broker = Broker::start().await;
+    let mut browser = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let mut before = browser.again();
+    assert_eq!(browser.sign_in("anna", PASSWORD).await.status, 303);
+    assert!(is_in(&mut browser).await && !is_in(&mut before).await);
+    assert_eq!(browser.get("/console/sign-in").await.status, 303, "who is in does not stand at the door");
+    let wrong = [("old", "not the password"), ("new", "another good password"), ("again", "another good password")];
+    assert_eq!(browser.post("/console/account", &wrong).await.status, 403, "a password is changed by who knows it");
+    let unequal = [("old", PASSWORD), ("new", "another good password"), ("again", "another god password")];
+    assert_eq!(browser.post("/console/account", &unequal).await.status, 422);
+    let weak = [("old", PASSWORD), ("new", "short"), ("again", "short")];
+    assert_eq!(browser.post("/console/account", &weak).await.status, 422);
+    assert!(is_in(&mut browser).await, "nothing was changed");
+}
+
+#[tokio::test]
+async fn guessing_links_or_the_old_password_is_made_to_wait_too() {
+    let hands = Hands::new();
+    let broker = Broker::start_at(hands.clock(), |_| {}).await;
+    let mut browser = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let wrong = [("old", "not the password"), ("new", "another good password"), ("again", "another good password")];
+    for _ in 0..5 {
+        assert_eq!(browser.post("/console/account", &wrong).await.status, 403);
+    }
+    let right = [("old", PASSWORD), ("new", "another good password"), ("again", "another good password")];
+    assert_eq!(browser.post("/console/account", &right).await.status, 429, "who sits at an open page guesses no faster");
+    let mut thief = Browser::new(&broker);
+    let (link, _) = broker.ledger.invite_user("anna", "test").await.unwrap();
+    let new = [("new", PASSWORD), ("again", PASSWORD)];
+    let mut statuses = Vec::new();
+    for n in 0..40 {
+        statuses.push(thief.post(&format!("/console/password/guess{n}"), &new).await.status);
+    }
+    assert!(statuses.contains(&404) && statuses.last() == Some(&429), "{statuses:?}");
+    assert_eq!(thief.post(&format!("/console/password/{link}"), &new).await.status, 429);
+}

@@ -121,3 +121,13 @@ async fn pages_load_nothing_from_elsewhere_and_are_kept_by_nobody() {
     assert_eq!(style.status, 200);
     assert!(style.head.contains("immutable") && style.text().contains("--brand"), "{}", style.head);
 }
+
+#[tokio::test]
+async fn a_form_that_is_too_large_or_no_form_is_not_read() {
+    let broker = Broker::start().await;
+    let mut browser = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let filler = "x".repeat(64 * 1024);
+    let answer = browser.post("/console/users", &[("name", "carla"), ("role", "viewer"), ("filler", &filler)]).await;
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert_eq!(broker.ledger.users().await.unwrap().len(), 1);
+}
