@@ -304,7 +304,8 @@ async fn ask(State(console): Shared, Extension(visitor): Who, Extension(form): P
         };
         let view = visitor.ledger(&console).operate(&disk, request, &visitor.by()).await;
         let view = view.map_err(|refusal| refused(&console, &visitor, refusal))?;
-        tracing::info!(%disk, operation = view.id, what = %operation, dry_run = view.dry_run, by = visitor.by(), "operation asked");
+        let (id, by) = (&view.id, visitor.by());
+        tracing::info!(%disk, operation = id, what = %operation, dry_run = view.dry_run, by, "operation asked");
         Ok(see_other(&format!("/console/operations/{}", view.id)))
     }
     .await;
