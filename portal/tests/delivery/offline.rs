@@ -495,7 +495,7 @@ async fn a_merchant_who_reads_tokens_himself_names_the_sale() {
     assert_eq!(done.0, 303);
     assert_eq!(confirmed(&scheme, &second).await, done, "another receipt of the sale shows the same invoice");
     let due = portal.readers.get().await.unwrap().due_requests(i64::MAX - 1, 10).await.unwrap();
-    assert_eq!(due.iter().map(|one| one.serial.as_str()).collect::<Vec<_>>(), ["OWN1"]);
+    assert_eq!(due, [("shop".to_owned(), "OWN1".to_owned())]);
     // The number of a sale that another system, or another road, has made: neither its invoice nor one more. The other system's
     // orders are asked for under its own name, which this merchant's service answers as well.
     let inserted = json!([blue("OWN2")]).to_string();
