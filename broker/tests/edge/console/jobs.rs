@@ -363,7 +363,7 @@ async fn links_to_another_language_keep_the_question_and_a_page_says_only_what_i
     let broker = Broker::start().await;
     let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
     let text = browser.get("/console/jobs?state=failed&serial=%22%3E%3Cb%3E&done=done_saved&lang=en").await.text();
-    assert!(text.contains("href=\"?state=failed&#38;serial=%22%3E%3Cb%3E&#38;lang=zh\""), "{text}");
+    assert!(text.contains("href=\"?state=failed&#38;serial=%22%3E%3Cb%3E&#38;done=done_saved&#38;lang=zh\""), "{text}");
     assert!(text.contains("Saved") && !text.contains("<b>"), "{text}");
     for none in ["done_evil", "password", "%3Cscript%3E"] {
         let text = browser.get(&format!("/console/jobs?done={none}")).await.text();
