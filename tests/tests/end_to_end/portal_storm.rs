@@ -47,10 +47,14 @@ fn decide(rig: &Rig, sim: &SimHandle) -> usize {
         let last = entries.iter().filter(|entry| entry.kind.to_string() == job.kind).map(|entry| entry.pair()).next_back();
         // An invoice that is there is found by its mark, without anybody's help.
         let Some(current) = last.and_then(|pair| pair.successor()).filter(|_| !ours) else { continue };
+        // The number that it was to get: unused still, or another invoice's by now.
+        let expected = job.attempts.last().and_then(|attempt| attempt.expected.clone());
+        let is_it = |code: &str, number: &str| expected.as_ref().is_some_and(|pair| pair.code == code && pair.number == number);
+        let used = entries.iter().map(|entry| entry.pair()).any(|pair| is_it(&pair.code.to_string(), &pair.number.to_string()));
         let said = json!({
-            "decision": "not_issued", "expected": "absent", "revision": job.revision,
+            "decision": "not_issued", "expected": if used { "present_foreign" } else { "absent" }, "revision": job.revision,
             "current": { "code": current.code.to_string(), "number": current.number.to_string() },
-            "reason": "the component was restarted, and the disk read: its next blank number is unused",
+            "reason": "the component was restarted, and the disk read: no invoice there is this job's",
         });
         let path = format!("/v1/jobs/{SELLER}/{}/settle", job.serial);
         // Refused if the job changed meanwhile; then it is looked at again.
