@@ -8,7 +8,6 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use taxdisk_protocol::api::{OperationState, Severity, Waiting, WarningCode};
 
-use crate::core::types::WAITINGS;
 use crate::ledger::Figures;
 
 /// From a durable write on a good drive to a long poll.
@@ -92,7 +91,7 @@ pub fn render(figures: Option<&Figures>) -> String {
     let Some(handle) = handle() else { return String::new() };
     let Some(figures) = figures else { return handle.render() };
     // A reason that no job waits for any more must not keep its old figure.
-    for waiting in WAITINGS {
+    for waiting in Waiting::ALL {
         gauge!("taxdisk_jobs_queued", "waiting" => name(waiting)).set(0.0);
     }
     for (waiting, count) in &figures.queued {
@@ -161,11 +160,11 @@ mod tests {
         }
         // Every reason is shown, and one that no job waits for any more is shown as none. In this test, since all tests of a
         // process count in one place.
-        let waits = Figures { queued: WAITINGS.map(|waiting| (waiting, 3)).to_vec(), ..Figures::default() };
+        let waits = Figures { queued: Waiting::ALL.map(|waiting| (waiting, 3)).to_vec(), ..Figures::default() };
         for (figures, count) in [(waits, 3), (Figures::default(), 0)] {
             let shown = render(Some(&figures));
             let line = |waiting: Waiting| format!("taxdisk_jobs_queued{{waiting=\"{}\"}} {count}\n", name(waiting));
-            assert!(WAITINGS.iter().all(|waiting| shown.contains(&line(*waiting))), "{shown}");
+            assert!(Waiting::ALL.iter().all(|waiting| shown.contains(&line(*waiting))), "{shown}");
         }
     }
 }

@@ -8,13 +8,12 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::Response;
 use axum::routing::get;
-use taxdisk_protocol::api::{JobPage, JobState, JobView};
+use taxdisk_protocol::api::{JobPage, JobState, JobView, Waiting};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::number::NumberPair;
 
 use super::shell::Shell;
 use super::{Console, Page, Shared, Visitor, Who, either, page, refused, shell, words};
-use crate::core::types::WAITINGS;
 use crate::http::{Refused, parsed};
 use crate::ledger::JobFilter;
 
@@ -167,7 +166,7 @@ async fn shown(console: &Console, visitor: &Visitor) -> Page {
     let first = kept.collect::<Vec<_>>().join("&");
     Ok(page(&Jobs {
         states: choices("state", STATES.iter().map(words::word).collect()),
-        waitings: choices("waiting", WAITINGS.iter().map(words::word).collect()),
+        waitings: choices("waiting", Waiting::ALL.iter().map(words::word).collect()),
         seller: field("seller"),
         serial: field("serial"),
         number: field("number"),

@@ -179,7 +179,7 @@ mod tests {
         use taxdisk_protocol::api::{DueWhat, OperationKind, OperationState, WarningCode};
         use taxdisk_protocol::event::DeliveryState;
         let mut keys: Vec<String> = Vec::new();
-        keys.extend(crate::core::types::WAITINGS.iter().map(|one| format!("waiting_{}", word(one))));
+        keys.extend(taxdisk_protocol::api::Waiting::ALL.iter().map(|one| format!("waiting_{}", word(one))));
         keys.extend(super::super::jobs::STATES.iter().map(|one| format!("state_{}", word(one))));
         keys.extend(WarningCode::ALL.iter().map(|one| format!("warning_{}", one.as_str())));
         keys.extend(OperationKind::ALL.iter().map(|one| format!("op_{one}")));

@@ -11,24 +11,6 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::change::NumberKey;
 
-/// Every reason to wait, in the order in which people read them.
-pub const WAITINGS: [Waiting; 14] = [
-    Waiting::NoDisk,
-    Waiting::DiskOffline,
-    Waiting::NoStock,
-    Waiting::Locked,
-    Waiting::OverLimit,
-    Waiting::Password,
-    Waiting::DiskFault,
-    Waiting::Contested,
-    Waiting::Settling,
-    Waiting::Backlog,
-    Waiting::Breaker,
-    Waiting::Paused,
-    Waiting::Reconcile,
-    Waiting::Operation,
-];
-
 /// Why something was not done. `code` is of the catalogue in `taxdisk_protocol::error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -305,31 +287,4 @@ pub struct Figures {
     pub operations_running: u64,
     /// Warnings that are up.
     pub warnings: Vec<(WarningCode, Severity, u64)>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_reason_to_wait_is_missing() {
-        // A new one does not compile here before it is in the list.
-        let place = |waiting: Waiting| match waiting {
-            Waiting::NoDisk => 0,
-            Waiting::DiskOffline => 1,
-            Waiting::NoStock => 2,
-            Waiting::Locked => 3,
-            Waiting::OverLimit => 4,
-            Waiting::Password => 5,
-            Waiting::DiskFault => 6,
-            Waiting::Contested => 7,
-            Waiting::Settling => 8,
-            Waiting::Backlog => 9,
-            Waiting::Breaker => 10,
-            Waiting::Paused => 11,
-            Waiting::Reconcile => 12,
-            Waiting::Operation => 13,
-        };
-        assert_eq!(WAITINGS.map(place).to_vec(), (0..14).collect::<Vec<_>>());
-    }
 }

@@ -268,13 +268,15 @@ fn line(line: &crate::document::Line) -> Line {
     }
 }
 
-/// A state is named as the list names it. The document that was accepted stands above, line by line; as JSON nobody reads it.
+/// A state is named as the list names it, without the revision of the job that brought it. The document that was accepted stands
+/// above, line by line; as JSON nobody reads it.
 fn event(lang: Lang, note: &Note) -> Event {
     let keys = [format!("state_{}", note.what), format!("what_{}", note.what)];
     // What an earlier version has noted and this one has no words for is shown as it is.
     let named = keys.iter().map(|key| (key, words::text(lang, key))).find(|(key, text)| key.as_str() != *text);
     let what = named.map_or(note.what.as_str(), |(_, text)| text);
-    let body = if note.body.starts_with('{') { "" } else { note.body.as_str() };
+    let is_state = named.as_ref().is_some_and(|(key, _)| **key == keys[0]);
+    let body = if is_state || note.body.starts_with('{') { "" } else { note.body.as_str() };
     let what = format!("{what} {body}");
     Event { time: time(note.at), who: note.by.clone(), what: what.trim_end().chars().take(300).collect() }
 }

@@ -138,9 +138,11 @@ pub async fn unreachable(session: &mut Session, tenant: &str, serial: &str, why:
     session.db.put_request(&request).await
 }
 
-/// Should the broker be asked, now that somebody looks at this request?
+/// Should the broker be asked, now that somebody looks at this request? One that was silent is asked at its own pace: however
+/// many look, it must be able to come back.
 pub fn is_stale(request: &Request, now: i64) -> bool {
-    matches!(request.phase, Phase::Queued | Phase::Issuing | Phase::Settling) && now - request.asked_at >= STALE_MS
+    let waits = matches!(request.phase, Phase::Queued | Phase::Issuing | Phase::Settling);
+    waits && request.tries == 0 && now - request.asked_at >= STALE_MS
 }
 
 /// Pure: what a view makes of a request, and what is worth telling.

@@ -50,24 +50,6 @@ pub fn waiting(why: Waiting) -> Reason {
     }
 }
 
-/// Every reason to wait.
-const WAITS: [Waiting; 14] = [
-    Waiting::NoDisk,
-    Waiting::DiskOffline,
-    Waiting::NoStock,
-    Waiting::Locked,
-    Waiting::OverLimit,
-    Waiting::Password,
-    Waiting::DiskFault,
-    Waiting::Contested,
-    Waiting::Settling,
-    Waiting::Backlog,
-    Waiting::Breaker,
-    Waiting::Paused,
-    Waiting::Reconcile,
-    Waiting::Operation,
-];
-
 /// Every class of a disk's answer.
 const CLASSES: [DeviceClass; 16] = [
     DeviceClass::NoStock,
@@ -95,7 +77,7 @@ const CODES: [&str; 7] =
 /// Every reason that there is.
 fn all() -> impl Iterator<Item = Reason> {
     let failures = CODES.into_iter().filter_map(|code| failed(code, None));
-    WAITS.into_iter().map(waiting).chain([AWAY, SETTLING]).chain(failures).chain(CLASSES.into_iter().map(trouble))
+    Waiting::ALL.into_iter().map(waiting).chain([AWAY, SETTLING]).chain(failures).chain(CLASSES.into_iter().map(trouble))
 }
 
 /// The text that is kept of a reason, with what the broker says beside it.

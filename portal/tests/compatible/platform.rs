@@ -202,6 +202,16 @@ impl Platform {
         told.await.expect("the writer runs");
     }
 
+    /// The broker does not answer when it is asked about the job of a serial number.
+    pub(crate) async fn broker_is_away(&self, serial: &str) {
+        let serial = serial.to_owned();
+        let noted = self
+            .portal
+            .ledger
+            .run(move |session| Box::pin(async move { outcome::unreachable(session, "shop", &serial, "no answer").await }));
+        noted.await.expect("the writer runs");
+    }
+
     /// A request as it is stored.
     pub(crate) async fn stored(&self, serial: &str) -> Stored {
         let request = self.portal.readers.get().await.expect("a reader").request("shop", serial).await.expect("a store");

@@ -46,6 +46,12 @@ async fn the_longer_a_request_waits_the_less_it_is_asked_about_unless_somebody_l
         assert_eq!(stored.due_at - platform.now_millis(), next * 1000, "after another {passed} s");
         assert!(!is_stale(&stored, platform.now_millis() + 1_999) && is_stale(&stored, platform.now_millis() + 2_000));
     }
+    platform.broker_is_away("WAIT1").await;
+    let silent = platform.stored("WAIT1").await;
+    assert!(
+        silent.due_at > platform.now_millis() && !is_stale(&silent, i64::MAX),
+        "asked again when it is due, however many look"
+    );
     platform.broker_tells("WAIT1", &Said::Issued, revision + 1).await;
     assert!(!is_stale(&platform.stored("WAIT1").await, i64::MAX), "nothing is left to be asked");
 }

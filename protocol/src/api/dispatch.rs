@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Waiting;
+
 /// When a queued job is likely to begin, and how that was found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Estimate {
@@ -207,4 +209,51 @@ pub struct OfflineView {
     /// The most that may wait, where the disk tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count_limit: Option<u32>,
+}
+
+impl Waiting {
+    /// Every reason, in the order in which people read them.
+    pub const ALL: [Waiting; 14] = [
+        Waiting::NoDisk,
+        Waiting::DiskOffline,
+        Waiting::NoStock,
+        Waiting::Locked,
+        Waiting::OverLimit,
+        Waiting::Password,
+        Waiting::DiskFault,
+        Waiting::Contested,
+        Waiting::Settling,
+        Waiting::Backlog,
+        Waiting::Breaker,
+        Waiting::Paused,
+        Waiting::Reconcile,
+        Waiting::Operation,
+    ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_reason_to_wait_is_missing() {
+        // A new one does not compile here before it has a place.
+        let place = |waiting: Waiting| match waiting {
+            Waiting::NoDisk => 0,
+            Waiting::DiskOffline => 1,
+            Waiting::NoStock => 2,
+            Waiting::Locked => 3,
+            Waiting::OverLimit => 4,
+            Waiting::Password => 5,
+            Waiting::DiskFault => 6,
+            Waiting::Contested => 7,
+            Waiting::Settling => 8,
+            Waiting::Backlog => 9,
+            Waiting::Breaker => 10,
+            Waiting::Paused => 11,
+            Waiting::Reconcile => 12,
+            Waiting::Operation => 13,
+        };
+        assert_eq!(Waiting::ALL.map(place).to_vec(), (0..14).collect::<Vec<_>>());
+    }
 }
