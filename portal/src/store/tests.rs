@@ -10,7 +10,7 @@ use taxdisk_web::signin::lockout::Failures;
 use taxdisk_web::signin::session::Session;
 
 use super::open::list_older;
-use super::{Db, Field, Note, PostgresDb, Query, SqliteDb, UsedToken, open};
+use super::{Db, Field, Note, Opened, PostgresDb, Query, SqliteDb, UsedToken, open};
 use crate::core::callback::{Callback, News, Standing};
 use crate::core::claim::Buyer;
 use crate::core::codes::{self, Code, Receipt};
@@ -478,6 +478,7 @@ async fn suite(url: &str) {
     sign_ins_are_kept(db).await;
     super::tests_reports::sums_are_exact_and_reds_take_away(db).await;
     super::tests_reports::tasks_settings_and_histories_are_kept(db).await;
+    what_waits_for_the_end_of_a_transaction_is_durable_with_it(&mut opened).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");
 }
@@ -550,6 +551,36 @@ async fn plain_codes_of_before_become_links_in_postgres() {
     what_was_printed_opens_and_is_no_longer_stored(&mut db, true).await;
     db.close().await.unwrap();
     tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}
+
+/// Asked over another connection: this one would write what still waits before it answers.
+async fn what_waits_for_the_end_of_a_transaction_is_durable_with_it(opened: &mut Opened) {
+    let mut known = Request { job_serial: "late-W1".to_owned(), ..request("late", "W1") };
+    known.delivery.phones = vec!["13800138000".to_owned()];
+    let note = Note { at: 9, by: "APP".to_owned(), what: "accepted".to_owned(), body: String::new() };
+    let token = UsedToken {
+        appid: "LATE".to_owned(),
+        token: "t1".to_owned(),
+        jti: "j1".to_owned(),
+        used_for: "insertWithArray x".to_owned(),
+        until_s: 50,
+    };
+    let db = opened.writer.as_mut();
+    db.begin().await.unwrap();
+    db.put_request(&known).await.unwrap();
+    db.add_note("late", "W1", &note).await.unwrap();
+    db.put_token(&token).await.unwrap();
+    // More than one statement takes.
+    for at in 0..1_001 {
+        db.add_note("late", "W2", &Note { at, ..note.clone() }).await.unwrap();
+    }
+    db.commit().await.unwrap();
+    let mut other = opened.readers.get().await.unwrap();
+    assert_eq!(other.notes("late", "W1").await.unwrap(), [note]);
+    assert!(other.notes("late", "W2").await.unwrap().iter().map(|note| note.at).eq(0..1_001), "in their order");
+    assert_eq!(other.used_tokens("LATE", "t1", "").await.unwrap(), [token]);
+    let word = Some((Field::Telephone, "13800138000".to_owned()));
+    assert_eq!(listed(&mut *other, &Query { tenant: "late".to_owned(), word, ..all() }).await, ["W1"]);
 }
 
 #[tokio::test]
