@@ -41,7 +41,7 @@ async fn the_last_administrator_stays_one() {
     assert_ne!(place.browser().post(&path, &new).await.status, 303, "the link works once");
     // An administrator of another tenant does not count, and two may go down to one.
     place.user("other", "boss", ADMIN).await;
-    assert_eq!(user_post(&mut anna, "wang", "disable", &yes).await.1, "/console/settings/users?done=user_disabled");
+    assert_eq!(user_post(&mut anna, "wang", "disable", &yes).await.1, "/console/settings/users?done=user_disabled&from=wang");
     stays(user_post(&mut anna, "anna", "disable", &yes).await);
     assert_eq!(user_post(&mut anna, "wang", "enable", &yes).await.0, 303);
     assert_eq!(user_post(&mut anna, "anna", "roles", &[("role", "manager"), ("role", "clerk")]).await.0, 303);
@@ -183,6 +183,21 @@ async fn a_tenant_has_so_many_users() {
     portal.set_directory(directory);
     let page = anna.post("/console/settings/users", &[("name", "赵六"), ("login", "zhao"), ("role", "viewer")]).await;
     assert_eq!(page.status, 409, "{}", page.body);
+    // All of them are reached, a page of twenty at a time; a page is small however many there are.
+    let (mut path, mut seen, mut pages) = ("/console/settings/users".to_owned(), std::collections::BTreeSet::new(), 0);
+    loop {
+        let body = anna.get(&path).await.body;
+        assert!(body.len() < 45_000, "{} bytes", body.len());
+        let on_page: Vec<&str> =
+            body.split("<h2>").skip(1).filter_map(|card| card.split("<small>").nth(1)?.split('<').next()).collect();
+        assert!(on_page.len() <= 20 && on_page.iter().all(|login| seen.insert((*login).to_owned())), "{on_page:?}");
+        pages += 1;
+        let Some(next) = body.split(" rel=\"next\"").next().filter(|before| before.len() < body.len()) else { break };
+        path = format!("/console/settings/users{}", next.rsplit("href=\"").next().unwrap().trim_end_matches('"'));
+    }
+    assert_eq!((seen.len(), pages), (200, 10));
+    let found = anna.get("/console/settings/users?from=user-42").await.body;
+    assert!(found.contains("<small>user-42</small>") && !found.contains("<small>user-41</small>"), "{found}");
 }
 
 /// What a merchant's system got.

@@ -106,7 +106,7 @@ walk("people_callbacks_and_reports", { over: OFFICES, alone: true }, async (site
   await signIn(other.page, login, PASSWORD);
   await other.page.waitForURL(/\/console\/invoices$/);
   assert.equal(await other.page.locator("nav a[href^='/console/settings']").count(), 0, "a viewer has no settings");
-  await me.open("/console/settings/users");
+  await me.open(`/console/settings/users?from=${login}`);
   const disable = `form[action$='/${login}/disable']`;
   await page.check(`${disable} input[name=confirm]`);
   await go(page, `${disable} button`);

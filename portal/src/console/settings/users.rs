@@ -27,6 +27,8 @@ use crate::wire::form::Form;
 
 /// Users of a tenant at most: each is looked for in a list.
 const USERS_MAX: usize = 200;
+/// Users of a page: each brings three forms.
+const PAGE: usize = 20;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -56,6 +58,12 @@ struct UserRow {
 struct Page {
     shell: Shell,
     users: Vec<UserRow>,
+    /// There are more than these.
+    paged: bool,
+    /// User name that the page begins at, or where it would stand.
+    from: String,
+    /// User name that the next page begins at.
+    next: Option<String>,
     roles: Vec<RoleBox>,
     /// A link that was made just now: user name and address.
     made: Option<(String, String)>,
@@ -73,7 +81,15 @@ fn made(console: &Console, visitor: &Visitor, link: Option<(String, String)>) ->
             .into_iter()
             .collect::<Vec<_>>()
     };
-    let mut users: Vec<UserRow> = people(&directory, visitor.tenant())
+    let mut known: Vec<&Arc<User>> = people(&directory, visitor.tenant()).collect();
+    known.sort_by(|one, other| one.login.cmp(&other.login));
+    // Who was just given a link is shown with it.
+    let from = link.as_ref().map(|(login, _)| login.as_str()).or(visitor.query.get("from")).unwrap_or_default().trim().to_owned();
+    let rest = &known[known.partition_point(|user| user.login < from)..];
+    let next = rest.get(PAGE).map(|user| user.login.clone());
+    let users: Vec<UserRow> = rest
+        .iter()
+        .take(PAGE)
         .map(|user| UserRow {
             url: format!("/console/settings/users/{}", encoded(&user.login)),
             login: user.login.clone(),
@@ -82,11 +98,10 @@ fn made(console: &Console, visitor: &Visitor, link: Option<(String, String)>) ->
             disabled: user.disabled,
         })
         .collect();
-    users.sort_by(|one, other| one.login.cmp(&other.login));
     let done = visitor.query.get("done").filter(|done| matches!(*done, "user_changed" | "user_disabled" | "user_enabled"));
     let notice = done.map(|key| words::text(lang, key).to_owned());
     let shell = Shell::new(console, visitor, "menu_users").with_notice(notice, true);
-    page(&Page { shell, users, roles: boxes(&[]), made: link })
+    page(&Page { shell, paged: users.len() < known.len(), users, from, next, roles: boxes(&[]), made: link })
 }
 
 fn role_key(role: Role) -> &'static str {
@@ -196,8 +211,9 @@ fn confirmed(form: &Form) -> Option<()> {
     (form.get("confirm") == Some("yes")).then_some(())
 }
 
-fn back(what: &str) -> Response<Body> {
-    see_other(&format!("/console/settings/users?done={what}"))
+/// To where this user stands in the list.
+fn back(what: &str, login: &str) -> Response<Body> {
+    see_other(&format!("/console/settings/users?done={what}&from={}", encoded(login)))
 }
 
 async fn roles(
@@ -214,7 +230,7 @@ async fn roles(
                 return Err(shell::notice(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, "user_no_role"));
             }
             change(&console, &visitor, &login, "user_roles", move |user| user.roles.clone_from(&roles)).await?;
-            Ok(back("user_changed"))
+            Ok(back("user_changed", &login))
         }
         .await,
     )
@@ -226,7 +242,7 @@ async fn switched(console: &Console, visitor: &Visitor, form: &Form, login: &str
     confirmed(form).ok_or_else(|| shell::unconfirmed(console, visitor))?;
     let what = if disabled { "user_disabled" } else { "user_enabled" };
     change(console, visitor, login, what, move |user| user.disabled = disabled).await?;
-    Ok(back(what))
+    Ok(back(what, login))
 }
 
 async fn disable(

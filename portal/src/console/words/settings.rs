@@ -79,6 +79,7 @@ pub(super) const TABLE: &[Row] = &[
     ("role_manager", "主管（审批、红冲、作废）", "Manager (approves, reverses, voids)"),
     ("role_admin", "管理员（用户与设置）", "Administrator (users and settings)"),
     ("user_invite", "邀请用户", "Invite a user"),
+    ("user_from", "从用户名开始", "From the user name"),
     ("user_save_roles", "保存角色", "Save roles"),
     ("user_disable", "停用", "Disable"),
     ("user_enable", "启用", "Enable"),
