@@ -113,13 +113,16 @@ impl Ledger {
         let ledger = Ledger { queue, behind, ended, courier, callbacks, outbox };
         // Not the door itself: the writer ends when everybody has gone through it.
         let wakes = Wakes { courier: ledger.courier.clone(), callbacks: ledger.callbacks.clone(), outbox: ledger.outbox.clone() };
-        tokio::spawn(async move {
+        let writer = async move {
             let session = Session { db, now: clock(), wake: Wake::default() };
             if let Err(error) = write(session, Lines { callers, others }, &clock, &wakes).await {
                 tracing::error!(%error, "the store cannot be written; the portal ends here");
             }
             ending.send_replace(true);
-        });
+        };
+        // A thread of its own: between two statements it waits for the database only, not for whoever else has a turn.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
+        std::thread::Builder::new().name("ledger".into()).spawn(move || runtime.block_on(writer)).expect("thread");
         ledger
     }
 
