@@ -40,7 +40,10 @@ export class Site {
 
   // --- What the program that started this is asked ---
 
-  /** @param {"ledger" | "stop_agent" | "start_agent" | "stop_broker" | "start_broker" | "empty_disk" | "fill_disk"} what */
+  /**
+   * @param {"ledger" | "stop_agent" | "start_agent" | "stop_broker" | "start_broker" | "empty_disk" | "fill_disk" | "till_ledger"
+   *   | {doubt: string}} what
+   */
   ask(what) {
     return new Promise((answered) => {
       this.waiting.push(answered);
@@ -131,9 +134,14 @@ export class Site {
     return send(method, `${this.portal}${path}`, this.operatorKey, body);
   }
 
+  /** A call of the broker's API, as its administrator makes it. */
+  async brokerCall(method, path, body) {
+    return send(method, `${this.broker}${path}`, this.brokerKey, body);
+  }
+
   /** Writes something of the broker's, as its administrator does. */
   async brokerPut(path, body) {
-    return send("PUT", `${this.broker}${path}`, this.brokerKey, body);
+    return this.brokerCall("PUT", path, body);
   }
 
   /** A clerk of the merchant; the address at which he sets his password. */

@@ -196,6 +196,15 @@ impl BrokerRig {
         self.running.kill();
     }
 
+    /// A command of its program with its configuration; the output. For those that want the ledger it must be down.
+    pub fn tool(&self, args: &[&str]) -> String {
+        let mut command = Command::new(&self.program);
+        let output = command.args(args).arg("--config").arg(self.dir.join("broker.toml")).output().expect("the broker's program");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{args:?}: {}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        text
+    }
+
     /// Starts it again on the same address, perhaps to die at a named point.
     pub fn start_again(&mut self, point: Option<&str>) {
         let address = self.address().to_owned();

@@ -1,14 +1,18 @@
-//! The portal's pages in a real browser: starts broker, agent, simulated disk and portal, and hands their addresses to the
-//! walks in `tests/browser`, which drive Chromium. Each walk is a test and is printed and counted as cargo does it.
+//! The portal's pages and the broker's console in a real browser: starts broker, agents, simulated disks and portal, and hands
+//! their addresses to the walks in `tests/browser`, which drive Chromium. Each walk is a test and is printed and counted as cargo
+//! does it.
 //!
-//! A walk asks this program for what no page can say and nobody at a page can do (`Asked`): the disk's own ledger; to stop and
-//! start agent and broker; to take the disk's blank invoices away. At the end the ledger is the oracle: one invoice for each
-//! serial number, whatever was clicked.
+//! A walk asks this program for what no page can say and nobody at a page can do (`Asked`): a disk's own ledger; to stop and
+//! start agent and broker; to take the disk's blank invoices away; a job that nobody can tell whether it was issued. At the end
+//! the ledgers are the oracle: one invoice for each serial number, whatever was clicked.
+//!
+//! A second seller has a disk of his own, the till: what walks of the broker's console break is not what consumers look at.
 //!
 //! Nothing is skipped: a missing program is a failure that names it. Arguments: words that names of walks must contain.
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
@@ -18,12 +22,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use taxdisk_drivers::sim::SimHandle;
 use taxdisk_drivers::sim::config::SimConfig;
-use taxdisk_drivers::sim::ledger::Ledger;
-use taxdisk_tests::jobs::SELLER;
+use taxdisk_drivers::sim::faults::{Fault, FaultKind};
+use taxdisk_drivers::sim::ledger::{Ledger, Origin};
+use taxdisk_protocol::api::JobState;
+use taxdisk_tests::jobs::{self, SELLER};
 use taxdisk_tests::oracle;
 use taxdisk_tests::portal::{ANY_PORT, HOOKS, PortalRig, agent, disk, target};
 use taxdisk_tests::process::{PATIENCE, binary, wait_for};
-use taxdisk_tests::rig::{AgentRig, Rig};
+use taxdisk_tests::rig::{AgentRig, Rig, SimRig};
 
 /// Begins a line of the walks that is a question.
 const ASKS: &str = "@ask ";
@@ -48,6 +54,11 @@ enum Asked {
     EmptyDisk,
     /// They are there again.
     FillDisk,
+    /// What the till signed.
+    TillLedger,
+    /// Make a job of this serial number at the till of which nobody can tell whether it was issued; answered with the till's next
+    /// number when it is unsettled.
+    Doubt(String),
 }
 
 /// How many walks there were.
@@ -90,6 +101,43 @@ struct Site {
     portal: PortalRig,
     disk: String,
     sim: SimHandle,
+    till: SimRig,
+    /// Of the till; it runs until the end.
+    _till_agent: AgentRig,
+    /// By which the first administrator of the console sets his password.
+    administrator_link: String,
+}
+
+/// The seller of the till.
+const SECOND: &str = "91310000MA00000025";
+/// 开具 on the wire.
+const ISSUE: u8 = 0x0A;
+/// A week, seconds.
+const WEEK_S: i64 = 7 * 24 * 3600;
+
+/// A disk of the second seller, with a lock date in a week, and its agent.
+fn till(rig: &Rig) -> (SimRig, AgentRig) {
+    // Without a mark equality is no proof, so that a person must decide.
+    let answer = rig.api.put(&format!("/v1/sellers/{SECOND}"), &json!({ "name": "示例零售有限公司", "mark": false }));
+    assert!(answer.status < 300, "{answer:?}");
+    let till = rig.disk("till", |config| {
+        config.taxpayer_number = SECOND.to_owned();
+        config.disk_number = "661234567890".to_owned();
+    });
+    till.handle.with(|rig| {
+        let day = rig.disk.now().plus_seconds(WEEK_S).date();
+        rig.disk.configure(|config| config.limits.deadline = Some(day)).unwrap();
+    });
+    let mut agent = AgentRig::enroll(rig, "till", &[&till.port], "answer_timeout_ms = 1000");
+    agent.start(None);
+    (till, agent)
+}
+
+/// A job of the second seller; the buyer makes it unlike all others.
+fn sale(serial: &str) -> Value {
+    let mut job = jobs::distinct(serial);
+    job["seller"] = json!(SECOND);
+    job
 }
 
 fn walks(words: &[String]) -> Result<Counts, String> {
@@ -140,7 +188,11 @@ fn found(package: &str, names: &[&str]) -> Result<PathBuf, String> {
 
 impl Site {
     fn start() -> Site {
-        let rig = Rig::with_broker_config(HOOKS);
+        let mut rig = Rig::with_broker_config(HOOKS);
+        rig.broker.kill();
+        let administrator_link = rig.broker.tool(&["user", "add", "root", "--role", "administrator"]).trim().to_owned();
+        rig.broker.start_again(None);
+        let (till, till_agent) = till(&rig);
         let sim = disk(rig.path(), ANY_PORT);
         let mut agent = agent(&rig, &sim);
         agent.start(None);
@@ -161,7 +213,8 @@ impl Site {
         std::fs::write(rig.path().join("mail.port"), mail_port.to_string()).unwrap();
         let portal = PortalRig::with_config(&rig, &more);
         portal.set_up();
-        Site { rig, agent, portal, disk, sim }
+        rig.wait_online(&till.number);
+        Site { rig, agent, portal, disk, sim, till, _till_agent: till_agent, administrator_link }
     }
 
     /// What the walks need to know.
@@ -170,6 +223,7 @@ impl Site {
         json!({
             "portal": self.portal.url, "operatorKey": text(self.portal.dir.join("operator.key")),
             "broker": self.rig.broker.url, "brokerKey": self.rig.broker.admin_key(),
+            "administratorLink": self.administrator_link, "disk": self.disk, "second": SECOND, "tillDisk": self.till.number,
             "seller": SELLER, "appid": "APP1", "callerKey": text(self.portal.dir.join("caller.pem")),
             "certificate": text(self.rig.path().join("merchant.pem")), "certificateKey": text(self.rig.path().join("merchant.key")),
             "mailPort": text(self.rig.path().join("mail.port")).parse::<u16>().unwrap(),
@@ -223,7 +277,28 @@ impl Site {
             }
             Asked::EmptyDisk => self.stocked(false),
             Asked::FillDisk => self.stocked(true),
+            Asked::TillLedger => json!(self.till.ledger()),
+            Asked::Doubt(serial) => self.doubt(serial),
         }
+    }
+
+    /// The command is swallowed by the disk; while its agent waits for the answer, another program issues the same.
+    fn doubt(&self, serial: &str) -> Value {
+        let heard = self.till.complete_commands(ISSUE);
+        self.till.fault(Fault::once(FaultKind::LoseAnswerBeforeSigning).on(ISSUE));
+        let job = sale(serial);
+        assert_eq!(self.rig.api.submit(&job).status, 201);
+        wait_for("the command at the till", PATIENCE, || {
+            if self.till.complete_commands(ISSUE) > heard { Ok(()) } else { Err("not there yet".to_owned()) }
+        });
+        self.till.foreign_issue(&job, "");
+        wait_for("an unsettled job", PATIENCE * 2, || {
+            let job = self.rig.api.try_job(SECOND, serial)?;
+            if job.state == JobState::Unsettled { Ok(()) } else { Err(oracle::summary(&job)) }
+        });
+        let last = self.till.ledger().last().unwrap().pair();
+        let current = last.successor().unwrap();
+        json!({ "current": { "code": current.code, "number": current.number } })
     }
 
     /// Whether the disk has blank invoices. Nobody is told: agents look by themselves.
@@ -235,6 +310,7 @@ impl Site {
 
     /// The disk's own ledger against what the broker says of every job; how many invoices there are.
     fn judge(&self) -> usize {
+        self.judge_till();
         let jobs = wait_for("the end of every job", PATIENCE, || {
             let jobs = self.rig.api.try_jobs(SELLER)?;
             let open = jobs.iter().filter(|job| !job.state.is_terminal()).count();
@@ -243,6 +319,21 @@ impl Site {
         let entries = Ledger::read(&self.rig.path().join("disk-component")).unwrap();
         oracle::check_entries(&jobs, &entries);
         entries.len()
+    }
+
+    /// The till writes no marks, so its numbers are compared: what is called issued is signed by us, and nothing else is.
+    fn judge_till(&self) {
+        let jobs = wait_for("the end of every job of the till", PATIENCE, || {
+            let jobs = self.rig.api.try_jobs(SECOND)?;
+            let open = jobs.iter().filter(|job| !job.state.is_terminal()).count();
+            if open == 0 { Ok(jobs) } else { Err(format!("{open} are open")) }
+        });
+        let issued = jobs.iter().filter_map(|job| job.issued.as_ref());
+        let issued: BTreeSet<String> = issued.map(|issued| format!("{} {}", issued.code, issued.number)).collect();
+        let ours = self.till.ledger().into_iter().filter(|entry| entry.origin == Origin::Host);
+        let ours: BTreeSet<String> = ours.map(|entry| format!("{} {}", entry.code, entry.number)).collect();
+        assert_eq!(issued, ours);
+        assert_eq!(issued.len(), jobs.iter().filter(|job| job.state == JobState::Issued).count());
     }
 }
 

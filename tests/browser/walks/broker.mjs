@@ -1,0 +1,245 @@
+// The administrators' console of the broker: coming in, looking, and what is done with what is stuck. Docs: docs/admin.md.
+
+import assert from "node:assert/strict";
+import { WORDS, atTheConsole, fact, invite, says, setPassword, signIn } from "../administrator.mjs";
+import { fresh, until } from "../site.mjs";
+import { go } from "../visitor.mjs";
+import { EVERYWHERE, walk } from "../walk.mjs";
+
+/** A serial number that the broker takes as it is: letters and digits. */
+const serialNumber = (prefix) => fresh(prefix).replace("-", "");
+
+/** Pictures of the documentation are in English: docs/admin.md is. */
+const pictured = ({ lang, width }, name, from) => (lang === "en" && width === 1280 ? { picture: name, from } : {});
+
+walk("broker_console", { over: EVERYWHERE }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const name = fresh("anna").toLowerCase();
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+
+  // The first password, by a link that works once.
+  const link = await invite(site, name, "administrator");
+  await me.open(link);
+  await me.look("admin-first-password");
+  await setPassword(me, link);
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.ready));
+  await me.open(link);
+  assert.match(await page.innerText("h1"), new RegExp(words.used));
+  await me.open("/console/jobs");
+  assert.match(page.url(), /\/console\/sign-in$/, "nobody sees the jobs who is not signed in");
+  await signIn(page, name, "wrong horse battery");
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.wrong));
+  assert.equal(await page.inputValue("input[name=password]"), "", "a password is never sent back");
+  await me.look("admin-wrong-password");
+  await signIn(page, name);
+  await page.waitForURL(/\/console$/);
+  assert.equal(await page.innerText("h1"), words.overview);
+
+  // The overview counts an invoice that somebody else issues; nobody loads it again.
+  const before = Number(await fact(page, words.issuedLately));
+  await page.evaluate("window.sameDocument = true");
+  const serial = serialNumber("LIVE");
+  const sent = await site.form("insertWithArray", { requestdatas: [site.document(serial, { GMF_MC: `实时${serial}` })] });
+  assert.equal(sent.code, "0000", JSON.stringify(sent));
+  const { number } = await site.issued(serial).then(() => site.brokerCall("GET", `/v1/jobs/${site.seller}/${serial}`)).then((job) => job.issued);
+  await until("the overview to count it", async () => Number(await fact(page, words.issuedLately)) > before || undefined);
+  assert.equal(await page.evaluate("window.sameDocument"), true, "it was not loaded again");
+  await me.look("admin-overview", pictured(one, "admin-overview"));
+
+  // The job, by its serial number, with its attempt and its lines in the chain.
+  await me.open("/console/jobs");
+  await me.look("admin-jobs");
+  await page.fill("input[name=serial]", serial);
+  await go(page, "form.filters button.main");
+  assert.equal(await page.locator("tbody tr").count(), 1);
+  await go(page, "tbody a");
+  const shown = await page.innerText("main");
+  for (const word of [serial, words.issued, number]) assert.ok(shown.includes(word), `${word} in ${shown}`);
+  assert.equal(await page.locator("form[action$='/settle']").count(), 0, "what is issued is not settled");
+  assert.equal(await page.locator("form[action$='/cancel']").count(), 0, "what is issued is not withdrawn");
+  await me.look("admin-job");
+  await me.open("/console/jobs?serial=NOBODYS");
+  assert.match(await page.innerText("main"), new RegExp(words.nothing));
+
+  // Disks, and one with its stock and dates.
+  await me.open("/console/disks");
+  await me.look("admin-disks");
+  await go(page, `a[href='/console/disks/${site.disk}']`);
+  await page.locator("svg.plot").first().waitFor();
+  assert.match(await page.locator("svg.plot").first().getAttribute("aria-label"), /24/, "the picture is told in words");
+  await me.look("admin-disk", pictured(one, "admin-disk", ".report:has(svg.plot)"));
+
+  // A code for a new agent, as a picture too.
+  await me.open("/console/agents");
+  await page.fill("form[action$='/enroll'] input[name=name]", "till 3");
+  await go(page, "form[action$='/enroll'] button");
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.code));
+  const box = await page.locator("svg.qr").boundingBox();
+  assert.ok(box.width >= 200 && Math.abs(box.width - box.height) < 2, JSON.stringify(box));
+  await me.look("admin-enrol");
+
+  // The chain of the seller holds the job; all chains are as they were written.
+  await me.open(`/console/audit?seller=${site.seller}&word=${serial}`);
+  assert.ok(await page.locator(`tbody a[href$='/${serial}']`).count() >= 3);
+  await me.look("admin-audit");
+  await go(page, "form[action$='/verify'] button");
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.whole));
+  await me.look("admin-verified");
+
+  for (const address of ["/console/operations", "/console/pauses", "/console/keys", "/console/webhooks", "/console/users", "/console/account"]) {
+    await me.open(address);
+    await me.look(`admin-${address.split("/").pop()}`);
+  }
+  await me.open("/console/disks/000000000000");
+  assert.match(await page.innerText("h1"), new RegExp(words.unknown));
+
+  // Who only looks has no buttons, and the addresses answer so.
+  const other = await visit({ at: "broker" });
+  await atTheConsole(site, other, fresh("vera").toLowerCase(), "viewer");
+  assert.equal(await other.page.locator("nav a[href='/console/audit'], nav a[href='/console/users']").count(), 0);
+  await other.open(`/console/jobs/${site.seller}/${serial}`);
+  assert.equal(await other.page.locator("main form").count(), 0);
+  await other.open("/console/keys");
+  assert.match(await other.page.innerText("h1"), new RegExp(words.roles));
+  await other.look("admin-forbidden");
+
+  await go(page, "form[action='/console/sign-out'] button");
+  assert.match(page.url(), /\/console\/sign-in$/);
+  await page.goBack();
+  await page.reload();
+  assert.match(page.url(), /\/console\/sign-in$/, "back after signing out shows nothing");
+});
+
+// These walk alone, in this order: all use the disk of the second seller, and its agent refuses an operation beside an attempt that
+// is in doubt, of whose settling it hears with its next link.
+
+walk("broker_console_operation", { over: [{ lang: "zh", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  await atTheConsole(site, me, fresh("anna").toLowerCase());
+  await me.open(`/console/disks/${site.tillDisk}`);
+  await me.look("admin-till");
+  await go(page, "a[href^='/console/operations?disk=']");
+  await page.selectOption("select[name=operation]", "report");
+  await page.fill("input[name=reason]", "month end");
+  await go(page, "form[action='/console/operations'] button.main");
+  await says(page, words.allowed);
+  await me.look("admin-judged");
+  await page.check("form[action$='/begin'] input[type=checkbox]");
+  await go(page, "form[action$='/begin'] button");
+  await says(page, words.tookEffect);
+  const shown = await page.innerText("main");
+  assert.ok(shown.includes(words.before) && shown.includes(words.after), shown);
+  await me.look("admin-operation");
+});
+
+walk("broker_console_settle", { over: [{ lang: "zh", width: 390 }, { lang: "en", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const serial = serialNumber("DOUBT");
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  await atTheConsole(site, me, fresh("anna").toLowerCase());
+  // The answer is lost, another program takes the number with an equal invoice, and nothing on the disk tells whose it is.
+  const { current } = await site.ask({ doubt: serial });
+  await me.open("/console/jobs?state=unsettled");
+  await go(page, `tbody a[href$='/${serial}']`);
+  assert.equal((await page.innerText("main .state")).trim(), words.unsettled);
+  const form = page.locator("form[action$='/settle']");
+  assert.equal(await form.locator(".report > section").count(), 2, "both readings, side by side");
+  await me.look("admin-settle", pictured(one, "admin-settle"));
+  const decide = async (currentNumber) => {
+    await form.locator("input[name=current_code]").fill(current.code);
+    await form.locator("input[name=current_number]").fill(currentNumber);
+    await form.locator("select[name=expected]").selectOption("present_foreign");
+    await form.locator("select[name=decision]").selectOption("not_issued");
+    await form.locator("textarea[name=reason]").fill("the number is the other till's, its paper was seen");
+    await form.locator("input[type=checkbox]").check();
+    await go(page, "form[action$='/settle'] button.main");
+    return page.innerText("main");
+  };
+  // A decision is of what was shown; the agent reads the disk too, and then one looks again.
+  const again = async (currentNumber) => {
+    for (let turn = 0; ; turn += 1) {
+      const said = await decide(currentNumber);
+      if (!said.includes(words.stale)) return said;
+      assert.ok(turn < 20, said);
+      await me.open(`/console/jobs/${site.second}/${serial}`);
+    }
+  };
+  // The disk says that no number went: with that, the expected one cannot be somebody else's.
+  const first = String(Number(current.number) - 1).padStart(8, "0");
+  assert.match(await again(first), /settle_contradiction/);
+  await me.look("admin-contradiction");
+  await me.open(`/console/jobs/${site.second}/${serial}`);
+  assert.match(await again(current.number), new RegExp(words.settled));
+  await me.look("admin-settled");
+  const count = async () => (await site.ask("till_ledger")).length;
+  const signed = await count();
+  const reissue = page.locator("form[action$='/reissue']");
+  await reissue.locator("input[name=reason]").fill("settled by hand");
+  await go(page, "form[action$='/reissue'] button");
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.requeued));
+  await until("the invoice", async () => (await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state === "issued" || undefined);
+  assert.equal(await count(), signed + 1, "one invoice of ours, after it was known that there is none");
+});
+
+walk("broker_console_bulk", { over: [{ lang: "en", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const prefix = serialNumber("BULK");
+  const serials = [1, 2, 3].map((number) => `${prefix}${number}`);
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  await atTheConsole(site, me, fresh("olaf").toLowerCase(), "operator");
+  const pause = async (act) => {
+    await me.open(`/console/disks/${site.tillDisk}`);
+    const form = `form[action='/console/pauses/disk/${site.tillDisk}']`;
+    await page.locator(`${form} select[name=act]`).selectOption(act);
+    await page.locator(`${form} input[name=reason]`).fill("paper is changed");
+    await go(page, `${form} button`);
+    assert.match(await page.innerText("[role=status]"), new RegExp(words.paused));
+  };
+  await pause("pause");
+  try {
+    for (const serial of serials) {
+      const line = { name: "通行费", quantity: "1", price: "9.17", net: "9.17", rate: "0.09", tax: "0.83" };
+      const invoice = { buyer: { name: `客户${serial}` }, lines: [line], totals: { net: "9.17", tax: "0.83", gross: "10.00" }, clerk: "张三" };
+      await site.brokerCall("POST", "/v1/jobs", { seller: site.second, serial, kind: "025", invoice });
+    }
+    for (const serial of serials.slice(0, 2)) {
+      await me.open(`/console/jobs/${site.second}/${serial}`);
+      const form = page.locator("form[action$='/cancel']");
+      await form.locator("input[name=reason]").fill("the till was closed");
+      await form.locator("input[type=checkbox]").check();
+      await go(page, "form[action$='/cancel'] button");
+      assert.equal((await page.innerText("main .state")).trim(), words.cancelled);
+    }
+  } finally {
+    await pause("resume");
+  }
+  const before = (await site.ask("till_ledger")).length;
+  await me.open("/console/bulk");
+  await page.selectOption("select[name=state]", "cancelled");
+  await page.fill("input[name=serial]", prefix);
+  await page.fill("input[name=reason]", "the till is open again");
+  await go(page, "form[action='/console/bulk'] button.main");
+  const shown = await page.innerText("[role=status]");
+  assert.ok(shown.includes(words.looked) && shown.includes(words.rerun), shown);
+  assert.equal(await page.locator("[role=status] tbody tr").count(), 2, "only those that were withdrawn");
+  await me.look("admin-dry-run", pictured(one, "admin-bulk"));
+  const view = await site.brokerCall("GET", `/v1/jobs/${site.second}/${serials[0]}`);
+  assert.equal(view.state, "cancelled", "a dry run changes nothing");
+  await page.check("form[action='/console/bulk/begin'] input[type=checkbox]");
+  await go(page, "form[action='/console/bulk/begin'] button");
+  await says(page, words.done);
+  await me.look("admin-bulk-done");
+  for (const serial of serials) {
+    await until(`${serial} issued`, async () => (await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state === "issued" || undefined);
+  }
+  assert.ok((await site.ask("till_ledger")).length <= before + 3, "one invoice each");
+});
