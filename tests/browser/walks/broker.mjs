@@ -69,7 +69,7 @@ walk("broker_console", { over: EVERYWHERE }, async (site, one) => {
   await go(page, `a[href='/console/disks/${site.disk}']`);
   await page.locator("svg.plot").first().waitFor();
   assert.match(await page.locator("svg.plot").first().getAttribute("aria-label"), /24/, "the picture is told in words");
-  await me.look("admin-disk", pictured(one, "admin-disk", ".report:has(svg.plot)"));
+  await me.look("admin-disk");
 
   // A code for a new agent, as a picture too.
   await me.open("/console/agents");
@@ -151,7 +151,7 @@ walk("broker_console_settle", { over: [{ lang: "zh", width: 390 }, { lang: "en",
   assert.equal((await page.innerText("main .state")).trim(), words.unsettled);
   const form = page.locator("form[action$='/settle']");
   assert.equal(await form.locator(".report > section").count(), 2, "both readings, side by side");
-  await me.look("admin-settle", pictured(one, "admin-settle"));
+  await me.look("admin-settle", pictured(one, "admin-settle", "form[action$='/settle']"));
   const decide = async (currentNumber) => {
     await form.locator("input[name=current_code]").fill(current.code);
     await form.locator("input[name=current_number]").fill(currentNumber);
