@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::ConnectOptions;
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::job::{Attempt, Job};
 use taxdisk_protocol::time::Timestamp;
@@ -29,7 +29,7 @@ const ATTEMPTS: usize = 5;
 const COUNTS: &str = "SELECT 'sellers', count(*) FROM sellers UNION ALL SELECT 'issue points', count(*) FROM issue_points \
      UNION ALL SELECT 'agents', count(*) FROM agents UNION ALL SELECT 'disks', count(*) FROM disk_reports \
      UNION ALL SELECT 'keys', count(*) FROM api_keys UNION ALL SELECT 'people', count(*) FROM users \
-     UNION ALL SELECT 'webhooks', count(*) FROM webhooks UNION ALL SELECT 'tables', max(version) FROM _sqlx_migrations";
+     UNION ALL SELECT 'webhooks', count(*) FROM webhooks UNION ALL SELECT 'version of the tables', max(version) FROM _sqlx_migrations";
 const JOBS: &str = "SELECT state, count(*) FROM jobs GROUP BY state";
 const OPERATIONS: &str = "SELECT state, count(*) FROM operations GROUP BY state";
 const DELIVERIES: &str = "SELECT state, count(*) FROM deliveries GROUP BY state";

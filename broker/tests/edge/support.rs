@@ -60,8 +60,7 @@ impl Broker {
         let router = http::router(edge.clone());
         let limits = config.limits.clone();
         let serving = tokio::spawn(async move { serve::run(listener, None, router, &limits, stopping).await });
-        let mut broker =
-            Broker { address, ledger, admin: String::new(), platform: String::new(), stop, serving, edge, folder };
+        let mut broker = Broker { address, ledger, admin: String::new(), platform: String::new(), stop, serving, edge, folder };
         broker.admin = broker.key(Role::Admin, &[], None).await;
         broker.platform = broker.key(Role::Platform, &[], None).await;
         broker
