@@ -1,5 +1,5 @@
-//! The broker's command line: `serve`, `key`, `user`, `store migrate`, `backup`, `restore`, `check`, `config check`, `openapi`.
-//! Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
+//! The broker's command line: `serve`, `key`, `user`, `store migrate`, `backup`, `restore`, `check`, `config check`, `doctor`,
+//! `support`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -25,6 +25,8 @@ use crate::{cluster, logging, metrics, serve, store};
 mod copies;
 mod doctor;
 mod manual;
+mod own;
+mod support;
 mod users;
 
 /// The configuration cannot be used (EX_CONFIG of sysexits.h).
@@ -90,10 +92,21 @@ enum Command {
     /// The configuration.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Check configuration, certificate, the ledger's place and the address, and say how to mend what is wrong.
+    /// Check configuration, certificate, the ledger's place, the clock and the address, and say how to mend what is wrong.
     Doctor {
         #[command(flatten)]
         file: File,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write one file for whoever helps: checks, configuration, counts, agents, disks; it says what is in it. A broker may run
+    /// meanwhile.
+    Support {
+        #[command(flatten)]
+        file: File,
+        /// The new file. Nothing is overwritten.
+        to: PathBuf,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -259,6 +272,7 @@ pub fn run(cli: Cli) -> ExitCode {
 fn execute(command: Command) -> Result<(), Failure> {
     match command {
         Command::Doctor { file, json } => doctor::doctor(load(&file, None), json).map(drop),
+        Command::Support { file, to, json } => runtime()?.block_on(support::support(&load(&file, None)?, &to, json)),
         Command::Openapi => print(&http::openapi::document()),
         Command::Manual { to } => manual::write(&to).map_err(|error| failed(&to.display().to_string(), error)),
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),

@@ -438,11 +438,22 @@ fn shown(key: &str, value: &Value) -> String {
         Value::String(_, text) => text.clone(),
         other => serde_json::to_value(other).map_or_else(|_| String::new(), |json| json.to_string()),
     };
-    // A store's URL may hold a password between `:` and `@`.
+    // A store's URL may hold a password between `:` and `@`, or as a parameter.
+    let text = if key == "store.url" { without_password(&text) } else { text };
     match (key, text.split_once("://"), text.rsplit_once('@')) {
         ("store.url" | "webhooks.proxy", Some((scheme, _)), Some((_, host))) => format!("{scheme}://***@{host}"),
         _ => text,
     }
+}
+
+/// `postgres:///ledger?password=…` without it.
+fn without_password(url: &str) -> String {
+    let Some((before, parameters)) = url.split_once('?') else { return url.to_owned() };
+    let shown = |parameter: &str| match parameter.split_once('=') {
+        Some((name, _)) if name.contains("password") => format!("{name}=***"),
+        _ => parameter.to_owned(),
+    };
+    format!("{before}?{}", parameters.split('&').map(shown).collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -473,6 +484,8 @@ mod tests {
         assert_eq!(find("listen.address").source, "command line");
         assert_eq!(find("listen.address").value, "127.0.0.1:0");
         assert_eq!(find("store.url").value, "postgres://***@db/ledger");
+        let url = Value::from("postgres:///ledger?host=/run/a&password=geh%40im@1&sslmode=disable");
+        assert_eq!(shown("store.url", &url), "postgres:///ledger?host=/run/a&password=***&sslmode=disable");
     }
 
     #[test]

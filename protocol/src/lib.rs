@@ -30,5 +30,6 @@ pub mod printed;
 pub mod proof;
 mod quote;
 pub mod rules;
+pub mod support;
 pub mod time;
 pub mod undo;

@@ -84,6 +84,14 @@ impl Timestamp {
     }
 }
 
+/// How far our clock is ahead of another one at least, milliseconds; negative: behind. The other one was read at some moment
+/// between `before` and `after` of ours, and says `said` from then on for `step_ms`: what that can explain is no difference.
+pub fn skew_ms(before: Timestamp, said: Timestamp, step_ms: i64, after: Timestamp) -> i64 {
+    let ahead = before.since_ms(Timestamp(said.0.saturating_add(step_ms)));
+    let behind = said.since_ms(after);
+    if ahead > 0 { ahead } else { -behind.max(0) }
+}
+
 /// A disk's clock (`yyyyMMddHHmmss`, the time of its place) so many milliseconds later, in the same form. `None`: it is no time.
 pub fn disk_clock_after(clock: &str, ms: u64) -> Option<String> {
     const FORM: &str = "%Y%m%d%H%M%S";

@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use taxdisk_protocol::ids::TaxpayerNumber;
+use taxdisk_protocol::support::{self, Bundle};
 
 use super::status::running;
 use crate::clock::wall_clock;
@@ -20,17 +20,13 @@ use crate::recording::Recordings;
 
 /// The last so many entries of the journal.
 const ENTRIES_MAX: usize = 1000;
-/// What stands in place of a taxpayer number.
-const MASK: &str = "(taxpayer number)";
+/// Left out of all parts.
+const NOT_IN_IT: &str = "names, taxpayer numbers, passwords, keys, contents of invoices; logs (add the agent's log yourself)";
 
 pub(super) fn support(config: &Config, file: &Path, json: bool) -> Result<(), Failure> {
     let state = StateDir::open(&config.state.dir)?;
-    let mut parts = serde_json::Map::new();
-    let mut in_it = Vec::new();
-    let mut put = |name: &str, what: &str, value: Value| {
-        in_it.push(format!("{name}: {what}"));
-        parts.insert(name.to_owned(), value);
-    };
+    let mut bundle = Bundle::new(NOT_IN_IT);
+    let mut put = |name: &str, what: &str, value: Value| bundle.put(name, what, value);
     put("host", "version of the agent, of the system and of its kernel", host());
     put("configuration", "every value as it is used, without the password of a proxy", configuration(config));
     put("doctor", "all checks, without whose the disks are", doctor(config));
@@ -54,31 +50,19 @@ pub(super) fn support(config: &Config, file: &Path, json: bool) -> Result<(), Fa
         let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
         put("recording", "what went over the disks' lines around failures, without people and passwords", lines.into());
     }
-    let not_in_it = "names, taxpayer numbers, passwords, keys, contents of invoices; logs (add the agent's log yourself)";
-    let about = json!({ "made_at": wall_clock(), "in_it": in_it, "not_in_it": not_in_it });
-    parts.insert("about".to_owned(), about);
-    let text = masked(&serde_json::to_string_pretty(&parts).expect("plain data with text keys"));
+    let text = bundle.text(&wall_clock());
 
     let wrong = |error: std::io::Error| Failure::failed(format!("{} cannot be written ({error}).", file.display()));
     let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(wrong)?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(wrong)?;
-    super::show(json, &json!({ "file": file, "in_it": in_it, "not_in_it": not_in_it }), || {
-        let list: String = in_it.iter().map(|line| format!("  {line}\n")).collect();
-        format!("{} holds:\n{list}It does not hold: {not_in_it}.\nRead it before you send it.", file.display())
-    });
+    let said = json!({ "file": file, "in_it": bundle.in_it(), "not_in_it": bundle.not_in_it() });
+    super::show(json, &said, || bundle.told(&file.display().to_string()));
     Ok(())
 }
 
 fn host() -> Value {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    let system = read("/etc/os-release");
-    let system = system.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).unwrap_or_default().trim_matches('"');
-    json!({
-        "agent": env!("CARGO_PKG_VERSION"),
-        "architecture": std::env::consts::ARCH,
-        "system": system,
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-    })
+    support::host("agent", env!("CARGO_PKG_VERSION"), &read("/etc/os-release"), &read("/proc/sys/kernel/osrelease"))
 }
 
 fn configuration(config: &Config) -> Value {
@@ -117,34 +101,4 @@ fn journal(state: &StateDir) -> Value {
         })
         .collect();
     json!({ "head": journal.head().id, "sequence": journal.head().sequence, "entries": entries })
-}
-
-/// Without taxpayer numbers, wherever they stand: every word that has the form of one and its right check character.
-fn masked(text: &str) -> String {
-    let is_part = |c: char| c.is_ascii_alphanumeric();
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(is_part) {
-        out.push_str(&rest[..start]);
-        let word = &rest[start..];
-        let end = word.find(|c| !is_part(c)).unwrap_or(word.len());
-        let is_number = (15..=20).contains(&end) && word[..end].parse::<TaxpayerNumber>().is_ok();
-        out.push_str(if is_number { MASK } else { &word[..end] });
-        rest = &word[end..];
-    }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn taxpayer_numbers_are_masked_and_other_words_stay() {
-        let text = "{\"key\": \"i/91110000MA0000001L/SERIAL-1\", \"n\": 011002000107, \"disk\": \"499000123456\"}";
-        let shown = masked(text);
-        assert_eq!(shown, text.replace("91110000MA0000001L", MASK));
-        assert_eq!(masked("发票 ok"), "发票 ok");
-    }
 }

@@ -1,8 +1,9 @@
 //! Checks of the way to the broker, each on what the one before found: names, TCP, TLS, clock, WebSocket, enrolment.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use taxdisk_protocol::time::{Timestamp, skew_ms};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
@@ -34,6 +35,7 @@ const WAY: &[&str] = CODES.split_at(3).1;
 const SKEW_WARNING_S: i64 = 10;
 /// More than this, and certificates are judged by the wrong day soon.
 const SKEW_MAX_S: i64 = 300;
+const CLOCK_HINT: &str = "set it, and switch time synchronisation on: `timedatectl set-ntp true`";
 /// One step of the network may take this long.
 const STEP_LIMIT: Duration = Duration::from_secs(10);
 
@@ -122,8 +124,10 @@ async fn way(report: &mut Report, place: &Place, identity: Option<Identity>, sta
         return report.not_made(&WAY[2..], "the connection comes first");
     };
     if let Some(tls) = &dial.tls {
-        let Some(()) = handshake(report, place, &dial, tls.clone(), tcp).await else {
-            return report.not_made(&WAY[3..], "TLS comes first");
+        let enrolled_at = identity.as_ref().map(|identity| identity.enrolled.enrolled_at.as_str());
+        let Some(()) = handshake(report, &dial, enrolled_at, tls.clone(), tcp).await else {
+            let is_told = report.checks.iter().any(|check| check.code == "clock.right");
+            return report.not_made(&WAY[if is_told { 4 } else { 3 }..], "TLS comes first");
         };
     } else {
         report.good("broker.tls", "not used: the broker is on this PC itself");
@@ -183,17 +187,21 @@ fn machine(report: &mut Report, enrolled: Option<&str>, here: Option<&str>) {
 
 async fn handshake(
     report: &mut Report,
-    place: &Place,
     dial: &Dial,
+    enrolled_at: Option<&str>,
     tls: Arc<rustls::ClientConfig>,
     tcp: TcpStream,
 ) -> Option<()> {
-    let url = &place.url;
+    let url = &dial.url;
+    let mut behind = None;
     let shaken = limited(url, async {
         let name = rustls_pki_types::ServerName::try_from(url.host.clone())
             .map_err(|_| format!("{:?} is no name that a certificate can hold.", url.host))?;
-        let stream =
-            tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| io(url, Stage::Tls, &error))?;
+        let stream = tokio_rustls::TlsConnector::from(tls).connect(name, tcp).await.map_err(|error| {
+            let refused = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            behind = refused.and_then(|refused| is_behind(this_clock(), enrolled_at, refused));
+            io(url, Stage::Tls, &error)
+        })?;
         let (_, session) = stream.get_ref();
         Ok((session.protocol_version(), session.peer_certificates().map_or(0, <[_]>::len)))
     })
@@ -207,6 +215,10 @@ async fn handshake(
         }),
         good => good,
     };
+    // It comes first: with the right time the certificate may be good.
+    if let Some(text) = behind {
+        report.failed_with("clock.right", text, CLOCK_HINT);
+    }
     report.take("broker.tls", shaken, |(version, chain)| {
         let version = version.map(|version| format!("{version:?}")).unwrap_or_default();
         format!("the certificate is trusted ({chain} in the chain), {version}")
@@ -237,13 +249,25 @@ struct Readiness {
     version: String,
 }
 
+/// What the broker says of the time, and when it was asked.
+struct Told {
+    date: String,
+    /// By this PC's clock.
+    asked_at: Timestamp,
+    /// Until the answer's head was here.
+    took: Duration,
+}
+
 /// The broker's `Date` against this PC's clock, and its version against this one's.
 async fn clock(report: &mut Report, place: &Place) {
     let place = place.clone();
     let asked = tokio::task::spawn_blocking(move || {
         let client = place.http().map_err(|failure| failure.text)?;
+        let (asked_at, since) = (this_clock(), Instant::now());
         let mut answer = client.get(place.url.http("/readyz")).call().map_err(|error| http(&place.url, &error))?;
-        let date = answer.headers().get("date").and_then(|date| date.to_str().ok()).map(str::to_owned);
+        let took = since.elapsed();
+        let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
+        let date = date.map(|date| Told { date: date.to_owned(), asked_at, took });
         let body = answer.body_mut().with_config().limit(16 * 1024).read_to_string().unwrap_or_default();
         Ok((date, serde_json::from_str::<Readiness>(&body).ok()))
     })
@@ -281,25 +305,55 @@ fn version(report: &mut Report, said: Option<Readiness>) {
     }
 }
 
-fn judge_date(report: &mut Report, date: Result<String, String>) {
-    let skew = date.and_then(|date| {
-        let theirs = jiff::fmt::rfc2822::parse(&date).map_err(|_| "The broker's time cannot be read.".to_owned())?;
-        Ok(jiff::Timestamp::now().as_second() - theirs.timestamp().as_second())
+fn judge_date(report: &mut Report, told: Result<Told, String>) {
+    let skew = told.and_then(|told| {
+        let theirs = jiff::fmt::rfc2822::parse(&told.date).map_err(|_| "The broker's time cannot be read.".to_owned())?;
+        let theirs = Timestamp(theirs.timestamp().as_millisecond());
+        let after = Timestamp(told.asked_at.0.saturating_add(i64::try_from(told.took.as_millis()).unwrap_or(i64::MAX)));
+        // A `Date` has whole seconds.
+        Ok((skew_ms(told.asked_at, theirs, 1000, after), told.took))
     });
     match skew {
-        Ok(skew) => judge(report, skew),
+        Ok((skew_ms, took)) => judge(report, skew_ms, took),
         Err(why) => report.warning("clock.right", why, "what answers may be a proxy: the next checks tell"),
     }
 }
 
-fn judge(report: &mut Report, skew_s: i64) {
-    let ahead = if skew_s < 0 { "behind" } else { "ahead of" };
-    let text = format!("this PC's clock is {} s {ahead} the broker's", skew_s.abs());
-    let hint = "switch time synchronisation on: `timedatectl set-ntp true`";
-    match skew_s.abs() {
+fn judge(report: &mut Report, skew_ms: i64, took: Duration) {
+    let side = if skew_ms < 0 { "behind" } else { "ahead of" };
+    let text = match skew_ms.abs() / 1000 {
+        0 => format!("this PC's clock is the broker's (it answered in {} ms)", took.as_millis()),
+        skew_s => format!("this PC's clock is {skew_s} s {side} the broker's (it answered in {} ms)", took.as_millis()),
+    };
+    match skew_ms.abs() / 1000 {
         0..=SKEW_WARNING_S => report.good("clock.right", text),
-        ..=SKEW_MAX_S => report.warning("clock.right", text, hint),
-        _ => report.failed_with("clock.right", text, hint),
+        ..=SKEW_MAX_S => report.warning("clock.right", text, CLOCK_HINT),
+        _ => report.failed_with("clock.right", text, CLOCK_HINT),
+    }
+}
+
+fn this_clock() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_millisecond())
+}
+
+/// What shows that this PC's clock is behind, where nobody was reached who tells the time: a certificate of the future, or an
+/// enrolment of the future. A clock that is ahead shows nothing but certificates that have expired, which may be so.
+fn is_behind(now: Timestamp, enrolled_at: Option<&str>, error: &rustls::Error) -> Option<String> {
+    use rustls::CertificateError as Bad;
+    let enrolled_at = enrolled_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());
+    let said = jiff::Timestamp::from_millisecond(now.0).map(|now| format!("this PC's clock says {now:.0}")).ok()?;
+    match (error, enrolled_at) {
+        (_, Some(at)) if at.as_millisecond() - now.0 > SKEW_MAX_S * 1000 => {
+            Some(format!("{said}, and it was enrolled at {at:.0}"))
+        }
+        (rustls::Error::InvalidCertificate(Bad::NotValidYetContext { not_before, .. }), _) => {
+            let from = jiff::Timestamp::from_second(i64::try_from(not_before.as_secs()).ok()?).ok()?;
+            Some(format!("{said}, and the broker's certificate is valid from {from:.0}"))
+        }
+        (rustls::Error::InvalidCertificate(Bad::NotValidYet), _) => {
+            Some(format!("{said}, and the broker's certificate is not valid yet"))
+        }
+        _ => None,
     }
 }
 
@@ -360,13 +414,53 @@ mod tests {
 
     #[test]
     fn a_clock_is_judged_by_its_distance_in_both_directions() {
-        let outcome = |skew| {
+        let outcome = |skew_s: i64| {
             let mut report = Report::default();
-            judge(&mut report, skew);
+            judge(&mut report, skew_s * 1000, Duration::ZERO);
             report.checks[0].outcome
         };
         assert_eq!([0, 10, -10].map(outcome), [Outcome::Good; 3]);
         assert_eq!([11, -11, 300].map(outcome), [Outcome::Warning; 3]);
         assert_eq!([301, -301, i64::from(i32::MAX)].map(outcome), [Outcome::Failed; 3]);
+    }
+
+    #[test]
+    fn the_way_to_the_broker_and_back_is_no_difference_of_clocks() {
+        let of = |asked_at_s: i64, took_s| {
+            let mut report = Report::default();
+            let date = "Thu, 01 Jan 1970 00:16:40 GMT".to_owned();
+            judge_date(&mut report, Ok(Told { date, asked_at: Timestamp(asked_at_s * 1000), took: Duration::from_secs(took_s) }));
+            (report.checks[0].outcome, report.checks[0].text.clone())
+        };
+        assert_eq!(of(1000, 0), (Outcome::Good, "this PC's clock is the broker's (it answered in 0 ms)".to_owned()));
+        assert_eq!(of(960, 40).0, Outcome::Good, "the broker was reached after most of a minute");
+        assert_eq!(
+            of(1012, 40),
+            (Outcome::Warning, "this PC's clock is 11 s ahead of the broker's (it answered in 40000 ms)".to_owned())
+        );
+        assert_eq!(
+            of(600, 40),
+            (Outcome::Failed, "this PC's clock is 360 s behind the broker's (it answered in 40000 ms)".to_owned())
+        );
+        let mut report = Report::default();
+        judge_date(&mut report, Ok(Told { date: "noon".to_owned(), asked_at: Timestamp(0), took: Duration::ZERO }));
+        assert_eq!(report.checks[0].outcome, Outcome::Warning);
+    }
+
+    #[test]
+    fn a_clock_that_was_lost_is_told_by_what_is_known_without_a_broker() {
+        use rustls::CertificateError as Bad;
+        let refused = rustls::Error::InvalidCertificate;
+        let not_yet = || {
+            let at = |seconds| rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+            refused(Bad::NotValidYetContext { time: at(0), not_before: at(86_400) })
+        };
+        let of = |enrolled_at, error| is_behind(Timestamp(1000), enrolled_at, &error);
+        let text = "this PC's clock says 1970-01-01T00:00:01Z, and the broker's certificate is valid from 1970-01-02T00:00:00Z";
+        assert_eq!(of(None, not_yet()).as_deref(), Some(text));
+        let text = "this PC's clock says 1970-01-01T00:00:01Z, and it was enrolled at 2026-11-01T00:00:00Z";
+        assert_eq!(of(Some("2026-11-01T00:00:00Z"), refused(Bad::UnknownIssuer)).as_deref(), Some(text));
+        assert_eq!(of(Some("1970-01-01T00:05:01Z"), refused(Bad::Expired)), None, "within what is allowed");
+        assert_eq!(of(Some("at noon"), refused(Bad::UnknownIssuer)), None);
     }
 }

@@ -131,8 +131,14 @@ fn answering(answer: &'static [u8]) -> SocketAddr {
 }
 
 fn tls(names: &[&str], issuer: &str) -> (String, rustls::ServerConfig) {
+    tls_from(names, issuer, 1975)
+}
+
+/// With a certificate that is valid from the beginning of this year on.
+fn tls_from(names: &[&str], issuer: &str, year: i32) -> (String, rustls::ServerConfig) {
     let mut parameters = rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
     parameters.distinguished_name.push(rcgen::DnType::CommonName, issuer);
+    parameters.not_before = rcgen::date_time_ymd(year, 1, 1);
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = parameters.self_signed(&key).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
@@ -297,6 +303,20 @@ fn of_a_way_to_the_broker_that_is_blocked() {
             }),
             ("a wrong time", "clock.right", &["ahead of", "timedatectl"], |site| {
                 let broker = Broker::at_time(Answer::enrolled(), None, Some("Sat, 01 Jan 2022 00:00:00 GMT"));
+                site.broker = format!("url = \"{}\"", broker.url());
+                site.configure();
+                std::thread::spawn(move || while broker.seen.recv().is_ok() {});
+            }),
+            ("a clock that lost its time", "clock.right", &["valid from 2090-01-01", "timedatectl"], |site| {
+                let (pem, config) = tls_from(&["localhost"], "The broker's own", 2090);
+                let broker = Broker::with(Answer::enrolled(), Some(config));
+                std::fs::write(site.pc.path("ca.pem"), pem).unwrap();
+                site.broker =
+                    format!("url = \"{}\"\nproxy = \"none\"\nca_file = \"{}\"", broker.url(), site.pc.path("ca.pem").display());
+                site.configure();
+            }),
+            ("a clock that is late", "clock.right", &["behind the broker's", "timedatectl"], |site| {
+                let broker = Broker::at_time(Answer::enrolled(), None, Some("Sun, 01 Jan 2090 00:00:00 GMT"));
                 site.broker = format!("url = \"{}\"", broker.url());
                 site.configure();
                 std::thread::spawn(move || while broker.seen.recv().is_ok() {});

@@ -1,25 +1,32 @@
 //! `doctor`: what keeps this broker from working, check by check, with the remedy. It changes nothing and needs no key; a broker
 //! may run meanwhile.
 //!
-//! What it refuses to do: open the ledger for writing, or read a job. Whether the ledger is whole is `check`'s question.
+//! What it refuses to do: open the ledger for writing, or read a job. Whether the ledger is whole is `check`'s question. Of the
+//! ledger only the time of its newest entry is read.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Serialize;
+use taxdisk_protocol::time::{Timestamp, skew_ms};
 
+use super::own::{ANSWER_LIMIT, ask};
 use super::{EXIT_CONFIG, Failure, print, print_json};
-use crate::config::{ConfigError, Loaded, Tls};
+use crate::config::{Config, ConfigError, Loaded, Tls};
+use crate::ledger::Ledger;
+use crate::store::StoreError;
+use crate::store::outline::Outline;
 use crate::tls::Certificate;
 
 /// Below this a commit may fail any moment, bytes.
 const ROOM_LEAST_BYTES: u64 = 64 << 20;
 /// Below this somebody should look, bytes.
 const ROOM_LITTLE_BYTES: u64 = 1 << 30;
-/// Somebody on this machine or in the next room answers in this time.
-const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+/// More than this, and log lines of brokers, agents and the ledger cannot be put side by side.
+const SKEW_WARNING_MS: i64 = 10_000;
+/// More than this, and certificates and keys are judged by the wrong day soon.
+const SKEW_MAX_MS: i64 = 300_000;
 
 /// How a check ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -42,8 +49,9 @@ struct Check {
     hint: Option<&'static str>,
 }
 
+/// All checks.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(super) struct Report {
     checks: Vec<Check>,
 }
 
@@ -108,13 +116,14 @@ pub(super) fn doctor(loaded: Result<Loaded, ConfigError>, json: bool) -> Result<
     Ok(report.exit())
 }
 
-fn examine(loaded: Result<Loaded, ConfigError>) -> Report {
+/// Makes all checks.
+pub(super) fn examine(loaded: Result<Loaded, ConfigError>) -> Report {
     let mut report = Report::default();
     let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(error) => {
             report.failed("config.readable", error.0, "correct that value; `taxdisk-broker config check` shows all of them");
-            for code in ["config.tls", "store.place", "store.room", "listen.address"] {
+            for code in ["config.tls", "store.place", "store.room", "clock.right", "listen.address"] {
                 report.add(code, Outcome::NotMade, "not checked: the configuration comes first", None);
             }
             return report;
@@ -126,8 +135,9 @@ fn examine(loaded: Result<Loaded, ConfigError>) -> Report {
         Some(file) => sqlite(&mut report, Path::new(file)),
         None => database(&mut report, &loaded.config.store.url),
     }
+    clock(&mut report, &loaded.config.store.url);
     match loaded.config.address() {
-        Ok(address) => listen(&mut report, address),
+        Ok(address) => listen(&mut report, &loaded.config, address),
         Err(error) => report.failed("listen.address", error.0, "correct listen.address"),
     }
     report
@@ -233,7 +243,55 @@ fn database(report: &mut Report, url: &str) {
     report.add("store.room", Outcome::NotMade, "the database's server knows its room", None);
 }
 
-fn listen(report: &mut Report, address: SocketAddr) {
+/// A broker has nobody to ask for the time but the server of its database. What the ledger holds already was at some moment,
+/// and a clock before it has gone back.
+fn clock(report: &mut Report, url: &str) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report.add("clock.right", Outcome::NotMade, format!("not checked: {error}"), None),
+    };
+    let now = Ledger::system_clock();
+    let asked = runtime.block_on(async {
+        let mut outline = Outline::open(url).await?;
+        let newest = outline.newest_entry().await?;
+        let before = now();
+        let server = outline.server_time().await?;
+        Ok::<_, StoreError>((newest, server.map(|server| (before, server, now()))))
+    });
+    match asked {
+        Ok((newest, server)) => judge_clock(report, now(), newest, server),
+        Err(_) => report.add("clock.right", Outcome::NotMade, "not checked: the ledger cannot be read yet", None),
+    }
+}
+
+/// `server`: this clock before the server told its own, that, and this clock after it.
+fn judge_clock(
+    report: &mut Report,
+    now: Timestamp,
+    newest: Option<Timestamp>,
+    server: Option<(Timestamp, Timestamp, Timestamp)>,
+) {
+    let hint = "set it, and switch time synchronisation on: `timedatectl set-ntp true`; on the database's server too";
+    let back_ms = newest.map_or(0, |newest| newest.since_ms(now));
+    let apart_ms = server.map_or(0, |(before, server, after)| skew_ms(before, server, 0, after));
+    let (skew_ms, text) = if back_ms > SKEW_WARNING_MS {
+        (back_ms, format!("this machine's clock says {now}, and the ledger has an entry of {} s later", back_ms / 1000))
+    } else if server.is_some() {
+        let side = if apart_ms < 0 { "behind" } else { "ahead of" };
+        (apart_ms.abs(), format!("this machine's clock is {} s {side} the database server's", apart_ms.abs() / 1000))
+    } else {
+        (0, format!("this machine's clock says {now}, and nothing in the ledger is later"))
+    };
+    if skew_ms > SKEW_MAX_MS {
+        report.failed("clock.right", text, hint);
+    } else if skew_ms > SKEW_WARNING_MS {
+        report.warning("clock.right", text, hint);
+    } else {
+        report.good("clock.right", text);
+    }
+}
+
+fn listen(report: &mut Report, config: &Config, address: SocketAddr) {
     if address.port() == 0 {
         return report.good("listen.address", "a free port is taken at the start");
     }
@@ -243,7 +301,7 @@ fn listen(report: &mut Report, address: SocketAddr) {
             format!("nobody listens at {address}"),
             "start the broker: `systemctl start taxdisk-broker`",
         ),
-        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => held(report, address),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => held(report, config, address),
         Err(error) => report.failed(
             "listen.address",
             format!("{address} cannot be listened at ({error})"),
@@ -252,19 +310,9 @@ fn listen(report: &mut Report, address: SocketAddr) {
     }
 }
 
-/// Is it a broker that holds the address? Over TLS that cannot be told from here without trusting anybody.
-fn held(report: &mut Report, address: SocketAddr) {
-    use std::io::{Read as _, Write as _};
-    let ip = if address.ip().is_unspecified() { std::net::Ipv4Addr::LOCALHOST.into() } else { address.ip() };
-    let ask = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_LIMIT)?;
-        stream.set_read_timeout(Some(ANSWER_LIMIT))?;
-        stream.write_all(format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
-        let mut answer = Vec::new();
-        stream.take(16 * 1024).read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    match ask() {
+/// Is it a broker that holds the address?
+fn held(report: &mut Report, config: &Config, address: SocketAddr) {
+    match ask(config, "/readyz") {
         Ok(answer) if answer.contains("\"ready\":true") => report.good("listen.address", format!("a broker works at {address}")),
         Ok(answer) if answer.contains("\"missing\":[") => report.failed(
             "listen.address",
@@ -278,8 +326,8 @@ fn held(report: &mut Report, address: SocketAddr) {
         ),
         _ => report.warning(
             "listen.address",
-            format!("somebody listens at {address}; from here it cannot be told whether that is the broker"),
-            "`ss -ltnp` names the program; `taxdisk disk list` asks a broker over TLS",
+            format!("somebody listens at {address} and does not answer as this broker does"),
+            "`ss -ltnp` names the program; a broker that has an older certificate takes the new one with SIGHUP",
         ),
     }
 }
@@ -325,6 +373,31 @@ mod tests {
         }
         let (found, ended, text) = first_failed(&format!("{store}[listen]\naddress = \"127.0.0.1:0\"\n"));
         assert_eq!((found, ended), (None, 0), "{text}");
+    }
+
+    #[test]
+    fn a_clock_that_went_back_or_is_not_the_servers_is_named() {
+        let of = |newest: Option<i64>, server: Option<(i64, i64, i64)>| {
+            let mut report = Report::default();
+            let server = server.map(|(before, server, after)| (Timestamp(before), Timestamp(server), Timestamp(after)));
+            judge_clock(&mut report, Timestamp(1_000_000), newest.map(Timestamp), server);
+            (report.checks[0].outcome, report.checks[0].text.clone())
+        };
+        for (newest, outcome) in [(1_000_000, Outcome::Good), (1_010_000, Outcome::Good), (1_010_001, Outcome::Warning)] {
+            assert_eq!(of(Some(newest), None).0, outcome, "{newest}");
+        }
+        let (outcome, text) = of(Some(1_300_001), Some((0, 0, 0)));
+        assert!(outcome == Outcome::Failed && text.contains("entry of 300 s later"), "{text}");
+        assert_eq!(of(None, None).0, Outcome::Good, "a new ledger");
+        // A server that takes a minute to answer is not a minute away.
+        assert_eq!(
+            of(None, Some((0, 30_000, 60_000))),
+            (Outcome::Good, "this machine's clock is 0 s ahead of the database server's".into())
+        );
+        let (outcome, text) = of(None, Some((50_000, 30_000, 60_000)));
+        assert!(outcome == Outcome::Warning && text.contains("20 s ahead of"), "{text}");
+        let (outcome, text) = of(None, Some((0, 400_000, 60_000)));
+        assert!(outcome == Outcome::Failed && text.contains("340 s behind"), "{text}");
     }
 
     #[test]

@@ -37,6 +37,7 @@ pub(crate) mod conformance;
 mod encoding;
 mod fold;
 pub mod migrate;
+pub mod outline;
 pub mod postgres;
 mod schema;
 pub mod sqlite;

@@ -5,6 +5,7 @@
 mod administration;
 mod auth;
 mod batch;
+mod bundle;
 mod console;
 mod events;
 mod input;

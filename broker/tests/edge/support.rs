@@ -29,7 +29,7 @@ pub struct Broker {
     pub stop: watch::Sender<bool>,
     pub serving: JoinHandle<()>,
     pub edge: Edge,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Broker {
@@ -60,11 +60,15 @@ impl Broker {
         let router = http::router(edge.clone());
         let limits = config.limits.clone();
         let serving = tokio::spawn(async move { serve::run(listener, None, router, &limits, stopping).await });
-        let mut broker =
-            Broker { address, ledger, admin: String::new(), platform: String::new(), stop, serving, edge, _folder: folder };
+        let mut broker = Broker { address, ledger, admin: String::new(), platform: String::new(), stop, serving, edge, folder };
         broker.admin = broker.key(Role::Admin, &[], None).await;
         broker.platform = broker.key(Role::Platform, &[], None).await;
         broker
+    }
+
+    /// As `store.url`.
+    pub fn store_url(&self) -> String {
+        format!("sqlite:{}", self.folder.path().join("ledger.db").display())
     }
 
     pub async fn key(&self, role: Role, sellers: &[&str], valid_s: Option<u64>) -> String {

@@ -91,6 +91,19 @@ impl Database {
         Ok(database)
     }
 
+    /// A connection that cannot write, to the first server of the URL that answers; a standby will do. No table is made.
+    pub(in super::super) async fn look(url: &str) -> Result<PgConnection, StoreError> {
+        let mut trouble = None;
+        for url in hosts::each(url)? {
+            let server = options(&url)?.options([("default_transaction_read_only", "on")]);
+            match bounded(CONNECT, server.connect()).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => trouble = Some(error),
+            }
+        }
+        Err(trouble.unwrap_or_else(|| StoreError::Damaged("store.url names no server".to_owned())))
+    }
+
     /// A new connection to the primary, with all its bounds.
     pub(in super::super) async fn open(&self) -> Result<PgConnection, StoreError> {
         Ok(self.open_primary().await?.1)

@@ -3,13 +3,18 @@
 
 use std::str::FromStr;
 
+use serde_json::json;
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use taxdisk_protocol::api::{Fault, JobProblem};
+use taxdisk_protocol::job::What;
 use tokio::sync::Semaphore;
 
 use super::lease::Candidate;
 use super::*;
-use crate::store::conformance::{Bench, accept, assigned_change, suite_of};
+use crate::ledger::Ledger;
+use crate::store::conformance::{Bench, accept, assigned_change, cancelled, next, suite_of};
+use crate::store::outline::Outline;
 
 /// The server of the end-to-end tests.
 #[allow(dead_code, unreachable_pub)]
@@ -101,6 +106,44 @@ fn key(serial: &str) -> JobKey {
 /// Makes the lease look as if its holder had been silent for long.
 fn expire(place: &Place) {
     place.ask("UPDATE leases SET renewed_at = renewed_at - interval '1 day'");
+}
+
+#[tokio::test]
+async fn the_outline_is_the_same_of_both_stores_and_needs_no_lead() {
+    let place = Place::new();
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite:{}", folder.path().join("ledger.db").display());
+    let (here, there) = (crate::store::sqlite::SqliteStore::open(&file).await.unwrap(), place.open().await);
+    let (assigned, one) = accept("A1", 1);
+    let (withdrawn, two) = accept("A2", 2);
+    let (failed, three) = accept("A3", 3);
+    let problem = JobProblem { code: "policy".to_owned(), fault: Fault::Policy, class: None, text: "张三".to_owned() };
+    let what = What::Failed { problem };
+    let changes =
+        [vec![one, two, three, cancelled(&withdrawn), next(&failed, what).1], assigned_change(&assigned).into()].concat();
+    here.commit(&changes).await.unwrap();
+    there.commit(&changes).await.unwrap();
+    let mut outlines = Vec::new();
+    for url in [&file, &place.url] {
+        let mut outline = Outline::open(url).await.unwrap();
+        let mut read = outline.read().await;
+        let own = [read["ledger"].take(), read["rows"]["version of the tables"].take()];
+        assert!(own[0].as_str().unwrap().starts_with("lg_") && own[1].as_i64() >= Some(11), "{own:?}");
+        assert!(outline.newest_entry().await.unwrap().is_none(), "the broker did nothing by itself");
+        outlines.push((read, outline.entries().await));
+    }
+    let (read, entries) = &outlines[1];
+    assert!(!read.to_string().contains("trouble") && !read.to_string().contains("张三"), "{read}");
+    assert_eq!(read["jobs"], json!({ "assigned": 1, "cancelled": 1, "failed": 1 }));
+    assert_eq!(read["problems_of_jobs_that_ended_without_an_invoice"], json!({ "none": 1, "policy": 1 }));
+    assert_eq!(read["oldest_open_jobs"][0]["attempts"][0]["epoch"], 1);
+    assert_eq!(read["newest_jobs_that_ended_without_an_invoice"][0]["problem"]["code"], "policy");
+    assert_eq!(entries, &json!([]));
+    assert_eq!(outlines[0], outlines[1]);
+    let told = Outline::open(&place.url).await.unwrap().server_time().await.unwrap().unwrap();
+    assert!(told.since_ms((Ledger::system_clock())()).abs() < 60_000, "{told}");
+    let mut reader = Database::look(&place.url).await.unwrap();
+    assert!(sqlx::query("DELETE FROM jobs").execute(&mut reader).await.is_err(), "it cannot write");
 }
 
 #[tokio::test]

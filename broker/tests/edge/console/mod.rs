@@ -107,6 +107,11 @@ impl<'a> Browser<'a> {
         answer
     }
 
+    /// Of its session.
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().expect("it is signed in")
+    }
+
     fn head(&self) -> String {
         let cookie = self.cookie.as_ref().map(|cookie| format!("cookie: {cookie}\r\n")).unwrap_or_default();
         format!("accept-language: en\r\n{cookie}")
