@@ -206,6 +206,43 @@ async fn a_void_that_failed_is_the_same_job_again() {
     assert_eq!(platform.stored(&void).await.phase, Phase::Issued, "done is done");
 }
 
+#[tokio::test]
+async fn an_invoice_is_voided_or_reversed_and_never_both() {
+    let platform = Platform::start().await;
+    for serial in ["PAPER1", "PAPER2"] {
+        let mut paper = blue(serial);
+        paper["FPLX"] = json!("3");
+        platform.issued(&paper).await;
+    }
+    let [first, second] =
+        [platform.stored("PAPER1").await, platform.stored("PAPER2").await].map(|one| one.issued.expect("one").number);
+    let pair = |number: &str| json!({ "fpDm": PAPER_CODE, "fpHm": number });
+    let red = |serial: &str, number: &str| json!([{ "FPQQLSH": serial, "fpDm": PAPER_CODE, "fpHm": number }]);
+    // A red that waits keeps the void away, and so does one that is issued.
+    assert_eq!(documents(&platform, "red", &red("RED1", &first)).await.code(), "0000");
+    for said in [None, Some(Said::Issued)] {
+        if let Some(said) = said {
+            released(&platform, "RED1").await;
+            platform.broker_says("RED1", &said).await;
+        }
+        let answer = documents(&platform, "invalid", &pair(&first)).await;
+        assert!(answer.code() != "0000" && answer.body.contains("ORIGINAL_REVERSED"), "{}", answer.body);
+    }
+    let void = |number: &str| format!("*void:{PAPER_CODE}:{number}");
+    let stored = async |serial: &str| platform.portal.readers.get().await.expect("a reader").request("shop", serial).await;
+    assert!(stored(&void(&first)).await.expect("a store").is_none(), "nothing was asked of the disk");
+    // A void that runs, and one that is done, keep every red away.
+    assert_eq!(documents(&platform, "invalid", &pair(&second)).await.code(), "0000");
+    for (said, why) in [(None, "ORIGINAL_VOIDING"), (Some(Said::Voided), "ORIGINAL_VOID")] {
+        if let Some(said) = said {
+            platform.broker_says(&void(&second), &said).await;
+        }
+        let answer = documents(&platform, "red", &red("RED2", &second)).await;
+        assert!(answer.code() == "1001" && answer.body.contains(why), "{}", answer.body);
+    }
+    assert!(stored("RED2").await.expect("a store").is_none());
+}
+
 async fn conflicts(platform: &Platform, serial: &str) {
     let serial = serial.to_owned();
     let problem = Problem::new(Code::Conflict, "it stands there with another content");
