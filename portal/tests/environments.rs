@@ -253,6 +253,45 @@ async fn a_users_key_is_of_one_environment_and_one_tenant() {
 }
 
 #[tokio::test]
+async fn a_persons_key_reaches_what_his_roles_do_and_ends_with_his_account() {
+    let both = Both::start().await;
+    let side = &both.production;
+    let system = side.tenant("one").await;
+    let person = async |login: &str, roles: &[&str]| {
+        let new = json!({ "name": login, "login": login, "roles": roles });
+        let (status, user) = side.send("POST", "/admin/v1/tenants/one/users", &side.operator, &new).await;
+        assert_eq!(status, 200, "{user}");
+        user["key"].as_str().unwrap().to_owned()
+    };
+    let may = async |key: &str| side.send("GET", "/tenant/v1/systems", key, &Value::Null).await.0;
+    assert_eq!(may(&system).await, 200, "a system that does not sign in");
+    for (login, roles, status) in [
+        ("vera", &["viewer"][..], 403),
+        ("carl", &["clerk"], 403),
+        ("mara", &["clerk", "manager"], 403),
+        ("adam", &["admin"], 200),
+        ("olga", &["viewer", "admin"], 200),
+    ] {
+        assert_eq!(may(&person(login, roles).await).await, status, "{roles:?}");
+    }
+    let key = person("anna", &["admin"]).await;
+    let applied = side.apply(&key, "ERP9", "TILL1", &Key::new()).await;
+    assert_eq!(may(&key).await, 200);
+    let mut user = side.portal.directory().user_by_login("one", "anna").unwrap().as_ref().clone();
+    user.disabled = true;
+    side.portal.set_directory(side.portal.directory().with_user(user).unwrap());
+    for (method, path) in [
+        ("GET", "/tenant/v1/systems"),
+        ("GET", "/tenant/v1/applications"),
+        ("PUT", "/tenant/v1/callers/APP1/public-keys"),
+        ("POST", "/tenant/v1/systems/TILL1/keys"),
+    ] {
+        assert_eq!(side.send(method, path, &key, &json!({})).await.0, 401, "{method} {path}");
+    }
+    assert!(side.portal.directory().application(&applied).is_some(), "what he applied for stays");
+}
+
+#[tokio::test]
 async fn appids_keys_and_tokens_are_of_one_environment() {
     let both = Both::start().await;
     for (own, other) in both.directions() {

@@ -16,7 +16,7 @@ use rand::RngCore as _;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Environment;
-use crate::console::roles::Role;
+use crate::console::roles::{Action, Role};
 use crate::order;
 
 /// Characters of an appid or a syscode at most.
@@ -121,7 +121,7 @@ pub struct User {
     /// What the person may do there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub roles: Vec<Role>,
-    /// May not sign in any more.
+    /// May not sign in any more, and its key is good for nothing.
     #[serde(default)]
     pub disabled: bool,
 }
@@ -130,6 +130,12 @@ impl User {
     /// As the console's sign-in knows him; none: he does not sign in.
     pub fn account(&self) -> Option<String> {
         (!self.login.is_empty()).then(|| format!("{}/{}", self.tenant, self.login))
+    }
+
+    /// May its key do what it does, which is to set up applications and keys? A system's may. A person's may where he may at the
+    /// console: a viewer who replaced public keys could sign for the whole tenant.
+    pub fn may_set_up(&self) -> bool {
+        self.login.is_empty() || self.roles.iter().any(|role| role.may(Action::Settings))
     }
 }
 

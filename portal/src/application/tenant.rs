@@ -37,8 +37,13 @@ async fn authorized(State(portal): State<Arc<Portal>>, mut request: Request<Body
     if super::is_of_other("tpu", &key, portal.config.environment) {
         return refused("this key is of the other environment");
     }
-    let user = portal.directory().user_by_key(&OperatorKey::of(&key).0).cloned();
+    // The key of a person ends with his account: whoever was shut out signs for nobody any more.
+    let user = portal.directory().user_by_key(&OperatorKey::of(&key).0).filter(|user| !user.disabled).cloned();
     let Some(user) = user else { return refused("send Authorization: Bearer and a user's key") };
+    if !user.may_set_up() {
+        let text = "this key is a person's whose roles do not reach settings; an administrator of the tenant does this";
+        return Failed(StatusCode::FORBIDDEN, text.to_owned()).into_response();
+    }
     request.extensions_mut().insert(user);
     next.run(request).await
 }

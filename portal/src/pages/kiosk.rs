@@ -123,6 +123,7 @@ async fn seen(portal: &Portal, own: Own) -> Result<Seen, StoreError> {
         Own::Offline(query) => match offline::known(portal, &query).await? {
             Some(offline::Order::Known(request)) => parts_of(portal, &request).await?,
             Some(offline::Order::New) => return Ok(Seen::Unclaimed),
+            Some(offline::Order::Ended) => return Ok(Seen::Ended),
             None => return Ok(Seen::Nothing),
         },
     };

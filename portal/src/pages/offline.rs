@@ -132,10 +132,13 @@ fn scanned(portal: &Portal, query: &str) -> Option<Scanned> {
 pub(super) async fn known(portal: &Portal, query: &str) -> Result<Option<Order>, StoreError> {
     let Some(scanned) = scanned(portal, query) else { return Ok(None) };
     let mut db = portal.readers.get().await?;
-    let known = match db.order(&scanned.system.syscode, &scanned.order).await? {
-        Some((tenant, serial)) => db.request(&tenant, &serial).await?,
-        None => None,
-    };
+    let Some((tenant, serial)) = db.order(&scanned.system.syscode, &scanned.order).await? else { return Ok(Some(Order::New)) };
+    // A till's code leads to the request's own one, and ends with it: whoever revoked that wanted no receipt to open anything.
+    let code = db.links_of(Kind::Code, &tenant, &serial).await?.pop();
+    if code.is_some_and(|code| code.revoked_at.is_some()) {
+        return Ok(Some(Order::Ended));
+    }
+    let known = db.request(&tenant, &serial).await?;
     Ok(Some(known.map_or(Order::New, |request| Order::Known(Box::new(request)))))
 }
 
@@ -145,6 +148,8 @@ pub(super) enum Order {
     New,
     /// It is this request.
     Known(Box<Stored>),
+    /// The code of its request was revoked.
+    Ended,
 }
 
 enum Wrong {

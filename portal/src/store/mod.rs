@@ -16,6 +16,8 @@ mod sql;
 pub(crate) mod tests;
 #[cfg(test)]
 mod tests_reports;
+#[cfg(test)]
+mod tests_walls;
 
 use async_trait::async_trait;
 

@@ -478,6 +478,7 @@ async fn suite(url: &str) {
     sign_ins_are_kept(db).await;
     super::tests_reports::sums_are_exact_and_reds_take_away(db).await;
     super::tests_reports::tasks_settings_and_histories_are_kept(db).await;
+    super::tests_walls::what_is_one_tenants_is_no_other_ones(db).await;
     what_waits_for_the_end_of_a_transaction_is_durable_with_it(&mut opened).await;
     let mut reader = opened.readers.get().await.unwrap();
     assert!(reader.request("one", "A1").await.unwrap().is_some(), "readers see what is durable");

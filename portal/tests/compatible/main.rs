@@ -6,6 +6,7 @@ mod golden;
 mod phrases;
 mod platform;
 mod rules;
+mod steps;
 mod told;
 mod transcript;
 mod variants;

@@ -134,4 +134,12 @@ async fn a_till_s_code_at_a_kiosk_shows_what_became_of_its_order_and_asks_nobody
     assert!(page.text.contains("/pdf\" download") && page.text.contains("¥113.00"), "{}", page.text);
     let page = scan(&scheme.rig, "https://fp.example/qrcode-connector?syscode=TOLL&order=AAAA").await;
     assert_eq!(page.status, 404, "{}", page.text);
+    // Whoever revokes the code of the request ends the till's code with it, at a kiosk as on a telephone.
+    let ledger = &scheme.rig.platform.portal.ledger;
+    let revoke =
+        ledger.run(move |session| Box::pin(async move { links::revoke(session, Kind::Code, "shop", &serial, "operator").await }));
+    assert_eq!(revoke.await.unwrap(), 1);
+    assert_eq!(scheme.sent("GET", &code, "").await.0, 410);
+    let page = scan(&scheme.rig, &url).await;
+    assert!(page.status == 410 && !page.text.contains("/pdf") && !page.text.contains("¥113.00"), "{}", page.text);
 }
