@@ -32,8 +32,11 @@ async function run(walk) {
     console.log(`test ${walk.name} ... ok (${((Date.now() - started) / 1000).toFixed(1)} s)`);
   } catch (error) {
     console.log(`test ${walk.name} ... FAILED`);
+    failures.push(walk);
+    // Told at once: what comes after it may end this program.
+    const beside = visitors.flatMap((visitor) => visitor.faults).map((fault) => `\nbeside the way: ${fault}`);
+    console.log(`---- ${walk.name} ----\n${error?.stack ?? error}${beside.join("")}`);
     for (const visitor of visitors) await visitor.keep("where-it-failed");
-    failures.push({ walk, error, faults: visitors.flatMap((visitor) => visitor.faults) });
   } finally {
     for (const visitor of visitors) await visitor.close();
   }
@@ -45,10 +48,6 @@ await Promise.all(Array.from({ length: AT_ONCE }, async () => {
 }));
 for (const walk of chosen.filter((walk) => walk.alone)) await run(walk);
 
-for (const { walk, error, faults } of failures) {
-  console.log(`\n---- ${walk.name} ----\n${error?.stack ?? error}`);
-  for (const fault of faults) console.log(`beside the way: ${fault}`);
-}
 const figures = browser.figures();
 if (figures.pages.length > 0) {
   console.log(`\npages: ${figures.looked} looked at; the heaviest: ${figures.pages[0].page}, ${figures.pages[0].bytes} bytes`);

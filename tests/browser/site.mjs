@@ -30,12 +30,15 @@ export class Site {
 
   constructor(settings, browser) {
     const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-    Object.assign(this, settings, { settings, browser, orders: new Map(), callbacks: [], mails: [], waiting: [] });
+    Object.assign(this, settings, { settings, browser, orders: new Map(), callbacks: [], mails: [], waiting: [], over: false });
     this.key = createPrivateKey(settings.callerKey);
     this.tillKey = privateKey;
     this.tillPublic = publicKey.export({ type: "spki", format: "pem" });
     // Answers come in the order of the questions.
-    createInterface({ input: process.stdin }).on("line", (line) => this.waiting.shift()?.(JSON.parse(line)));
+    const answers = createInterface({ input: process.stdin });
+    answers.on("line", (line) => this.waiting.shift()?.(JSON.parse(line)));
+    // Whoever started this has ended: nobody would end the browser.
+    answers.on("close", () => this.over || process.exit(1));
   }
 
   // --- What the program that started this is asked ---
@@ -184,6 +187,7 @@ export class Site {
   }
 
   async close() {
+    this.over = true;
     this.https.close();
     this.https.closeAllConnections();
     this.smtp.close();
