@@ -183,6 +183,27 @@ async fn a_serial_number_that_is_another_ones_job_is_refused() {
 }
 
 #[tokio::test]
+async fn what_follows_a_return_is_the_same_kind_of_job_of_the_same_seller() {
+    let platform = Platform::start().await;
+    assert_eq!(documents(&platform, "insertWithArray", &json!([blue("REVISE1")])).await.code(), "0000");
+    platform.broker_says("REVISE1", &DATA).await;
+    let del = json!([{ "FPQQLSH": "REVISE1", "XSF_NSRSBH": SELLER }]);
+    assert_eq!(documents(&platform, "del", &del).await.code(), "0000");
+    let mut paper = blue("REVISE1");
+    paper["FPLX"] = json!("3");
+    for (name, other) in [("insertWithArray", paper), ("insertWithSplit", long("REVISE1", ""))] {
+        let answer = documents(&platform, name, &json!([other])).await;
+        assert!(answer.code() == "1001" && answer.body.contains("REVISION_KIND"), "{}", answer.body);
+        assert_eq!(platform.stored("REVISE1").await.phase, Phase::Deleted, "the job at the broker is of another kind");
+    }
+    let mut corrected = blue("REVISE1");
+    corrected["GMF_MC"] = json!("虚构购方二");
+    assert_eq!(documents(&platform, "insertWithArray", &json!([corrected])).await.code(), "0000");
+    let again = platform.stored("REVISE1").await;
+    assert_eq!((again.phase, again.revision, again.job_serial.as_str()), (Phase::Forwarding, 2, "REVISE1"));
+}
+
+#[tokio::test]
 async fn a_void_that_failed_is_the_same_job_again() {
     let platform = Platform::start().await;
     let mut paper = blue("VOID1");

@@ -59,6 +59,9 @@ async fn a_link_shows_the_invoice_with_its_files_and_masks_its_buyer() {
     assert!(!header("content-security-policy").contains("unsafe"));
     assert_eq!((header("referrer-policy").as_str(), header("cache-control").as_str()), ("no-referrer", "no-store"));
     assert_eq!((header("x-content-type-options").as_str(), header("x-frame-options").as_str()), ("nosniff", "DENY"));
+    assert_eq!(header("x-robots-tag"), "noindex, nofollow", "no search engine keeps it");
+    assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+    assert!(header("permissions-policy").contains("camera=()") && header("permissions-policy").contains("geolocation=()"));
     assert!(!text.contains("://"), "nothing of others is loaded or linked: {text}");
     // What is not a browser gets the file, as callbacks promise.
     for (path, accept, kind, start) in [

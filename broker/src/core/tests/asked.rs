@@ -4,6 +4,7 @@ use super::*;
 use taxdisk_protocol::api::{
     CancelRequest, PairBody, ReissueOutcome, ReissueRequest, SettleDecision, SettleReading, SettleRequest,
 };
+use taxdisk_protocol::link::AttemptRef;
 
 use super::super::types::CancelAnswer;
 
@@ -188,6 +189,26 @@ fn a_decision_by_hand_is_kept_as_evidence_and_owns_its_number() {
     let work = world.assigned(session).remove(0);
     world.outcome(session, &work, issued(7));
     assert_eq!(world.state("A2"), JobState::Unsettled);
+}
+
+#[test]
+fn i10_a_decision_by_hand_takes_no_number_that_another_job_has() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A0");
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, issued(6));
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    world.started(session, &work, 7);
+    world.outcome(session, &work, unsettled());
+    let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(6));
+    assert_eq!(settle(&mut world, asked).unwrap_err().code, "settle_contradiction");
+    assert_eq!((world.state("A0"), world.state("A1")), (JobState::Issued, JobState::Unsettled));
+    assert_eq!(world.number(6), Some(&Owner::Ours(AttemptRef { key: key("A0"), attempt: 1 })), "as before");
+    let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(7));
+    settle(&mut world, asked).unwrap();
+    assert_eq!(world.state("A1"), JobState::Issued, "its own number is nobody else's");
 }
 
 #[test]
