@@ -10,11 +10,12 @@ use taxdisk_protocol::kind::InvoiceKind;
 
 use super::claim::{self, Buyer, Claimed, Receivers};
 use super::codes::{self, Cancelled, Made, Standing};
-use super::hold::HOLD_MS;
+use super::hold::{HOLD_MS, Hold};
 use super::insert::{Batch, Content, Incoming, Part, Verdict};
 use super::links::{Kind, LinkKey};
 use super::request::{Delivery, Phase, QrCode};
 use super::reservations::*;
+use super::task::{Replaced, Task, TaskKind, TaskState, replace, replacement_serial};
 use crate::document::submission::{self, Context};
 use crate::document::{Document, canonical, derive};
 use crate::files::customers::BuyerType;
@@ -490,4 +491,39 @@ async fn a_code_is_taken_down_once() {
     assert!(run!(bench, |session| disable(session, "one", "wall")), "twice is once");
     let kept = bench.readers.get().await.unwrap().setup("wall").await.unwrap().unwrap();
     assert_eq!(kept.disabled_at, Some(1_000), "since it was");
+}
+
+#[tokio::test]
+async fn the_invoice_in_the_place_of_a_wrong_one_has_its_own_serial_number_and_tenant() {
+    let bench = bench().await;
+    let wrong = Task {
+        id: "t1".to_owned(),
+        tenant: "one".to_owned(),
+        serial: "WRONG1".to_owned(),
+        kind: TaskKind::Correction,
+        state: TaskState::Open,
+        text: "购方写错".to_owned(),
+        contact: String::new(),
+        created_at: 1_000,
+        answer: String::new(),
+        hold: Some(Hold::of("ann", 1_000)),
+        ended_by: String::new(),
+        ended_at: 0,
+    };
+    run!(bench, |session| keep(session, &wrong));
+    let serial = replacement_serial("one", "WRONG1");
+    let of_other = Batch { tenant: "two".to_owned(), ..batch(&serial, 10_600, "张三", false) };
+    let mut two = batch(&serial, 10_600, "张三", false);
+    two.documents.extend(batch("OTHER", 10_600, "张三", false).documents);
+    for batch in [batch("ANOTHER", 10_600, "张三", false), of_other, two] {
+        let replaced = run!(bench, |session| replace(session, "one", "t1", "ann", &batch));
+        let Replaced::Verdict(verdict) = replaced else { panic!("{replaced:?}") };
+        assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "INVALID_DATA"), "{verdict:?}");
+    }
+    let mut reader = bench.readers.get().await.unwrap();
+    assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing was issued");
+}
+
+async fn keep(session: &mut crate::ledger::Session, task: &Task) -> Result<(), store::StoreError> {
+    session.db.put_task(task).await
 }

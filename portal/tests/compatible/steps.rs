@@ -1,5 +1,6 @@
 //! Steps that must not make a second invoice: approving, sending back, asking again, and what the broker refuses or has lost.
 
+use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use taxdisk_portal::core::request::{Phase, Request};
 use taxdisk_portal::core::{act, outcome};
@@ -305,4 +306,53 @@ async fn what_the_broker_refuses_or_has_lost_undoes_nothing_that_is_proven() {
     let again = platform.stored("TOLD3").await;
     assert_eq!((again.phase, again.at_broker, again.attempt, again.due_at), (Phase::Forwarding, false, 0, platform.now_millis()));
     assert_eq!(again.job_serial, "TOLD3");
+}
+
+/// Asks for a request again, as the interface and the console do.
+async fn asked_again(platform: &Platform, serial: &str, seller: &str, fen: i64) -> act::Reissued {
+    let (serial, seller) = (serial.to_owned(), seller.to_owned());
+    let gross = Decimal::new(fen, 2);
+    let work = platform.portal.ledger.run(move |session| {
+        Box::pin(async move { act::reissue(session, "shop", "console:anna", &serial, &seller, gross).await })
+    });
+    work.await.expect("the writer runs")
+}
+
+#[tokio::test]
+async fn a_reissue_that_names_another_seller_or_amount_changes_nothing() {
+    let platform = Platform::start().await;
+    assert_eq!(documents(&platform, "insertWithArray", &json!([blue("NAMED")])).await.code(), "0000");
+    platform.broker_says("NAMED", &LOST).await;
+    let before = platform.stored("NAMED").await;
+    for (seller, fen) in [("91310000MA00000025", 11_300), (SELLER, 11_301)] {
+        let answer = asked_again(&platform, "NAMED", seller, fen).await;
+        assert!(matches!(&answer, act::Reissued::NotAllowed(known, _) if known.serial == "NAMED"), "{answer:?}");
+        assert_eq!(platform.stored("NAMED").await, before);
+    }
+    let answer = asked_again(&platform, "NAMED", SELLER, 11_300).await;
+    assert!(matches!(&answer, act::Reissued::Requeued(_)), "{answer:?}");
+    assert_eq!(platform.stored("NAMED").await.phase, Phase::Forwarding);
+}
+
+#[tokio::test]
+async fn what_failed_by_its_data_is_sent_back_and_what_is_another_content_s_is_not() {
+    let platform = Platform::start().await;
+    for (serial, order) in [("DATA", "d"), ("FOREIGN", "f")] {
+        let mut document = blue(serial);
+        document["LYID"] = json!(order);
+        assert_eq!(documents(&platform, "insertWithArray", &json!([document])).await.code(), "0000");
+    }
+    platform.broker_says("DATA", &DATA).await;
+    let problem = Problem::new(Code::Conflict, "another content");
+    let work = platform
+        .portal
+        .ledger
+        .run(move |session| Box::pin(async move { outcome::refused(session, "shop", "FOREIGN", &problem).await }));
+    work.await.expect("the writer runs");
+    for (serial, word) in [("DATA", "退回"), ("FOREIGN", "联系平台")] {
+        let answer = asked_again(&platform, serial, SELLER, 11_300).await;
+        let act::Reissued::NotAllowed(_, text) = &answer else { panic!("{serial}: {answer:?}") };
+        assert!(text.contains(word), "{serial}: {text}");
+        assert_eq!(platform.stored(serial).await.phase, Phase::Failed);
+    }
 }

@@ -91,6 +91,15 @@ async fn users_are_invited_disabled_and_given_new_links() {
     }
     assert_eq!(user_post(&mut anna, "wang", "roles", &[("role", "king")]).await.0, 422, "nobody is nothing");
     let yes = [("confirm", "yes")];
+    let unconfirmed = user_post(&mut anna, "wang", "link", &[]).await;
+    assert!(unconfirmed.0 == 422 && !unconfirmed.2.contains("/console/password/"), "{unconfirmed:?}");
+    place.user("other", "boss", ADMIN).await;
+    for login in ["boss", "nobody"] {
+        for what in ["disable", "enable", "link"] {
+            assert_eq!(user_post(&mut anna, login, what, &yes).await.0, 404, "{what} of {login}, whom this tenant does not have");
+        }
+    }
+    assert!(place.platform.portal.directory().users().all(|user| !user.disabled));
     let link = user_post(&mut anna, "wang", "link", &yes).await;
     let token = link.2.split("/console/password/").nth(1).unwrap().split('<').next().unwrap().to_owned();
     let old = first.body.split("/console/password/").nth(1).unwrap().split('<').next().unwrap();
