@@ -498,6 +498,14 @@ pub enum BrokerFrame {
         /// What.
         open: OpenAttempt,
     },
+    /// A person has settled this attempt: on this disk nothing is in doubt for it any more. An agent that is not told, because it is
+    /// away or older, learns of it from the next grant, which does not list the attempt.
+    Settled {
+        /// Disk.
+        disk: DiskNumber,
+        /// Which.
+        attempt: AttemptRef,
+    },
     /// The broker's ledger went back (a restored backup, a lossy failover): say again what the index holds above this sequence,
     /// and read every number after these. Nothing is assigned for the seller before that. Asked again in every grant until it is
     /// answered whole, so that the answer need not be durable.
@@ -583,6 +591,7 @@ impl BrokerFrame {
         "assign",
         "recall",
         "settle",
+        "settled",
         "recount",
         "operate",
         "ack",
@@ -600,6 +609,7 @@ impl BrokerFrame {
             BrokerFrame::Assign { .. } => "assign",
             BrokerFrame::Recall { .. } => "recall",
             BrokerFrame::Settle { .. } => "settle",
+            BrokerFrame::Settled { .. } => "settled",
             BrokerFrame::Recount { .. } => "recount",
             BrokerFrame::Operate { .. } => "operate",
             BrokerFrame::Ack { .. } => "ack",

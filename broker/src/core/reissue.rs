@@ -259,6 +259,7 @@ impl Core {
         self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
         let job = self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
         self.free(&open.disk, open.sequence);
+        self.tell_settled(&open.disk, key, attempt);
         self.pump(&open.disk);
         Ok(Reply::Job(Box::new(self.view(&job))))
     }

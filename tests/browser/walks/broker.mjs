@@ -112,30 +112,8 @@ walk("broker_console", { over: EVERYWHERE }, async (site, one) => {
   assert.match(page.url(), /\/console\/sign-in$/, "back after signing out shows nothing");
 });
 
-// These walk alone, in this order: all use the disk of the second seller, and its agent refuses an operation beside an attempt that
-// is in doubt, of whose settling it hears with its next link.
-
-walk("broker_console_operation", { over: [{ lang: "zh", width: 1280 }], alone: true }, async (site, one) => {
-  const { lang, visit } = one;
-  const words = WORDS[lang];
-  const me = await visit({ at: "broker" });
-  const { page } = me;
-  await atTheConsole(site, me, fresh("anna").toLowerCase());
-  await me.open(`/console/disks/${site.tillDisk}`);
-  await me.look("admin-till");
-  await go(page, "a[href^='/console/operations?disk=']");
-  await page.selectOption("select[name=operation]", "report");
-  await page.fill("input[name=reason]", "month end");
-  await go(page, "form[action='/console/operations'] button.main");
-  await says(page, words.allowed);
-  await me.look("admin-judged");
-  await page.check("form[action$='/begin'] input[type=checkbox]");
-  await go(page, "form[action$='/begin'] button");
-  await says(page, words.tookEffect);
-  const shown = await page.innerText("main");
-  assert.ok(shown.includes(words.before) && shown.includes(words.after), shown);
-  await me.look("admin-operation");
-});
+// These walk alone, in this order: all use the disk of the second seller. The operation is the last: its agent must have heard what
+// people settled.
 
 walk("broker_console_settle", { over: [{ lang: "zh", width: 390 }, { lang: "en", width: 1280 }], alone: true }, async (site, one) => {
   const { lang, visit } = one;
@@ -242,4 +220,26 @@ walk("broker_console_bulk", { over: [{ lang: "en", width: 1280 }], alone: true }
     await until(`${serial} issued`, async () => (await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state === "issued" || undefined);
   }
   assert.ok((await site.ask("till_ledger")).length <= before + 3, "one invoice each");
+});
+
+walk("broker_console_operation", { over: [{ lang: "zh", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  await atTheConsole(site, me, fresh("anna").toLowerCase());
+  await me.open(`/console/disks/${site.tillDisk}`);
+  await me.look("admin-till");
+  await go(page, "a[href^='/console/operations?disk=']");
+  await page.selectOption("select[name=operation]", "report");
+  await page.fill("input[name=reason]", "month end");
+  await go(page, "form[action='/console/operations'] button.main");
+  await says(page, words.allowed);
+  await me.look("admin-judged");
+  await page.check("form[action$='/begin'] input[type=checkbox]");
+  await go(page, "form[action$='/begin'] button");
+  await says(page, words.tookEffect);
+  const shown = await page.innerText("main");
+  assert.ok(shown.includes(words.before) && shown.includes(words.after), shown);
+  await me.look("admin-operation");
 });

@@ -60,6 +60,13 @@ pub enum Command {
         /// What.
         open: OpenAttempt,
     },
+    /// A person has settled it at the broker.
+    Settled {
+        /// Disk.
+        disk: DiskNumber,
+        /// Which.
+        attempt: AttemptRef,
+    },
     /// The broker's ledger went back: tell again what the index holds above this sequence, and read every number since.
     Recount {
         /// Disk.
@@ -107,6 +114,9 @@ impl DiskCore {
             Command::Settle { disk, epoch, open } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_settle(&disk, open, context);
             }
+            Command::Settled { disk, attempt } if self.disk() == Some(&disk) => {
+                self.forget_settled(&disk, |unsettled| *unsettled == attempt, context);
+            }
             Command::Recount { disk, epoch, after, since } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_recount(epoch, after, since);
             }
@@ -117,6 +127,7 @@ impl DiskCore {
             Command::Grant { .. }
             | Command::Assign { .. }
             | Command::Settle { .. }
+            | Command::Settled { .. }
             | Command::Recount { .. }
             | Command::Operate { .. } => {}
             Command::Deny { disk, reason } if self.disk() == Some(&disk) => {
@@ -191,17 +202,7 @@ impl DiskCore {
         }
         // Unsettled here and not open there: somebody settled it at the broker.
         let listed = |attempt: &AttemptRef| open.iter().any(|open| open.assignment.attempt == *attempt);
-        let attempts: Vec<_> = context.view.unsettled(disk).into_iter().filter(|attempt| !listed(attempt)).collect();
-        if !attempts.is_empty() {
-            let told = |attempt: &AttemptRef| {
-                let of = |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt);
-                context.view.outbox(disk).iter().all(|(_, frame)| !of(frame))
-            };
-            // What the broker has not heard of yet it cannot list.
-            let attempts = attempts.into_iter().filter(told).collect();
-            let records = vec![Record::SettledElsewhere { disk: disk.clone(), attempts }];
-            self.writes.push_back((records, After::default()));
-        }
+        self.forget_settled(disk, |attempt| !listed(attempt), context);
         for open in &open {
             self.take_open(disk, open, false, context);
         }
@@ -210,6 +211,20 @@ impl DiskCore {
             if !self.is_at_work_on(&intent.attempt) {
                 self.opens.push(Open::remembered(&intent));
             }
+        }
+    }
+
+    /// Unsettled attempts that somebody settled at the broker stand in the way of nothing any more.
+    fn forget_settled(&mut self, disk: &DiskNumber, is_settled: impl Fn(&AttemptRef) -> bool, context: &Context<'_>) {
+        let told = |attempt: &AttemptRef| {
+            let of = |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { attempt: of, .. } if of == attempt);
+            context.view.outbox(disk).iter().all(|(_, frame)| !of(frame))
+        };
+        // What the broker has not heard of yet it cannot have settled.
+        let attempts: Vec<_> = context.view.unsettled(disk).into_iter().filter(is_settled).filter(told).collect();
+        if !attempts.is_empty() {
+            let records = vec![Record::SettledElsewhere { disk: disk.clone(), attempts }];
+            self.writes.push_back((records, After::default()));
         }
     }
 

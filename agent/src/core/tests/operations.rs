@@ -3,6 +3,7 @@
 use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::link::AttemptRef;
 
 use super::fake::{FakeDisk, Fault, KIND, pair};
 use super::world::World;
@@ -344,6 +345,28 @@ fn beside_an_unsettled_job_only_a_confirmed_report_is_sent_and_keeps_its_name() 
     let before = world.journal.operation_outcome("o3").unwrap().intent.before;
     assert_eq!(before.unsettled.len(), 1, "what is unsettled is kept with the readings");
     assert_eq!(before.expected.len(), 1, "and so is the number that settling must read");
+}
+
+#[test]
+fn what_a_person_settled_at_the_broker_stands_in_the_way_no_longer_and_another_attempt_does() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", false);
+    world.run();
+    let disk = world.number();
+    let unsettled = world.journal.unsettled(&disk);
+    let [attempt] = unsettled.as_slice() else { panic!("{unsettled:?}") };
+    let other = AttemptRef { attempt: attempt.attempt + 1, ..attempt.clone() };
+    world.command(Command::Settled { disk: disk.clone(), attempt: other });
+    world.order("o1", What::Report { kind: KIND });
+    world.run();
+    assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { anyway: true, .. }));
+    world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone() });
+    world.order("o2", What::Report { kind: KIND });
+    world.run();
+    assert!(world.journal.unsettled(&disk).is_empty());
+    assert!(!matches!(&world.reports["o2"].verdict, Verdict::Refused { .. }), "{:?}", world.reports["o2"].verdict);
 }
 
 #[test]

@@ -184,6 +184,12 @@ fn a_decision_by_hand_is_kept_as_evidence_and_owns_its_number() {
     let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(7));
     settle(&mut world, asked).unwrap();
     assert_eq!((world.state("A1"), world.job("A1").evidence_count), (JobState::Issued, 1));
+    // Its agent is told, so that what people ask of the disk is refused no longer.
+    let told = world.take(|to, frame| match frame {
+        BrokerFrame::Settled { attempt, .. } if to == session => Some((attempt.key.serial.to_string(), attempt.attempt)),
+        _ => None,
+    });
+    assert_eq!(told, [("A1".to_owned(), 1)]);
     // The number is the job's from now on (I10).
     world.submit("A2");
     let work = world.assigned(session).remove(0);
