@@ -264,8 +264,14 @@ impl SimRig {
     }
 
     fn serve(state_dir: PathBuf, port: PathBuf, number: String, record_wire: bool) -> SimRig {
-        let options = SimOptions { state_dir: state_dir.clone(), link: Some(port.clone()), record_wire, ..SimOptions::default() };
-        let handle = serve(options).expect("the simulated disk starts");
+        let options =
+            || SimOptions { state_dir: state_dir.clone(), link: Some(port.clone()), record_wire, ..SimOptions::default() };
+        // A lock that was just given up is held a moment longer by a child that another test starts meanwhile: until it runs its
+        // program it has all open files of this one.
+        let handle = wait_for("the lock of the simulated disk", PATIENCE, || match serve(options()) {
+            Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => Err(error.to_string()),
+            served => Ok(served.expect("the simulated disk starts")),
+        });
         SimRig { handle, port, state_dir, number }
     }
 
