@@ -498,8 +498,8 @@ pub enum BrokerFrame {
         /// What.
         open: OpenAttempt,
     },
-    /// A person has settled this attempt: on this disk nothing is in doubt for it any more. An agent that is not told, because it is
-    /// away or older, learns of it from the next grant, which does not list the attempt.
+    /// A person has settled this attempt: on this disk nothing is in doubt for it any more. An agent that is not told, because it
+    /// is away or older, learns of it from the next grant, which does not list the attempt.
     Settled {
         /// Disk.
         disk: DiskNumber,

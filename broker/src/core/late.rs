@@ -161,7 +161,8 @@ impl Core {
         self.send(owner.session, BrokerFrame::Settle { disk: number, epoch, open });
     }
 
-    /// Tells the owner of the disk that a person has settled this attempt: until then it does nothing beside it that people ask for.
+    /// Tells the owner of the disk that a person has settled this attempt: until then it does nothing beside it that people ask
+    /// for.
     pub(super) fn tell_settled(&mut self, number: &DiskNumber, key: &JobKey, attempt: u32) {
         let Some(owner) = self.disks.get(number).and_then(|disk| disk.owner.clone()) else { return };
         let attempt = taxdisk_protocol::link::AttemptRef { key: key.clone(), attempt };
