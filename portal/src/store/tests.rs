@@ -20,6 +20,7 @@ use crate::core::request::{CallbackTarget, Delivery, NEVER, Phase, QrCode, Reque
 use crate::core::reservations::{Reservation, Search, Setup, Used};
 use crate::document::Document;
 use crate::files;
+use crate::ledger::Ledger;
 
 #[path = "../../../tests/src/postgres.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
@@ -605,5 +606,21 @@ async fn postgres_passes_the_suite_and_has_one_writer() {
     drop(first);
     let mut spare = spare.await.unwrap();
     assert!(spare.writer.request("one", "A1").await.unwrap().is_some());
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_writer_on_its_own_thread_reaches_a_server_too() {
+    let server = tokio::task::spawn_blocking(postgres::Server::shared).await.unwrap();
+    let opened = open(&server.database()).await.unwrap();
+    let ledger = Ledger::start(opened.writer, std::sync::Arc::new(|| 1_000));
+    let wanted = request("one", "T1");
+    for _ in 0..2 {
+        let request = wanted.clone();
+        ledger.run(move |session| Box::pin(async move { session.db.put_request(&request).await })).await.unwrap();
+    }
+    let mut reader = opened.readers.get().await.unwrap();
+    assert_eq!(reader.request("one", "T1").await.unwrap(), Some(wanted), "over another connection");
+    drop((reader, ledger));
     tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
 }
