@@ -2,7 +2,6 @@
 //! chained, guarded and durable as all others. For `cargo xtask bench restart`.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use taxdisk_broker::core::change::{Change, SellerRow};
@@ -65,7 +64,7 @@ fn ended(seller: &TaxpayerNumber, place: u64) -> Result<[Change; 2], Box<dyn std
             about: None,
             invoice: Some(InvoiceBody::default()),
             hash: format!("{place:064x}"),
-            fields: BTreeMap::from([("/invoice/totals/gross".to_owned(), format!("{place:016x}"))]),
+            fields: [("/invoice/totals/gross", format!("{place:016x}"))].into_iter().collect(),
             mark: None,
             place,
         },

@@ -167,16 +167,18 @@ impl Ledger {
 
     /// Anchors the chains from time to time, as long as the writer runs.
     fn keep_anchoring(&self) {
-        let (shared, queue, writer) = (self.shared.clone(), self.queue.downgrade(), self.writer.clone());
+        // It keeps nothing open: a ledger that has ended gives its store back.
+        let (shared, queue, writer) = (Arc::downgrade(&self.shared), self.queue.downgrade(), self.writer.clone());
+        let every = Duration::from_secs(self.shared.settings.anchor_s);
         tokio::spawn(async move {
-            let mut interval = tokio::time::interval(Duration::from_secs(shared.settings.anchor_s));
+            let mut interval = tokio::time::interval(every);
             interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             // The first one ends at once: nothing new is in the chains at a start.
             interval.tick().await;
             loop {
                 interval.tick().await;
-                let Some(queue) = queue.upgrade() else { return };
-                let ledger = Ledger { shared: shared.clone(), queue, writer: writer.clone(), origin: None };
+                let (Some(shared), Some(queue)) = (shared.upgrade(), queue.upgrade()) else { return };
+                let ledger = Ledger { shared, queue, writer: writer.clone(), origin: None };
                 if let Err(refusal) = ledger.anchor().await {
                     tracing::warn!(%refusal, "the chains were not anchored");
                 }

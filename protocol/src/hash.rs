@@ -9,7 +9,11 @@
 //! byte. A field that is absent and one that is empty are the same.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
 use crate::api::{BuyerBody, InvoiceBody, JobSubmission, LineBody, Operation, PairBody, TotalsBody};
@@ -27,16 +31,91 @@ const FIELD_BYTES: usize = 8;
 pub struct Content {
     /// SHA-256 over the canonical form, hex.
     pub hash: String,
-    /// 16 hex digits for each field that is not empty, by its JSON pointer into the submission. `/invoice/lines` stands for
-    /// the number of lines.
-    pub fields: BTreeMap<String, String>,
+    /// A short hash of each field that is not empty.
+    pub fields: Fields,
+}
+
+/// Short hashes of the fields of one content: 16 hex digits for each that is not empty, by its JSON pointer into the submission.
+/// `/invoice/lines` stands for the number of lines.
+///
+/// A job is copied at each of its events, and written; this is one text, shared by the copies: `pointer hash` each, in the order of
+/// the pointers, without the `/invoice` that most of them begin with (all others begin without a slash).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fields(Arc<str>);
+
+impl Default for Fields {
+    fn default() -> Fields {
+        Fields(Arc::from(""))
+    }
+}
+
+impl<P: AsRef<str>, H: AsRef<str>> FromIterator<(P, H)> for Fields {
+    fn from_iter<T: IntoIterator<Item = (P, H)>>(fields: T) -> Fields {
+        let fields: Vec<(P, H)> = fields.into_iter().collect();
+        let mut sorted: Vec<(&str, &str)> = fields.iter().map(|(pointer, hash)| (pointer.as_ref(), hash.as_ref())).collect();
+        sorted.sort_unstable();
+        let mut text = String::with_capacity(sorted.len() * 40);
+        for (pointer, hash) in sorted {
+            let short = pointer.strip_prefix("/invoice").unwrap_or_else(|| pointer.trim_start_matches('/'));
+            let space = if text.is_empty() { "" } else { " " };
+            write!(text, "{space}{short} {hash}").expect("a text takes everything");
+        }
+        Fields(text.into())
+    }
+}
+
+impl Fields {
+    /// Pointers and hashes, in the order of the pointers.
+    pub fn iter(&self) -> impl Iterator<Item = (String, &str)> {
+        let mut words = self.0.split(' ');
+        std::iter::from_fn(move || {
+            let short = words.next().filter(|short| !short.is_empty())?;
+            let pointer = if short.starts_with('/') { format!("/invoice{short}") } else { format!("/{short}") };
+            Some((pointer, words.next().unwrap_or_default()))
+        })
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    /// Also from an object of pointers and hashes, which is how they were written first.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Fields, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Fields;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("hashes of fields")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Fields, E> {
+                Ok(Fields(text.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields = Vec::<(String, String)>::new();
+                while let Some(field) = map.next_entry()? {
+                    fields.push(field);
+                }
+                Ok(fields.into_iter().collect())
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 /// Hashes what a submission asks for. Never fails.
 pub fn content(submission: &JobSubmission) -> Content {
     let values = canonical(submission);
     let mut all = Sha256::new_with_prefix(CONTENT_TAG);
-    let mut fields = BTreeMap::new();
+    let mut fields = Vec::with_capacity(values.len());
     for (pointer, value) in values {
         let mut field = Sha256::new_with_prefix(FIELD_TAG);
         for hasher in [&mut all, &mut field] {
@@ -46,13 +125,14 @@ pub fn content(submission: &JobSubmission) -> Content {
                 hasher.update(part.as_bytes());
             }
         }
-        fields.insert(pointer, hex::encode(&field.finalize()[..FIELD_BYTES]));
+        fields.push((pointer, hex::encode(&field.finalize()[..FIELD_BYTES])));
     }
-    Content { hash: hex::encode(all.finalize()), fields }
+    Content { hash: hex::encode(all.finalize()), fields: fields.into_iter().collect() }
 }
 
 /// The fields that differ, a field that only one side has included.
-pub fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Vec<Difference> {
+pub fn differences(old: &Fields, new: &Fields) -> Vec<Difference> {
+    let (old, new): (BTreeMap<_, _>, BTreeMap<_, _>) = (old.iter().collect(), new.iter().collect());
     let changed = new.iter().filter(|(pointer, hash)| old.get(*pointer) != Some(hash)).map(|(pointer, _)| pointer);
     let gone = old.keys().filter(|pointer| !new.contains_key(*pointer));
     let mut pointers: Vec<&String> = changed.chain(gone).collect();
@@ -63,7 +143,7 @@ pub fn differences(old: &BTreeMap<String, String>, new: &BTreeMap<String, String
 /// All fields that are not empty, normalised.
 fn canonical(submission: &JobSubmission) -> BTreeMap<String, String> {
     let JobSubmission { seller: _, serial: _, operation, kind, issue_point: _, priority: _, original, invoice } = submission;
-    let mut fields = Fields::default();
+    let mut fields = Values::default();
     let operation = match operation {
         Operation::Issue => "issue",
         Operation::Void => "void",
@@ -82,9 +162,9 @@ fn canonical(submission: &JobSubmission) -> BTreeMap<String, String> {
 }
 
 #[derive(Default)]
-struct Fields(BTreeMap<String, String>);
+struct Values(BTreeMap<String, String>);
 
-impl Fields {
+impl Values {
     fn text(&mut self, pointer: impl Into<String>, value: &str) {
         if !value.is_empty() {
             self.0.insert(pointer.into(), value.to_owned());

@@ -8,12 +8,11 @@
 //!
 //! Read first: [`Event`], [`Job`], [`Job::apply`].
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::api::{InvoiceBody, IssuedInvoice, JobProblem, JobState, Operation, PairBody, Priority, SettleProposal, Waiting};
 use crate::class::DeviceClass;
+use crate::hash::Fields;
 use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
@@ -39,8 +38,8 @@ pub const GENERATION_ATTEMPTS: u32 = 1000;
 pub struct Version {
     /// SHA-256 over the canonical form, hex.
     pub hash: String,
-    /// Short hash of each field, by JSON pointer.
-    pub fields: BTreeMap<String, String>,
+    /// Short hash of each field.
+    pub fields: Fields,
 }
 
 /// How an attempt stands.

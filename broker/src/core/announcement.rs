@@ -6,6 +6,7 @@
 //!
 //! Read first: [`Announcement`], [`told`].
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use taxdisk_protocol::api::JobState;
@@ -17,7 +18,7 @@ use super::Core;
 use super::change::Change;
 
 /// One thing that outsiders are told of. The store gives it its position in the one stream of all announcements.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// When it happened.
     pub at: Timestamp,

@@ -1,8 +1,12 @@
 //! What the core wants kept. A store commits a list of changes whole or not at all.
+//!
+//! All but jobs travel through serde: the embedded store writes them into its log (`store/sqlite/log.rs`). A field that is added must
+//! have a default, so that a log that an older version left is read.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use taxdisk_protocol::api::{BulkView, DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody, Severity, WarningCode};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
@@ -20,9 +24,12 @@ use super::webhooks::{DeliveryRow, WebhookRow};
 /// One durable change.
 // Nearly all changes are jobs; a box each would only cost an allocation.
 #[allow(clippy::large_enum_variant)]
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Change {
     /// One more event of a job, and the job after it. Guarded: the stored job must be at `event.revision` (0: must not exist).
+    /// Never written as it is: the event alone says it all.
+    #[serde(skip)]
     Job {
         /// After the event.
         job: Arc<Job>,
@@ -166,10 +173,11 @@ pub struct BulkRow {
 }
 
 /// One thing that a ledger that went back has to find out, or has found out (see `core::reconcile`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconcileRow {
     /// `restored`, `generation`, `disk`, `line` or `number`.
-    pub what: &'static str,
+    #[serde(deserialize_with = "ReconcileRow::word")]
+    pub what: Word,
     /// Which one: unique together with `what`.
     pub key: String,
     /// JSON; `None` removes the row.
@@ -179,10 +187,14 @@ pub struct ReconcileRow {
 impl ReconcileRow {
     /// The names that `what` may have.
     pub const WHATS: [&'static str; 5] = ["restored", "generation", "disk", "line", "number"];
+
+    fn word<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
+        word(from, &ReconcileRow::WHATS)
+    }
 }
 
 /// A seller.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SellerRow {
     /// Taxpayer number.
     pub seller: TaxpayerNumber,
@@ -191,7 +203,7 @@ pub struct SellerRow {
 }
 
 /// An issue point.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssuePointRow {
     /// Whose.
     pub seller: TaxpayerNumber,
@@ -202,7 +214,7 @@ pub struct IssuePointRow {
 }
 
 /// The last report of a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskReportRow {
     /// Disk.
     pub disk: DiskNumber,
@@ -213,7 +225,7 @@ pub struct DiskReportRow {
 }
 
 /// What fences a disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskFenceRow {
     /// Disk.
     pub disk: DiskNumber,
@@ -226,7 +238,7 @@ pub struct DiskFenceRow {
 }
 
 /// Key of a number: one owner each (I10).
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NumberKey {
     /// Disk.
     pub disk: DiskNumber,
@@ -248,7 +260,7 @@ pub struct OriginalKey {
 }
 
 /// A number and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberRow {
     /// Which.
     pub key: NumberKey,
@@ -288,7 +300,7 @@ pub struct AgentRow {
 }
 
 /// An enrolment code; only its hash is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EnrollmentRow {
     /// SHA-256 of the code, hex.
     pub hash: String,
@@ -301,7 +313,7 @@ pub struct EnrollmentRow {
 }
 
 /// An API key; only the hash of its secret half is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// Public half.
     pub id: String,
@@ -339,10 +351,11 @@ pub struct UserRow {
 }
 
 /// How somebody comes into the console: one session, one count of attempts, or one link (see `core::people`).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SignInRow {
     /// One of [`SignInRow::WHATS`].
-    pub what: &'static str,
+    #[serde(deserialize_with = "SignInRow::word")]
+    pub what: Word,
     /// Which one: unique together with `what`. Of sessions and links it is the hash of the token.
     pub key: String,
     /// JSON; `None` removes the row.
@@ -358,17 +371,30 @@ impl SignInRow {
     pub const LINK: &'static str = "link";
     /// The names that `what` may have.
     pub const WHATS: [&'static str; 3] = [SignInRow::SESSION, SignInRow::FAILURES, SignInRow::LINK];
+
+    fn word<'de, D: Deserializer<'de>>(from: D) -> Result<Word, D::Error> {
+        word(from, &SignInRow::WHATS)
+    }
+}
+
+/// One of a few words that this program knows.
+pub type Word = &'static str;
+
+fn word<'de, D: Deserializer<'de>>(from: D, known: &[Word]) -> Result<Word, D::Error> {
+    let text = String::deserialize(from)?;
+    let known = known.iter().find(|known| **known == text).copied();
+    known.ok_or_else(|| serde::de::Error::custom(format!("{text:?} is not known")))
 }
 
 /// An entry of the chain that is not a job's event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
     /// Chain of this seller; the broker's own chain if absent.
     pub seller: Option<TaxpayerNumber>,
     /// When.
     pub at: Timestamp,
     /// Name.
-    pub what: &'static str,
+    pub what: Cow<'static, str>,
     /// Content, with who did it.
     pub body: serde_json::Value,
 }

@@ -537,7 +537,7 @@ impl Core {
         if let (Some(origin), Some(body)) = (&self.turn.origin, body.as_object_mut()) {
             body.entry("origin").or_insert_with(|| serde_json::json!(origin));
         }
-        self.turn.changes.push(Change::Audit(Audit { seller: seller.cloned(), at: self.turn.now, what, body }));
+        self.turn.changes.push(Change::Audit(Audit { seller: seller.cloned(), at: self.turn.now, what: what.into(), body }));
     }
 
     fn send(&mut self, session: SessionId, frame: BrokerFrame) {

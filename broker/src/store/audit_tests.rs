@@ -26,7 +26,7 @@ async fn anchor(store: &SqliteStore) {
         heads.map(|head| taxdisk_protocol::proof::head_digest(&head.seller, head.sequence, &head.hash)).collect();
     heads.sort();
     let body = serde_json::json!(Anchor { ledger: store.ledger().to_owned(), heads });
-    let audit = Audit { seller: None, at: Timestamp(9), what: taxdisk_protocol::proof::ANCHOR, body };
+    let audit = Audit { seller: None, at: Timestamp(9), what: taxdisk_protocol::proof::ANCHOR.into(), body };
     store.commit(&[Change::Audit(audit)]).await.unwrap();
 }
 

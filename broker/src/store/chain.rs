@@ -18,7 +18,7 @@ pub struct Draft<'a> {
     /// Revision that a job's event starts from.
     pub revision: i64,
     /// Name of the event.
-    pub what: &'static str,
+    pub what: &'a str,
     /// JSON, without the content.
     pub body: String,
     /// What the retention time may end, JSON.

@@ -1,7 +1,6 @@
 //! One suite for every store: what a [`Store`] must do, whatever keeps its rows.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -75,7 +74,7 @@ pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
                 ..Default::default()
             }),
             hash: format!("hash of {serial}"),
-            fields: BTreeMap::from([("/kind".to_owned(), "00".to_owned())]),
+            fields: [("/kind", "00")].into_iter().collect(),
             mark: Some("#123456789".to_owned()),
             place,
         },
@@ -330,7 +329,7 @@ pub(crate) async fn the_chain_notices_a_changed_row<B: Bench>(bench: B) {
     for place in 1..=5 {
         store.commit(&[accept(&format!("A{place}"), place).1]).await.unwrap();
     }
-    let audit = Audit { seller: None, at: Timestamp(1), what: "note", body: serde_json::json!({ "by": "test" }) };
+    let audit = Audit { seller: None, at: Timestamp(1), what: "note".into(), body: serde_json::json!({ "by": "test" }) };
     store.commit(&[Change::Audit(audit)]).await.unwrap();
     assert_eq!(entries(&store).await, 5);
     bench.damage(SELLER, 3).await;
@@ -556,7 +555,7 @@ pub(crate) async fn chains_are_read_as_they_are_hashed<B: Bench>(bench: B) {
     let store = bench.open().await;
     store.commit(&[accept("A1", 1).1, accept("A2", 2).1]).await.unwrap();
     store
-        .commit(&[Change::Audit(Audit { seller: None, at: Timestamp(1), what: "note", body: serde_json::json!({}) })])
+        .commit(&[Change::Audit(Audit { seller: None, at: Timestamp(1), what: "note".into(), body: serde_json::json!({}) })])
         .await
         .unwrap();
     let mut heads = store.chains().await.unwrap();

@@ -7,7 +7,6 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job};
 
 use super::{StoreError, chain};
-use crate::core::change::Change;
 
 /// Last entry of a chain: its sequence and hash.
 pub(super) type Head = (i64, [u8; 32]);
@@ -39,15 +38,12 @@ pub(super) fn take_job<'a>(rows: &mut HashMap<&'a JobKey, JobRow<'a>>, job: &'a 
     Ok(())
 }
 
-/// Puts a change that belongs in a chain at the end of its seller's; gives its row, sequence and hash. A
-/// chain without a head begins here.
-pub(super) fn chained<'a>(heads: &mut HashMap<String, Head>, change: &'a Change) -> Option<(chain::Draft<'a>, Head)> {
-    let draft = chain::Draft::of(change)?;
-    let after = heads.get(draft.seller).copied().unwrap_or((0, chain::ROOT));
-    let head = draft.place(after);
+/// Puts an entry at the end of its chain; gives its sequence and hash. A chain without a head begins here.
+pub(super) fn chained(heads: &mut HashMap<String, Head>, draft: &chain::Draft<'_>) -> Head {
+    let head = draft.place(heads.get(draft.seller).copied().unwrap_or((0, chain::ROOT)));
     match heads.get_mut(draft.seller) {
         Some(known) => *known = head,
         None => drop(heads.insert(draft.seller.to_owned(), head)),
     }
-    Some((draft, head))
+    head
 }

@@ -39,7 +39,8 @@ pub(super) fn sqlite() -> Migrator {
         "0007_contents",
         "0008_about",
         "0010_operations",
-        "0011_console"
+        "0011_console",
+        "0013_log"
     ))
 }
 

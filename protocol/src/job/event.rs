@@ -1,13 +1,12 @@
 //! What can happen to a job. Events are what the ledger keeps; they are never changed and never taken back.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::api::{
     InvoiceBody, IssuedInvoice, JobProblem, Operation, PairBody, Priority, SettleDecision, SettleProposal, Waiting,
 };
 use crate::class::DeviceClass;
+use crate::hash::Fields;
 use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey, SerialNumber};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
@@ -113,7 +112,7 @@ pub enum What {
         /// Hash of the content.
         hash: String,
         /// Hash of each field.
-        fields: BTreeMap<String, String>,
+        fields: Fields,
         /// Our mark.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         mark: Option<String>,
@@ -334,7 +333,7 @@ pub struct NewContent {
     /// Hash.
     pub hash: String,
     /// Hash of each field.
-    pub fields: BTreeMap<String, String>,
+    pub fields: Fields,
 }
 
 impl Event {

@@ -39,7 +39,7 @@ fn accepted() -> What {
         about: None,
         invoice: Some(InvoiceBody::default()),
         hash: "h1".to_owned(),
-        fields: BTreeMap::new(),
+        fields: Fields::default(),
         mark: None,
         place: 1,
     }
@@ -237,7 +237,7 @@ fn i4_a_job_that_a_late_outcome_names_is_not_handed_over() {
 fn i6_all_versions_are_remembered_and_only_the_newest_body() {
     let mut job = live(vec![assigned(1), not_issued(1, fail())]);
     let body = InvoiceBody { remark: "new".to_owned(), ..InvoiceBody::default() };
-    let content = Some(NewContent { invoice: Some(body.clone()), hash: "h2".to_owned(), fields: BTreeMap::new() });
+    let content = Some(NewContent { invoice: Some(body.clone()), hash: "h2".to_owned(), fields: Fields::default() });
     let (by, reason) = Default::default();
     job = job.apply(&event(&job, What::Reissued { by, reason, content, about: None, bulk: None })).unwrap();
     assert!(job.had_content("h1") && job.had_content("h2") && !job.had_content("h3"));

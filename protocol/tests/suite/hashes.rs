@@ -20,7 +20,9 @@ fn hashes_never_change() {
     assert_eq!(content(&first()).hash, "408fd1bee765d9144519b31406fcfbbf70295c2a5f03a90d448e8201721767ec");
     let all = everything();
     assert_eq!(content(&all).hash, "ddbffa2dfd17c2d3a891f28976ece2c8cf74cfac850469b9fc0c91c40309df61");
-    assert_eq!(content(&all).fields["/invoice/lines/0/net"], "0fe4cb5855861fde");
+    let fields = content(&all).fields;
+    let net = fields.iter().find(|(pointer, _)| pointer == "/invoice/lines/0/net");
+    assert_eq!(net.map(|(_, hash)| hash), Some("0fe4cb5855861fde"));
     assert_eq!(content(&JobSubmission::default()).hash, "29a815acec5a23add209573a03a55af445993aa2e83b31cfe2881252dbd2965b");
 }
 
@@ -50,7 +52,8 @@ fn everything() -> JobSubmission {
 fn each_field_is_named_when_it_changes_and_only_it() {
     let base = with(everything(), |invoice| invoice.notice = "1100000000000001".into());
     let json = serde_json::to_value(&base).unwrap();
-    let pointers: Vec<String> = content(&base).fields.into_keys().filter(|pointer| pointer != "/invoice/lines").collect();
+    let pointers: Vec<String> =
+        content(&base).fields.iter().map(|(pointer, _)| pointer).filter(|pointer| pointer != "/invoice/lines").collect();
     assert_eq!(pointers.len(), 28);
     for pointer in pointers {
         let mut other = json.clone();
@@ -157,4 +160,18 @@ proptest! {
         let other = of(format!("{}.{fraction:02}", whole + 1));
         prop_assert_eq!(changed(&short, &other), vec!["/invoice/lines/0/net".to_owned()]);
     }
+}
+
+/// They were an object once; both forms are one and the same, and name every field as the submission does.
+#[test]
+fn hashes_of_fields_are_read_in_both_forms() {
+    let fields = content(&first()).fields;
+    let object: serde_json::Map<String, serde_json::Value> =
+        fields.iter().map(|(pointer, hash)| (pointer, hash.to_owned().into())).collect();
+    assert!(object.len() > 10 && object.contains_key("/operation") && object.contains_key("/invoice/buyer/name"), "{object:?}");
+    let text = serde_json::to_string(&fields).unwrap();
+    for form in [&text, &serde_json::Value::Object(object).to_string()] {
+        assert_eq!(serde_json::from_str::<taxdisk_protocol::hash::Fields>(form).unwrap(), fields);
+    }
+    assert_eq!(serde_json::from_str::<taxdisk_protocol::hash::Fields>("{}").unwrap(), taxdisk_protocol::hash::Fields::default());
 }

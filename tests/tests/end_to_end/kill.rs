@@ -20,7 +20,19 @@ const AGENT_POINTS: [&str; 9] = [
     "after_report",
     "after_confirm",
 ];
-const BROKER_POINTS: [&str; 5] = ["before_commit", "after_commit", "before_assign_send", "after_outcome_commit", "before_ack"];
+/// Points and the passage at which it dies. The log is cut once all is at rest.
+const BROKER_POINTS: [(&str, u32); 10] = [
+    ("before_commit", 3),
+    ("before_log", 3),
+    ("after_commit", 3),
+    ("before_settle", 3),
+    ("after_settle", 3),
+    ("before_assign_send", 3),
+    ("after_outcome_commit", 3),
+    ("before_ack", 3),
+    ("before_cut", 1),
+    ("after_cut", 1),
+];
 
 fn count(name: &str, default: u32) -> u32 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a count")))
@@ -78,9 +90,9 @@ fn the_broker_dies_at_every_named_point() {
     agent.start(None);
     rig.wait_online(&disk.number);
     let mut submitted = 0;
-    for (turn, point) in BROKER_POINTS.into_iter().enumerate() {
+    for (turn, (point, passage)) in BROKER_POINTS.into_iter().enumerate() {
         rig.broker.kill();
-        rig.broker.start_again(Some(&format!("{point}:3")));
+        rig.broker.start_again(Some(&format!("{point}:{passage}")));
         let batch: Vec<Value> = (0..6).map(|index| mixed(&format!("B{turn}"), index)).collect();
         // It dies somewhere in here; a caller whose answer is lost sends the same again.
         let api = rig.api.clone();

@@ -226,7 +226,7 @@ pub(super) struct World {
     pub(super) restored: Restored,
     pub(super) frames: Vec<(SessionId, BrokerFrame)>,
     pub(super) closed: Vec<SessionId>,
-    pub(super) audits: Vec<(&'static str, serde_json::Value)>,
+    pub(super) audits: Vec<(String, serde_json::Value)>,
     pub(super) announcements: Vec<Announcement>,
     pub(super) ended: Vec<u64>,
     /// Sessions, attempts and links of people, by what they are and their key.
@@ -460,7 +460,7 @@ impl World {
                     self.restored.reconcile.push(row);
                 }
             }
-            Change::Audit(audit) => self.audits.push((audit.what, audit.body)),
+            Change::Audit(audit) => self.audits.push((audit.what.into_owned(), audit.body)),
             Change::Announcement(announcement) => self.announcements.push(announcement),
             Change::User(row) => {
                 self.restored.users.retain(|known| known.name != row.name);

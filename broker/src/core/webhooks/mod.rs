@@ -522,7 +522,7 @@ fn audit(row: &WebhookRow, what: &'static str, by: &str, at: Timestamp) -> Chang
     let body = serde_json::json!({
         "by": by, "webhook": row.id, "host": host(&row.url), "events": row.events, "sellers": row.sellers, "enabled": row.enabled,
     });
-    Change::Audit(Audit { seller: None, at, what, body })
+    Change::Audit(Audit { seller: None, at, what: what.into(), body })
 }
 
 /// Scheme, host and port of an address.

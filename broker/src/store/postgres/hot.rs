@@ -83,7 +83,8 @@ struct Events<'a> {
 
 impl<'a> Events<'a> {
     fn push(&mut self, heads: &mut HashMap<String, Head>, change: &'a Change) {
-        let Some((draft, (sequence, hash))) = fold::chained(heads, change) else { return };
+        let Some(draft) = chain::Draft::of(change) else { return };
+        let (sequence, hash) = fold::chained(heads, &draft);
         let chain::Draft { seller, at, serial, revision, what, body, content, content_hash } = draft;
         self.sellers.push(seller);
         self.sequences.push(sequence);

@@ -123,6 +123,8 @@ async fn the_outline_is_the_same_of_both_stores_and_needs_no_lead() {
         [vec![one, two, three, cancelled(&withdrawn), next(&failed, what).1], assigned_change(&assigned).into()].concat();
     here.commit(&changes).await.unwrap();
     there.commit(&changes).await.unwrap();
+    // Who reads beside the broker sees what it has written to the tables; a page makes it do so.
+    assert_eq!(here.chains().await.unwrap().len(), 1);
     let mut outlines = Vec::new();
     for url in [&file, &place.url] {
         let mut outline = Outline::open(url).await.unwrap();

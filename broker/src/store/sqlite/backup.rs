@@ -15,7 +15,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::super::check::{Checked, check};
 use super::super::encoding::text;
 use super::super::{Store, StoreError};
-use super::SqliteStore;
+use super::{SqliteStore, log};
 
 /// Why a copy was not made or put back.
 #[derive(Debug, thiserror::Error)]
@@ -77,14 +77,21 @@ fn sync(path: &Path) -> Result<(), BackupError> {
 
 /// Leaves nothing of an earlier try.
 fn clear(path: &Path) -> Result<(), BackupError> {
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        let file = beside(path, suffix);
-        match std::fs::remove_file(&file) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(BackupError::Io(file, error)),
-            _ => {}
-        }
+    remove(path)?;
+    remove(&log::beside(path))?;
+    remove_one(&beside(path, ".lock"))
+}
+
+/// Removes a SQLite file.
+fn remove(path: &Path) -> Result<(), BackupError> {
+    ["", "-wal", "-shm", "-journal"].iter().try_for_each(|suffix| remove_one(&beside(path, suffix)))
+}
+
+fn remove_one(file: &Path) -> Result<(), BackupError> {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(BackupError::Io(file.to_owned(), error)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Copies the ledger at `url` into a new file, as it is at one moment, while a broker may serve from it.
@@ -98,10 +105,23 @@ pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
     }
     let part = beside(to, ".part");
     clear(&part)?;
+    // The log first: what leaves it while the tables are copied is in the tables.
+    let (log, log_part) = (log::beside(&from), log::beside(&part));
+    if log.exists() {
+        log::copy(&log, &log_part).await?;
+    }
     let options = SqliteConnectOptions::new().filename(&from).read_only(true).busy_timeout(super::busy());
     let mut connection = options.disable_statement_logging().connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(part.to_string_lossy().into_owned()).execute(&mut connection).await?;
     connection.close().await?;
+    if log_part.exists() {
+        if log::holds_more(&log_part, &part).await? {
+            SqliteStore::open(&format!("sqlite:{}", part.display())).await?.close().await?;
+            alone(&part).await?;
+        }
+        remove(&log_part)?;
+        remove_one(&beside(&part, ".lock"))?;
+    }
     // SQLite leaves the copy to the system; it counts once it is on the medium under its own name.
     sync(&part)?;
     std::fs::rename(&part, to).map_err(io(to))?;
@@ -125,7 +145,7 @@ pub async fn check_file(file: &Path) -> Result<Checked, BackupError> {
 async fn check_copy(copy: &Path) -> Result<Checked, BackupError> {
     let store = SqliteStore::open(&format!("sqlite:{}", copy.display())).await?;
     let integrity: Vec<String> = {
-        let mut writer = store.writer.lock().await;
+        let mut writer = store.shared.writer.lock().await;
         sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut writer.connection).await?
     };
     let mut checked = check(&store).await?;
@@ -175,6 +195,8 @@ pub async fn restore(from: &Path, url: &str, replace: bool, at: &str) -> Result<
     store.close().await?;
     // One file, complete in itself: what is renamed has no log beside it.
     alone(&part).await?;
+    remove(&log::beside(&part))?;
+    remove_one(&beside(&part, ".lock"))?;
     sync(&part)?;
     let replaced = if to.exists() {
         // If a broker has it open, this fails, and it goes on with what it has.
@@ -185,6 +207,12 @@ pub async fn restore(from: &Path, url: &str, replace: bool, at: &str) -> Result<
     } else {
         None
     };
+    // What lies there is the log of what was there; it goes the same way. If we stop before, no ledger takes it for its own.
+    let log = log::beside(&to);
+    if log.exists() {
+        alone(&log).await.map_err(|_| BackupError::InUse(to.clone()))?;
+        std::fs::rename(&log, log::beside(&beside(&to, &format!(".before-{ledger}")))).map_err(io(&log))?;
+    }
     // If we stop here, the place is empty, and both files lie beside it under names that say what they are.
     std::fs::rename(&part, &to).map_err(io(&to))?;
     sync(&to)?;
@@ -205,7 +233,7 @@ async fn mark_restored(store: &SqliteStore, why: &str) -> Result<String, BackupE
     let ledger = super::super::fresh_ledger();
     let mut ancestors = store.ancestors().to_vec();
     ancestors.push(store.ledger().to_owned());
-    let mut writer = store.writer.lock().await;
+    let mut writer = store.shared.writer.lock().await;
     let mut transaction = writer.connection.begin().await?;
     for (name, value) in [("ledger", ledger.clone()), ("ancestors", text(&ancestors))] {
         sqlx::query("INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value")

@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{Connection, Row};
 use taxdisk_protocol::ids::JobKey;
 
+use super::super::StoreError;
+use super::super::chain::{self, Draft};
 use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Head, JobRow};
-use super::super::{StoreError, chain};
 use super::rows::{self, Cell};
-use super::{Writer, operations, webhooks};
+use super::{operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 
 #[derive(Default)]
@@ -23,30 +24,28 @@ struct Rows<'a> {
     accounted: BTreeMap<(&'a str, String), [Cell; 3]>,
 }
 
-impl Writer {
-    pub(super) async fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
-        let mut heads = HashMap::new();
-        for change in changes {
-            let seller = match change {
-                Change::Job { job, .. } => job.key.seller.as_str(),
-                Change::Audit(audit) => audit.seller.as_ref().map_or("", |seller| seller.as_str()),
-                _ => continue,
+/// The rows that changes make in chains, one place each.
+pub(super) fn drafts(changes: &[Change]) -> Vec<Option<Draft<'_>>> {
+    changes.iter().map(Draft::of).collect()
+}
+
+/// The last entries of the chains that are written to, as they are before it.
+pub(super) async fn heads(
+    connection: &mut SqliteConnection,
+    known: &HashMap<String, Head>,
+    drafts: &[Option<Draft<'_>>],
+) -> Result<HashMap<String, Head>, StoreError> {
+    let mut heads = HashMap::new();
+    for draft in drafts.iter().flatten() {
+        if !heads.contains_key(draft.seller) {
+            let head = match known.get(draft.seller) {
+                Some(head) => *head,
+                None => head(connection, draft.seller).await?,
             };
-            if !heads.contains_key(seller) {
-                let head = match self.heads.get(seller) {
-                    Some(head) => *head,
-                    None => head(&mut self.connection, seller).await?,
-                };
-                heads.insert(seller.to_owned(), head);
-            }
+            heads.insert(draft.seller.to_owned(), head);
         }
-        let mut transaction = self.connection.begin_with("BEGIN IMMEDIATE").await?;
-        write(&mut transaction, changes, &mut heads).await?;
-        // If we stop before this returns, the next start reads what became durable; nobody was told anything yet.
-        transaction.commit().await?;
-        self.heads.extend(heads);
-        Ok(())
     }
+    Ok(heads)
 }
 
 async fn head(connection: &mut SqliteConnection, seller: &str) -> Result<Head, StoreError> {
@@ -60,25 +59,25 @@ async fn head(connection: &mut SqliteConnection, seller: &str) -> Result<Head, S
     Ok((row.try_get(0)?, hash))
 }
 
-async fn write(
+/// Writes changes into the tables, each under its guard; a guard that does not hold leaves a part of them there.
+pub(super) async fn write(
     connection: &mut SqliteConnection,
     changes: &[Change],
+    drafts: Vec<Option<Draft<'_>>>,
     heads: &mut HashMap<String, Head>,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     let mut hooks = webhooks::Rows::default();
     let mut end = None;
+    rows.events.extend(drafts.into_iter().flatten().map(|draft| chained(heads, draft)));
     for change in changes {
         if hooks.take(change) {
             continue;
         }
         match change {
             Change::EndContents(until) => end = Some(*until),
-            Change::Job { job, event } => {
-                fold::take_job(&mut rows.jobs, job, event)?;
-                rows.events.extend(chained(heads, change));
-            }
-            Change::Audit(_) => rows.events.extend(chained(heads, change)),
+            Change::Job { job, event } => fold::take_job(&mut rows.jobs, job, event)?,
+            Change::Audit(_) => {}
             Change::Number(row) => rows.numbers.push([
                 row.key.disk.as_str().into(),
                 row.key.kind.to_string().into(),
@@ -168,11 +167,11 @@ async fn end_contents(connection: &mut SqliteConnection, until: u64) -> Result<(
     Ok(())
 }
 
-/// The row of a change that belongs in a chain, at its place there.
-fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<[Cell; 10]> {
-    let (draft, (sequence, hash)) = fold::chained(heads, change)?;
-    let chain::Draft { seller, at, serial, revision, what, body, content, content_hash } = draft;
-    Some([
+/// The row of an entry, at its place in its chain.
+fn chained(heads: &mut HashMap<String, Head>, draft: Draft<'_>) -> [Cell; 10] {
+    let (sequence, hash) = fold::chained(heads, &draft);
+    let Draft { seller, at, serial, revision, what, body, content, content_hash } = draft;
+    [
         seller.into(),
         sequence.into(),
         at.into(),
@@ -183,7 +182,7 @@ fn chained(heads: &mut HashMap<String, Head>, change: &Change) -> Option<[Cell; 
         content.into(),
         content_hash.into(),
         hex::encode(hash).into(),
-    ])
+    ]
 }
 
 /// The jobs' rows, each guarded by the revision that its first event starts from.

@@ -1,12 +1,17 @@
-//! The embedded store: SQLite with a write-ahead log, every commit flushed to the medium (`synchronous=FULL`).
+//! The embedded store: tables in a SQLite file, and beside it the log that makes each commit durable ([`log`], decision 0040).
 //!
-//! One connection writes; a few read beside it. A commit is a handful of statements however many changes it holds: the rows of a
-//! table travel as one JSON parameter. Two processes on one file are not supported: the second one's commit fails on the chain.
+//! One connection writes ([`writer`]); a few read beside it. A commit is a handful of statements however many changes it holds. One
+//! process at a time has the file: whoever comes second is told so.
+//!
+//! Read first: [`SqliteStore`], [`writer`].
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use sqlx::sqlite::{
@@ -18,7 +23,8 @@ use taxdisk_protocol::chain::StoredEntry;
 use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::link::Owner;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify, watch};
+use tokio::task::JoinHandle;
 
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, text, word};
@@ -31,6 +37,7 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 pub mod backup;
 mod commit;
+mod log;
 mod operations;
 mod rechain;
 mod restore;
@@ -38,43 +45,75 @@ mod rows;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod writer;
+
+use log::Log;
+use writer::{OPEN, Unseen, Writer};
 
 /// Readers beside the writer: lists and single jobs are short, and two cores serve no more at once.
 const READERS: u32 = 4;
 /// How long a reader waits for a lock, seconds. With a write-ahead log readers never wait for the writer, only for a checkpoint.
 const BUSY_S: u64 = 10;
+/// How long an opening waits for a process that is ending.
+const LOCK: Duration = Duration::from_secs(5);
 
-/// A store in one SQLite file.
+/// The log is cut when it has grown by so much, bytes: a start that follows a loss of power reads no more than about that.
+const CUT_BYTES: usize = 32 << 20;
+/// …and when nothing was committed for so long: whoever copies the files of a broker at rest finds everything in the tables.
+const REST: Duration = Duration::from_secs(5);
+/// Pages of the write-ahead log of the tables, from which on the writer itself brings them back; the keeper begins earlier.
+const CHECKPOINT_PAGES: &str = "16384";
+/// Memory for pages that a transaction changes, KiB (negative: SQLite's way to say so). What does not fit is written early.
+const CACHE: &str = "-32768";
+
+/// A store in one SQLite file, and the log beside it.
 #[derive(Debug)]
 pub struct SqliteStore {
-    writer: Mutex<Writer>,
+    shared: Arc<Shared>,
     /// For what the next decisions need, while the writer is busy with the last ones.
     lookup: Mutex<SqliteConnection>,
     readers: SqlitePool,
     ledger: String,
     ancestors: Vec<String>,
+    /// Dropped, it ends the keeper.
+    stop: watch::Sender<()>,
+    keeper: JoinHandle<()>,
 }
 
+/// What the store and its keeper both use.
 #[derive(Debug)]
-pub(super) struct Writer {
-    connection: SqliteConnection,
-    /// Last entry of each chain that was written to.
-    heads: HashMap<String, (i64, [u8; 32])>,
+struct Shared {
+    file: PathBuf,
+    writer: Mutex<Writer>,
+    unseen: Arc<std::sync::Mutex<Unseen>>,
+    /// Something was committed.
+    written: Notify,
+    /// The tables cannot be brought on: what is in memory is not to be told.
+    failed: AtomicBool,
+    /// Held as long as the store is open.
+    _lock: File,
 }
 
 impl SqliteStore {
-    /// Opens `sqlite:/path/file.db`; makes the file and its tables if they are not there.
+    /// Opens `sqlite:/path/file.db`; makes the file and its tables if they are not there, and enters what its log holds more than
+    /// they.
     ///
     /// # Errors
-    /// The file cannot be opened, or it was written by a newer version.
+    /// The files cannot be opened, another process has them, they do not belong together, or a newer version wrote them.
     pub async fn open(url: &str) -> Result<SqliteStore, StoreError> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("cache_size", CACHE)
+            // What a savepoint would have to take back: no file is worth that.
+            .pragma("temp_store", "MEMORY")
             .busy_timeout(busy())
             .disable_statement_logging();
+        let file = options.get_filename().to_owned();
+        let lock = lock(&file).await?;
         let mut connection = options.connect().await?;
         schema::sqlite()
             .run(&mut connection)
@@ -99,18 +138,168 @@ impl SqliteStore {
         let ancestors: Option<String> =
             sqlx::query_scalar("SELECT value FROM meta WHERE name = 'ancestors'").fetch_optional(&mut connection).await?;
         let ancestors = ancestors.map_or(Ok(Vec::new()), |text| json("ancestors of the ledger", &text))?;
+        let applied: i64 = sqlx::query_scalar("SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'applied'")
+            .fetch_one(&mut connection)
+            .await?;
+        // All until here is on the medium. From here on the log is what makes a commit durable, not the tables.
+        sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await?;
+        let log = Log::open(&log::beside(&file), &ledger, applied).await?;
+        let unseen = Arc::default();
+        let mut writer = Writer::new(connection, log, applied, Arc::clone(&unseen));
+        writer.catch_up().await?;
         let options = options.read_only(true);
         let lookup = Mutex::new(options.connect().await?);
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
-        Ok(SqliteStore { writer: Mutex::new(Writer { connection, heads: HashMap::new() }), lookup, readers, ledger, ancestors })
+        let (writer, written) = (Mutex::new(writer), Notify::new());
+        let shared = Arc::new(Shared { file, writer, unseen, written, failed: AtomicBool::new(false), _lock: lock });
+        let (stop, stopped) = watch::channel(());
+        let keeper = tokio::spawn(keep(Arc::clone(&shared), stopped));
+        Ok(SqliteStore { shared, lookup, readers, ledger, ancestors, stop, keeper })
     }
 
-    /// Closes the connections and writes the log back into the file.
+    /// Closes the connections and leaves everything in the one file, on the medium.
+    ///
+    /// # Errors
+    /// It cannot be written there; what was committed is in the log.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.readers.close().await;
-        self.lookup.into_inner().close().await?;
-        self.writer.into_inner().connection.close().await?;
-        Ok(())
+        let SqliteStore { shared, lookup, readers, stop, keeper, .. } = self;
+        drop(stop);
+        // It never panics, and nobody else ends it.
+        let _ = keeper.await;
+        readers.close().await;
+        lookup.into_inner().close().await?;
+        let Some(Shared { file, writer, .. }) = Arc::into_inner(shared) else { return Ok(()) };
+        let mut writer = writer.into_inner();
+        let whole = writer.is_whole();
+        if whole {
+            writer.settle().await?;
+        }
+        let (applied, _) = writer.applied();
+        let (mut connection, mut log) = writer.into_parts();
+        if whole {
+            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+        }
+        connection.close().await?;
+        if whole {
+            medium(file).await?;
+            log.cut(applied).await?;
+        }
+        log.close().await
+    }
+
+    /// The readers, once they see all that was committed.
+    async fn readers(&self) -> Result<&SqlitePool, StoreError> {
+        if self.unseen().any {
+            // A task of its own: a caller who hangs up must not break it off half-way.
+            let shared = Arc::clone(&self.shared);
+            let settled = tokio::spawn(async move { shared.settle().await }).await;
+            settled.map_err(|error| StoreError::Stale(format!("a commit was cut off: {error}")))??;
+        }
+        Ok(&self.readers)
+    }
+
+    fn unseen(&self) -> MutexGuard<'_, Unseen> {
+        self.shared.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    async fn settle(&self) -> Result<(), StoreError> {
+        let settled = self.writer.lock().await.settle().await;
+        if settled.is_err() {
+            self.failed.store(true, Ordering::Release);
+        }
+        settled
+    }
+
+    /// Ends a transaction that is open for long, and cuts a log that is long, or at rest. True: nothing is left to do.
+    async fn tend(&self, rest: bool) -> Result<bool, StoreError> {
+        let (applied, bytes) = {
+            let mut writer = self.writer.lock().await;
+            if writer.is_due() {
+                writer.settle().await?;
+            }
+            writer.applied()
+        };
+        if bytes < CUT_BYTES && !(rest && bytes > 0) {
+            return Ok(bytes == 0);
+        }
+        // Meanwhile commits go on; what they write leaves the log another time.
+        medium(self.file.clone()).await?;
+        let mut checkpoint = SqliteConnectOptions::new()
+            .filename(&self.file)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(busy())
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut checkpoint).await?;
+        checkpoint.close().await?;
+        self.writer.lock().await.cut(applied).await?;
+        Ok(rest)
+    }
+}
+
+/// Brings the tables on, after whatever was committed.
+async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
+    loop {
+        let mut since = tokio::select! {
+            biased;
+            _ = stopped.changed() => return,
+            () = shared.written.notified() => Instant::now(),
+        };
+        loop {
+            tokio::select! {
+                biased;
+                _ = stopped.changed() => return,
+                () = shared.written.notified() => since = Instant::now(),
+                () = tokio::time::sleep(OPEN) => {}
+            }
+            match shared.tend(since.elapsed() >= REST).await {
+                Ok(false) => {}
+                Ok(true) => break,
+                Err(error) => {
+                    tracing::error!(%error, "the tables cannot be brought up to the log; nothing more is answered");
+                    shared.failed.store(true, Ordering::Release);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// What was written to the tables so far is on the medium when this returns: the file, or its write-ahead log.
+async fn medium(file: PathBuf) -> Result<(), StoreError> {
+    let synced = tokio::task::spawn_blocking(move || {
+        let mut wal = file.as_os_str().to_owned();
+        wal.push("-wal");
+        match File::open(&wal) {
+            Ok(wal) => wal.sync_data()?,
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(_) => {}
+        }
+        File::open(&file)?.sync_data()
+    });
+    synced.await.map_err(std::io::Error::other).flatten().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))
+}
+
+/// The right to have the file open, for one process.
+async fn lock(file: &Path) -> Result<File, StoreError> {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".lock");
+    let broken = |error: std::io::Error| StoreError::Database(sqlx::Error::Io(error));
+    let lock = File::options().write(true).create(true).truncate(false).open(&name).map_err(broken)?;
+    let end = Instant::now() + LOCK;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(std::fs::TryLockError::Error(error)) => return Err(broken(error)),
+            // Whoever had it may be ending.
+            Err(std::fs::TryLockError::WouldBlock) if Instant::now() < end => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(std::fs::TryLockError::WouldBlock) => {
+                return Err(StoreError::Damaged(format!("{} is in use by another process; nothing was changed", file.display())));
+            }
+        }
     }
 }
 
@@ -126,11 +315,18 @@ fn event(row: &SqliteRow) -> Result<Event, StoreError> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn commit(&self, changes: &[Change]) -> Result<(), StoreError> {
-        self.writer.lock().await.commit(changes).await
+        let done = self.shared.writer.lock().await.commit(changes).await;
+        self.shared.written.notify_one();
+        done
+    }
+
+    /// False once the tables could not be written: what is committed is in the log, and the next start enters it.
+    fn leads(&self) -> bool {
+        !self.shared.failed.load(Ordering::Acquire)
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
-        restore::restore(&mut self.writer.lock().await.connection).await
+        restore::restore(&mut self.shared.writer.lock().await.connection).await
     }
 
     fn ledger(&self) -> &str {
@@ -142,10 +338,16 @@ impl Store for SqliteStore {
     }
 
     async fn jobs_by_key(&self, keys: &[JobKey]) -> Result<HashMap<JobKey, Arc<Job>>, StoreError> {
-        if keys.is_empty() {
-            return Ok(HashMap::new());
+        // First what the connection does not see yet: it sees what is gone from there.
+        let mut jobs: HashMap<JobKey, Arc<Job>> = {
+            let unseen = self.unseen();
+            keys.iter().filter_map(|key| unseen.jobs.get_key_value(key)).map(|(key, job)| (key.clone(), job.clone())).collect()
+        };
+        let wanted = keys.iter().filter(|key| !jobs.contains_key(*key));
+        let wanted: Vec<[&str; 2]> = wanted.map(|key| [key.seller.as_str(), key.serial.as_str()]).collect();
+        if wanted.is_empty() {
+            return Ok(jobs);
         }
-        let wanted: Vec<[&str; 2]> = keys.iter().map(|key| [key.seller.as_str(), key.serial.as_str()]).collect();
         let rows: Vec<String> = sqlx::query_scalar(
             "SELECT jobs.body FROM json_each(?1) AS wanted CROSS JOIN jobs \
              ON jobs.seller = wanted.value ->> 0 AND jobs.serial = wanted.value ->> 1",
@@ -153,12 +355,22 @@ impl Store for SqliteStore {
         .bind(text(&wanted))
         .fetch_all(&mut *self.lookup.lock().await)
         .await?;
-        rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
+        for body in rows {
+            let job = json::<Job>("job", &body)?;
+            jobs.insert(job.key.clone(), Arc::new(job));
+        }
+        Ok(jobs)
     }
 
     async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError> {
+        let mut owners: HashMap<NumberKey, Owner> = {
+            let unseen = self.unseen();
+            let known = numbers.iter().filter_map(|number| unseen.numbers.get_key_value(number));
+            known.map(|(number, owner)| (number.clone(), owner.clone())).collect()
+        };
+        let numbers: Vec<&NumberKey> = numbers.iter().filter(|number| !owners.contains_key(*number)).collect();
         if numbers.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(owners);
         }
         let wanted: Vec<[String; 4]> = numbers
             .iter()
@@ -171,12 +383,11 @@ impl Store for SqliteStore {
         .bind(text(&wanted))
         .fetch_all(&mut *self.lookup.lock().await)
         .await?;
-        let mut owners = HashMap::new();
         for row in rows {
             let index = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("number", error))?;
             let owner = json("owner of a number", row.try_get(1)?)?;
             if let Some(key) = numbers.get(index) {
-                owners.insert(key.clone(), owner);
+                owners.insert((*key).clone(), owner);
             }
         }
         Ok(owners)
@@ -186,6 +397,7 @@ impl Store for SqliteStore {
         if originals.is_empty() {
             return Ok(HashMap::new());
         }
+        self.readers().await?;
         let wanted: Vec<[String; 4]> = originals
             .iter()
             .map(|key| [key.seller.to_string(), key.kind.to_string(), key.pair.code.to_string(), key.pair.number.to_string()])
@@ -221,6 +433,9 @@ impl Store for SqliteStore {
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
+        if let Some(job) = self.unseen().jobs.get(key) {
+            return Ok(Some(job.clone()));
+        }
         let body: Option<String> = sqlx::query_scalar("SELECT body FROM jobs WHERE seller = ?1 AND serial = ?2")
             .bind(key.seller.as_str())
             .bind(key.serial.as_str())
@@ -277,7 +492,7 @@ impl Store for SqliteStore {
         }
         // One more than asked tells whether there is a next page.
         query.push(" ORDER BY place DESC LIMIT ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(&self.readers).await?;
+        let rows = query.build().fetch_all(self.readers().await?).await?;
         let more = rows.len() as i64 > limit;
         let mut page = Page::default();
         for row in rows.iter().take(limit as usize) {
@@ -294,7 +509,7 @@ impl Store for SqliteStore {
             sqlx::query("SELECT body, content FROM events WHERE seller = ?1 AND serial = ?2 AND serial <> '' ORDER BY sequence")
                 .bind(key.seller.as_str())
                 .bind(key.serial.as_str())
-                .fetch_all(&self.readers)
+                .fetch_all(self.readers().await?)
                 .await?;
         rows.iter().map(event).collect()
     }
@@ -307,7 +522,7 @@ impl Store for SqliteStore {
         .bind(key.seller.as_str())
         .bind(key.serial.as_str())
         .bind(EVIDENCE_VIEWS)
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers().await?)
         .await?;
         let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(event).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
@@ -334,7 +549,7 @@ impl Store for SqliteStore {
             "SELECT events.seller, events.sequence, events.hash FROM events JOIN (SELECT seller, max(sequence) AS sequence FROM events \
              GROUP BY seller) AS last ON last.seller = events.seller AND last.sequence = events.sequence",
         )
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers().await?)
         .await?;
         rows.iter().map(|row| Ok(Head { seller: row.try_get(0)?, sequence: row.try_get(1)?, hash: row.try_get(2)? })).collect()
     }
@@ -347,7 +562,7 @@ impl Store for SqliteStore {
         .bind(seller)
         .bind(after)
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers().await?)
         .await?;
         let entry = |row: &SqliteRow| {
             Ok(StoredEntry {
@@ -379,7 +594,7 @@ impl Store for SqliteStore {
             .bind(seller)
             .bind(checker.head.0)
             .bind(STEP)
-            .fetch_all(&self.readers)
+            .fetch_all(self.readers().await?)
             .await?;
             if rows.is_empty() {
                 return Ok(checker.whole());

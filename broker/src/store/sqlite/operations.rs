@@ -82,7 +82,7 @@ impl SqliteStore {
             query.push(" AND at >= ").push_bind(since.0);
         }
         query.push(" ORDER BY place DESC LIMIT ").push_bind(i64::from(limit));
-        let rows = query.build_query_scalar::<String>().fetch_all(&self.readers).await?;
+        let rows = query.build_query_scalar::<String>().fetch_all(self.readers().await?).await?;
         rows.iter().map(|body| json("operation", body)).collect()
     }
 }

@@ -46,30 +46,217 @@ impl Bench for Files {
 
 suite_of!(Files::new());
 
+/// The medium keeps the log alone: at each reopening the tables are as they were when the file was made.
+struct PowerCuts {
+    files: Files,
+    first: tokio::sync::OnceCell<()>,
+}
+
+impl PowerCuts {
+    fn new() -> PowerCuts {
+        PowerCuts { files: Files::new(), first: tokio::sync::OnceCell::new() }
+    }
+}
+
+impl Bench for PowerCuts {
+    type Store = SqliteStore;
+
+    async fn open(&self) -> SqliteStore {
+        let file = self.files.folder.path().join("ledger.db");
+        let make = async || {
+            self.files.open().await.close().await.unwrap();
+            std::fs::copy(&file, file.with_extension("old")).unwrap();
+        };
+        self.first.get_or_init(make).await;
+        self.files.open().await
+    }
+
+    async fn reopen(&self, store: SqliteStore) -> SqliteStore {
+        cut_power(store, &self.files).await
+    }
+
+    async fn damage(&self, seller: &str, sequence: i64) {
+        self.files.damage(seller, sequence).await;
+    }
+}
+
+/// The tables as they were in `ledger.old`; the log as it was before the store was closed.
+async fn cut_power(store: SqliteStore, files: &Files) -> SqliteStore {
+    let file = files.folder.path().join("ledger.db");
+    let (kept, log) = (file.with_extension("log"), log::beside(&file));
+    log::copy(&log, &kept).await.unwrap();
+    store.close().await.unwrap();
+    for gone in ["ledger.db-wal", "ledger.db-shm", "ledger.db.log-wal", "ledger.db.log-shm"] {
+        let _ = std::fs::remove_file(file.with_file_name(gone));
+    }
+    std::fs::copy(file.with_extension("old"), &file).unwrap();
+    std::fs::rename(&kept, &log).unwrap();
+    files.open().await
+}
+
+mod after_a_loss_of_power {
+    use super::*;
+
+    suite_of!(PowerCuts::new());
+}
+
 #[tokio::test]
 async fn every_commit_is_flushed_to_the_medium() {
     let files = Files::new();
     let store = files.open().await;
-    let mut writer = store.writer.lock().await;
-    let synchronous: i64 = sqlx::query_scalar("PRAGMA synchronous").fetch_one(&mut writer.connection).await.unwrap();
-    let journal: String = sqlx::query_scalar("PRAGMA journal_mode").fetch_one(&mut writer.connection).await.unwrap();
-    assert_eq!((synchronous, journal.as_str()), (2, "wal"));
+    let mut writer = store.shared.writer.lock().await;
+    assert_eq!(writer.log_mode().await, (2, "wal".to_owned()));
 }
 
 #[tokio::test]
-async fn a_second_writer_on_the_same_file_fails_closed() {
+async fn two_processes_never_have_one_file() {
     let files = Files::new();
-    let (first, second) = (files.open().await, files.open().await);
-    let accept = |serial, place| crate::store::conformance::accept(serial, place).1;
-    first.commit(&[accept("A1", 1)]).await.unwrap();
-    second.commit(&[accept("A2", 2)]).await.unwrap();
-    // The first one still believes in its own head of the chain.
-    assert!(matches!(first.commit(&[accept("A3", 3)]).await, Err(StoreError::Stale(_))));
-    assert!(
-        first
-            .job(&"A3".parse().map(|serial| JobKey { seller: "911101080000000007".parse().unwrap(), serial }).unwrap())
-            .await
-            .unwrap()
-            .is_none()
-    );
+    let first = files.open().await;
+    let second = SqliteStore::open(&files.url()).await.unwrap_err();
+    assert!(second.to_string().contains("in use by another process"), "{second}");
+    first.commit(&[crate::store::conformance::accept("A1", 1).1]).await.unwrap();
+    first.close().await.unwrap();
+    assert_eq!(files.open().await.restore().await.unwrap().jobs.len(), 1);
+}
+
+/// Entries of the log.
+async fn logged(files: &Files) -> Vec<i64> {
+    let file = log::beside(&files.folder.path().join("ledger.db"));
+    let mut connection = SqliteConnectOptions::new().filename(file).read_only(true).connect().await.unwrap();
+    let entries = sqlx::query_scalar("SELECT id FROM entries ORDER BY id").fetch_all(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    entries
+}
+
+fn accepted(place: u64) -> [Change; 1] {
+    [crate::store::conformance::accept(&format!("A{place}"), place).1]
+}
+
+#[tokio::test]
+async fn only_what_the_tables_hold_on_the_medium_leaves_the_log() {
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    store.shared.settle().await.unwrap();
+    // Of this one the transaction is open.
+    store.commit(&accepted(2)).await.unwrap();
+    assert!(!store.shared.tend(false).await.unwrap(), "a short log stays, until there is rest");
+    assert_eq!(logged(&files).await, [1, 2]);
+    store.shared.tend(true).await.unwrap();
+    assert_eq!(logged(&files).await, [2]);
+    store.close().await.unwrap();
+    assert_eq!(logged(&files).await, [0; 0], "all is in the one file");
+    assert_eq!(files.open().await.restore().await.unwrap().jobs.len(), 2);
+}
+
+#[tokio::test]
+async fn what_a_guard_refuses_is_in_no_log() {
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    assert!(matches!(store.commit(&accepted(1)).await, Err(StoreError::Stale(_))));
+    assert_eq!(logged(&files).await, [1]);
+    store.commit(&accepted(2)).await.unwrap();
+    assert_eq!(cut_power_from_the_start(store, &files).await.restore().await.unwrap().jobs.len(), 2);
+}
+
+/// As if the medium had nothing of the tables but that they were made.
+async fn cut_power_from_the_start(store: SqliteStore, files: &Files) -> SqliteStore {
+    let ledger = store.ledger().to_owned();
+    let other = Files::new();
+    other.open().await.close().await.unwrap();
+    let made = other.folder.path().join("ledger.db");
+    let mut connection = SqliteConnectOptions::new().filename(&made).connect().await.unwrap();
+    sqlx::query("UPDATE meta SET value = ?1 WHERE name = 'ledger'").bind(ledger).execute(&mut connection).await.unwrap();
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    std::fs::copy(made, files.folder.path().join("ledger.old")).unwrap();
+    cut_power(store, files).await
+}
+
+#[tokio::test]
+async fn a_log_that_does_not_belong_to_the_tables_is_not_entered() {
+    let (files, other) = (Files::new(), Files::new());
+    let (store, others) = (files.open().await, other.open().await);
+    for place in 1..=3 {
+        store.commit(&accepted(place)).await.unwrap();
+    }
+    let log = log::beside(&files.folder.path().join("ledger.db"));
+    let kept = files.folder.path().join("kept");
+    log::copy(&log, &kept).await.unwrap();
+    others.close().await.unwrap();
+    let at = log::beside(&other.folder.path().join("ledger.db"));
+    std::fs::copy(&kept, &at).unwrap();
+    let refused = SqliteStore::open(&other.url()).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("is the log of ledger {}", store.ledger())), "{refused}");
+    // An entry in the middle is gone.
+    let mut connection = SqliteConnectOptions::new().filename(&kept).connect().await.unwrap();
+    sqlx::query("DELETE FROM entries WHERE id = 2").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    store.close().await.unwrap();
+    let tables = files.folder.path().join("ledger.db");
+    let mut connection = SqliteConnectOptions::new().filename(&tables).connect().await.unwrap();
+    sqlx::query("UPDATE meta SET value = '1' WHERE name = 'applied'").execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    std::fs::rename(&kept, &log).unwrap();
+    let refused = SqliteStore::open(&files.url()).await.unwrap_err().to_string();
+    assert!(refused.contains("the log lacks entry 2"), "{refused}");
+}
+
+/// Asks a future once.
+async fn is_ready<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|context| std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(context).is_ready())).await
+}
+
+#[tokio::test]
+async fn a_reader_who_hangs_up_breaks_nothing_off() {
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    let mut reading = Box::pin(store.chains());
+    assert!(!is_ready(&mut reading).await, "the transaction is still to be ended");
+    drop(reading);
+    store.commit(&accepted(2)).await.unwrap();
+    assert_eq!(store.jobs(&JobFilter::default(), None, 10).await.unwrap().jobs.len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_that_is_broken_off_is_kept_whole_or_not_at_all() {
+    let (mut ended, mut went_on) = (0, 0);
+    // As many turns as a commit takes, and more.
+    for turns in 0..60 {
+        let files = Files::new();
+        let store = files.open().await;
+        store.commit(&accepted(1)).await.unwrap();
+        let two = accepted(2);
+        let mut writing = Box::pin(store.commit(&two));
+        for _ in 0..turns {
+            if is_ready(&mut writing).await {
+                break;
+            }
+            tokio::task::yield_now().await;
+            std::thread::yield_now();
+        }
+        drop(writing);
+        if store.commit(&accepted(3)).await.is_ok() {
+            went_on += 1;
+        } else {
+            ended += 1;
+            let refused = store.jobs(&JobFilter::default(), None, 10).await;
+            assert!(refused.is_err() && !store.leads(), "nothing more is told");
+        }
+        store.close().await.unwrap();
+        let store = files.open().await;
+        let checked = crate::store::check::check(&store).await.unwrap();
+        assert!(checked.is_whole() && (1..=3).contains(&checked.jobs), "{checked:?}");
+        assert!(
+            store
+                .job(&JobKey { seller: "911101080000000007".parse().unwrap(), serial: "A1".parse().unwrap() })
+                .await
+                .unwrap()
+                .is_some()
+        );
+        store.close().await.unwrap();
+    }
+    assert!(ended > 0 && went_on > 0, "{ended} broken off, {went_on} not");
 }

@@ -129,7 +129,7 @@ impl SqliteStore {
         )
         .bind(i64::try_from(after).unwrap_or(i64::MAX))
         .bind(limit)
-        .fetch_all(&self.readers)
+        .fetch_all(self.readers().await?)
         .await?;
         rows.iter().map(announcement).collect()
     }
@@ -137,15 +137,15 @@ impl SqliteStore {
     pub(super) async fn announcement_tip(&self) -> Result<u64, StoreError> {
         // The last position that was ever given, also when its row is gone.
         let last: Option<i64> = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'announcements'")
-            .fetch_optional(&self.readers)
+            .fetch_optional(self.readers().await?)
             .await?;
         Ok(last.unwrap_or(0).unsigned_abs())
     }
 
     pub(super) async fn all_webhooks(&self) -> Result<(Vec<WebhookRow>, Vec<DeliveryRow>), StoreError> {
-        let rows: Vec<String> = sqlx::query_scalar("SELECT body FROM webhooks").fetch_all(&self.readers).await?;
+        let rows: Vec<String> = sqlx::query_scalar("SELECT body FROM webhooks").fetch_all(self.readers().await?).await?;
         let waiting: Vec<String> =
-            sqlx::query_scalar("SELECT body FROM deliveries WHERE state = 'waiting'").fetch_all(&self.readers).await?;
+            sqlx::query_scalar("SELECT body FROM deliveries WHERE state = 'waiting'").fetch_all(self.readers().await?).await?;
         let rows = rows.iter().map(|body| from_json("webhook", body)).collect::<Result<_, _>>()?;
         Ok((rows, waiting.iter().map(|body| from_json("delivery", body)).collect::<Result<_, _>>()?))
     }
@@ -174,7 +174,7 @@ impl SqliteStore {
             query.push(" AND at < ").push_bind(until.0);
         }
         query.push(" ORDER BY position DESC LIMIT ").push_bind(limit);
-        let rows = query.build_query_scalar::<String>().fetch_all(&self.readers).await?;
+        let rows = query.build_query_scalar::<String>().fetch_all(self.readers().await?).await?;
         rows.iter().map(|body| from_json("delivery", body)).collect()
     }
 }
