@@ -38,8 +38,8 @@ pub struct Content {
 /// Short hashes of the fields of one content: 16 hex digits for each that is not empty, by its JSON pointer into the submission.
 /// `/invoice/lines` stands for the number of lines.
 ///
-/// A job is copied at each of its events, and written; this is one text, shared by the copies: `pointer hash` each, in the order of
-/// the pointers, without the `/invoice` that most of them begin with (all others begin without a slash).
+/// A job is copied at each of its events, and written; this is one text, shared by the copies: `pointer hash` each, in the order
+/// of the pointers, without the `/invoice` that most of them begin with (all others begin without a slash).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fields(Arc<str>);
 

@@ -1,7 +1,7 @@
 //! What the core wants kept. A store commits a list of changes whole or not at all.
 //!
-//! All but jobs travel through serde: the embedded store writes them into its log (`store/sqlite/log.rs`). A field that is added must
-//! have a default, so that a log that an older version left is read.
+//! All but jobs travel through serde: the embedded store writes them into its log (`store/sqlite/log.rs`). A field that is added
+//! must have a default, so that a log that an older version left is read.
 
 use std::borrow::Cow;
 use std::sync::Arc;

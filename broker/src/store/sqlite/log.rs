@@ -4,8 +4,8 @@
 //! that library's work. The tables take every commit at once, but reach the medium later and in large pieces; an entry leaves the
 //! log only after they have. A start enters anew what the medium has not seen: the tables know the last entry that is in them.
 //!
-//! An entry is the text of a commit's changes, a line of JSON each (serde writes no line breaks). Of a job it holds the event alone,
-//! in three lines: key, event and content as the chain has them; the job follows from them.
+//! An entry is the text of a commit's changes, a line of JSON each (serde writes no line breaks). Of a job it holds the event
+//! alone, in three lines: key, event and content as the chain has them; the job follows from them.
 
 use std::path::{Path, PathBuf};
 
@@ -135,8 +135,8 @@ fn options(file: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new().filename(file).busy_timeout(super::busy()).disable_statement_logging()
 }
 
-/// Copies a log that a broker may be writing, into the new file `to`. What leaves it meanwhile is in the tables already, which are
-/// to be copied afterwards.
+/// Copies a log that a broker may be writing, into the new file `to`. What leaves it meanwhile is in the tables already, which
+/// are to be copied afterwards.
 pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
     let mut connection = options(from).read_only(true).connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(to.to_string_lossy().into_owned()).execute(&mut connection).await?;

@@ -1,7 +1,7 @@
 //! The embedded store: tables in a SQLite file, and beside it the log that makes each commit durable ([`log`], decision 0040).
 //!
-//! One connection writes ([`writer`]); a few read beside it. A commit is a handful of statements however many changes it holds. One
-//! process at a time has the file: whoever comes second is told so.
+//! One connection writes ([`writer`]); a few read beside it. A commit is a handful of statements however many changes it holds.
+//! One process at a time has the file: whoever comes second is told so.
 //!
 //! Read first: [`SqliteStore`], [`writer`].
 

@@ -1,8 +1,8 @@
 //! The one that writes: tables first, under their guards; then the log, durably; then the answer.
 //!
-//! The tables stay in one transaction over many commits, so that a page that changes often is written once. [`Writer::settle`] ends
-//! it, when somebody wants to read what is in it or after a moment; that writes to the system's cache only. What a loss of power
-//! takes from there is in the log, and a start enters it again ([`Writer::catch_up`]).
+//! The tables stay in one transaction over many commits, so that a page that changes often is written once.
+//! [`Writer::settle`] ends it, when somebody wants to read what is in it or after a moment; that writes to the system's cache
+//! only. What a loss of power takes from there is in the log, and a start enters it again ([`Writer::catch_up`]).
 //!
 //! What it refuses to do: to go on after anything failed half-way. Nobody knows then what is durable; the next start reads it.
 
