@@ -173,3 +173,33 @@ async fn a_code_s_callback_comes_once_its_invoice_is_issued() {
     assert_eq!(callbacks().await, 1, "a later scan tells nothing anew");
     sending.abort();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_to_a_host_that_left_the_callers_list_is_not_sent() {
+    let rig = Rig::start(|_| {}).await;
+    let portal = rig.platform.portal.clone();
+    let (url, told) = merchant().await;
+    let with_hosts = |hosts: &[&str]| {
+        let mut caller: Caller = portal.directory().caller(APPID).unwrap().caller.clone();
+        caller.switches.callback_hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        portal.set_directory(portal.directory().with_caller(caller).unwrap());
+    };
+    with_hosts(&["127.0.0.1"]);
+    let path = rig.code("BACK2", &json!({ "URL": url })).await;
+    rig.fill(&path, &[]).await;
+    rig.platform.broker_says("BACK2", &Said::Issued).await;
+    with_hosts(&["merchant.example"]);
+    let sending = tokio::spawn(send::run(portal.clone(), portal.outbound.clone()));
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    let attempt = loop {
+        let callbacks = portal.readers.get().await.unwrap().callbacks_of("shop", "BACK2").await.unwrap();
+        if let Some(attempt) = callbacks[0].attempts.last() {
+            break attempt.clone();
+        }
+        assert!(tokio::time::Instant::now() < patience, "it was not tried");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert!(attempt.status.is_none() && attempt.text.contains("not on this caller's list of hosts"), "{attempt:?}");
+    assert!(told.lock().unwrap().is_empty(), "nothing of the invoice left this portal");
+    sending.abort();
+}

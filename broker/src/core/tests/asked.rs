@@ -317,6 +317,11 @@ fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
     assert_eq!(take(&mut world, "A1"), (BulkAction::Rerun, None));
     assert_eq!(world.state("A1"), JobState::Failed);
     assert_eq!(world.job("A1").reissues.count, 1);
+    // A failure that a reading has put in doubt: an invoice may exist.
+    let mut doubted = world.job("A1").clone();
+    let attempt = doubted.attempts.last_mut().unwrap();
+    attempt.state = taxdisk_protocol::job::AttemptState::Unsettled;
+    assert_eq!(plan(&doubted, 20, now).action, BulkAction::NeedsSettling);
     // What would be refused is said so.
     assert_eq!(plan(world.job("A1"), 1, now).refused.as_deref(), Some("reissue_limit"));
 }
