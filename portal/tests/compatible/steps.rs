@@ -1,12 +1,13 @@
 //! Steps that must not make a second invoice: approving, sending back, asking again, and what the broker refuses or has lost.
 
+use md5::{Digest as _, Md5};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use taxdisk_portal::core::request::{Phase, Request};
 use taxdisk_portal::core::{act, outcome};
 use taxdisk_protocol::error::{Code, Problem};
 
-use super::platform::{APPID, Answer, PAPER_CODE, Platform, SELLER, Said, blue};
+use super::platform::{APPID, Answer, PAPER_CODE, Platform, SELLER, Said, blue, form};
 
 const LOST: Said = Said::Failed { fault: "disk", code: "disk_trouble", text: "the disk is gone" };
 const DATA: Said = Said::Failed { fault: "request", code: "disk_refused", text: "税控设备拒绝" };
@@ -383,4 +384,20 @@ async fn a_body_above_the_limit_is_refused_whole() {
     let long = "x".repeat(platform.portal.config.limits.body_bytes + 1);
     let answer = platform.form("insertWithArray", &[("requestdatas", &long)]).await;
     assert!(answer.code() == "1001" && answer.body.contains("TOO_LARGE"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_query_whose_token_is_of_another_number_is_refused() {
+    let platform = Platform::start().await;
+    assert_eq!(documents(&platform, "insertWithArray", &json!([blue("ASKED1")])).await.code(), "0000");
+    let digest = |text: &str| hex::encode(Md5::digest(text));
+    let fields = [("fpqqlsh", "ASKED1"), ("nsrsbh", SELLER)];
+    for (claim, good) in [(digest(SELLER), true), (digest("91110000MA0000002P"), false), (String::new(), false)] {
+        let token = platform.token(&json!({ "nsrsbh": claim }));
+        let path = format!("/output-tax/api/invoiceApply/queryInvoiceStatus?appid={APPID}");
+        let body = form(&fields);
+        let answer = platform.call(&path, Some("application/x-www-form-urlencoded"), Some(&token), body.as_bytes()).await;
+        assert_eq!(answer.body.contains("SIGN_DIGEST"), !good, "{claim}: {}", answer.body);
+        assert_eq!(answer.body.contains("ASKED1"), good, "{claim}: {}", answer.body);
+    }
 }
