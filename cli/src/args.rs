@@ -320,28 +320,34 @@ pub(crate) struct ImportArgs {
     pub(crate) concurrency: u8,
 }
 
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SellerSetArgs {
+    /// Taxpayer number.
+    pub(crate) seller: String,
+    /// Name; needed for a new seller.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// What a job does when a disk is in trouble and nothing was issued; a new seller's wait.
+    #[arg(long)]
+    pub(crate) disk_trouble: Option<DiskTroubleArg>,
+    /// Instead: let a job wait, and fail when disk trouble has lasted so long and nothing was issued.
+    #[arg(long, value_name = "SECONDS", conflicts_with = "disk_trouble")]
+    pub(crate) fail_after: Option<u32>,
+    /// Warn at another threshold, as in `stock_count=100`; give it several times.
+    #[arg(long = "warn", value_name = "NAME=NUMBER")]
+    pub(crate) warnings: Vec<String>,
+    /// Do not put our mark into the remark. An answer that was lost can then often not be proved from the disk.
+    #[arg(long)]
+    pub(crate) without_mark: bool,
+    /// Put our mark into the remark again.
+    #[arg(long, conflicts_with = "without_mark")]
+    pub(crate) with_mark: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum SellerCommand {
-    /// Create a seller or change his rules.
-    Set {
-        /// Taxpayer number.
-        seller: String,
-        /// Name.
-        #[arg(long)]
-        name: String,
-        /// What a job does when a disk is in trouble and nothing was issued.
-        #[arg(long, default_value = "wait")]
-        disk_trouble: DiskTroubleArg,
-        /// Instead: let a job wait, and fail when disk trouble has lasted so long and nothing was issued.
-        #[arg(long, value_name = "SECONDS", conflicts_with = "disk_trouble")]
-        fail_after: Option<u32>,
-        /// Warn at another threshold, as in `stock_count=100`; give it several times. The others get their defaults.
-        #[arg(long = "warn", value_name = "NAME=NUMBER")]
-        warnings: Vec<String>,
-        /// Do not put our mark into the remark. An answer that was lost can then often not be proved from the disk.
-        #[arg(long)]
-        without_mark: bool,
-    },
+    /// Create a seller, or change what is named here and nothing else of him.
+    Set(SellerSetArgs),
     /// Show a seller.
     Show {
         /// Taxpayer number.
@@ -445,6 +451,11 @@ pub(crate) enum AgentCommand {
     Pause(PauseArgs),
     /// The same, and see when nothing is open any more: the disk may be taken away.
     Drain(DrainArgs),
+    /// Close the link of an agent for good: its key opens no other, and a PC that comes back must enrol again.
+    Revoke {
+        /// Its id, as `agent list` shows it.
+        agent: String,
+    },
     /// Let the disks of an agent work again.
     Resume(ResumeArgs),
 }

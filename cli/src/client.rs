@@ -120,6 +120,14 @@ impl Client {
         self.call::<()>(Method::DELETE, path, None).map(drop)
     }
 
+    /// Sends what needs no body; whatever the answer holds is dropped.
+    ///
+    /// # Errors
+    /// As the broker or the network says.
+    pub(crate) fn act(&self, path: &str) -> Result<(), Failure> {
+        self.call::<()>(Method::POST, path, None).map(drop)
+    }
+
     fn call<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> Result<String, Failure> {
         let request = self.request(method, path);
         match body {

@@ -175,13 +175,15 @@ export class Site {
         } else if (request.url === "/callback") {
           this.callbacks.push(JSON.parse(body));
           response.writeHead(200, { "content-type": "application/json" }).end(`{"code":"0000","msg":""}`);
+        } else if (request.url.startsWith("/cgi-bin/")) {
+          response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(wechat(request.url)));
         } else {
           response.writeHead(404).end();
         }
       });
     });
-    await new Promise((done) => this.https.listen(0, "127.0.0.1", done));
-    this.merchant = `https://127.0.0.1:${this.https.address().port}`;
+    await new Promise((done) => this.https.listen(this.merchantPort, "127.0.0.1", done));
+    this.merchant = `https://127.0.0.1:${this.merchantPort}`;
     this.smtp = tcpServer((socket) => mailbox(socket, this.mails));
     await new Promise((done) => this.smtp.listen(this.mailPort, "127.0.0.1", done));
   }
@@ -192,6 +194,25 @@ export class Site {
     this.https.closeAllConnections();
     this.smtp.close();
   }
+}
+
+/** What WeChat signs pages with. */
+const TICKET = "page-ticket";
+
+/** As much of WeChat's API as a page needs that uses its bridge (JS-SDK, appendix 1); what it refuses is tested at the portal. */
+function wechat(path) {
+  const { pathname, searchParams } = new URL(path, "https://wechat.example");
+  if (pathname === "/cgi-bin/token" && searchParams.get("secret") === "s&cret") return { access_token: "token", expires_in: 7200 };
+  if (pathname === "/cgi-bin/ticket/getticket" && searchParams.get("access_token") === "token" && searchParams.get("type") === "jsapi") {
+    return { errcode: 0, errmsg: "ok", ticket: TICKET, expires_in: 7200 };
+  }
+  return { errcode: 40013, errmsg: "invalid" };
+}
+
+/** Whether a page may use WeChat's bridge, as WeChat decides it: by a signature over the page's own address. */
+export function isSigned(page, { verifySignature, verifyNonceStr, verifyTimestamp }) {
+  const text = `jsapi_ticket=${TICKET}&noncestr=${verifyNonceStr}&timestamp=${verifyTimestamp}&url=${page.split("#")[0]}`;
+  return createHash("sha1").update(text).digest("hex") === verifySignature;
 }
 
 /** As much of RFC 5321 as one sender on this machine needs. */

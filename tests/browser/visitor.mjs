@@ -1,5 +1,6 @@
 // A person at a device. Whatever page he looks at is held against what every page promises: it is in his language, nothing of
-// others is loaded, it is small, nothing breaks the policy of its contents, and axe-core has no serious objection.
+// others is loaded, it is small, nothing breaks the policy of its contents, no heading, button or label is cut off or lies over
+// another one, and axe-core has no serious objection.
 
 import assert from "node:assert/strict";
 import { mkdir, writeFile } from "node:fs/promises";
@@ -63,12 +64,12 @@ export class Browser {
 /** See the head of this file. */
 export class Visitor {
   static async arrive(browser, who) {
-    const { lang = "zh", width = 390, dark = false, script = true, at = "portal" } = who;
+    const { lang = "zh", width = 390, dark = false, script = true, at = "portal", agent } = who;
     const phone = width < 600;
     const context = await browser.chrome.newContext({
       viewport: { width, height: phone ? 844 : 800 }, hasTouch: phone, isMobile: phone && script,
       locale: lang === "zh" ? "zh-CN" : "en-GB", timezoneId: "Asia/Shanghai", colorScheme: dark ? "dark" : "light",
-      javaScriptEnabled: script, reducedMotion: "reduce", acceptDownloads: true,
+      javaScriptEnabled: script, reducedMotion: "reduce", acceptDownloads: true, ...(agent && { userAgent: agent }),
     });
     context.setDefaultTimeout(PATIENCE_MS);
     await context.addInitScript(`addEventListener("securitypolicyviolation", (event) =>
@@ -144,6 +145,7 @@ export class Visitor {
     if (load.bytes < 500) wrong.push(`${load.bytes} bytes are loaded: nothing was counted`);
     const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
     if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
+    wrong.push(...await page.evaluate(cutOff));
     // Axe runs in the page; without JavaScript the same HTML comes as with it.
     if (this.script) wrong.push(...await objections(page, excused));
     await this.keep(name, page);
@@ -222,4 +224,37 @@ async function objections(page, excused) {
   const serious = found.violations.filter(({ id, impact }) => (impact === "serious" || impact === "critical") && !excused.includes(id));
   return serious.flatMap(({ id, help, nodes }) => nodes.map(({ target, failureSummary }) =>
     `axe ${id}: ${help}: ${target.join(" ")}: ${(failureSummary ?? "").split("\n").slice(1).join("; ").trim()}`));
+}
+
+/**
+ * Headings, buttons and links of menus that are wider than their place or stand out of the window or their card, and labels of
+ * plots that are cut off or lie over each other; a sentence for each. Runs in the page.
+ */
+function cutOff() {
+  const wrong = [];
+  const named = (element) => `<${element.localName}> ${JSON.stringify(element.textContent.trim().slice(0, 40))}`;
+  const seen = (box) => box.width > 0 && box.height > 0;
+  for (const element of document.querySelectorAll("h1, h2, h3, button, a.button, nav a, legend, summary")) {
+    const box = element.getBoundingClientRect();
+    // What is kept off the page until somebody tabs to it, and what scrolls in its own box.
+    if (!seen(box) || box.right <= 0 || element.closest(".scroll")) continue;
+    if (element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display !== "inline") {
+      wrong.push(`${named(element)} is ${element.scrollWidth} wide, its place ${element.clientWidth}`);
+    }
+    if (box.left < -1 || box.right > innerWidth + 1) wrong.push(`${named(element)} ends at ${box.right}, the window at ${innerWidth}`);
+    const card = element.parentElement?.closest(".card, fieldset, main")?.getBoundingClientRect();
+    if (card && box.right > card.right + 1) wrong.push(`${named(element)} ends at ${box.right}, its box at ${card.right}`);
+  }
+  for (const plot of document.querySelectorAll("svg.plot")) {
+    const frame = plot.getBoundingClientRect();
+    const labels = [...plot.querySelectorAll("text")].map((text) => ({ text, box: text.getBoundingClientRect() }));
+    for (const [place, { text, box }] of labels.entries()) {
+      if (box.left < frame.left - 1 || box.right > frame.right + 1 || box.bottom > frame.bottom + 2) wrong.push(`${named(text)} is cut off`);
+      if (box.height < 11) wrong.push(`${named(text)} is ${box.height} high: nobody can read it`);
+      const over = labels.slice(0, place).find(({ box: other }) =>
+        box.left < other.right - 1 && other.left < box.right - 1 && box.top < other.bottom - 1 && other.top < box.bottom - 1);
+      if (over) wrong.push(`${named(text)} lies over ${named(over.text)}`);
+    }
+  }
+  return wrong;
 }

@@ -14,11 +14,15 @@ use axum::routing::{get, post};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use taxdisk_protocol::api::{BulkFilter, BulkLine, BulkReissueRequest, BulkView, JobState};
+use taxdisk_web::form::Form;
 
 use super::jobs::url;
 use super::shell::Shell;
 use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
 
+/// States that can be chosen, as the form names them; without a choice the first.
+const STATES: [(&str, JobState); 3] =
+    [("failed", JobState::Failed), ("cancelled", JobState::Cancelled), ("issued", JobState::Issued)];
 /// Lines of a dry run that are shown; the counts are of all.
 const LINES: usize = 100;
 
@@ -58,6 +62,36 @@ struct Bulk {
     /// The request and its digest, for the button that begins it.
     request: String,
     seen: String,
+    asked: Asked,
+}
+
+/// The form as it was filled in: whoever looks once more changes one field of it, and writes none anew.
+#[derive(Default)]
+struct Asked {
+    states: Vec<(&'static str, String, bool)>,
+    seller: String,
+    problem: String,
+    kind: String,
+    disk: String,
+    serial: String,
+    reason: String,
+}
+
+impl Asked {
+    fn of(shell: &Shell, form: Option<&Form>) -> Asked {
+        let field = |name: &str| form.and_then(|form| form.get(name)).unwrap_or_default().trim().to_owned();
+        let state = field("state");
+        let chosen = |(word, _): &(&'static str, JobState)| (*word, shell.t(&format!("state_{word}")).to_owned(), state == *word);
+        Asked {
+            states: STATES.iter().map(chosen).collect(),
+            seller: field("seller"),
+            problem: field("problem"),
+            kind: field("kind"),
+            disk: field("disk"),
+            serial: field("serial"),
+            reason: field("reason"),
+        }
+    }
 }
 
 fn shown(shell: &Shell, view: BulkView) -> Shown {
@@ -89,18 +123,16 @@ fn seen(visitor: &Visitor, request: &str) -> String {
 }
 
 async fn form(Extension(visitor): Who) -> Response<Body> {
-    page(&Bulk { shell: Shell::new(&visitor, "menu_bulk"), view: None, request: String::new(), seen: String::new() })
+    let shell = Shell::new(&visitor, "menu_bulk");
+    page(&Bulk { view: None, request: String::new(), seen: String::new(), asked: Asked::of(&shell, None), shell })
 }
 
 /// A dry run.
 async fn look(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
         let field = |name: &str| form.get(name).map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
-        let state = match field("state").as_deref() {
-            Some("cancelled") => JobState::Cancelled,
-            Some("issued") => JobState::Issued,
-            _ => JobState::Failed,
-        };
+        let wanted = form.get("state").unwrap_or_default();
+        let state = STATES.iter().find(|(word, _)| *word == wanted).map_or(JobState::Failed, |(_, state)| *state);
         let filter = BulkFilter {
             seller: field("seller"),
             states: vec![state],
@@ -118,7 +150,8 @@ async fn look(State(console): Shared, Extension(visitor): Who, Extension(form): 
         let request = serde_json::to_string(&request).unwrap_or_default();
         let shell = Shell::new(&visitor, "menu_bulk");
         let seen = seen(&visitor, &request);
-        Ok(page(&Bulk { view: Some(self::shown(&shell, view)), request, seen, shell }))
+        let asked = Asked::of(&shell, Some(&form));
+        Ok(page(&Bulk { view: Some(self::shown(&shell, view)), request, seen, asked, shell }))
     }
     .await;
     either(step)
@@ -146,7 +179,8 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(key): Path<S
     let step: Page = async {
         let view = console.edge.ledger.bulk(&key, &[]).await.map_err(|refusal| refused(&console, &visitor, refusal))?;
         let shell = Shell::new(&visitor, "menu_bulk");
-        Ok(page(&Bulk { view: Some(self::shown(&shell, view)), request: String::new(), seen: String::new(), shell }))
+        let (view, asked) = (Some(self::shown(&shell, view)), Asked::of(&shell, None));
+        Ok(page(&Bulk { view, request: String::new(), seen: String::new(), asked, shell }))
     }
     .await;
     either(step)

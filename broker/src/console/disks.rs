@@ -229,7 +229,7 @@ async fn shown(console: &Console, visitor: &Visitor, number: &str) -> Page {
             .iter()
             .map(|one| {
                 let label = shell.t(&format!("warning_{}", one.code.as_str())).to_owned();
-                (label, one.text.clone(), words::time_of(&one.since))
+                (label, words::said(shell.lang, &one.text), words::time_of(&one.since))
             })
             .collect(),
         pauses: disk.pauses.iter().map(|one| paused(&shell, one)).collect(),
@@ -257,7 +257,7 @@ fn due(shell: &Shell, line: &DueView) -> Due {
         state: shell.t(state).to_owned(),
         class,
         until: line.due.as_deref().map(words::time_of).unwrap_or_default(),
-        text: line.text.clone(),
+        text: words::said(shell.lang, &line.text),
     }
 }
 

@@ -83,7 +83,7 @@ pub struct Visitor {
     pub path: String,
     /// The query of it.
     pub query: Form,
-    /// What a link to the page in another language begins with.
+    /// What a link to the page in another language begins with; empty: it is the answer to a form and cannot be asked for again.
     pub here: String,
     /// Where the request came from.
     pub address: String,
@@ -195,7 +195,7 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
         language: pages::language(&query, &parts.headers),
         path: parts.uri.path().to_owned(),
         query,
-        here: pages::keeping_query(parts.uri.query()),
+        here: if parts.method == Method::GET { pages::keeping_query(parts.uri.query()) } else { String::new() },
         address: peer.map(|peer| peer.0.ip().to_canonical().to_string()).unwrap_or_default(),
     };
     if let Some(token) = token(console, &parts.headers) {

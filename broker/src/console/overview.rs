@@ -131,7 +131,7 @@ fn disks(figures: &Figures, count: impl Fn(&str, u64, &str, bool) -> Count) -> V
 fn shown(shell: &Shell, warning: &WarningView) -> Warning {
     Warning {
         label: shell.t(&format!("warning_{}", warning.code.as_str())).to_owned(),
-        text: warning.text.clone(),
+        text: words::said(shell.lang, &warning.text),
         disk: warning.disk.clone(),
         since: words::time_of(&warning.since),
         critical: warning.severity == Severity::Critical,

@@ -4,10 +4,12 @@ mod jobs;
 mod machines;
 mod operations;
 mod outside;
+mod sentences;
 
 use taxdisk_protocol::time::Timestamp;
 pub use taxdisk_web::pages::Lang;
 
+pub use self::sentences::said;
 use crate::core::people::ConsoleRole;
 
 /// A text. One that is missing shows its key: a test finds it before anybody does.

@@ -14,8 +14,11 @@ use super::body::Strict;
 use super::refused::Refused;
 use super::{Edge, Path, Peer, parsed};
 
-/// Lists all agents.
-#[utoipa::path(get, path = "/v1/agents", tag = "agents", responses((status = 200, description = "Agents", body = Vec<AgentView>)), security(("key" = [])))]
+/// Lists all agents. An agent may serve any seller, so a key that is for some sellers may not.
+#[utoipa::path(get, path = "/v1/agents", tag = "agents", responses(
+    (status = 200, description = "Agents", body = Vec<AgentView>),
+    (status = 403, description = "The key is limited to sellers", body = Problem, content_type = "application/problem+json"),
+), security(("key" = ["all_sellers"])))]
 pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<AgentView>>, Refused> {
     caller.unlimited()?;
     Ok(Json(edge.ledger.agents().await?))

@@ -3,25 +3,51 @@
 use serde_json::{Value, json};
 use taxdisk_protocol::api::{
     AgentView, DiskAssignment, DiskTrouble, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey,
-    SellerBody, SellerView, WarningView,
+    SellerBody, SellerView, Thresholds, WarningView,
 };
 use ureq::http::Method;
 
 use super::operations;
 use super::pauses::{self, thresholds};
 use super::rows;
-use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand};
+use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand, SellerSetArgs};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_OK, output};
 
+/// The rules of a seller with what was given; a new one begins with the defaults.
+fn changed(known: Option<SellerView>, given: SellerSetArgs) -> Result<SellerBody, Failure> {
+    let name = given.name.or_else(|| known.as_ref().map(|known| known.name.clone()));
+    let name = name.ok_or_else(|| Failure::Usage("the seller is new: give his --name".to_owned()))?;
+    let asked = given.fail_after.map(DiskTrouble::FailAfter).or_else(|| given.disk_trouble.map(Into::into));
+    let mark = match (given.without_mark, given.with_mark) {
+        (true, _) => Some(false),
+        (_, true) => Some(true),
+        (false, false) => None,
+    };
+    let was = known.map(|known| (known.disk_trouble, known.mark, known.warnings));
+    let (disk_trouble, marked, warnings) = was.unwrap_or((DiskTrouble::default(), true, Thresholds::default()));
+    Ok(SellerBody {
+        name,
+        disk_trouble: asked.unwrap_or(disk_trouble),
+        mark: mark.unwrap_or(marked),
+        warnings: thresholds(warnings, &given.warnings)?,
+    })
+}
+
 /// `seller …`
 pub(super) fn seller(client: &Client, command: SellerCommand, json: bool) -> Result<u8, Failure> {
     match command {
-        SellerCommand::Set { seller, name, disk_trouble, fail_after, warnings, without_mark } => {
-            let disk_trouble = fail_after.map_or(disk_trouble.into(), DiskTrouble::FailAfter);
-            let body = SellerBody { name, disk_trouble, mark: !without_mark, warnings: thresholds(&warnings)? };
-            let answer: Value = client.send(Method::PUT, &format!("/v1/sellers/{}", segment(&seller)), &body)?;
+        SellerCommand::Set(given) => {
+            let (seller, path) = (given.seller.clone(), format!("/v1/sellers/{}", segment(&given.seller)));
+            // The call writes all rules of a seller: what is not named here stays as it is only if it is sent along.
+            let known = match client.get::<SellerView>(&path) {
+                Ok(known) => Some(known),
+                Err(Failure::Problem(problem)) if problem.code == "not_found" => None,
+                Err(failure) => return Err(failure),
+            };
+            let body = changed(known, given)?;
+            let answer: Value = client.send(Method::PUT, &path, &body)?;
             say(json, &answer, || format!("Seller {seller} is {}.", body.name));
         }
         SellerCommand::Show { seller } => {
@@ -103,6 +129,13 @@ pub(super) fn agent(client: &Client, command: AgentCommand, json: bool) -> Resul
         AgentCommand::Pause(args) => pauses::pause(client, "agents", &args, json),
         AgentCommand::Drain(args) => pauses::drain(client, "agents", &args, json),
         AgentCommand::Resume(args) => pauses::resume(client, "agents", &args, json),
+        AgentCommand::Revoke { agent } => {
+            client.act(&format!("/v1/agents/{}/revoke", segment(&agent)))?;
+            say(json, &json!({ "agent": agent, "revoked": true }), || {
+                format!("Agent {agent} is revoked. Its disks wait for another agent: plug them in there.")
+            });
+            Ok(EXIT_OK)
+        }
     }
 }
 
@@ -252,5 +285,42 @@ mod tests {
         }
         assert!(!text.contains("expires"));
         assert_eq!(values(&[], &["id"], "none"), "none");
+    }
+
+    #[test]
+    fn a_seller_keeps_what_is_not_given() {
+        let set = |words: &[&str]| {
+            use clap::Parser as _;
+            let words = ["taxdisk", "seller", "set", "91110000MA0000001L"].iter().chain(words);
+            match crate::args::Args::try_parse_from(words).unwrap().command {
+                crate::args::Command::Seller(SellerCommand::Set(given)) => given,
+                other => panic!("{other:?}"),
+            }
+        };
+        let body = changed(None, set(&["--name", "示例"])).unwrap();
+        assert_eq!(
+            body,
+            SellerBody {
+                name: "示例".to_owned(), disk_trouble: DiskTrouble::Wait, mark: true, warnings: Thresholds::default()
+            }
+        );
+        assert!(matches!(changed(None, set(&[])), Err(Failure::Usage(why)) if why.contains("--name")), "a new seller has a name");
+        let known = SellerView {
+            taxpayer_number: "91110000MA0000001L".to_owned(),
+            name: "示例".to_owned(),
+            disk_trouble: DiskTrouble::FailAfter(600),
+            mark: false,
+            warnings: Thresholds { stock_count: 100, ..Thresholds::default() },
+            pause: None,
+        };
+        let same =
+            SellerBody { name: known.name.clone(), disk_trouble: known.disk_trouble, mark: known.mark, warnings: known.warnings };
+        assert_eq!(changed(Some(known.clone()), set(&[])).unwrap(), same);
+        let body = changed(Some(known.clone()), set(&["--warn", "clock_s=60"])).unwrap();
+        assert_eq!(body, SellerBody { warnings: Thresholds { clock_s: 60, ..known.warnings }, ..same.clone() });
+        let body = changed(Some(known.clone()), set(&["--disk-trouble", "fail", "--with-mark"])).unwrap();
+        assert_eq!(body, SellerBody { disk_trouble: DiskTrouble::Fail, mark: true, ..same.clone() });
+        let body = changed(Some(known), set(&["--name", "新名"])).unwrap();
+        assert_eq!(body, SellerBody { name: "新名".to_owned(), ..same });
     }
 }

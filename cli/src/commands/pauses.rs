@@ -70,9 +70,9 @@ pub(super) fn warnings(warnings: &[WarningView]) -> String {
 }
 
 /// Reads `stock_count=100` and the like.
-pub(super) fn thresholds(given: &[String]) -> Result<Thresholds, Failure> {
+pub(super) fn thresholds(known: Thresholds, given: &[String]) -> Result<Thresholds, Failure> {
     let wrong = |one: &str, why: String| Failure::Usage(format!("--warn {one}: {why}"));
-    let mut fields = serde_json::to_value(Thresholds::default()).unwrap_or_default();
+    let mut fields = serde_json::to_value(known).unwrap_or_default();
     for one in given {
         let (name, number) = one.split_once('=').ok_or_else(|| wrong(one, "NAME=NUMBER is expected".to_owned()))?;
         let number: u32 = number.parse().map_err(|error| wrong(one, format!("{error}")))?;
@@ -92,10 +92,13 @@ mod tests {
 
     #[test]
     fn thresholds_are_read_by_name_and_a_wrong_one_is_refused() {
-        let read = |given: &[&str]| thresholds(&given.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let given = |given: &[&str]| given.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let read = |words: &[&str]| thresholds(Thresholds::default(), &given(words));
         assert_eq!(read(&[]).unwrap(), Thresholds::default());
         let changed = read(&["stock_count=100", "clock_s=60"]).unwrap();
         assert_eq!((changed.stock_count, changed.clock_s, changed.stock_hours), (100, 60, 24));
+        let again = thresholds(changed, &given(&["clock_s=90"])).unwrap();
+        assert_eq!((again.stock_count, again.clock_s), (100, 90), "what is not named stays");
         for bad in ["stock_count", "stock=3", "stock_count=-1", "limit_percent=300"] {
             assert!(read(&[bad]).is_err(), "{bad}");
         }

@@ -386,6 +386,9 @@ mod tests {
             wish.check().unwrap_err()
         };
         assert!(wrong(|wish| wish.appid = "a b".to_owned()).contains("appid"));
+        assert!(wrong(|wish| wish.name = "长".repeat(TEXT_MAX + 1)).contains("a name"));
+        assert!(wrong(|wish| wish.public_keys = vec![String::new(); PUBLIC_KEYS_MAX + 1]).contains("public keys"));
+        assert!(wrong(|wish| wish.query_url = format!("https://{}", "x".repeat(URL_MAX))).contains("query_url"));
         assert!(wrong(|wish| wish.syscode = "x".repeat(41)).contains("syscode"));
         assert!(wrong(|wish| wish.query_url = "http://merchant.example".to_owned()).contains("query_url"));
         assert!(wrong(|wish| wish.syscode.clear()).contains("query_url"));

@@ -28,8 +28,10 @@ const DAYS_MAX: i32 = 366;
 const HEIGHT: i64 = 200;
 /// Width of a day in it, units.
 const STEP: usize = 10;
-/// Longest bar of a plot of rates or kinds, units.
-const LENGTH: i64 = 400;
+/// Longest bar of a plot of rates or kinds, units. On a telephone a unit is about a pixel, so that its texts can be read there.
+const LENGTH: i64 = 360;
+/// Height of such a bar with its label above it, units.
+const ROW: usize = 46;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -207,21 +209,21 @@ fn days_plot(days: Days, sums: &[Sum]) -> Plot {
     Plot { width: (values.len() * STEP).to_string(), height: HEIGHT.to_string(), labelled: false, bars }
 }
 
-/// Lying bars with their labels, one below the other.
+/// Lying bars, each below its label: beside it, a long name would leave no room for the bar on a telephone.
 fn bars_plot(lang: Lang, by: By, sums: &[Sum]) -> Plot {
     let longest = sums.iter().map(|sum| sum.gross.abs()).fold(Decimal::ZERO, Decimal::max);
     let bar = |(place, sum): (usize, &Sum)| Bar {
-        x: "190".to_owned(),
-        y: (place * 30 + 5).to_string(),
+        x: "0".to_owned(),
+        y: (place * ROW + 22).to_string(),
         width: share(sum.gross.abs(), longest, LENGTH),
-        height: "20".to_owned(),
+        height: "16".to_owned(),
         minus: sum.gross.is_sign_negative(),
         label: label(lang, by, sum),
         value: format!("{:.2}", sum.gross),
-        text_y: place * 30 + 20,
+        text_y: place * ROW + 16,
     };
     let bars = sums.iter().enumerate().map(bar).collect();
-    Plot { width: "600".to_owned(), height: (sums.len() * 30).to_string(), labelled: true, bars }
+    Plot { width: LENGTH.to_string(), height: (sums.len() * ROW).to_string(), labelled: true, bars }
 }
 
 async fn read(console: &Console, period: &Period) -> Result<(Vec<Vec<Sum>>, i64), StoreError> {

@@ -421,7 +421,6 @@ async fn disable(
 ) -> Response<Body> {
     either(
         async {
-            seller_of(&console, &visitor, &org).ok_or_else(|| not_found(&console, &visitor))?;
             let known = setup_of(&console, &visitor, &org, &token).await?;
             known.ok_or_else(|| not_found(&console, &visitor))?;
             if form.get("confirm") != Some("yes") {
@@ -455,7 +454,6 @@ async fn file(
     (ending, content_type): (&str, &'static str),
     draw: impl FnOnce(&str) -> Option<Vec<u8>>,
 ) -> Page {
-    seller_of(console, visitor, org).ok_or_else(|| not_found(console, visitor))?;
     let setup = setup_of(console, visitor, org, token).await?.filter(|setup| setup.disabled_at.is_none());
     let setup = setup.ok_or_else(|| not_found(console, visitor))?;
     let bytes = draw(&format!("{}/r/{}", console.portal.public_url, setup.token));

@@ -58,7 +58,8 @@ fn judge(serial: &str, ask: &Ask, blue: &Request, others: &[Request]) -> Result<
         Voiding::Running => return refused("ORIGINAL_VOIDING", "fpDm/fpHm：该发票正在作废，不能红冲".to_owned()),
         Voiding::No | Voiding::Failed => {}
     }
-    let reds = || others.iter().filter(|other| other.operation == Operation::Red && other.serial != serial);
+    let reds = || others.iter().filter(|other| other.operation == Operation::Red);
+    // A red that is asked for again under its serial number was sent back before: it does not count against itself.
     let open = |red: &&Request| !matches!(red.phase, Phase::Failed | Phase::Deleted);
     let taken: Decimal = reds().filter(open).map(|red| red.gross).sum();
     let left = blue.gross + taken;

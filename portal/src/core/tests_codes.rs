@@ -11,11 +11,11 @@ use taxdisk_protocol::kind::InvoiceKind;
 use super::claim::{self, Buyer, Claimed, Receivers};
 use super::codes::{self, Cancelled, Made, Standing};
 use super::hold::{HOLD_MS, Hold};
-use super::insert::{Batch, Content, Incoming, Part, Verdict};
+use super::insert::{self, Batch, Content, Incoming, Part, Verdict};
 use super::links::{Kind, LinkKey};
 use super::request::{Delivery, Phase, QrCode};
 use super::reservations::*;
-use super::task::{Replaced, Task, TaskKind, TaskState, replace, replacement_serial};
+use super::task::{Replaced, Stepped, Task, TaskKind, TaskState, replace, replacement_serial};
 use crate::document::submission::{self, Context};
 use crate::document::{Document, canonical, derive};
 use crate::files::customers::BuyerType;
@@ -142,6 +142,47 @@ async fn one_code_is_one_invoice_and_a_form_sent_again_never_revives_it() {
     let Claimed::Done(request) = claimed(&bench).await else { panic!("a code") };
     assert_eq!(request.phase, Phase::Deleted, "nobody fills in a cancelled code");
     assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing goes to a disk");
+}
+
+#[tokio::test]
+async fn a_buyer_who_cannot_be_printed_claims_nothing() {
+    let bench = bench().await;
+    made(&bench, "C1").await;
+    let token = link_key().token(Kind::Code, "one", "C1", 1);
+    let odd = Buyer { taxpayer_number: "no number".to_owned(), ..guest() };
+    let tried = run!(bench, |session| claim::claim(session, &token, &odd, &Receivers::default()));
+    let Claimed::Wrong(faults) = tried else { panic!("{tried:?}") };
+    assert_eq!(faults.iter().map(|fault| fault.field.as_str()).collect::<Vec<_>>(), ["GMF_NSRSBH"]);
+    let mut reader = bench.readers.get().await.unwrap();
+    let request = reader.request("one", "C1").await.unwrap().unwrap();
+    assert_eq!((request.phase, request.document.text("GMF_MC")), (Phase::Buyer, ""), "as if nobody had tried");
+    assert!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().is_empty(), "nothing goes to a disk");
+    let Claimed::Done(request) = claimed(&bench).await else { panic!("a code") };
+    assert_eq!(request.phase, Phase::Forwarding, "the code is as good as before");
+}
+
+#[tokio::test]
+async fn a_sale_that_is_no_code_of_the_console_is_not_cancelled_there() {
+    let bench = bench().await;
+    let of_a_till = batch("T1", 10_600, "", true);
+    let taken = run!(bench, |session| insert::insert(session, &of_a_till));
+    assert!(matches!(taken.as_slice(), [Verdict::Taken(_)]), "{taken:?}");
+    let cancelled = run!(bench, |session| codes::cancel(session, "one", "T1", "ann"));
+    assert!(matches!(cancelled, Cancelled::Unknown), "{cancelled:?}");
+    let request = bench.readers.get().await.unwrap().request("one", "T1").await.unwrap().unwrap();
+    assert_eq!(request.phase, Phase::Buyer, "its buyer may still fill it in");
+}
+
+#[tokio::test]
+async fn two_tenants_with_one_seller_have_one_job_of_a_serial_number() {
+    let bench = bench().await;
+    let first = batch("J1", 10_600, "张三", false);
+    let taken = run!(bench, |session| insert::insert(session, &first));
+    assert!(matches!(taken.as_slice(), [Verdict::Taken(_)]), "{taken:?}");
+    let other = Batch { tenant: "two".to_owned(), ..batch("J1", 10_600, "张三", false) };
+    let refused = run!(bench, |session| insert::insert(session, &other));
+    assert!(matches!(refused.as_slice(), [Verdict::Refused(refusal)] if refusal.subcode == "SERIAL_COLLISION"), "{refused:?}");
+    assert_eq!(bench.readers.get().await.unwrap().due_requests(i64::MAX - 1, 10).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
@@ -410,6 +451,33 @@ async fn a_refused_form_leaves_the_reservation_unused() {
     assert!(reservation.hold.is_some(), "the clerk corrects it");
 }
 
+/// The request was sent back: its serial number waits for another content.
+async fn send_back(session: &mut crate::ledger::Session, serial: &str) -> Result<(), store::StoreError> {
+    let mut request = session.db.request("one", serial).await?.expect("it is known");
+    request.phase = Phase::Deleted;
+    session.db.put_request(&request).await
+}
+
+#[tokio::test]
+async fn what_was_returned_of_a_reservation_is_corrected_in_its_organisation() {
+    let bench = bench().await;
+    let serial = reserved(&bench).await.serial;
+    held(&bench, &serial, "ann").await;
+    let Issued::Verdict(verdict) = issued(&bench, &serial, 10_600, "ann").await else { panic!("ann has it") };
+    assert!(matches!(*verdict, Verdict::Taken(_)), "{verdict:?}");
+    let back = serial.clone();
+    run!(bench, |session| send_back(session, &back));
+    let mut elsewhere = batch(&serial, 10_600, "李四", false);
+    if let Content::Blue(Ok(parts)) = &mut elsewhere.documents[0].content {
+        "B".clone_into(&mut parts[0].orgcode);
+    }
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &elsewhere, "ann")) else { panic!("it is used") };
+    assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "ORGANISATION"), "{verdict:?}");
+    let Issued::Verdict(verdict) = issued(&bench, &serial, 21_200, "ann").await else { panic!("it is used") };
+    let Verdict::Taken(seen) = *verdict else { panic!("{verdict:?}") };
+    assert_eq!((seen.request.orgcode.as_str(), seen.request.revision), ("A", 2));
+}
+
 #[test]
 fn a_logo_is_a_small_png() {
     let png = |width: u32, height: u32| {
@@ -493,10 +561,8 @@ async fn a_code_is_taken_down_once() {
     assert_eq!(kept.disabled_at, Some(1_000), "since it was");
 }
 
-#[tokio::test]
-async fn the_invoice_in_the_place_of_a_wrong_one_has_its_own_serial_number_and_tenant() {
-    let bench = bench().await;
-    let wrong = Task {
+fn correction() -> Task {
+    Task {
         id: "t1".to_owned(),
         tenant: "one".to_owned(),
         serial: "WRONG1".to_owned(),
@@ -509,7 +575,13 @@ async fn the_invoice_in_the_place_of_a_wrong_one_has_its_own_serial_number_and_t
         hold: Some(Hold::of("ann", 1_000)),
         ended_by: String::new(),
         ended_at: 0,
-    };
+    }
+}
+
+#[tokio::test]
+async fn the_invoice_in_the_place_of_a_wrong_one_has_its_own_serial_number_and_tenant() {
+    let bench = bench().await;
+    let wrong = correction();
     run!(bench, |session| keep(session, &wrong));
     let serial = replacement_serial("one", "WRONG1");
     let of_other = Batch { tenant: "two".to_owned(), ..batch(&serial, 10_600, "张三", false) };
@@ -526,4 +598,27 @@ async fn the_invoice_in_the_place_of_a_wrong_one_has_its_own_serial_number_and_t
 
 async fn keep(session: &mut crate::ledger::Session, task: &Task) -> Result<(), store::StoreError> {
     session.db.put_task(task).await
+}
+
+#[tokio::test]
+async fn a_replacement_that_was_returned_is_corrected_by_who_has_the_task() {
+    let bench = bench().await;
+    let task = correction();
+    run!(bench, |session| keep(session, &task));
+    let serial = replacement_serial("one", "WRONG1");
+    let first = batch(&serial, 10_600, "张三", false);
+    let taken = run!(bench, |session| insert::insert(session, &first));
+    assert!(matches!(taken.as_slice(), [Verdict::Taken(_)]), "{taken:?}");
+    // While it stands, whoever clicks is told of it.
+    let same = batch(&serial, 10_600, "张三", false);
+    let replaced = run!(bench, |session| replace(session, "one", "t1", "bob", &same));
+    let Replaced::Verdict(verdict) = replaced else { panic!("{replaced:?}") };
+    assert!(matches!(*verdict, Verdict::Repeat(_)), "{verdict:?}");
+    let back = serial.clone();
+    run!(bench, |session| send_back(session, &back));
+    let other = batch(&serial, 21_200, "李四", false);
+    let replaced = run!(bench, |session| replace(session, "one", "t1", "bob", &other));
+    assert!(matches!(replaced, Replaced::Stepped(Stepped::Other(ref hold)) if hold.person == "ann"), "{replaced:?}");
+    let request = bench.readers.get().await.unwrap().request("one", &serial).await.unwrap().unwrap();
+    assert_eq!((request.phase, request.revision), (Phase::Deleted, 1), "nothing was asked for");
 }

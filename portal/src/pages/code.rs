@@ -8,7 +8,7 @@ use axum::http::{Method, Request, Response, StatusCode};
 
 use super::form::{self, Asks, Filled, Need};
 use super::sale::Sale;
-use super::shell::Shell;
+use super::shell::{self, Shell};
 use super::state::State;
 use super::{card, events};
 use crate::core::claim::{self, Claimed, Receivers};
@@ -18,6 +18,7 @@ use crate::core::request::{Phase, Request as Stored};
 use crate::core::task::{self, Asked};
 use crate::portal::Portal;
 use crate::post::words::{masked_name, masked_number};
+use crate::qr;
 use crate::store::StoreError;
 use crate::wire::form::Form;
 
@@ -35,6 +36,10 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
     match (request.method().clone(), part) {
         (Method::GET | Method::HEAD, "") => shown(&portal, &shell, &sale, token, told).await,
         (Method::POST, "") => claimed(&portal, &shell, &sale, token, request).await,
+        (Method::GET | Method::HEAD, "qr.svg") => {
+            drawn(&portal, &shell, token, "image/svg+xml", part, |text| qr::svg(text).map(String::into_bytes))
+        }
+        (Method::GET | Method::HEAD, "qr.png") => drawn(&portal, &shell, token, "image/png", part, qr::png),
         (Method::GET, "state") => events::now(&sale.parts),
         (Method::GET, "events") => events::stream(&portal, token, &sale.parts),
         (Method::GET, "card") => card::ask(&portal, &shell, &sale.parts, token, request.uri().query()).await,
@@ -42,6 +47,21 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
         (Method::POST, "send") => send(&portal, &shell, &sale, token, request).await,
         (Method::POST, "correct") => correct(&portal, &shell, &sale, token, request).await,
         _ => shell.notice(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", ""),
+    }
+}
+
+/// The code itself as a picture, for a merchant who prints it and has no program that draws one.
+fn drawn(
+    portal: &Portal,
+    shell: &Shell,
+    token: &str,
+    content_type: &'static str,
+    name: &str,
+    draw: impl FnOnce(&str) -> Option<Vec<u8>>,
+) -> Response<Body> {
+    match draw(&format!("{}/q/{token}", portal.public_url)) {
+        Some(bytes) => shell::file(content_type, name, bytes),
+        None => shell.notice(StatusCode::NOT_FOUND, "no_file", ""),
     }
 }
 

@@ -311,6 +311,13 @@ const RULES: &[Broken] = &[
         &["fpDm/fpHm", "KNOWN-RED"],
     ),
     data(
+        "1.7 what is left beside a part is no whole invoice",
+        "red",
+        || json!([{ "FPQQLSH": "R", "fpDm": CODE, "fpHm": "00000003" }]),
+        "1001",
+        &["fpDm/fpHm", "KNOWN-PART", "100.00"],
+    ),
+    data(
         "1.7 a red is not reversed",
         "red",
         || json!([{ "FPQQLSH": "R", "fpDm": CODE, "fpHm": "00000004" }]),

@@ -1,12 +1,13 @@
 //! Steps that must not make a second invoice: approving, sending back, asking again, and what the broker refuses or has lost.
 
+use md5::{Digest as _, Md5};
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
 use taxdisk_portal::core::request::{Phase, Request};
 use taxdisk_portal::core::{act, outcome};
 use taxdisk_protocol::error::{Code, Problem};
 
-use super::platform::{APPID, Answer, PAPER_CODE, Platform, SELLER, Said, blue};
+use super::platform::{APPID, Answer, PAPER_CODE, Platform, SELLER, Said, blue, form};
 
 const LOST: Said = Said::Failed { fault: "disk", code: "disk_trouble", text: "the disk is gone" };
 const DATA: Said = Said::Failed { fault: "request", code: "disk_refused", text: "税控设备拒绝" };
@@ -202,6 +203,7 @@ async fn what_follows_a_return_is_the_same_kind_of_job_of_the_same_seller() {
     assert_eq!(documents(&platform, "insertWithArray", &json!([corrected])).await.code(), "0000");
     let again = platform.stored("REVISE1").await;
     assert_eq!((again.phase, again.revision, again.job_serial.as_str()), (Phase::Forwarding, 2, "REVISE1"));
+    assert!(again.at_broker, "the job that failed there is asked for again, and no other one is made");
 }
 
 #[tokio::test]
@@ -354,5 +356,48 @@ async fn what_failed_by_its_data_is_sent_back_and_what_is_another_content_s_is_n
         let act::Reissued::NotAllowed(_, text) = &answer else { panic!("{serial}: {answer:?}") };
         assert!(text.contains(word), "{serial}: {text}");
         assert_eq!(platform.stored(serial).await.phase, Phase::Failed);
+    }
+}
+
+#[tokio::test]
+async fn a_serial_number_is_issued_again_so_often_a_day() {
+    let platform = Platform::start().await;
+    assert_eq!(documents(&platform, "insertWithArray", &json!([blue("DAILY1")])).await.code(), "0000");
+    platform.broker_says("DAILY1", &LOST).await;
+    for attempt in 1..=20 {
+        assert_eq!(documents(&platform, "reissue", &named("DAILY1", "113.00")).await.code(), "0000");
+        assert_eq!(platform.stored("DAILY1").await.attempt, attempt);
+        platform.broker_says("DAILY1", &LOST).await;
+    }
+    let answer = documents(&platform, "reissue", &named("DAILY1", "113.00")).await;
+    assert!(answer.code() == "1001" && answer.body.contains("每日最多"), "{}", answer.body);
+    platform.pass(24 * 3600);
+    let answer = documents(&platform, "reissue", &named("DAILY1", "113.00")).await;
+    assert!(answer.code() == "0000" && answer.body.contains("REQUEUED"), "{}", answer.body);
+    let stored = platform.stored("DAILY1").await;
+    assert_eq!((stored.attempt, stored.reissued_at.len()), (21, 1), "yesterday's are forgotten");
+}
+
+#[tokio::test]
+async fn a_body_above_the_limit_is_refused_whole() {
+    let platform = Platform::start().await;
+    let long = "x".repeat(platform.portal.config.limits.body_bytes + 1);
+    let answer = platform.form("insertWithArray", &[("requestdatas", &long)]).await;
+    assert!(answer.code() == "1001" && answer.body.contains("TOO_LARGE"), "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_query_whose_token_is_of_another_number_is_refused() {
+    let platform = Platform::start().await;
+    assert_eq!(documents(&platform, "insertWithArray", &json!([blue("ASKED1")])).await.code(), "0000");
+    let digest = |text: &str| hex::encode(Md5::digest(text));
+    let fields = [("fpqqlsh", "ASKED1"), ("nsrsbh", SELLER)];
+    for (claim, good) in [(digest(SELLER), true), (digest("91110000MA0000002P"), false), (String::new(), false)] {
+        let token = platform.token(&json!({ "nsrsbh": claim }));
+        let path = format!("/output-tax/api/invoiceApply/queryInvoiceStatus?appid={APPID}");
+        let body = form(&fields);
+        let answer = platform.call(&path, Some("application/x-www-form-urlencoded"), Some(&token), body.as_bytes()).await;
+        assert_eq!(answer.body.contains("SIGN_DIGEST"), !good, "{claim}: {}", answer.body);
+        assert_eq!(answer.body.contains("ASKED1"), good, "{claim}: {}", answer.body);
     }
 }

@@ -317,3 +317,23 @@ async fn organisations_and_their_disks_are_listed() {
         assert!(page.body.contains(fact), "{fact}");
     }
 }
+
+#[tokio::test]
+async fn callers_whose_list_lacks_the_address_are_named_and_only_ones_own() {
+    let place = Place::start().await;
+    let portal = &place.platform.portal;
+    let mut directory = portal.directory().as_ref().clone();
+    for (appid, tenant, host) in [("APP-LISTED", "shop", "Till.example"), ("APP-THEIRS", "other", "elsewhere.example")] {
+        let pem = PlatformKey::generate().unwrap().public_pem().unwrap();
+        let caller = serde_json::json!({ "appid": appid, "tenant": tenant, "public_keys": [pem],
+            "switches": { "callback_hosts": [host] } });
+        directory = directory.with_caller(serde_json::from_value(caller).unwrap()).unwrap();
+    }
+    portal.set_directory(directory);
+    let mut anna = place.signed_in("shop", "anna", ADMIN).await;
+    assert_eq!(anna.post("/console/settings/callbacks", &[("url", "https://till.example/hook")]).await.status, 303);
+    let page = anna.get("/console/settings/callbacks").await.body;
+    assert!(page.contains(APPID), "its list does not name the host: {page}");
+    assert!(!page.contains("APP-LISTED"), "its list names it, whatever its case");
+    assert!(!page.contains("APP-THEIRS"), "another tenant's caller");
+}

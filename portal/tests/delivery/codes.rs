@@ -167,3 +167,19 @@ async fn the_store_does_not_hold_what_opens_a_code() {
     assert!(holds(&taxdisk_portal::core::links::hash(&token)), "the files are the right ones");
     assert!(!holds(&token));
 }
+
+#[tokio::test]
+async fn a_code_is_given_as_a_picture_too() {
+    let rig = Rig::start(|_| {}).await;
+    let path = rig.code("PICTURE1", &json!({})).await;
+    let link = format!("https://fp.example{path}");
+    let svg = rig.browse("192.0.2.1", "GET", &format!("{path}/qr.svg"), "").await;
+    assert_eq!((svg.status, svg.text), (200, taxdisk_portal::qr::svg(&link).unwrap()), "of the link and nothing else");
+    let png = rig.browse("192.0.2.1", "GET", &format!("{path}/qr.png"), "").await;
+    assert_eq!((png.status, png.headers["content-type"].to_str().unwrap()), (200, "image/png"));
+    assert_eq!(png.text, String::from_utf8_lossy(&taxdisk_portal::qr::png(&link).unwrap()));
+    for other in ["/q/nobody/qr.svg", "/q/nobody/qr.png"] {
+        assert_eq!(rig.browse("192.0.2.1", "GET", other, "").await.status, 404, "no picture of what is no code");
+    }
+    assert_eq!(rig.browse("192.0.2.1", "POST", &format!("{path}/qr.png"), "").await.status, 405);
+}

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use taxdisk_portal::admin::OperatorKey;
 use taxdisk_portal::application::{self, User};
 use taxdisk_portal::callback::send;
+use taxdisk_portal::core::callback::Attempt;
 use taxdisk_portal::core::outbox::Channel;
 use taxdisk_portal::model::{Caller, Tenant};
 use tower::ServiceExt as _;
@@ -172,4 +173,60 @@ async fn a_code_s_callback_comes_once_its_invoice_is_issued() {
     rig.browse("192.0.2.1", "GET", &path, "").await;
     assert_eq!(callbacks().await, 1, "a later scan tells nothing anew");
     sending.abort();
+}
+
+/// The first attempt of a code's only callback, whoever sends it.
+async fn attempted(rig: &Rig, serial: &str) -> Attempt {
+    let portal = rig.platform.portal.clone();
+    let sending = tokio::spawn(send::run(portal.clone(), portal.outbound.clone()));
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    let attempt = loop {
+        let callbacks = portal.readers.get().await.unwrap().callbacks_of("shop", serial).await.unwrap();
+        if let Some(attempt) = callbacks[0].attempts.last() {
+            break attempt.clone();
+        }
+        assert!(tokio::time::Instant::now() < patience, "it was not tried");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    sending.abort();
+    attempt
+}
+
+fn switched(rig: &Rig, change: impl FnOnce(&mut Caller)) {
+    let portal = &rig.platform.portal;
+    let mut caller: Caller = portal.directory().caller(APPID).unwrap().caller.clone();
+    change(&mut caller);
+    portal.set_directory(portal.directory().with_caller(caller).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_to_a_host_that_left_the_callers_list_is_not_sent() {
+    let rig = Rig::start(|_| {}).await;
+    let (url, told) = merchant().await;
+    switched(&rig, |caller| caller.switches.callback_hosts = vec!["127.0.0.1".to_owned()]);
+    let path = rig.code("BACK2", &json!({ "URL": url })).await;
+    rig.fill(&path, &[]).await;
+    rig.platform.broker_says("BACK2", &Said::Issued).await;
+    switched(&rig, |caller| caller.switches.callback_hosts = vec!["merchant.example".to_owned()]);
+    let attempt = attempted(&rig, "BACK2").await;
+    assert!(attempt.status.is_none() && attempt.text.contains("not on this caller's list of hosts"), "{attempt:?}");
+    assert!(told.lock().unwrap().is_empty(), "nothing of the invoice left this portal");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_told_unless_the_caller_wants_no_such_callback() {
+    for wanted in [true, false] {
+        let rig = Rig::start(|_| {}).await;
+        let (url, told) = merchant().await;
+        switched(&rig, |caller| {
+            caller.switches.callback_hosts.clear();
+            caller.switches.no_failure_callback = !wanted;
+        });
+        let path = rig.code("BACK3", &json!({ "URL": url })).await;
+        rig.fill(&path, &[]).await;
+        let data = Said::Failed { fault: "request", code: "disk_refused", text: "税控设备拒绝" };
+        rig.platform.broker_says("BACK3", &data).await;
+        let attempt = attempted(&rig, "BACK3").await;
+        assert_eq!((attempt.status.is_some(), told.lock().unwrap().len()), (wanted, usize::from(wanted)), "{attempt:?}");
+    }
 }

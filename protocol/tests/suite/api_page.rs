@@ -11,7 +11,8 @@ const HEAD: &str = "# API\n\n\
     <!-- Made from broker/openapi.json by TAXDISK_BLESS=1 cargo test -p taxdisk-protocol; a test compares them. -->\n\n\
     Every call of the broker and every type. [Integrating](integrate.md) says how they are used, [errors](errors.md) what\n\
     each problem means; a broker serves the same for programs at `/openapi.json`. Key: *any* is a key that is for the seller,\n\
-    *admin* one of the role `admin`. Fields of requests that do not exist are refused; answers may get new ones.\n";
+    *unlimited* one that is for all sellers, *admin* such a one of the role `admin`. Fields of requests that do not\n\
+    exist are refused; answers may get new ones.\n";
 
 /// Calls of one path, in this order.
 const METHODS: [&str; 4] = ["get", "post", "put", "delete"];
@@ -73,8 +74,11 @@ fn call(page: &mut String, method: &str, path: &str, call: &Value) {
     let query: String = query.map(|one| format!(" `{}`", text(&one["name"]))).collect();
     let key = match list(&call["security"]).first() {
         None => "",
-        Some(key) if list(&key["key"]).is_empty() => "any",
-        Some(_) => "admin",
+        Some(key) => match list(&key["key"]).first().map(text) {
+            None => "any",
+            Some("all_sellers") => "unlimited",
+            Some(_) => "admin",
+        },
     };
     let what = if call["summary"].is_string() { &call["summary"] } else { &call["operationId"] };
     let answers = members(&call["responses"]).into_iter().map(|(status, answer)| {

@@ -202,14 +202,19 @@ impl Site {
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
         std::fs::write(rig.path().join("merchant.pem"), made.cert.pem()).unwrap();
         std::fs::write(rig.path().join("merchant.key"), made.signing_key.serialize_pem()).unwrap();
-        let mail_port = free_port();
+        let (mail_port, merchant_port) = (free_port(), free_port());
+        std::fs::write(rig.path().join("wechat.secret"), "s&cret").unwrap();
         // Every walk comes from one address; the limits of an address have tests of their own.
         let more = format!(
             "ca_file = \"{}\"\n[deliveries]\nschedule_s = [1, 1, 1, 1, 1, 1, 1, 1]\n\
              [mail]\nhost = \"127.0.0.1\"\nport = {mail_port}\nsecurity = \"plain_on_loopback\"\nfrom = \"发票服务 <fp@platform.example>\"\n\
+             [wechat]\nbase_url = \"https://127.0.0.1:{merchant_port}\"\napp_id = \"wxplatform\"\nsecret_file = \"{}\"\n\
+             s_pappid = \"pappid\"\ncard_id = \"card\"\ntitles = true\n\
              [limits]\nscans_per_min = 60000\nfinds_per_min = 60000\nall_finds_per_min = 60000\n",
             rig.path().join("merchant.pem").display(),
+            rig.path().join("wechat.secret").display(),
         );
+        std::fs::write(rig.path().join("merchant.port"), merchant_port.to_string()).unwrap();
         std::fs::write(rig.path().join("mail.port"), mail_port.to_string()).unwrap();
         let portal = PortalRig::with_config(&rig, &more);
         portal.set_up();
@@ -227,6 +232,7 @@ impl Site {
             "seller": SELLER, "appid": "APP1", "callerKey": text(self.portal.dir.join("caller.pem")),
             "certificate": text(self.rig.path().join("merchant.pem")), "certificateKey": text(self.rig.path().join("merchant.key")),
             "mailPort": text(self.rig.path().join("mail.port")).parse::<u16>().unwrap(),
+            "merchantPort": text(self.rig.path().join("merchant.port")).parse::<u16>().unwrap(),
             "portalProgram": binary("taxdisk-portal"), "scratch": self.rig.path(), "chromium": chromium,
             "out": target().join("browser"), "pictures": std::env::var_os("TAXDISK_TEST_PICTURES").map(PathBuf::from),
         })

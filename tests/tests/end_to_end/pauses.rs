@@ -117,3 +117,28 @@ fn when_its_time_is_over_a_job_fails_only_if_it_is_proven_not_issued() {
     let jobs = oracle::wait_done(&rig.api, 4, PATIENCE);
     oracle::check(&jobs, &[&disk]);
 }
+
+#[test]
+fn a_seller_is_changed_and_an_agent_revoked_from_the_command_line() {
+    let rig = Rig::new();
+    let disk = rig.disk("till", |_| ());
+    let mut agent = rig.agent("shop", &[&disk.port]);
+    agent.start(None);
+    rig.wait_online(&disk.number);
+    let rule = json!({"name": "示例商贸有限公司", "disk_trouble": {"fail_after_s": 600}, "mark": false});
+    assert_eq!(rig.api.put(&format!("/v1/sellers/{SELLER}"), &rule).status, 200);
+    taxdisk(&rig, &["seller", "set", SELLER, "--warn", "stock_count=100"]);
+    let seller = taxdisk(&rig, &["seller", "show", SELLER]);
+    assert_eq!(seller["disk_trouble"], rule["disk_trouble"], "{seller}");
+    assert_eq!((&seller["name"], &seller["mark"]), (&rule["name"], &rule["mark"]));
+    assert_eq!(seller["warnings"]["stock_count"], 100);
+
+    let agents = taxdisk(&rig, &["agent", "list"]);
+    let id = agents[0]["agent"].as_str().expect("an id");
+    assert_eq!(taxdisk(&rig, &["agent", "revoke", id])["revoked"], true);
+    wait_for("a disk without its agent", PATIENCE, || {
+        let disks = rig.disks();
+        if disks.iter().any(|view| view.online) { Err(format!("{disks:?}")) } else { Ok(()) }
+    });
+    assert_eq!(taxdisk(&rig, &["agent", "list"])[0]["revoked"], true);
+}

@@ -210,7 +210,11 @@ fn i10_a_decision_by_hand_takes_no_number_that_another_job_has() {
     world.outcome(session, &work, unsettled());
     let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(6));
     assert_eq!(settle(&mut world, asked).unwrap_err().code, "settle_contradiction");
+    // The disk gives 8 next: 9 is blank, and so is every number behind it.
+    let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(9));
+    assert_eq!(settle(&mut world, asked).unwrap_err().code, "settle_contradiction");
     assert_eq!((world.state("A0"), world.state("A1")), (JobState::Issued, JobState::Unsettled));
+    assert_eq!(world.number(9), None);
     assert_eq!(world.number(6), Some(&Owner::Ours(AttemptRef { key: key("A0"), attempt: 1 })), "as before");
     let asked = request(&world, SettleDecision::Issued, SettleReading::PresentOurs, 8, Some(7));
     settle(&mut world, asked).unwrap();
@@ -317,6 +321,11 @@ fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
     assert_eq!(take(&mut world, "A1"), (BulkAction::Rerun, None));
     assert_eq!(world.state("A1"), JobState::Failed);
     assert_eq!(world.job("A1").reissues.count, 1);
+    // A failure that a reading has put in doubt: an invoice may exist.
+    let mut doubted = world.job("A1").clone();
+    let attempt = doubted.attempts.last_mut().unwrap();
+    attempt.state = taxdisk_protocol::job::AttemptState::Unsettled;
+    assert_eq!(plan(&doubted, 20, now).action, BulkAction::NeedsSettling);
     // What would be refused is said so.
     assert_eq!(plan(world.job("A1"), 1, now).refused.as_deref(), Some("reissue_limit"));
 }

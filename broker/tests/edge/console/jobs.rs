@@ -217,6 +217,11 @@ async fn many_jobs_are_issued_again_only_from_the_page_that_said_what_it_would_d
     let fields = [("state", "cancelled"), ("serial", "B"), ("reason", "the stock is back")];
     let text = browser.post("/console/bulk", &fields).await.text();
     assert!(text.contains(">B1<") && text.contains(">B2<") && !text.contains(">C1<"), "{text}");
+    for kept in
+        ["<option value=\"cancelled\" selected>", "name=\"serial\" value=\"B\"", "name=\"reason\" value=\"the stock is back\""]
+    {
+        assert!(text.contains(kept), "whoever looks once more changes one field, and writes none anew: {kept}: {text}");
+    }
     let field = |name: &str| {
         let value = super::after(&text, &format!("name=\"{name}\" value=\""), "\"").unwrap();
         value.replace("&#34;", "\"").replace("&#38;", "&")
@@ -264,8 +269,10 @@ async fn the_chains_are_searched_and_verified_by_an_auditor() {
     assert!(text.contains("user_added") && text.contains("ada") && !text.contains("key_created"), "{text}");
     let text = browser.get(&format!("/console/audit?seller={SELLER}&word=A1")).await.text();
     assert!(text.contains("accepted") && text.contains(&format!("/console/jobs/{SELLER}/A1")), "{text}");
+    assert!(text.contains("lang=zh\""), "what can be read again can be read in another language: {text}");
     let text = browser.post("/console/audit/verify", &[("seller", "")]).await.text();
     assert!(text.contains("Everything is as it was written") && text.contains(SELLER), "{text}");
+    assert!(!text.contains("lang=zh\""), "the answer to a form has no address: {text}");
 }
 
 #[tokio::test]
