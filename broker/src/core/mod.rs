@@ -258,7 +258,8 @@ struct Shop {
 #[derive(Debug)]
 struct Session {
     agent: AgentId,
-    disks: HashSet<DiskNumber>,
+    /// In their order: the same frame always comes to the same decisions, in the same order.
+    disks: BTreeSet<DiskNumber>,
     /// Its journal went back: it counts as a new agent when a disk changes hands.
     suspicious: bool,
 }

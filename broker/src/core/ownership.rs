@@ -23,7 +23,7 @@ const PROFILES: usize = 64;
 impl Core {
     /// All disks that answer at an agent now. One that is missing is released.
     pub(super) fn disks_reported(&mut self, session: SessionId, reports: Vec<DiskReport>) -> Result<Reply, Refusal> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = std::collections::BTreeSet::new();
         for report in reports.into_iter().take(DISKS_PER_AGENT) {
             let Ok(number) = report.disk.parse::<DiskNumber>() else { continue };
             if seen.insert(number.clone()) {
