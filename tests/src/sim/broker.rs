@@ -14,6 +14,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::dice::Dice;
 use super::disk::SELLER;
+use super::knobs::Fault;
 use super::pc::Pc;
 use super::store::Store;
 use super::trace::Lane;
@@ -198,7 +199,20 @@ impl World {
         }
         let ms = self.broker.dice.between(1, self.knobs.commit_ms);
         let life = self.broker.life;
+        if !self.calm && self.knobs.on(Fault::BrokerCrash) && self.broker.dice.chance(15) {
+            let dies = self.broker.dice.below(ms);
+            self.after(dies, Event::BrokerDies { life });
+        }
         self.after(ms, Event::Commit { life });
+    }
+
+    /// In the middle of a commit.
+    pub(super) fn broker_dies(&mut self, life: u64) {
+        if self.broker.life == life && !self.calm && self.crash_broker() {
+            self.trace.fault("broker_crash_at_step");
+            let ms = self.broker.dice.between(200, 30_000);
+            self.after(ms, Event::BrokerUp);
+        }
     }
 
     pub(super) fn commit_through(&mut self, life: u64) {

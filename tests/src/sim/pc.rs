@@ -165,9 +165,9 @@ impl Pc {
         self.copy = Some((self.journal.clone(), self.join));
     }
 
-    /// Nothing is on its way to the broker and nothing is open here.
+    /// Nothing is on its way to the broker.
     pub(super) fn is_quiet(&self) -> bool {
-        self.journal.pending().is_empty() && self.ports.iter().all(|port| port.core.is_quiet() && port.commands.is_empty())
+        self.journal.pending().is_empty()
     }
 }
 
@@ -381,6 +381,7 @@ impl World {
         match &effect {
             Effect::Write(_) => {
                 let ms = self.dice.between(1, self.knobs.sync_ms);
+                self.may_die(at, ms);
                 (Flight::Plain(effect), self.now + ms)
             }
             Effect::Issue { .. } => {
@@ -414,6 +415,7 @@ impl World {
                 self.note(Lane::Disk, || format!("PC {at}: operation {} ({:?}) goes out", send.id, begun.reply));
                 self.set_disk_alarm(device, &begun);
                 let until = begun.answered_at_ms;
+                self.may_die(at, until - self.now);
                 (Flight::Command { effect, device, begun }, until)
             }
             Effect::Close | Effect::Reset | Effect::Keep { .. } => (Flight::Plain(effect), soon),
@@ -435,7 +437,24 @@ impl World {
         self.note(Lane::Disk, || format!("PC {at}: issue {attempt}, expecting {expected}, goes out ({:?})", begun.reply));
         self.set_disk_alarm(device, &begun);
         let until = begun.answered_at_ms;
+        self.may_die(at, until - self.now);
         (Flight::Command { effect, device, begun }, until)
+    }
+
+    /// At a durable step or under a command: the process may die before it is through.
+    fn may_die(&mut self, at: usize, within_ms: u64) {
+        if !self.calm && self.knobs.on(Fault::AgentCrash) && self.dice.chance(15) {
+            let (life, ms) = (self.pcs[at].life, self.dice.below(within_ms + 1));
+            self.after(ms, Event::PcDies { pc: at, life });
+        }
+    }
+
+    pub(super) fn pc_dies(&mut self, at: usize, life: u64) {
+        if self.pcs[at].life == life && !self.calm && self.crash_pc(at, false) {
+            self.trace.fault("agent_crash_at_step");
+            let ms = self.dice.between(100, 60_000);
+            self.after(ms, Event::PcUp { pc: at });
+        }
     }
 
     fn note_fault(&mut self, fault: Option<Fault>) {

@@ -187,6 +187,7 @@ impl World {
         }
         if self.calm {
             self.settle_all();
+            self.flush_acks();
             if self.is_at_rest() {
                 self.done = true;
             }

@@ -53,6 +53,10 @@ pub(super) enum Event {
     BrokerUp,
     /// A PC starts.
     PcUp { pc: usize },
+    /// An agent dies in the middle of something.
+    PcDies { pc: usize, life: u64 },
+    /// The broker does.
+    BrokerDies { life: u64 },
     /// A PC wakes up.
     Wake { pc: usize },
     /// A merchant looks after a sale.
@@ -63,7 +67,7 @@ pub(super) enum Event {
     Trouble,
     /// A command's time has come in a disk.
     Disk(usize),
-    /// The roof of a disk is plugged in at this port.
+    /// A disk is plugged in at this port.
     Plug { device: usize, pc: usize, port: usize },
     /// From here on nothing goes wrong.
     Calm,
@@ -187,6 +191,8 @@ impl World {
             Event::Commit { life } => self.commit_through(life),
             Event::BrokerUp => self.start_broker(),
             Event::PcUp { pc } => self.start_pc(pc),
+            Event::PcDies { pc, life } => self.pc_dies(pc, life),
+            Event::BrokerDies { life } => self.broker_dies(life),
             Event::Wake { pc } => self.wake(pc),
             Event::Sale(sale) => self.look_after_sale(sale),
             Event::Person => self.people_look(),
