@@ -474,10 +474,7 @@ impl Core {
                 Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
             }
         };
-        self.turn.changes.push(gone("number", number_key(&number)));
-        if let Some(numbers) = self.reconcile.numbers.get_mut(&unknown.seller) {
-            numbers.retain(|other| other.key() != number);
-        }
+        self.forget_number(&unknown.seller, &number);
         let body = serde_json::json!({ "number": number_key(&number), "seen": unknown.seen, "job": job, "reason": why });
         self.audit(Some(&unknown.seller), "number_decided", body);
         self.give_number(number.clone(), owner, &unknown.seen.status, &unknown.seen.digest);
@@ -488,6 +485,16 @@ impl Core {
         }
         self.release(&unknown.seller);
         Ok(Reply::Done)
+    }
+
+    /// Its origin is known from now on.
+    pub(super) fn forget_number(&mut self, seller: &TaxpayerNumber, number: &NumberKey) {
+        let Some(numbers) = self.reconcile.numbers.get_mut(seller) else { return };
+        let before = numbers.len();
+        numbers.retain(|other| other.key() != *number);
+        if numbers.len() != before {
+            self.turn.changes.push(gone("number", number_key(number)));
+        }
     }
 
     fn record_by_person(&mut self, key: &JobKey, number: &NumberKey, reason: String) -> Result<(), Refusal> {
@@ -571,7 +578,7 @@ impl Core {
     }
 
     /// Jobs of a seller that nothing holds any more go back into the queue.
-    fn release(&mut self, seller: &TaxpayerNumber) {
+    pub(super) fn release(&mut self, seller: &TaxpayerNumber) {
         let waiting: Vec<JobKey> = self
             .jobs
             .values()

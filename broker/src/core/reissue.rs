@@ -197,6 +197,8 @@ impl Core {
                 let number = NumberKey { disk: open.disk.clone(), kind: job.kind, pair };
                 let ours = Owner::Ours(AttemptRef { key: key.clone(), attempt: open.attempt });
                 match self.number_owner(&number, known) {
+                    // After a ledger went back: whose it is was asked of people, and here one says so.
+                    Some(_) if self.is_unknown(&number) => give = Some((number, ours)),
                     Some(owner) if !super::late::same_job(&owner, &ours) => {
                         return refuse("settle_contradiction", "this number already has another owner");
                     }
@@ -253,6 +255,7 @@ impl Core {
         }
         if let Some((number, ours)) = give {
             let (status, digest) = ("by_hand".to_owned(), String::new());
+            self.forget_number(&key.seller, &number);
             self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: ours.clone(), status, digest }));
             self.own(number, ours);
         }
@@ -261,6 +264,7 @@ impl Core {
         self.free(&open.disk, open.sequence);
         self.tell_settled(&open.disk, key, attempt);
         self.pump(&open.disk);
+        self.release(&key.seller);
         Ok(Reply::Job(Box::new(self.view(&job))))
     }
 }
