@@ -392,6 +392,12 @@ impl Core {
         Ok(())
     }
 
+    /// An index remembers the invoice of this serial number, and no job has it yet.
+    pub(super) fn is_remembered_issued(&self, key: &JobKey) -> bool {
+        let line = self.reconcile.lines.get(key);
+        line.is_some_and(|line| matches!(line.line.result, AttemptResult::Issued { .. }))
+    }
+
     fn forget_line(&mut self, key: &JobKey) {
         if self.reconcile.lines.remove(key).is_some() {
             self.turn.changes.push(gone("line", key.to_string()));
