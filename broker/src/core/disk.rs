@@ -318,6 +318,19 @@ impl Disk {
         self.hold = Some(hold);
     }
 
+    /// The broker's clock was set back by so much: moments of before move with it, so that what rests, rests no longer for it.
+    pub(crate) fn clock_set_back(&mut self, ms: i64) {
+        let back = |at: &mut Timestamp| *at = at.plus_ms(-ms);
+        back(&mut self.ownerless_since);
+        if let Some(lost_at) = self.former.as_mut().and_then(|former| former.lost_at.as_mut()) {
+            back(lost_at);
+        }
+        for hold in self.hold.iter_mut().chain(self.sold_out.values_mut()) {
+            back(&mut hold.rest_until);
+            back(&mut hold.probe_at);
+        }
+    }
+
     /// The row that fences it.
     pub(crate) fn fence(&self) -> DiskFenceRow {
         let owner = self.owner.as_ref().map(|owner| &owner.agent).or(self.former.as_ref().map(|former| &former.agent));

@@ -325,6 +325,8 @@ pub struct Core {
     turn: Turn,
     /// Warnings were last looked at, since only time had passed.
     warned_at: Timestamp,
+    /// The time of the input before.
+    heard_at: Timestamp,
 }
 
 impl Core {
@@ -332,6 +334,7 @@ impl Core {
     pub fn handle(&mut self, input: Input, known: &Known, now: Timestamp, origin: Option<Origin>) -> Output {
         let origin = self.origin(&input, origin);
         self.turn = Turn { now, origin, ..Turn::default() };
+        self.look_at_clock();
         self.begin_reconcile();
         let reply = match input {
             Input::Submit(prepared) => self.submit(*prepared, known),

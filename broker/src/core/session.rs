@@ -217,6 +217,17 @@ impl Core {
         Ok(Reply::Done)
     }
 
+    /// A clock that was set back would make everything that rests wait for the whole way again: what was begun before is taken to
+    /// have begun by the new clock.
+    pub(super) fn look_at_clock(&mut self) {
+        let back_ms = self.heard_at.since_ms(self.turn.now);
+        self.heard_at = self.turn.now;
+        if back_ms > 0 {
+            self.warned_at = self.warned_at.plus_ms(-back_ms);
+            self.disks.values_mut().for_each(|disk| disk.clock_set_back(back_ms));
+        }
+    }
+
     /// Open attempts of a disk that nobody has become `unsettled`: time asks, it never runs again (I4).
     fn lapse(&mut self, number: &DiskNumber) -> Result<(), Refusal> {
         let Some(disk) = self.disks.get_mut(number) else { return Ok(()) };
