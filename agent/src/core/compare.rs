@@ -80,7 +80,8 @@ impl Open {
     pub fn listed(open: &OpenAttempt, view: &dyn View, parse: Parse) -> Open {
         let assignment = &open.assignment;
         let intent = view.intent(&assignment.attempt);
-        let earlier = view.outcome(&assignment.attempt).and_then(|outcome| outcome.expected);
+        let earlier = view.outcome(&assignment.attempt).filter(|outcome| outcome.sequence == assignment.sequence);
+        let earlier = earlier.and_then(|outcome| outcome.expected);
         let expected = intent.as_ref().map(|intent| intent.expected).or(earlier).or(open.expected);
         Open {
             attempt: assignment.attempt.clone(),

@@ -284,6 +284,9 @@ impl DiskCore {
             return self.look_for(open, context);
         }
         self.heard_sequence = assignment.sequence;
+        if let Some(known) = context.view.outcome(attempt) {
+            return self.refuse_number_given_twice(&assignment, epoch, &known.result, context);
+        }
         let refuse = if self.epoch != Some(epoch) {
             Some(format!("it was assigned under epoch {epoch}, which is not the one granted here"))
         } else if self.stopping {
@@ -308,6 +311,24 @@ impl DiskCore {
                 self.end_unbegun(&assignment, epoch, result, context);
             }
         }
+    }
+
+    /// The attempt's number was another one's before, in a part that the broker's ledger lost: under it nothing can begin here, for
+    /// the index must stay true. Given back, the job comes again under the next number.
+    fn refuse_number_given_twice(
+        &mut self,
+        assignment: &Assignment,
+        epoch: u64,
+        known: &AttemptResult,
+        context: &Context<'_>,
+    ) {
+        let text = "this attempt's number was given before, by a ledger that went back since".to_owned();
+        let result = match known {
+            // Whether that one issued nobody knows: then the job must not come again.
+            AttemptResult::Unsettled { class, .. } => AttemptResult::Unsettled { class: *class, text },
+            _ => AttemptResult::GivenBack { text },
+        };
+        self.end_unbegun(assignment, epoch, result, context);
     }
 
     /// Why this disk is not asked at all.

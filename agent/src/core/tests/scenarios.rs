@@ -514,6 +514,28 @@ fn serial_that_was_issued_is_not_issued_by_a_new_attempt() {
     assert_eq!(world.disk.issues_sent(), 1);
 }
 
+/// Found by the simulation: a ledger that went back twice to the same copy numbers attempts alike. The index answered the new attempt
+/// with the old one's outcome, the broker knew no such attempt, and the job stayed handed over for ever.
+#[test]
+fn attempt_whose_number_was_given_before_is_given_back_and_comes_again_under_the_next() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::NotSent(DeviceClass::InvalidRequest));
+    world.submit("A1", true);
+    world.run();
+    assert!(matches!(world.result("A1", 1), Some(AttemptResult::NotIssued { .. })));
+    let (disk, told) = (world.number(), world.frames.len());
+    let attempt = AttemptRef { key: key("A1"), attempt: 1 };
+    world.command(Command::Assign { disk, epoch: 1, assignment: repeated(&attempt, 50) });
+    world.run();
+    let answer = world.frames[told..].iter().find_map(|frame| match frame {
+        AgentFrame::Outcome { sequence, outcome, .. } => Some((*sequence, outcome.clone())),
+        _ => None,
+    });
+    assert!(matches!(answer, Some((50, AttemptResult::GivenBack { .. }))), "{answer:?}");
+    assert_eq!(world.disk.issues_sent(), 1, "it was begun under a number that the index has");
+}
+
 #[test]
 fn staged_job_is_given_back_when_the_link_goes_and_told_at_the_next_grant() {
     let mut world = World::new(FakeDisk::used(10, 99));
