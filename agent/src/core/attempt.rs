@@ -172,6 +172,7 @@ impl Attempt {
             begun: true,
             doubt,
             ended: false,
+            again: false,
             disk_ms,
         }
     }

@@ -64,6 +64,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
         epoch: ending.epoch,
         sequence: ending.sequence,
         content_hash: None,
+        mark: None,
         expected: ending.expected,
         result: ending.result,
         at: context.at.to_owned(),

@@ -166,11 +166,14 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
     }
     raise_sequence(&outcome.disk, outcome.sequence, overlay);
     let reads = Reads(&*overlay);
-    let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt)).map(|intent| intent.content_hash);
-    let known = || reads.outcome(&outcome.attempt).and_then(|known| known.content_hash);
-    let content_hash = outcome.content_hash.clone().or(intent).or_else(known);
+    let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt));
+    let (hash, mark) = intent.map_or((None, None), |intent| (Some(intent.content_hash), intent.mark));
+    let known = reads.outcome(&outcome.attempt).filter(|known| known.sequence == outcome.sequence);
+    let (known_hash, known_mark) = known.map_or((None, None), |known| (known.content_hash, known.mark));
+    let content_hash = outcome.content_hash.clone().or(hash).or(known_hash);
+    let mark = outcome.mark.clone().or(mark).or(known_mark);
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
-    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, ..compact(outcome) });
+    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, mark, ..compact(outcome) });
     let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
     if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
         put(overlay, unsettled, &outcome.attempt);

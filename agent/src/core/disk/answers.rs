@@ -196,7 +196,7 @@ impl DiskCore {
 
     fn on_survey(&mut self, walk: Walk, opens: Vec<Open>, answer: Answer, context: &Context<'_>) {
         let Some(disk) = self.disk().cloned() else {
-            self.opens.extend(opens);
+            self.opens.extend(opens.into_iter().filter(|open| !open.again));
             return;
         };
         let (walk, step) = walk.on(answer, &disk, context);
@@ -207,11 +207,12 @@ impl DiskCore {
             }
             (_, WalkStep::Done(survey)) => self.on_surveyed(&survey, opens, &disk, context),
             (_, WalkStep::Failed(trouble)) => {
-                // Unknown stays unknown: the attempts stay open and are read again.
-                self.opens.splice(0..0, opens);
+                // Unknown stays unknown: the attempts stay open and are read again. Those that were only looked at beside the
+                // accounts are looked at with them.
+                self.opens.splice(0..0, opens.into_iter().filter(|open| !open.again));
                 self.trouble(trouble, context);
             }
-            (None, WalkStep::Do(_)) => self.opens.extend(opens),
+            (None, WalkStep::Do(_)) => self.opens.extend(opens.into_iter().filter(|open| !open.again)),
         }
     }
 
@@ -234,6 +235,9 @@ impl DiskCore {
             outbox::accounted(&decision.accounts, kind, survey.remaining, self.epoch.unwrap_or(0), disk, context);
         let mut after = After { frames: frame.into_iter().collect(), opens: opens.clone(), ..After::default() };
         for (open, result) in opens.iter().zip(decision.results) {
+            if open.again && matches!(result, AttemptResult::Unsettled { .. }) {
+                continue;
+            }
             self.learn(&result, context);
             after.report |= matches!(result, AttemptResult::NotIssued { .. });
             let ending = Ending {
@@ -388,6 +392,7 @@ impl DiskCore {
             begun: expected.is_some(),
             doubt: None,
             ended: false,
+            again: false,
             disk_ms: attempt.disk_ms,
         };
         let ending = Ending {

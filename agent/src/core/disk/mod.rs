@@ -298,7 +298,7 @@ impl DiskCore {
 
     /// An attempt may have been sent, and its end is not known.
     fn has_open(&self) -> bool {
-        let surveyed = matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty());
+        let surveyed = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| !open.again));
         let operating = self.work.is_some() || matches!(self.state, State::Operating(_) | State::OperatingSurvey(..));
         surveyed
             || operating
@@ -486,8 +486,20 @@ impl DiskCore {
                 self.to_account.remove(&kind);
                 self.next(context)
             }
-            _ => self.survey(kind, Vec::new(), false, context),
+            _ => {
+                // A number that was consumed since may be that of an attempt of which nobody knows whether it issued. Entered as
+                // another program's, it could be given to its job by nobody any more.
+                let doubtful = self.unsettled(kind, &disk, context);
+                let resync = !doubtful.is_empty();
+                self.survey(kind, doubtful, resync, context)
+            }
         }
+    }
+
+    fn unsettled(&self, kind: InvoiceKind, disk: &DiskNumber, context: &Context<'_>) -> Vec<Open> {
+        let unsettled = context.view.unsettled(disk).into_iter().filter(|attempt| !self.is_at_work_on(attempt));
+        let outcomes = unsettled.filter_map(|attempt| context.view.outcome(&attempt)).filter(|outcome| outcome.kind == kind);
+        outcomes.filter_map(Open::unsettled).collect()
     }
 
     fn survey(&mut self, kind: InvoiceKind, opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
@@ -533,7 +545,9 @@ impl DiskCore {
 
     /// Attempts whose outcome this process is about to find out, or to write.
     fn is_at_work_on(&self, attempt: &AttemptRef) -> bool {
-        let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| open.attempt == *attempt));
+        // One that is only looked at beside the accounts is told only if something is known: whoever asks for it gets an answer.
+        let is = |open: &Open| open.attempt == *attempt && !open.again;
+        let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(is));
         let about = |record: &Record| matches!(record, Record::Outcome(outcome) if outcome.attempt == *attempt);
         let in_writes = self.writes.iter().any(|(records, _)| records.iter().any(about));
         let writing = |after: &After| {

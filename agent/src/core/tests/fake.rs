@@ -260,7 +260,10 @@ impl FakeDisk {
     }
 
     pub(super) fn resync(&mut self) -> Result<(), Trouble> {
-        if let Some((request, _)) = self.late.take() {
+        // What a component took, no conversation drives out.
+        if self.fence != Some(Fence::None)
+            && let Some((request, _)) = self.late.take()
+        {
             self.ours(&request);
         }
         self.reading("resync".into())

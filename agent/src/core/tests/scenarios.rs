@@ -1,5 +1,6 @@
 //! Named situations: each ends in the truth or stays unsettled, and never doubles.
 
+use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, OpenAttempt};
 
@@ -512,6 +513,40 @@ fn serial_that_was_issued_is_not_issued_by_a_new_attempt() {
     world.run();
     assert!(matches!(world.result("A1", 2), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)));
     assert_eq!(world.disk.issues_sent(), 1);
+}
+
+/// Found by the simulation: a component executed late, after its attempt had ended as unsettled. The number was entered as another
+/// program's, so that neither the agent nor a person could give it to its job any more.
+#[test]
+fn number_of_an_unsettled_attempt_is_never_entered_as_another_programs() {
+    for marked in [true, false] {
+        let mut world = World::new(FakeDisk::used(10, 99));
+        world.disk.fence = Some(Fence::None);
+        world.broker.requeue = false;
+        world.disk.faults.push_back(Fault::RunsLate(1_000));
+        world.submit("A1", marked);
+        world.run();
+        assert!(matches!(world.result("A1", 1), Some(AttemptResult::Unsettled { .. })));
+        // Now it runs, and the numbers have moved when the next job comes.
+        world.disk.late.as_mut().unwrap().1 = 0;
+        world.disk.stock().unwrap();
+        let told = world.frames.len();
+        world.submit_as("A2", marked, "公司", "20.00");
+        world.run();
+        assert_eq!(world.issued("A2"), Some(pair(11)), "marked: {marked}");
+        let owner = world.journal.owner(&world.number(), KIND, pair(10));
+        if marked {
+            assert_eq!(world.issued("A1"), Some(pair(10)), "its mark proves it");
+            assert!(matches!(owner, Some(Owner::Ours(attempt)) if attempt.key == key("A1")));
+        } else {
+            assert_eq!(owner, None, "nobody's, until somebody knows");
+            let again = world.frames[told..].iter().filter(|frame| match frame {
+                AgentFrame::Outcome { attempt, .. } => attempt.key == key("A1"),
+                _ => false,
+            });
+            assert_eq!(again.count(), 0, "nothing new is known of it");
+        }
+    }
 }
 
 /// Found by the simulation: a ledger that went back twice to the same copy numbers attempts alike. The index answered the new attempt

@@ -392,12 +392,8 @@ fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first
     let session = world.connect_knowing('a', 4);
     world.tells(session, vec![remembered("R1", 4, issued(10))], Vec::new(), 10);
     world.outcome_of_a2(session);
-    let void = JobSubmission {
-        operation: Operation::Void,
-        original: Some(PairBody::from(pair(7))),
-        invoice: None,
-        ..submission("V1")
-    };
+    let void =
+        JobSubmission { operation: Operation::Void, original: Some(PairBody::from(pair(7))), invoice: None, ..submission("V1") };
     world.ok(Input::Submit(Box::new(void.into())));
     assert_eq!(world.waiting("V1"), Some(Waiting::Reconcile));
     world.ok(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into())));
