@@ -16,6 +16,7 @@ use taxdisk_protocol::number::NumberPair;
 
 use super::effect::{Found, Request};
 use super::records::{Intent, Outcome, Owner, View};
+use crate::fault::planted;
 
 /// Turns an invoice's wire form into its domain form; the error is for people.
 pub type Parse = fn(&InvoiceBody, InvoiceKind) -> Result<Invoice, String>;
@@ -209,7 +210,8 @@ fn unmarked(open: &Open, comparison: Option<&Comparison>, found: &Found, owner: 
             let signed = |signed: &Signed| {
                 signed.pair == pair && !signed.fiscal_code.is_empty() && signed.fiscal_code == found.invoice.fiscal_code
             };
-            if open.signed.as_ref().is_some_and(signed) { Fit::Proof } else { Fit::Equal }
+            let proven = open.signed.as_ref().is_some_and(signed) || planted("equal_is_proof");
+            if proven { Fit::Proof } else { Fit::Equal }
         }
         None => Fit::Odd(format!("{pair} cannot be compared: the content of {} is not known here", open.attempt)),
     }

@@ -11,6 +11,7 @@ use super::entry;
 use super::reads::{Lookup, Reads};
 use crate::core::operation::{OperationIntent, OperationOutcome, OperationResult, What};
 use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, Record, View};
+use crate::fault::planted;
 use crate::journal::JournalError;
 
 /// Changed keys: `None` deletes.
@@ -173,6 +174,10 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
     let content_hash = outcome.content_hash.clone().or(hash).or(known_hash);
     let mark = outcome.mark.clone().or(mark).or(known_mark);
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
+    if planted("index_purged") {
+        overlay.changes.insert(entry::issued(&outcome.attempt.key), None);
+        return Ok(());
+    }
     put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, mark, ..compact(outcome) });
     let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
     if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
@@ -192,7 +197,7 @@ fn fold_operation(intent: &OperationIntent, overlay: &mut Overlay<'_>) -> Result
     if let Some(open) = reads.open_operation(disk) {
         return conflict(format!("operation {} cannot begin: operation {} on disk {disk} is open", intent.id, open.id));
     }
-    if reads.operation_outcome(&intent.id).is_some() {
+    if reads.operation_outcome(&intent.id).is_some() && !planted("blank_void_repeated") {
         return conflict(format!("operation {} cannot begin again: it has ended", intent.id));
     }
     if let What::Void { kind, pair, .. } = &intent.what {

@@ -14,6 +14,7 @@ use super::change::{Change, NumberKey, NumberRow};
 use super::outcome::Report;
 use super::types::{Refusal, SessionId};
 use super::{Core, Known};
+use crate::fault::planted;
 
 /// An `accounted` frame.
 #[derive(Debug, Clone)]
@@ -68,7 +69,8 @@ impl Core {
             return Ok(());
         }
         self.revive(job.clone());
-        let (key, attempt, pair) = (job.key.clone(), report.attempt.attempt, report.pair());
+        let (key, attempt) = (job.key.clone(), report.attempt.attempt);
+        let pair = report.pair().filter(|_| !planted("late_claim_ignored"));
         let contradicts = job.issued.is_some() && pair.is_some_and(|pair| !is_pair(job.issued.as_ref(), pair));
         // A claim to have issued keeps the job from being handed over until the number was read (I4); other claims prove nothing.
         self.evidence(&key, attempt, EvidenceKind::LateOutcome, from, pair, false, report.body())?;

@@ -14,6 +14,7 @@ use super::disk::{Disk, DiskOwner, Former};
 use super::dispatch::assignment;
 use super::types::{Refusal, SessionId};
 use super::{Core, Formers, Reply};
+use crate::fault::planted;
 
 /// Disks that one agent may report: a PC has a few ports. A report of more is cut off at the door.
 const DISKS_PER_AGENT: usize = 64;
@@ -175,6 +176,13 @@ impl Core {
         match disk.claims.len() {
             0 => {}
             1 => self.decide_sole(number),
+            _ if planted("two_claimants_granted") => {
+                let newest = disk.claims.last().copied();
+                let owner = disk.owner.as_ref().map(|owner| owner.session);
+                if let Some(session) = newest.filter(|_| newest != owner) {
+                    self.grant(number, session);
+                }
+            }
             _ => self.deny_all(number),
         }
         self.announce_disk(number);
@@ -193,7 +201,7 @@ impl Core {
             && (disk.busy() > 0 || self.operations.is_running(number))
         {
             let free = former.lost_at.is_some_and(|lost| now.since_ms(lost) >= self.settings.silence_ms);
-            if !free {
+            if !free && !planted("no_silence_before_grant") {
                 return;
             }
         }

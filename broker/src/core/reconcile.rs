@@ -31,6 +31,7 @@ use taxdisk_protocol::time::Timestamp;
 use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
 use super::types::{LineDecision, NumberDecision, Refusal, SessionId};
 use super::{Core, Known, Reply};
+use crate::fault::planted;
 
 /// What is to be found out.
 #[derive(Debug, Default)]
@@ -154,7 +155,8 @@ impl Core {
 
     /// After a restore: before anything else is decided, every disk is to be recounted.
     pub(super) fn begin_reconcile(&mut self) {
-        let Some(why) = self.reconcile.restored.take() else { return };
+        let restored = self.reconcile.restored.take().filter(|_| !planted("restore_unnoticed"));
+        let Some(why) = restored else { return };
         self.turn.changes.push(gone("restored", String::new()));
         // One that was only ever named by an administrator has issued nothing.
         let used = self.disks.values().filter(|disk| disk.report.is_some() || disk.sequence > 0);
@@ -171,7 +173,7 @@ impl Core {
         heard: u64,
     ) {
         let Some(known) = self.disks.get(number).map(|disk| disk.sequence).filter(|known| *known < heard) else { return };
-        if self.disks.get(number).is_some_and(|disk| disk.recount.is_none()) {
+        if self.disks.get(number).is_some_and(|disk| disk.recount.is_none()) && !planted("restore_unnoticed") {
             let of_seller = |disk: &&DiskNumber| seller.is_some() && self.disks[*disk].seller.as_ref() == seller;
             let mut disks: Vec<DiskNumber> = self.disks.keys().filter(of_seller).cloned().collect();
             if !disks.contains(number) {
@@ -213,6 +215,9 @@ impl Core {
     /// The number that the next attempt of a job gets.
     pub(super) fn next_attempt(&self, job: &Job) -> u32 {
         let last = job.attempts.last().map_or(0, |last| last.attempt);
+        if planted("attempts_numbered_alike") {
+            return last.saturating_add(1);
+        }
         last.max(self.reconcile.generation.saturating_mul(GENERATION_ATTEMPTS)).saturating_add(1)
     }
 
@@ -225,6 +230,9 @@ impl Core {
     /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of
     /// its seller: one of them may have undone the same original (I1).
     pub(super) fn is_held(&self, job: &Job) -> bool {
+        if planted("unknown_holds_nothing") {
+            return false;
+        }
         let may_undo_twice =
             job.operation != Operation::Issue && self.reconcile.lines.keys().any(|key| key.seller == job.key.seller);
         may_undo_twice

@@ -16,6 +16,7 @@ use super::accept::invalid;
 use super::change::{Change, NumberKey, NumberRow};
 use super::types::{CancelAnswer, Refusal};
 use super::{Core, Known, Reply};
+use crate::fault::planted;
 
 /// The longest reason that is kept, characters: a paragraph.
 const REASON_CHARACTERS: usize = 1000;
@@ -165,7 +166,7 @@ impl Core {
         let Some(open) = job.open_attempt().filter(|_| job.state == JobState::Unsettled).cloned() else {
             return refuse("settle_not_unsettled", "only an unsettled job is decided by hand");
         };
-        if request.revision != job.revision {
+        if request.revision != job.revision && !planted("settle_any_revision") {
             return refuse("settle_revision", "the job has changed since you looked at it; look again");
         }
         let reason = cut(&request.reason);
@@ -191,7 +192,8 @@ impl Core {
                     return refuse("settle_needs_readings", "the code and number that were issued are needed");
                 };
                 // The current pair is the next blank one: it cannot be issued already.
-                if current == pair || (current.code == pair.code && current.number < pair.number) {
+                let blank = current == pair || (current.code == pair.code && current.number < pair.number);
+                if blank && !planted("settle_a_blank") {
                     return refuse("settle_contradiction", contradiction);
                 }
                 let number = NumberKey { disk: open.disk.clone(), kind: job.kind, pair };
@@ -199,7 +201,7 @@ impl Core {
                 match self.number_owner(&number, known) {
                     // After a ledger went back: whose it is was asked of people, and here one says so.
                     Some(_) if self.is_unknown(&number) => give = Some((number, ours)),
-                    Some(owner) if !super::late::same_job(&owner, &ours) => {
+                    Some(owner) if !super::late::same_job(&owner, &ours) && !planted("settle_an_owned_number") => {
                         return refuse("settle_contradiction", "this number already has another owner");
                     }
                     Some(_) => {}

@@ -16,6 +16,7 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use super::change::Change;
 use super::types::{Join, Joined, Left, Refusal, SessionId};
 use super::{Core, Effect, Known, Reply, Session};
+use crate::fault::planted;
 
 impl Core {
     pub(super) fn join(&mut self, join: Join, session: SessionId) -> Result<Reply, Refusal> {
@@ -240,6 +241,12 @@ impl Core {
             let Some(epoch) = self.jobs.get(&key).and_then(|open| open.job.attempt(attempt)).map(|found| found.epoch) else {
                 continue;
             };
+            if planted("lapse_requeues") {
+                let next = taxdisk_protocol::job::Next::Queue { waiting: None };
+                self.record(&key, What::GivenBack { attempt, epoch, text: "away".to_owned(), next })?;
+                self.enqueue(&key);
+                continue;
+            }
             let text = "the agent has been away too long; the disk is read wherever it appears next".to_owned();
             self.record(&key, What::Unsettled { attempt, epoch, class: None, text, expected: None })?;
         }

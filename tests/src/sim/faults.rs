@@ -68,10 +68,12 @@ impl World {
                 crashed.then_some("broker_crash")
             }
             Fault::LedgerRestored | Fault::LedgerLost => match self.broker.copy {
-                None => {
+                // A copy from before a disk was first seen knows nothing of it; see decision 16.
+                None if self.devices.iter().all(|device| self.broker.store.knows_numbers_of(&device.number)) => {
                     self.broker.copy = Some(self.broker.store.clone());
                     None
                 }
+                None => None,
                 Some(_) => {
                     let marked = fault == Fault::LedgerRestored;
                     self.put_back(marked);

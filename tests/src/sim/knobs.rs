@@ -183,8 +183,13 @@ impl Knobs {
         }
         // What is lost there is found in the journals, or nowhere: see the page on proof.
         if faults.contains(&Fault::LedgerLost) {
-            let beyond = [Fault::JournalLost, Fault::JournalBack, Fault::LedgerRestored, Fault::AgentClone, Fault::Shared];
+            let beyond =
+                [Fault::JournalLost, Fault::JournalBack, Fault::LedgerRestored, Fault::AgentClone, Fault::Shared, Fault::Move];
             faults.retain(|fault| !beyond.contains(fault));
+        }
+        // A conversation of another PC would move what is found under this one's.
+        if faults.contains(&Fault::Shared) {
+            faults.retain(|fault| *fault != Fault::Blind);
         }
         let line = *dice.pick(&[Line::Ordered, Line::Ordered, Line::Token, Line::Component]).unwrap_or(&Line::Ordered);
         let several = faults.contains(&Fault::Move) || faults.contains(&Fault::Shared) || faults.contains(&Fault::AgentClone);

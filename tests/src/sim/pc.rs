@@ -165,9 +165,9 @@ impl Pc {
         self.copy = Some((self.journal.clone(), self.join));
     }
 
-    /// Nothing is on its way to the broker.
+    /// Nothing that the broker must hear is on its way. Numbers that were read without a grant may wait for one for ever.
     pub(super) fn is_quiet(&self) -> bool {
-        self.journal.pending().is_empty()
+        self.journal.pending().iter().all(|(_, _, frame)| matches!(frame, AgentFrame::Accounted { .. }))
     }
 }
 

@@ -444,7 +444,7 @@ impl World {
     fn is_at_rest(&self) -> bool {
         let handed_in = self.people.sales.iter().all(|sale| sale.accepted || sale.refused);
         let ended = self.broker.store.jobs.values().all(|job| !job.is_live());
-        let recounts = self.broker.store.reconcile.keys().any(|(what, _)| *what == "disk");
+        let recounts = self.broker.store.reconcile.keys().any(|(what, _)| matches!(*what, "disk" | "number"));
         let quiet = self.pcs.iter().filter(|pc| pc.is_up()).all(|pc| pc.is_quiet());
         handed_in && ended && !recounts && quiet
     }

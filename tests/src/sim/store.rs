@@ -131,6 +131,11 @@ impl Store {
         Ok(())
     }
 
+    /// A number of this disk is accounted for.
+    pub(super) fn knows_numbers_of(&self, disk: &DiskNumber) -> bool {
+        self.accounted.keys().any(|(known, _)| known == disk)
+    }
+
     /// Memory of a new process.
     pub(super) fn restored(&self) -> Restored {
         let mut jobs: Vec<Arc<Job>> = self.jobs.values().filter(|job| job.is_live()).cloned().collect();

@@ -20,6 +20,7 @@ use crate::core::records::{Base, Record};
 use crate::core::settle::{self, Rules};
 use crate::core::walk::{Step as WalkStep, Survey, Walk};
 use crate::core::{Context, account};
+use crate::fault::planted;
 
 impl DiskCore {
     /// Takes the answer to the effect in flight.
@@ -408,6 +409,9 @@ impl DiskCore {
         };
         let (more, frame) = outbox::ended(ending, disk, context);
         records.extend(more);
+        if planted("report_before_durable") {
+            self.told.push_back(Told::Frame(frame.clone()));
+        }
         // If we stop before this is durable, at the next start the intent is found without an outcome, and the disk is read.
         self.writes.push_back((records, After { frames: vec![frame], opens: vec![open], report, ..After::default() }));
     }

@@ -35,6 +35,7 @@ use super::operation::{OperationOutcome, Order, OrderReport, What};
 use super::records::{Base, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
+use crate::fault::planted;
 use operate::Work;
 pub(super) use remote::readings;
 
@@ -415,7 +416,7 @@ impl DiskCore {
             self.give_back_staged(&format!("the disk is not ready: {text}"), context);
             return Some(self.next(context));
         }
-        if self.epoch != Some(epoch) {
+        if self.epoch != Some(epoch) && !planted("old_epoch_begins") {
             self.give_back_staged("the disk was granted anew", context);
             return Some(self.next(context));
         }
@@ -497,6 +498,9 @@ impl DiskCore {
     }
 
     fn unsettled(&self, kind: InvoiceKind, disk: &DiskNumber, context: &Context<'_>) -> Vec<Open> {
+        if planted("unsettled_not_looked_at") {
+            return Vec::new();
+        }
         let unsettled = context.view.unsettled(disk).into_iter().filter(|attempt| !self.is_at_work_on(attempt));
         let outcomes = unsettled.filter_map(|attempt| context.view.outcome(&attempt)).filter(|outcome| outcome.kind == kind);
         outcomes.filter_map(Open::unsettled).collect()
@@ -525,7 +529,7 @@ impl DiskCore {
     }
 
     fn may_begin(&self, epoch: u64, context: &Context<'_>) -> bool {
-        self.epoch == Some(epoch) && lease_holds(context.heard_ms, context.now_ms)
+        (self.epoch == Some(epoch) || planted("old_epoch_begins")) && lease_holds(context.heard_ms, context.now_ms)
     }
 
     fn is_ready(&self, context: &Context<'_>) -> bool {
