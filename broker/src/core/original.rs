@@ -169,7 +169,7 @@ impl Core {
     }
 
     /// At most one void or full red of one original, and reds that sum up to it at most.
-    fn check_others(
+    pub(super) fn check_others(
         &self,
         original: &OriginalKey,
         key: &JobKey,

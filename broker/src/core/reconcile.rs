@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{
-    IssuedInvoice, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView, Waiting,
+    Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView, Waiting,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};
@@ -26,6 +26,7 @@ use taxdisk_protocol::link::{Accounted, AttemptRef, AttemptResult, BrokerFrame, 
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::rules;
 use taxdisk_protocol::time::Timestamp;
 
 use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
@@ -395,8 +396,31 @@ impl Core {
         };
         let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
         let agent = Some(agent);
-        self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
+        let job = self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
+        self.fail_overtaken(&job)?;
         self.forget_line(key);
+        Ok(())
+    }
+
+    /// What this job did was forgotten, and other jobs were taken meanwhile that would undo the same invoice once more. They have
+    /// waited, and end here: at most one void or full red of an original (I1).
+    fn fail_overtaken(&mut self, job: &Job) -> Result<(), Refusal> {
+        let Some(original) = super::original::original_key(job) else { return Ok(()) };
+        let others: Vec<JobKey> = self.undoing.get(&original).into_iter().flatten().cloned().collect();
+        for key in others.into_iter().filter(|key| *key != job.key) {
+            let Some(waiting) = self.jobs.get(&key).map(|open| open.job.clone()) else { continue };
+            if waiting.state != JobState::Queued || !waiting.is_proven_not_issued() {
+                continue;
+            }
+            // As if it were handed in now; where the ledger knows too little to count, it fails and may be asked for again.
+            let Ok(parsed) = rules::parse(&waiting.submission()) else { continue };
+            if let Err(refusal) = self.check_others(&original, &key, &parsed, None, &Known::default()) {
+                self.dequeue(&key);
+                let (code, text) = (refusal.code.to_owned(), refusal.detail);
+                let problem = JobProblem { code, fault: Fault::Request, class: None, text };
+                self.record(&key, What::Failed { problem })?;
+            }
+        }
         Ok(())
     }
 

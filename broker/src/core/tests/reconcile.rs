@@ -398,7 +398,9 @@ fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first
     assert_eq!(world.waiting("V1"), Some(Waiting::Reconcile));
     world.ok(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into())));
     assert_eq!((world.state("R1"), world.invoice("R1").as_str()), (JobState::Issued, "00000010"));
-    assert_eq!(world.assigned(session).len(), 1, "the void job goes on, and the disk refuses it");
+    assert_eq!(world.job("V1").problem.as_ref().unwrap().code, "original_undone", "and the void job ends");
+    assert_eq!(world.state("V1"), JobState::Failed);
+    assert!(world.assigned(session).is_empty());
 }
 
 #[test]
