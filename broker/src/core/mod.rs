@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskView, IssuePointBody,
+    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskReport, DiskView, IssuePointBody,
     JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
     SettleRequest,
 };
@@ -260,6 +260,8 @@ struct Session {
     agent: AgentId,
     /// In their order: the same frame always comes to the same decisions, in the same order.
     disks: BTreeSet<DiskNumber>,
+    /// What it said of disks that others claim too: not believed, and not said again when the others are gone.
+    said: BTreeMap<DiskNumber, DiskReport>,
     /// Its journal went back: it counts as a new agent when a disk changes hands.
     suspicious: bool,
 }

@@ -75,9 +75,18 @@ impl Core {
         }
         let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         if disk.claims.len() > 1 && disk.report.is_some() {
-            // What several say of one disk is not believed.
+            // What several say of one disk is not believed, until one of them is left.
+            if let Some(live) = self.sessions.get_mut(&session) {
+                live.said.insert(number.clone(), report);
+            }
             return;
         }
+        self.believe(number, report);
+    }
+
+    fn believe(&mut self, number: &DiskNumber, report: DiskReport) {
+        let now = self.turn.now;
+        let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         let seller = TaxpayerNumber::from_device(&report.taxpayer).ok();
         // The clock runs and is no change worth keeping.
         let changed = disk.report.as_ref().is_none_or(|known| {
@@ -140,7 +149,11 @@ impl Core {
     /// A session claims the disk no longer. `clean`: nothing that it had can begin any more.
     pub(super) fn unclaim(&mut self, session: SessionId, number: &DiskNumber, clean: bool) {
         let now = self.turn.now;
-        let agent = self.sessions.get(&session).map(|live| live.agent.clone());
+        let live = self.sessions.get_mut(&session);
+        let agent = live.map(|live| {
+            live.said.remove(number);
+            live.agent.clone()
+        });
         let Some(disk) = self.disks.get_mut(number) else { return };
         disk.claims.remove(&session);
         disk.denied.remove(&session);
@@ -209,7 +222,11 @@ impl Core {
     }
 
     fn grant(&mut self, number: &DiskNumber, session: SessionId) {
-        let Some(agent) = self.sessions.get(&session).map(|live| live.agent.clone()) else { return };
+        let Some(live) = self.sessions.get_mut(&session) else { return };
+        let (agent, said) = (live.agent.clone(), live.said.remove(number));
+        if let Some(report) = said {
+            self.believe(number, report);
+        }
         let Some(disk) = self.disks.get_mut(number) else { return };
         disk.epoch += 1;
         disk.owner = Some(DiskOwner { agent, session });
