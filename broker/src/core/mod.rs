@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskReport, DiskView, IssuePointBody,
-    JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
-    SettleRequest,
+    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskReport, DiskView,
+    IssuePointBody, JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer,
+    ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};

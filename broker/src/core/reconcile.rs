@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{
-    Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView, Waiting,
+    Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView,
+    Waiting,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};

@@ -61,7 +61,10 @@ impl Core {
         if suspicious {
             self.doubt_operations(&join.agent);
         }
-        self.sessions.insert(session, Session { agent: join.agent.clone(), disks: Default::default(), said: Default::default(), suspicious });
+        self.sessions.insert(
+            session,
+            Session { agent: join.agent.clone(), disks: Default::default(), said: Default::default(), suspicious },
+        );
         self.announce_agent(&join.agent, true);
         if went_back {
             let known = journal_known.unwrap_or_default();

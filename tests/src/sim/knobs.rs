@@ -187,6 +187,11 @@ impl Knobs {
                 [Fault::JournalLost, Fault::JournalBack, Fault::LedgerRestored, Fault::AgentClone, Fault::Shared, Fault::Move];
             faults.retain(|fault| !beyond.contains(fault));
         }
+        // Nobody but a journal knows of a roll that was used up between two that are seen.
+        let forgets = [Fault::JournalLost, Fault::JournalBack, Fault::AgentClone].iter().any(|fault| faults.contains(fault));
+        if forgets && (faults.contains(&Fault::LedgerRestored)) {
+            faults.retain(|fault| *fault != Fault::OutOfStock);
+        }
         // A conversation of another PC would move what is found under this one's.
         if faults.contains(&Fault::Shared) {
             faults.retain(|fault| *fault != Fault::Blind);

@@ -119,7 +119,9 @@ impl World {
         if journal.intent(&attempt).is_none_or(|intent| intent.expected != expected) {
             self.violate("I8", job.clone(), format!("PC {at} sends {attempt}, and no intent with {expected} is durable"));
         }
-        let count = self.oracle.sent.entry(attempt.to_string()).or_default();
+        // A ledger that went back twice to one copy gives a number twice; the sequence tells them apart.
+        let name = format!("{attempt}, sequence {}", request.assignment.sequence);
+        let count = self.oracle.sent.entry(name).or_default();
         *count += 1;
         if *count > 1 {
             self.violate("I4", job.clone(), format!("{attempt} goes to a disk a second time"));
@@ -239,13 +241,14 @@ impl World {
             What::Issued { settled: false, .. } => "issued_clean",
             What::Issued { .. } => "issued_by_reading",
             What::NotIssued { .. } => "not_issued",
+            What::GivenBack { text, .. } if text.contains("before the command was written") => "withheld",
             What::GivenBack { .. } => "given_back",
             What::Unsettled { text, .. } if text.contains("away too long") => "lapsed",
             What::Unsettled { .. } => "unsettled",
             What::SettledByHand { .. } => "settled_by_hand",
+            What::Evidence { kind: EvidenceKind::LateOutcome, named: Some(_), .. } => "late_claim",
             What::Evidence { kind: EvidenceKind::LateOutcome, .. } => "late_outcome",
-            What::Evidence { cleared: true, .. } => "late_outcome_read",
-            What::Evidence { kind: EvidenceKind::Contradiction, .. } => "outcome_after_end",
+            What::Evidence { kind: EvidenceKind::Contradiction, .. } => "contradiction",
             What::Cancelled { .. } => "cancelled",
             What::Reissued { .. } => "reissued",
             What::Voided { .. } => "voided",

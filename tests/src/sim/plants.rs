@@ -12,7 +12,7 @@ pub struct Plant {
 }
 
 /// All of them.
-pub const PLANTS: [Plant; 35] = [
+pub const PLANTS: [Plant; 36] = [
     Plant {
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
@@ -95,6 +95,11 @@ pub const PLANTS: [Plant; 35] = [
     Plant {
         name: "unsettled_not_looked_at",
         what: "the number of an unsettled attempt is entered as another program's",
+        place: "agent: core/disk/mod.rs",
+    },
+    Plant {
+        name: "entered_without_a_grant",
+        what: "what is read before the grant is entered as another program's",
         place: "agent: core/disk/mod.rs",
     },
     Plant {

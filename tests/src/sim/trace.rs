@@ -106,7 +106,7 @@ impl Trace {
 }
 
 /// States that a run must reach, each at least once, or it has proven nothing about them.
-pub const STATES: [&str; 40] = [
+pub const STATES: [&str; 39] = [
     "accepted",
     "repeated",
     "conflict",
@@ -119,8 +119,7 @@ pub const STATES: [&str; 40] = [
     "settled_by_hand",
     "settle_refused",
     "late_outcome",
-    "late_outcome_read",
-    "outcome_after_end",
+    "late_claim",
     "recall",
     "cancelled",
     "reissued",

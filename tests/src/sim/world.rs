@@ -22,7 +22,7 @@ pub(super) const EPOCH_MS: i64 = 1_772_420_000_000;
 /// that of an agent that is away (15 minutes), and persons look twice a minute.
 const REST_MS: u64 = 4 * 3_600_000;
 /// Events after which a world is given up: something in it goes round and round.
-const EVENTS_MAX: u64 = 3_000_000;
+const EVENTS_MAX: u64 = 300_000;
 
 /// Something that will happen.
 #[derive(Debug, Clone)]

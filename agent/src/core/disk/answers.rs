@@ -226,12 +226,15 @@ impl DiskCore {
         let rules =
             Rules { fence: opened.fence, mark_readable: opened.capabilities.remark_readable, exclusive: self.config.exclusive };
         let before = context.view.accounting(disk, kind).and_then(|accounting| accounting.remaining);
-        let decision = settle::decide(survey, &opens, rules, before, disk, context.view);
+        let mut decision = settle::decide(survey, &opens, rules, before, disk, context.view);
         let level = survey.current.map(|current| Stock { current, remaining: survey.remaining });
         self.levels.insert(kind, Level { stock: level, read_at_ms: context.now_ms });
         self.to_account.remove(&kind);
-        // The journal knows more than the broker from here on.
-        self.broker_accounted.retain(|accounted| accounted.kind != kind);
+        self.keep_what_is_sure(kind, &mut decision.accounts);
+        if decision.accounts.base.is_some() {
+            // The journal knows more than the broker from here on.
+            self.broker_accounted.retain(|accounted| accounted.kind != kind);
+        }
         let (mut records, frame) =
             outbox::accounted(&decision.accounts, kind, survey.remaining, self.epoch.unwrap_or(0), disk, context);
         let mut after = After { frames: frame.into_iter().collect(), opens: opens.clone(), ..After::default() };

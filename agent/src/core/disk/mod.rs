@@ -26,13 +26,14 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, OpenAttempt};
 use taxdisk_protocol::time::disk_clock_after;
 
+use super::account::Accounts;
 use super::attempt::Attempt;
 use super::breaker::Breaker;
 use super::compare::{Open, Parse};
 use super::effect::{Answer, Effect, Issue, Opened, Operated, Request, Told};
 use super::ladder::{self, Ladder};
 use super::operation::{OperationOutcome, Order, OrderReport, What};
-use super::records::{Base, Record};
+use super::records::{Base, Owner, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
 use crate::fault::planted;
@@ -149,6 +150,8 @@ pub struct DiskCore {
     /// Assigned and not begun, in the order of their assignment.
     staged: VecDeque<Staged>,
     opens: Vec<Open>,
+    /// The grant under which the numbers under way are read.
+    survey_epoch: Option<u64>,
     /// Void attempts of which it must be found out whether they voided.
     void_opens: VecDeque<OpenAttempt>,
     to_account: BTreeSet<InvoiceKind>,
@@ -204,6 +207,7 @@ impl DiskCore {
             broker_accounted: Vec::new(),
             staged: VecDeque::new(),
             opens: Vec::new(),
+            survey_epoch: None,
             void_opens: VecDeque::new(),
             to_account: BTreeSet::new(),
             writes: VecDeque::new(),
@@ -487,17 +491,12 @@ impl DiskCore {
                 self.to_account.remove(&kind);
                 self.next(context)
             }
-            _ => {
-                // A number that was consumed since may be that of an attempt of which nobody knows whether it issued. Entered as
-                // another program's, it could be given to its job by nobody any more.
-                let doubtful = self.unsettled(kind, &disk, context);
-                let resync = !doubtful.is_empty();
-                self.survey(kind, doubtful, resync, context)
-            }
+            _ => self.survey(kind, Vec::new(), false, context),
         }
     }
 
-    fn unsettled(&self, kind: InvoiceKind, disk: &DiskNumber, context: &Context<'_>) -> Vec<Open> {
+    fn unsettled(&self, kind: InvoiceKind, context: &Context<'_>) -> Vec<Open> {
+        let Some(disk) = self.disk() else { return Vec::new() };
         if planted("unsettled_not_looked_at") {
             return Vec::new();
         }
@@ -506,15 +505,35 @@ impl DiskCore {
         outcomes.filter_map(Open::unsettled).collect()
     }
 
-    fn survey(&mut self, kind: InvoiceKind, opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
+    fn survey(&mut self, kind: InvoiceKind, mut opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
+        // A number that was consumed since may be that of an attempt of which nobody knows whether it issued. Entered as another
+        // program's, it could be given to its job by nobody any more.
+        let doubtful = self.unsettled(kind, context);
+        opens.extend(doubtful.into_iter().filter(|one| opens.iter().all(|open| open.attempt != one.attempt)).collect::<Vec<_>>());
+        let resync = resync || !opens.is_empty();
         let mut plan = settle::plan(kind, &opens, self.bases(kind, context));
         plan.resync = resync;
         if self.opened.as_ref().is_some_and(|opened| opened.capabilities.finds_request) {
             plan.ask = opens.iter().filter(|open| open.begun).map(|open| open.attempt.key.serial.to_string()).collect();
         }
         let (walk, effect) = Walk::start(plan);
+        self.survey_epoch = self.epoch;
         self.state = State::Surveying(walk, opens);
         effect
+    }
+
+    /// Of what was read without the grant that holds now, only our own is entered: the attempts of other agents that are open on
+    /// this disk came with the grant, and a number that is theirs would be taken for another program's for ever.
+    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts) {
+        let sure = self.epoch.is_some()
+            && self.survey_epoch == self.epoch
+            // They came while it was read.
+            && !self.opens.iter().any(|open| open.kind == kind);
+        if !sure && !planted("entered_without_a_grant") {
+            accounts.entries.retain(|entry| entry.owner != Owner::Foreign);
+            (accounts.base, accounts.note) = (None, None);
+            self.to_account.insert(kind);
+        }
     }
 
     /// The disk's own clock now: as it was read at the opening, and what passed since then. It may not be set back (JSK100).

@@ -210,6 +210,11 @@ impl FakeDisk {
         self.sign(None, buyer, gross.parse().unwrap(), "");
     }
 
+    /// Another agent issues for a job of the same broker.
+    pub(super) fn other_agent(&mut self, by: JobKey, buyer: &str, gross: &str) {
+        self.sign(Some(by), buyer, gross.parse().unwrap(), "");
+    }
+
     /// Another program reverses an invoice.
     pub(super) fn foreign_red(&mut self, original: NumberPair) {
         let signed = self.sign(None, "老客户", "-1.00".parse().unwrap(), "").unwrap();

@@ -515,6 +515,40 @@ fn serial_that_was_issued_is_not_issued_by_a_new_attempt() {
     assert_eq!(world.disk.issues_sent(), 1);
 }
 
+/// Found by the simulation: an agent that came back to a disk settled its own attempt before the grant, and entered what it found
+/// beside it as another program's. It was the invoice of a job that another agent had begun meanwhile; the grant listed that, the
+/// number was "another program's" already, and a job that was issued was told not to be.
+#[test]
+fn i1_numbers_that_are_read_before_the_grant_are_not_entered_as_another_programs() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.exclusive = true;
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostBefore);
+    world.submit("A1", false);
+    while world.disk.issues_sent() == 0 {
+        world.step();
+    }
+    world.crash();
+    // Meanwhile the disk was at another agent.
+    world.disk.other_agent(key("B1"), "公司", "20.00");
+    let attempt = AttemptRef { key: key("B1"), attempt: 1 };
+    let mut assignment = repeated(&attempt, 7);
+    (assignment.invoice.buyer.name, assignment.invoice.totals.gross, assignment.mark) = ("公司".into(), "20.00".into(), None);
+    let agent = "ag_0000000000000002".parse().unwrap();
+    let open = OpenAttempt { assignment, epoch: 1, agent, expected: Some(pair(10)), named: None };
+    world.broker.open.insert(("B1".to_owned(), 1), open);
+    // The grant comes only after the disk was read.
+    world.link = false;
+    for _ in 0..60 {
+        world.step();
+    }
+    world.link = true;
+    world.run();
+    assert!(matches!(world.result("B1", 1), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)));
+    let owner = world.journal.owner(&world.number(), KIND, pair(10));
+    assert!(matches!(owner, Some(Owner::Ours(attempt)) if attempt.key == key("B1")), "{owner:?}");
+}
+
 /// Found by the simulation: a component executed late, after its attempt had ended as unsettled. The number was entered as another
 /// program's, so that neither the agent nor a person could give it to its job any more.
 #[test]
