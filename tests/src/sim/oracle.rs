@@ -38,6 +38,8 @@ impl Oracle {
         self.went_back_ms = Some(now_ms);
         // The new generation begins with lower epochs.
         self.epochs.clear();
+        // An agent that lost its journal too lets the new generation use a number again.
+        self.sent.clear();
     }
 }
 

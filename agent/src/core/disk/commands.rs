@@ -177,8 +177,12 @@ impl DiskCore {
         if self.ladder.may_disturb(context.now_ms) {
             self.reopen = self.opened.is_some();
         } else {
-            // An open attempt is young: it is read over the line as it is.
+            // An open attempt is young: it is read over the line as it is. The broker hears that the disk was away all the same:
+            // else it goes on to assign under a grant that is over, and gets everything back at once, again and again.
             self.resync = true;
+            self.reporter.forget();
+            let (class, text) = (DeviceClass::NotPresent, "the PC slept; the disk is read again".to_owned());
+            self.told.push_back(Told::Away { class, text });
         }
         self.levels.clear();
     }

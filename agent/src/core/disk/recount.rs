@@ -99,11 +99,6 @@ impl DiskCore {
         self.breaker.answered();
         self.ladder.answered();
         let kind = survey.plan.kind;
-        let Some(recount) = &mut self.recount else { return };
-        if let Some(kinds) = &mut recount.kinds {
-            kinds.retain(|left| *left != kind);
-        }
-        let epoch = recount.epoch;
         let base = survey.plan.bases.first().and_then(|base| base.last());
         // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds nothing,
         // and that is no proof. It is read again.
@@ -113,6 +108,11 @@ impl DiskCore {
             let error = DiskError { class: DeviceClass::DeviceFault, code: None, text, tries_left: None };
             return self.trouble(Trouble::Disk(error), context);
         }
+        let Some(recount) = &mut self.recount else { return };
+        if let Some(kinds) = &mut recount.kinds {
+            kinds.retain(|left| *left != kind);
+        }
+        let epoch = recount.epoch;
         let history = |pair: &NumberPair| base.is_some_and(|base| base.code == pair.code && pair.number <= base.number);
         let found = survey.numbers.iter().filter_map(|(pair, found)| found.as_ref().map(|found| (*pair, found)));
         // The index has told its own.
