@@ -578,7 +578,9 @@ impl Core {
         let mut line = line;
         let ours = Owner::Ours(line.line.attempt.clone());
         let given = issued.map(|pair| (pair, line.number(pair)));
-        let owner = given.as_ref().and_then(|(_, number)| self.number_owner(number, known));
+        // One of unknown origin was to be decided by a person anyway.
+        let claimed = given.as_ref().filter(|(_, number)| !self.is_unknown(number));
+        let owner = claimed.and_then(|(_, number)| self.number_owner(number, known));
         if owner.is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
             return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
         }
@@ -591,6 +593,7 @@ impl Core {
         match given {
             None => self.forget_line(key),
             Some((pair, number)) => {
+                self.forget_number(&key.seller, &number);
                 self.give_number(number, ours, "by_hand", "");
                 let (issued_at, fiscal_code, signature, printed) = Default::default();
                 line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };

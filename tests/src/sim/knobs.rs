@@ -192,6 +192,8 @@ impl Knobs {
         if forgets && (faults.contains(&Fault::LedgerRestored)) {
             faults.retain(|fault| *fault != Fault::OutOfStock);
         }
+        // Without its journal an agent knows no more which of two equal invoices is another job's; the broker's ledger does.
+        let exclusive = !faults.contains(&Fault::OtherProgram) && !forgets && dice.chance(300);
         // A conversation of another PC would move what is found under this one's.
         if faults.contains(&Fault::Shared) {
             faults.retain(|fault| *fault != Fault::Blind);
@@ -209,7 +211,7 @@ impl Knobs {
             line,
             mark,
             mark_readable: !dice.chance(150),
-            exclusive: !faults.contains(&Fault::OtherProgram) && dice.chance(300),
+            exclusive,
             faults,
             disk_fault_per_mille: [20, 80, 200, 400][dice.below(4) as usize],
             trouble_every_ms: [8_000, 20_000, 45_000, 90_000][dice.below(4) as usize],

@@ -546,7 +546,7 @@ fn i1_numbers_that_are_read_before_the_grant_are_not_entered_as_another_programs
     world.run();
     assert!(matches!(world.result("B1", 1), Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)));
     let owner = world.journal.owner(&world.number(), KIND, pair(10));
-    assert!(matches!(owner, Some(Owner::Ours(attempt)) if attempt.key == key("B1")), "{owner:?}");
+    assert!(matches!(&owner, Some(Owner::Ours(attempt)) if attempt.key == key("B1")), "{owner:?}");
 }
 
 /// Found by the simulation: a component executed late, after its attempt had ended as unsettled. The number was entered as another
@@ -571,7 +571,7 @@ fn number_of_an_unsettled_attempt_is_never_entered_as_another_programs() {
         let owner = world.journal.owner(&world.number(), KIND, pair(10));
         if marked {
             assert_eq!(world.issued("A1"), Some(pair(10)), "its mark proves it");
-            assert!(matches!(owner, Some(Owner::Ours(attempt)) if attempt.key == key("A1")));
+            assert!(matches!(&owner, Some(Owner::Ours(attempt)) if attempt.key == key("A1")));
         } else {
             assert_eq!(owner, None, "nobody's, until somebody knows");
             let again = world.frames[told..].iter().filter(|frame| match frame {

@@ -404,6 +404,18 @@ fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first
 }
 
 #[test]
+fn i3_a_person_gives_a_number_of_unknown_origin_to_a_remembered_attempt() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, vec![remembered("A3", 3, unsettled())], vec![seen(9, None)], 9);
+    world.decide_line("A3", Some(pair(9))).unwrap();
+    assert!(world.core.reconcile_view().numbers.is_empty());
+    world.submit("A3");
+    assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
+}
+
+#[test]
 fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
     let mut world = World::new();
     let session = world.connect('a', DISK);
