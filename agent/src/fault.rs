@@ -4,6 +4,8 @@
 //! `TAXDISK_FAULT_POINT=name` dies at the first pass of that point, `name:3` at the third. The process dies by SIGKILL, as in
 //! a power cut: no destructor runs and nothing is flushed.
 //!
+//! Beside the points there are guards that a simulation takes out ([`planted`]): it proves that it would notice.
+//!
 //! Points of the agent, in the order of an attempt: `before_intent`, `after_intent`, `before_send`, `after_answer`,
 //! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`.
 
@@ -38,4 +40,29 @@ pub fn point(name: &str) {
             std::thread::park();
         }
     }
+}
+
+/// Has a simulation taken this guard out ([`plant`])? Never without the feature: the guard is then compiled as it stands.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn planted(_guard: &str) -> bool {
+    false
+}
+
+/// Has a simulation taken this guard out?
+#[cfg(feature = "fault-points")]
+pub(crate) fn planted(guard: &str) -> bool {
+    PLANTED.get() == Some(guard)
+}
+
+#[cfg(feature = "fault-points")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes one guard of this crate out for the calling thread, or puts it back. False: this build cannot, as no release can.
+pub fn plant(guard: Option<&'static str>) -> bool {
+    #[cfg(feature = "fault-points")]
+    PLANTED.set(guard);
+    cfg!(feature = "fault-points") || guard.is_none()
 }

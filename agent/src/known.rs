@@ -60,6 +60,7 @@ mod tests {
             epoch: 1,
             sequence: u64::from(number),
             content_hash: None,
+            mark: None,
             expected: Some(pair),
             result,
             at: String::new(),

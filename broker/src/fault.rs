@@ -1,5 +1,7 @@
 //! Named points at which a test can kill the process: built with the feature `fault-points` only, never into a release.
 //!
+//! Beside the points there are guards that a simulation takes out ([`planted`]): it proves that it would notice.
+//!
 //! `TAXDISK_FAULT_POINT=before_commit:3` kills by SIGKILL at the third passage.
 
 /// A point. Without the feature it is nothing.
@@ -27,4 +29,29 @@ pub(crate) fn point(name: &str) {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort();
     }
+}
+
+/// Has a simulation taken this guard out ([`plant`])? Never without the feature: the guard is then compiled as it stands.
+#[cfg(not(feature = "fault-points"))]
+#[inline(always)]
+pub(crate) fn planted(_guard: &str) -> bool {
+    false
+}
+
+/// Has a simulation taken this guard out?
+#[cfg(feature = "fault-points")]
+pub(crate) fn planted(guard: &str) -> bool {
+    PLANTED.get() == Some(guard)
+}
+
+#[cfg(feature = "fault-points")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+}
+
+/// Takes one guard of this crate out for the calling thread, or puts it back. False: this build cannot, as no release can.
+pub fn plant(guard: Option<&'static str>) -> bool {
+    #[cfg(feature = "fault-points")]
+    PLANTED.set(guard);
+    cfg!(feature = "fault-points") || guard.is_none()
 }

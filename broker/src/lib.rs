@@ -13,7 +13,7 @@ pub mod cluster;
 pub mod config;
 pub mod console;
 pub mod core;
-mod fault;
+pub mod fault;
 pub mod hooks;
 pub mod http;
 pub mod hub;

@@ -19,3 +19,4 @@ pub mod portal;
 pub mod postgres;
 pub mod process;
 pub mod rig;
+pub mod sim;

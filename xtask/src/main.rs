@@ -12,6 +12,7 @@ mod needs;
 mod packages;
 mod release;
 mod rungs;
+mod sim;
 mod tidy;
 mod vm;
 mod workspace;
@@ -38,6 +39,8 @@ enum Chore {
     Test(rungs::TestArgs),
     /// Run what is too long for `test`; its dated figures go to docs/proof.md.
     TestLong(rungs::LongArgs),
+    /// Simulate whole worlds of broker, agents, disks and faults, each from its seed.
+    Sim(sim::SimArgs),
     /// Run the fuzz targets of the parsers; their dated figures go to docs/proof.md.
     Fuzz(fuzz::FuzzArgs),
     /// Check files for what no other tool looks at.
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Chore::DemoDisk(args) => demo::disk(&args),
         Chore::Test(args) => rungs::test(&args),
         Chore::TestLong(args) => rungs::test_long(&args),
+        Chore::Sim(args) => sim::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Tidy => tidy_here(),
         Chore::Vm(args) => vm::run(&args),

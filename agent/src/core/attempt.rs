@@ -17,6 +17,7 @@ use super::account;
 use super::compare::{Doubt, Open};
 use super::effect::{Answer, Effect, Issue, Request, Trouble};
 use super::records::{Base, Intent, Record};
+use crate::fault::planted;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
@@ -97,7 +98,7 @@ impl Attempt {
             Err(Trouble::Disk(error)) if error.class == DeviceClass::NoStock => return no_stock(error.code, error.text),
             Err(trouble) => return Step::Unread(trouble),
         };
-        if !account::follows(bases, stock.current) {
+        if !account::follows(bases, stock.current) && !planted("numbers_not_accounted") {
             return Step::Gap;
         }
         if !may_begin {
@@ -122,6 +123,10 @@ impl Attempt {
             sequence: assignment.sequence,
             at: context.at.to_owned(),
         };
+        if planted("send_before_intent") {
+            self.state = State::Sending(stock);
+            return Step::Do(Effect::Issue { request: Arc::clone(&self.request), expected: stock.current, epoch: self.epoch });
+        }
         // If we stop before this is durable, at the next start nothing was sent, and reading the disk shows it.
         Step::Do(Effect::Write(vec![Record::Intent(intent)]))
     }
@@ -133,7 +138,9 @@ impl Attempt {
         let expected = stock.current;
         match issue {
             Issue::Withheld(text) => Step::Clean(AttemptResult::GivenBack { text }, Some(expected)),
-            Issue::Answer(IssueAnswer::Signed(signed), _) if signed.pair == expected => Step::Issued(signed, stock),
+            Issue::Answer(IssueAnswer::Signed(signed), _) if signed.pair == expected || planted("stale_answer_taken") => {
+                Step::Issued(signed, stock)
+            }
             Issue::Answer(IssueAnswer::Signed(signed), disk_ms) => {
                 let text = format!("the disk issued {} where {expected} was expected", signed.pair);
                 let doubt = Doubt { class: DeviceClass::NumberMismatch, code: None, text };
@@ -145,6 +152,20 @@ impl Attempt {
             Issue::Answer(IssueAnswer::Refused(error), disk_ms) => {
                 let doubt = Doubt { class: error.class, code: error.code, text: error.text };
                 Step::Doubtful(Box::new(Open { ended: true, ..self.open(Some(doubt), Some(expected), disk_ms) }))
+            }
+            Issue::Answer(IssueAnswer::InDoubt(error), _)
+                if error.class == DeviceClass::Link && planted("resend_after_time_out") =>
+            {
+                Step::Do(Effect::Issue { request: Arc::clone(&self.request), expected, epoch: self.epoch })
+            }
+            Issue::Answer(IssueAnswer::InDoubt(error), _)
+                if error.class == DeviceClass::Duplicate && planted("duplicate_is_failure") =>
+            {
+                Step::Clean(AttemptResult::NotIssued { class: error.class, code: error.code, text: error.text }, Some(expected))
+            }
+            Issue::Trouble(trouble, _) if planted("hang_is_failure") => {
+                let (class, text) = (trouble.class(), trouble.text());
+                Step::Clean(AttemptResult::NotIssued { class, code: None, text }, Some(expected))
             }
             Issue::Answer(IssueAnswer::InDoubt(error), disk_ms) => {
                 let doubt = Doubt { class: error.class, code: error.code, text: error.text };
@@ -172,6 +193,7 @@ impl Attempt {
             begun: true,
             doubt,
             ended: false,
+            again: false,
             disk_ms,
         }
     }

@@ -10,12 +10,13 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::invoice::Invoice;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Assignment, AttemptRef, OpenAttempt};
-use taxdisk_protocol::mark::{find_mark, marked_remark};
+use taxdisk_protocol::link::{Assignment, AttemptRef, AttemptResult, OpenAttempt};
+use taxdisk_protocol::mark::{find_mark, mark as mark_of, marked_remark};
 use taxdisk_protocol::number::NumberPair;
 
 use super::effect::{Found, Request};
-use super::records::{Intent, Owner, View};
+use super::records::{Intent, Outcome, Owner, View};
+use crate::fault::planted;
 
 /// Turns an invoice's wire form into its domain form; the error is for people.
 pub type Parse = fn(&InvoiceBody, InvoiceKind) -> Result<Invoice, String>;
@@ -71,6 +72,8 @@ pub struct Open {
     /// The component's own answer to this very command came: it does not run any more, whatever the fence. Known only in the
     /// process that heard it.
     pub ended: bool,
+    /// It ended unsettled before, and is looked at because numbers are accounted for that may be its own: only news is told.
+    pub again: bool,
     /// Milliseconds of the disk's commands so far.
     pub disk_ms: u64,
 }
@@ -80,7 +83,8 @@ impl Open {
     pub fn listed(open: &OpenAttempt, view: &dyn View, parse: Parse) -> Open {
         let assignment = &open.assignment;
         let intent = view.intent(&assignment.attempt);
-        let earlier = view.outcome(&assignment.attempt).and_then(|outcome| outcome.expected);
+        let earlier = view.outcome(&assignment.attempt).filter(|outcome| outcome.sequence == assignment.sequence);
+        let earlier = earlier.and_then(|outcome| outcome.expected);
         let expected = intent.as_ref().map(|intent| intent.expected).or(earlier).or(open.expected);
         Open {
             attempt: assignment.attempt.clone(),
@@ -95,6 +99,7 @@ impl Open {
             begun: expected.is_some(),
             doubt: None,
             ended: false,
+            again: false,
             disk_ms: 0,
         }
     }
@@ -114,8 +119,26 @@ impl Open {
             begun: true,
             doubt: None,
             ended: false,
+            again: false,
             disk_ms: 0,
         }
+    }
+
+    /// From an outcome that is unsettled and known here. `None`: it is not, or nothing tells from which number on to look.
+    pub fn unsettled(outcome: Outcome) -> Option<Open> {
+        let AttemptResult::Unsettled { class, text } = outcome.result else { return None };
+        let intent = Intent {
+            attempt: outcome.attempt,
+            content_hash: String::new(),
+            disk: outcome.disk,
+            kind: outcome.kind,
+            expected: outcome.expected?,
+            mark: outcome.mark,
+            epoch: outcome.epoch,
+            sequence: outcome.sequence,
+            at: outcome.at,
+        };
+        Some(Open { doubt: Some(Doubt { class, code: None, text }), again: true, ..Open::remembered(&intent) })
     }
 }
 
@@ -144,6 +167,13 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
     // and an invoice taken for foreign would be issued again.
     if found.invoice.request_id.as_deref() == Some(open.attempt.key.serial.as_str()) {
         return by_request(open, comparison, pair);
+    }
+    // Of one that is only remembered it may not be known that it is marked: its mark says so itself, and another's that it is not.
+    if open.again
+        && mark_readable
+        && let Some(found) = find_mark(&found.invoice.remark)
+    {
+        return if found == mark_of(&open.attempt.key) { Fit::Proof } else { Fit::No };
     }
     match open.mark.as_deref().filter(|_| mark_readable) {
         Some(mark) if find_mark(&found.invoice.remark) != Some(mark) => Fit::No,
@@ -180,7 +210,8 @@ fn unmarked(open: &Open, comparison: Option<&Comparison>, found: &Found, owner: 
             let signed = |signed: &Signed| {
                 signed.pair == pair && !signed.fiscal_code.is_empty() && signed.fiscal_code == found.invoice.fiscal_code
             };
-            if open.signed.as_ref().is_some_and(signed) { Fit::Proof } else { Fit::Equal }
+            let proven = open.signed.as_ref().is_some_and(signed) || planted("equal_is_proof");
+            if proven { Fit::Proof } else { Fit::Equal }
         }
         None => Fit::Odd(format!("{pair} cannot be compared: the content of {} is not known here", open.attempt)),
     }

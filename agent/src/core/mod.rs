@@ -40,5 +40,8 @@ pub struct Context<'a> {
 /// The begin lease: a job begins only while the broker was heard within [`BEGIN_LEASE_S`]. Checked before the intent, and by
 /// the shell once more right before the command is written.
 pub fn lease_holds(heard_ms: Option<u64>, now_ms: u64) -> bool {
+    if crate::fault::planted("no_begin_lease") {
+        return true;
+    }
     heard_ms.is_some_and(|heard| now_ms.saturating_sub(heard) < BEGIN_LEASE_S * 1000)
 }

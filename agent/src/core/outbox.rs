@@ -64,6 +64,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
         epoch: ending.epoch,
         sequence: ending.sequence,
         content_hash: None,
+        mark: None,
         expected: ending.expected,
         result: ending.result,
         at: context.at.to_owned(),
@@ -157,7 +158,9 @@ pub fn again(
     context: &Context<'_>,
 ) -> Option<Again> {
     let view: &dyn View = context.view;
-    let known = view.outcome(attempt).filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
+    // With another sequence it was another attempt: its number was given twice, by a ledger that went back in between.
+    let known = view.outcome(attempt).filter(|outcome| outcome.sequence == sequence);
+    let known = known.filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
     if known.is_some() {
         let of = |frame: &AgentFrame| match frame {
             AgentFrame::Outcome { attempt: of, outcome, .. } => {

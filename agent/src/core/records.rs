@@ -49,6 +49,9 @@ pub struct Outcome {
     /// Hash over the content: taken over from the intent when the outcome is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_hash: Option<String>,
+    /// Our mark in the remark: taken over from the intent, as the hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
     /// The journalled pair, if it came so far.
     pub expected: Option<NumberPair>,
     /// How.

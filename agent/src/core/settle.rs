@@ -13,6 +13,7 @@ use super::account::{self, Accounts};
 use super::compare::{Fit, Open, fit};
 use super::records::{Base, Owner, View};
 use super::walk::{Plan, Survey};
+use crate::fault::planted;
 
 /// What the disk and its configuration allow to conclude.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,7 +130,9 @@ fn verdict(index: usize, fits: &[Vec<(NumberPair, Fit)>], rules: Rules) -> Verdi
     match mine.as_slice() {
         [] => Verdict::Nothing,
         // I10: unowned (compare.rs), on a disk that nobody else uses, and the sole open attempt that it fits.
-        [(pair, Fit::Equal)] if rules.exclusive && !others_fit(*pair, false) => Verdict::Issued(*pair),
+        [(pair, Fit::Equal)] if (rules.exclusive || planted("equal_is_adopted")) && !others_fit(*pair, false) => {
+            Verdict::Issued(*pair)
+        }
         [(pair, _)] => Verdict::Doubtful(format!("{pair} holds an equal invoice, which may be another's: no mark tells")),
         several => Verdict::Doubtful(format!("{} equal invoices were found, and no mark tells whose they are", several.len())),
     }
@@ -144,7 +147,7 @@ fn absence(
     disk: &DiskNumber,
     view: &dyn View,
 ) -> Result<(), String> {
-    if rules.fence == Fence::None && !open.ended {
+    if rules.fence == Fence::None && !open.ended && !planted("fence_ignored") {
         return Err("nothing was found, but the component may still execute what it took".into());
     }
     if survey.cut {
@@ -158,7 +161,7 @@ fn absence(
             return Err(format!("the disk shows {start} as blank and as issued"));
         }
         // Unmoved. A found invoice proves that this conversation finds what is there.
-        return if control(survey, start) || virgin(survey, disk, view) {
+        return if control(survey, start) || virgin(survey, disk, view) || planted("no_positive_control") {
             Ok(())
         } else {
             Err("no known invoice was found in the same conversation, so that an absence proves nothing".into())

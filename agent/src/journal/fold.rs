@@ -11,6 +11,7 @@ use super::entry;
 use super::reads::{Lookup, Reads};
 use crate::core::operation::{OperationIntent, OperationOutcome, OperationResult, What};
 use crate::core::records::{Accounting, Intent, IssuedLine, Outcome, Owner, Record, View};
+use crate::fault::planted;
 use crate::journal::JournalError;
 
 /// Changed keys: `None` deletes.
@@ -166,11 +167,18 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
     }
     raise_sequence(&outcome.disk, outcome.sequence, overlay);
     let reads = Reads(&*overlay);
-    let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt)).map(|intent| intent.content_hash);
-    let known = || reads.outcome(&outcome.attempt).and_then(|known| known.content_hash);
-    let content_hash = outcome.content_hash.clone().or(intent).or_else(known);
+    let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt));
+    let (hash, mark) = intent.map_or((None, None), |intent| (Some(intent.content_hash), intent.mark));
+    let known = reads.outcome(&outcome.attempt).filter(|known| known.sequence == outcome.sequence);
+    let (known_hash, known_mark) = known.map_or((None, None), |known| (known.content_hash, known.mark));
+    let content_hash = outcome.content_hash.clone().or(hash).or(known_hash);
+    let mark = outcome.mark.clone().or(mark).or(known_mark);
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
-    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, ..compact(outcome) });
+    if planted("index_purged") {
+        overlay.changes.insert(entry::issued(&outcome.attempt.key), None);
+        return Ok(());
+    }
+    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, mark, ..compact(outcome) });
     let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
     if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
         put(overlay, unsettled, &outcome.attempt);
@@ -189,7 +197,7 @@ fn fold_operation(intent: &OperationIntent, overlay: &mut Overlay<'_>) -> Result
     if let Some(open) = reads.open_operation(disk) {
         return conflict(format!("operation {} cannot begin: operation {} on disk {disk} is open", intent.id, open.id));
     }
-    if reads.operation_outcome(&intent.id).is_some() {
+    if reads.operation_outcome(&intent.id).is_some() && !planted("blank_void_repeated") {
         return conflict(format!("operation {} cannot begin again: it has ended", intent.id));
     }
     if let What::Void { kind, pair, .. } = &intent.what {

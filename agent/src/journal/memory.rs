@@ -47,6 +47,11 @@ impl Memory {
         Ok(())
     }
 
+    /// All frames that the broker has not acknowledged, oldest first: id, disk, frame.
+    pub fn pending(&self) -> Vec<(String, DiskNumber, AgentFrame)> {
+        Reads(&self.entries).pending()
+    }
+
     /// Rises with every record.
     pub fn sequence(&self) -> u64 {
         self.records

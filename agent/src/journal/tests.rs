@@ -55,6 +55,7 @@ fn outcome(serial: &str, number: u32, result: AttemptResult) -> Record {
         epoch: 1,
         sequence: u64::from(number),
         content_hash: None,
+        mark: None,
         expected: None,
         result,
         at: String::new(),

@@ -65,6 +65,9 @@ impl Outbox {
         self.joined_at = Some(now);
         self.answered.clear();
         self.entries.iter_mut().for_each(|(_, sent)| *sent = false);
+        if crate::fault::planted("outbox_lost") {
+            self.entries.clear();
+        }
     }
 
     /// The link is gone: nothing is sent.

@@ -13,6 +13,7 @@ use taxdisk_protocol::rules;
 use super::change::Change;
 use super::types::{Refusal, Submitted};
 use super::{Core, Known, OpenJob, Reply};
+use crate::fault::planted;
 
 /// A submission with all that can be said of it without looking at anything else: callers' tasks make it, so that the one writer
 /// need not.
@@ -119,7 +120,7 @@ impl Core {
 
     /// The same question gets the same answer, whatever version it asked; another one is told what differs.
     fn answer_known(&mut self, job: &Arc<Job>, content: &hash::Content) -> Result<Reply, Refusal> {
-        if job.had_content(&content.hash) {
+        if job.had_content(&content.hash) || planted("other_content_repeated") {
             let mut view = self.view(job);
             view.repeated = true;
             return Ok(Reply::Submitted(Submitted::Repeated(view)));

@@ -14,6 +14,7 @@ use super::change::{Change, NumberKey, NumberRow};
 use super::outcome::Report;
 use super::types::{Refusal, SessionId};
 use super::{Core, Known};
+use crate::fault::planted;
 
 /// An `accounted` frame.
 #[derive(Debug, Clone)]
@@ -31,6 +32,10 @@ fn repeats(job: &Job, report: &Report) -> bool {
     let Some(found) = job.attempt(report.attempt.attempt) else { return false };
     match (&report.outcome, found.state) {
         (AttemptResult::Issued { pair, .. }, AttemptState::Issued) => is_pair(job.issued.as_ref(), *pair),
+        // An index answers for every attempt of a job with the job's one invoice.
+        (AttemptResult::Issued { pair, .. }, state) if !state.is_open() && is_pair(job.issued.as_ref(), *pair) => {
+            found.named.is_none()
+        }
         (AttemptResult::Voided { .. }, AttemptState::Voided) => true,
         (AttemptResult::NotIssued { .. }, AttemptState::NotIssued) => found.named.is_none(),
         (AttemptResult::GivenBack { .. }, AttemptState::GivenBack) => found.named.is_none(),
@@ -64,7 +69,8 @@ impl Core {
             return Ok(());
         }
         self.revive(job.clone());
-        let (key, attempt, pair) = (job.key.clone(), report.attempt.attempt, report.pair());
+        let (key, attempt) = (job.key.clone(), report.attempt.attempt);
+        let pair = report.pair().filter(|_| !planted("late_claim_ignored"));
         let contradicts = job.issued.is_some() && pair.is_some_and(|pair| !is_pair(job.issued.as_ref(), pair));
         // A claim to have issued keeps the job from being handed over until the number was read (I4); other claims prove nothing.
         self.evidence(&key, attempt, EvidenceKind::LateOutcome, from, pair, false, report.body())?;
@@ -77,6 +83,17 @@ impl Core {
 
     /// The disk's owner speaks of an attempt that has ended.
     pub(super) fn outcome_after_end(&mut self, job: &Arc<Job>, report: Report, from: &str, known: &Known) -> Result<(), Refusal> {
+        let (number, sequence) = (report.disk.clone(), report.sequence);
+        self.take_after_end(job, report, from, known)?;
+        // It was asked and has answered. What is still in doubt is asked again with the next grant, and keeps nobody else waiting.
+        if let Some(open) = self.disks.get_mut(&number).and_then(|disk| disk.open.get_mut(&sequence)) {
+            open.asked = false;
+        }
+        self.pump(&number);
+        Ok(())
+    }
+
+    fn take_after_end(&mut self, job: &Arc<Job>, report: Report, from: &str, known: &Known) -> Result<(), Refusal> {
         if repeats(job, &report) {
             return Ok(());
         }
@@ -115,6 +132,11 @@ impl Core {
                 self.record(&key, What::Voided { attempt, epoch, voided_at, disk_ms })?;
                 self.free(&report.disk, report.sequence);
                 self.evidence(&key, attempt, EvidenceKind::Readings, from, None, false, report.body())?;
+                Ok(())
+            }
+            // The number in doubt is the job's own, by another attempt.
+            (AttemptResult::Issued { pair, .. }, Some(named)) if *pair == named && is_pair(job.issued.as_ref(), named) => {
+                self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
                 Ok(())
             }
             // It has read it, and it is not this job's.

@@ -10,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{
-    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskView, IssuePointBody,
-    JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer, ReissueRequest, SellerBody,
-    SettleRequest,
+    AgentView, BulkLine, BulkOperationLine, BulkOperationRequest, CancelRequest, DiskAssignment, DiskReport, DiskView,
+    IssuePointBody, JobView, OperationCancel, OperationView, PauseMode, PauseRequest, ReconcileView, ReissueAnswer,
+    ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::capabilities::Capabilities;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
@@ -258,7 +258,10 @@ struct Shop {
 #[derive(Debug)]
 struct Session {
     agent: AgentId,
-    disks: HashSet<DiskNumber>,
+    /// In their order: the same frame always comes to the same decisions, in the same order.
+    disks: BTreeSet<DiskNumber>,
+    /// What it said of disks that others claim too: not believed, and not said again when the others are gone.
+    said: BTreeMap<DiskNumber, DiskReport>,
     /// Its journal went back: it counts as a new agent when a disk changes hands.
     suspicious: bool,
 }
@@ -324,6 +327,8 @@ pub struct Core {
     turn: Turn,
     /// Warnings were last looked at, since only time had passed.
     warned_at: Timestamp,
+    /// The time of the input before.
+    heard_at: Timestamp,
 }
 
 impl Core {
@@ -331,6 +336,7 @@ impl Core {
     pub fn handle(&mut self, input: Input, known: &Known, now: Timestamp, origin: Option<Origin>) -> Output {
         let origin = self.origin(&input, origin);
         self.turn = Turn { now, origin, ..Turn::default() };
+        self.look_at_clock();
         self.begin_reconcile();
         let reply = match input {
             Input::Submit(prepared) => self.submit(*prepared, known),

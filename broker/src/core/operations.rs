@@ -8,7 +8,7 @@
 //!
 //! Read first: [`OperationRow`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -111,7 +111,7 @@ pub fn operation_id(disk: &DiskNumber, key: &str, dry_run: bool) -> String {
 pub(super) struct Operations {
     rows: BTreeMap<String, OperationRow>,
     /// Those that have not ended, by place.
-    by_disk: HashMap<DiskNumber, BTreeMap<u64, String>>,
+    by_disk: BTreeMap<DiskNumber, BTreeMap<u64, String>>,
     next_place: u64,
     /// Ended since the last cut, with the revision of then.
     ended: Vec<(String, u64)>,

@@ -15,6 +15,7 @@ use super::change::{Change, NumberKey, NumberRow};
 use super::disk::{OpenRef, waiting_for};
 use super::types::{Refusal, SessionId};
 use super::{Core, Known};
+use crate::fault::planted;
 
 /// An `outcome` frame.
 #[derive(Debug, Clone)]
@@ -115,7 +116,7 @@ impl Core {
             );
             return Ok(());
         };
-        if !self.owns(report.session, &report.disk) {
+        if !self.owns(report.session, &report.disk) && !planted("late_outcome_counts") {
             metrics::counter!("taxdisk_outcomes_total", "result" => "late").increment(1);
             return self.late_outcome(&job, report, &from);
         }
@@ -186,7 +187,9 @@ impl Core {
                 true
             }
             // Its intent was durable once: that it now knows nothing of it proves nothing unless the disk was read.
-            AttemptResult::GivenBack { text } if found.started_at.is_some() && report.readings.is_empty() => {
+            AttemptResult::GivenBack { text }
+                if found.started_at.is_some() && report.readings.is_empty() && !planted("journal_silence_is_proof") =>
+            {
                 let text = format!("the agent gave back what it had begun, without reading the disk: {text}");
                 self.unsettle(&key, attempt, epoch, None, text, &report)?;
                 true
@@ -196,6 +199,13 @@ impl Core {
                 self.record(&key, What::GivenBack { attempt, epoch, text: text.clone(), next })?;
                 self.free(&report.disk, report.sequence);
                 !report.readings.is_empty()
+            }
+            AttemptResult::Unsettled { class, text } if planted("unsettled_is_failure") => {
+                let (next, text) = (self.next_after(job, *class, text), text.clone());
+                let (class, expected, disk_ms) = (*class, report.expected, report.disk_ms);
+                self.record(&key, What::NotIssued { attempt, epoch, class, text, expected, disk_ms, next })?;
+                self.free(&report.disk, report.sequence);
+                true
             }
             AttemptResult::Unsettled { class, text } => {
                 self.unsettle(&key, attempt, epoch, Some(*class), text.clone(), &report)?;
@@ -290,7 +300,7 @@ impl Core {
                 self.turn.changes.push(Change::Number(row));
                 self.own(number, ours);
             }
-            Some(owner) if super::late::same_job(&owner, &ours) => {}
+            Some(owner) if super::late::same_job(&owner, &ours) || planted("number_gets_second_owner") => {}
             Some(owner) => {
                 let attempt = report.attempt.attempt;
                 let text = match &owner {

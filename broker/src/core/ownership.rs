@@ -14,6 +14,7 @@ use super::disk::{Disk, DiskOwner, Former};
 use super::dispatch::assignment;
 use super::types::{Refusal, SessionId};
 use super::{Core, Formers, Reply};
+use crate::fault::planted;
 
 /// Disks that one agent may report: a PC has a few ports. A report of more is cut off at the door.
 const DISKS_PER_AGENT: usize = 64;
@@ -23,7 +24,7 @@ const PROFILES: usize = 64;
 impl Core {
     /// All disks that answer at an agent now. One that is missing is released.
     pub(super) fn disks_reported(&mut self, session: SessionId, reports: Vec<DiskReport>) -> Result<Reply, Refusal> {
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = std::collections::BTreeSet::new();
         for report in reports.into_iter().take(DISKS_PER_AGENT) {
             let Ok(number) = report.disk.parse::<DiskNumber>() else { continue };
             if seen.insert(number.clone()) {
@@ -74,9 +75,18 @@ impl Core {
         }
         let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         if disk.claims.len() > 1 && disk.report.is_some() {
-            // What several say of one disk is not believed.
+            // What several say of one disk is not believed, until one of them is left.
+            if let Some(live) = self.sessions.get_mut(&session) {
+                live.said.insert(number.clone(), report);
+            }
             return;
         }
+        self.believe(number, report);
+    }
+
+    fn believe(&mut self, number: &DiskNumber, report: DiskReport) {
+        let now = self.turn.now;
+        let disk = self.disks.entry(number.clone()).or_insert_with(|| Disk::new(number.clone(), now));
         let seller = TaxpayerNumber::from_device(&report.taxpayer).ok();
         // The clock runs and is no change worth keeping.
         let changed = disk.report.as_ref().is_none_or(|known| {
@@ -139,7 +149,11 @@ impl Core {
     /// A session claims the disk no longer. `clean`: nothing that it had can begin any more.
     pub(super) fn unclaim(&mut self, session: SessionId, number: &DiskNumber, clean: bool) {
         let now = self.turn.now;
-        let agent = self.sessions.get(&session).map(|live| live.agent.clone());
+        let live = self.sessions.get_mut(&session);
+        let agent = live.map(|live| {
+            live.said.remove(number);
+            live.agent.clone()
+        });
         let Some(disk) = self.disks.get_mut(number) else { return };
         disk.claims.remove(&session);
         disk.denied.remove(&session);
@@ -175,6 +189,13 @@ impl Core {
         match disk.claims.len() {
             0 => {}
             1 => self.decide_sole(number),
+            _ if planted("two_claimants_granted") => {
+                let newest = disk.claims.last().copied();
+                let owner = disk.owner.as_ref().map(|owner| owner.session);
+                if let Some(session) = newest.filter(|_| newest != owner) {
+                    self.grant(number, session);
+                }
+            }
             _ => self.deny_all(number),
         }
         self.announce_disk(number);
@@ -193,7 +214,7 @@ impl Core {
             && (disk.busy() > 0 || self.operations.is_running(number))
         {
             let free = former.lost_at.is_some_and(|lost| now.since_ms(lost) >= self.settings.silence_ms);
-            if !free {
+            if !free && !planted("no_silence_before_grant") {
                 return;
             }
         }
@@ -201,7 +222,11 @@ impl Core {
     }
 
     fn grant(&mut self, number: &DiskNumber, session: SessionId) {
-        let Some(agent) = self.sessions.get(&session).map(|live| live.agent.clone()) else { return };
+        let Some(live) = self.sessions.get_mut(&session) else { return };
+        let (agent, said) = (live.agent.clone(), live.said.remove(number));
+        if let Some(report) = said {
+            self.believe(number, report);
+        }
         let Some(disk) = self.disks.get_mut(number) else { return };
         disk.epoch += 1;
         disk.owner = Some(DiskOwner { agent, session });

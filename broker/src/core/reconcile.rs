@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{
-    IssuedInvoice, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView, Waiting,
+    Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView,
+    Waiting,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};
@@ -26,11 +27,13 @@ use taxdisk_protocol::link::{Accounted, AttemptRef, AttemptResult, BrokerFrame, 
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::rules;
 use taxdisk_protocol::time::Timestamp;
 
 use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
 use super::types::{LineDecision, NumberDecision, Refusal, SessionId};
 use super::{Core, Known, Reply};
+use crate::fault::planted;
 
 /// What is to be found out.
 #[derive(Debug, Default)]
@@ -154,7 +157,8 @@ impl Core {
 
     /// After a restore: before anything else is decided, every disk is to be recounted.
     pub(super) fn begin_reconcile(&mut self) {
-        let Some(why) = self.reconcile.restored.take() else { return };
+        let restored = self.reconcile.restored.take().filter(|_| !planted("restore_unnoticed"));
+        let Some(why) = restored else { return };
         self.turn.changes.push(gone("restored", String::new()));
         // One that was only ever named by an administrator has issued nothing.
         let used = self.disks.values().filter(|disk| disk.report.is_some() || disk.sequence > 0);
@@ -171,7 +175,7 @@ impl Core {
         heard: u64,
     ) {
         let Some(known) = self.disks.get(number).map(|disk| disk.sequence).filter(|known| *known < heard) else { return };
-        if self.disks.get(number).is_some_and(|disk| disk.recount.is_none()) {
+        if self.disks.get(number).is_some_and(|disk| disk.recount.is_none()) && !planted("restore_unnoticed") {
             let of_seller = |disk: &&DiskNumber| seller.is_some() && self.disks[*disk].seller.as_ref() == seller;
             let mut disks: Vec<DiskNumber> = self.disks.keys().filter(of_seller).cloned().collect();
             if !disks.contains(number) {
@@ -213,6 +217,9 @@ impl Core {
     /// The number that the next attempt of a job gets.
     pub(super) fn next_attempt(&self, job: &Job) -> u32 {
         let last = job.attempts.last().map_or(0, |last| last.attempt);
+        if planted("attempts_numbered_alike") {
+            return last.saturating_add(1);
+        }
         last.max(self.reconcile.generation.saturating_mul(GENERATION_ATTEMPTS)).saturating_add(1)
     }
 
@@ -225,6 +232,9 @@ impl Core {
     /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of
     /// its seller: one of them may have undone the same original (I1).
     pub(super) fn is_held(&self, job: &Job) -> bool {
+        if planted("unknown_holds_nothing") {
+            return false;
+        }
         let may_undo_twice =
             job.operation != Operation::Issue && self.reconcile.lines.keys().any(|key| key.seller == job.key.seller);
         may_undo_twice
@@ -387,9 +397,38 @@ impl Core {
         };
         let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
         let agent = Some(agent);
-        self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
+        let job = self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
+        self.fail_overtaken(&job)?;
         self.forget_line(key);
         Ok(())
+    }
+
+    /// What this job did was forgotten, and other jobs were taken meanwhile that would undo the same invoice once more. They have
+    /// waited, and end here: at most one void or full red of an original (I1).
+    fn fail_overtaken(&mut self, job: &Job) -> Result<(), Refusal> {
+        let Some(original) = super::original::original_key(job) else { return Ok(()) };
+        let others: Vec<JobKey> = self.undoing.get(&original).into_iter().flatten().cloned().collect();
+        for key in others.into_iter().filter(|key| *key != job.key) {
+            let Some(waiting) = self.jobs.get(&key).map(|open| open.job.clone()) else { continue };
+            if waiting.state != JobState::Queued || !waiting.is_proven_not_issued() {
+                continue;
+            }
+            // As if it were handed in now; where the ledger knows too little to count, it fails and may be asked for again.
+            let Ok(parsed) = rules::parse(&waiting.submission()) else { continue };
+            if let Err(refusal) = self.check_others(&original, &key, &parsed, None, &Known::default()) {
+                self.dequeue(&key);
+                let (code, text) = (refusal.code.to_owned(), refusal.detail);
+                let problem = JobProblem { code, fault: Fault::Request, class: None, text };
+                self.record(&key, What::Failed { problem })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An index remembers the invoice of this serial number, and no job has it yet.
+    pub(super) fn is_remembered_issued(&self, key: &JobKey) -> bool {
+        let line = self.reconcile.lines.get(key);
+        line.is_some_and(|line| matches!(line.line.result, AttemptResult::Issued { .. }))
     }
 
     fn forget_line(&mut self, key: &JobKey) {
@@ -474,10 +513,7 @@ impl Core {
                 Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
             }
         };
-        self.turn.changes.push(gone("number", number_key(&number)));
-        if let Some(numbers) = self.reconcile.numbers.get_mut(&unknown.seller) {
-            numbers.retain(|other| other.key() != number);
-        }
+        self.forget_number(&unknown.seller, &number);
         let body = serde_json::json!({ "number": number_key(&number), "seen": unknown.seen, "job": job, "reason": why });
         self.audit(Some(&unknown.seller), "number_decided", body);
         self.give_number(number.clone(), owner, &unknown.seen.status, &unknown.seen.digest);
@@ -488,6 +524,16 @@ impl Core {
         }
         self.release(&unknown.seller);
         Ok(Reply::Done)
+    }
+
+    /// Its origin is known from now on.
+    pub(super) fn forget_number(&mut self, seller: &TaxpayerNumber, number: &NumberKey) {
+        let Some(numbers) = self.reconcile.numbers.get_mut(seller) else { return };
+        let before = numbers.len();
+        numbers.retain(|other| other.key() != *number);
+        if numbers.len() != before {
+            self.turn.changes.push(gone("number", number_key(number)));
+        }
     }
 
     fn record_by_person(&mut self, key: &JobKey, number: &NumberKey, reason: String) -> Result<(), Refusal> {
@@ -532,7 +578,9 @@ impl Core {
         let mut line = line;
         let ours = Owner::Ours(line.line.attempt.clone());
         let given = issued.map(|pair| (pair, line.number(pair)));
-        let owner = given.as_ref().and_then(|(_, number)| self.number_owner(number, known));
+        // One of unknown origin was to be decided by a person anyway.
+        let claimed = given.as_ref().filter(|(_, number)| !self.is_unknown(number));
+        let owner = claimed.and_then(|(_, number)| self.number_owner(number, known));
         if owner.is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
             return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
         }
@@ -545,6 +593,7 @@ impl Core {
         match given {
             None => self.forget_line(key),
             Some((pair, number)) => {
+                self.forget_number(&key.seller, &number);
                 self.give_number(number, ours, "by_hand", "");
                 let (issued_at, fiscal_code, signature, printed) = Default::default();
                 line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };
@@ -571,7 +620,7 @@ impl Core {
     }
 
     /// Jobs of a seller that nothing holds any more go back into the queue.
-    fn release(&mut self, seller: &TaxpayerNumber) {
+    pub(super) fn release(&mut self, seller: &TaxpayerNumber) {
         let waiting: Vec<JobKey> = self
             .jobs
             .values()

@@ -96,6 +96,7 @@ impl Core {
             operations: Operations::new(restored.operations, restored.next_operation),
             turn: Turn { now, ..Turn::default() },
             warned_at: now,
+            heard_at: now,
         };
         for row in restored.sellers {
             core.sellers.insert(row.seller, Seller { body: row.body, points: Default::default() });

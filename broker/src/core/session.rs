@@ -16,6 +16,7 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use super::change::Change;
 use super::types::{Join, Joined, Left, Refusal, SessionId};
 use super::{Core, Effect, Known, Reply, Session};
+use crate::fault::planted;
 
 impl Core {
     pub(super) fn join(&mut self, join: Join, session: SessionId) -> Result<Reply, Refusal> {
@@ -60,7 +61,10 @@ impl Core {
         if suspicious {
             self.doubt_operations(&join.agent);
         }
-        self.sessions.insert(session, Session { agent: join.agent.clone(), disks: Default::default(), suspicious });
+        self.sessions.insert(
+            session,
+            Session { agent: join.agent.clone(), disks: Default::default(), said: Default::default(), suspicious },
+        );
         self.announce_agent(&join.agent, true);
         if went_back {
             let known = journal_known.unwrap_or_default();
@@ -217,6 +221,17 @@ impl Core {
         Ok(Reply::Done)
     }
 
+    /// A clock that was set back would make everything that rests wait for the whole way again: what was begun before is taken to
+    /// have begun by the new clock.
+    pub(super) fn look_at_clock(&mut self) {
+        let back_ms = self.heard_at.since_ms(self.turn.now);
+        self.heard_at = self.turn.now;
+        if back_ms > 0 {
+            self.warned_at = self.warned_at.plus_ms(-back_ms);
+            self.disks.values_mut().for_each(|disk| disk.clock_set_back(back_ms));
+        }
+    }
+
     /// Open attempts of a disk that nobody has become `unsettled`: time asks, it never runs again (I4).
     fn lapse(&mut self, number: &DiskNumber) -> Result<(), Refusal> {
         let Some(disk) = self.disks.get_mut(number) else { return Ok(()) };
@@ -229,6 +244,12 @@ impl Core {
             let Some(epoch) = self.jobs.get(&key).and_then(|open| open.job.attempt(attempt)).map(|found| found.epoch) else {
                 continue;
             };
+            if planted("lapse_requeues") {
+                let next = taxdisk_protocol::job::Next::Queue { waiting: None };
+                self.record(&key, What::GivenBack { attempt, epoch, text: "away".to_owned(), next })?;
+                self.enqueue(&key);
+                continue;
+            }
             let text = "the agent has been away too long; the disk is read wherever it appears next".to_owned();
             self.record(&key, What::Unsettled { attempt, epoch, class: None, text, expected: None })?;
         }

@@ -20,6 +20,7 @@ use crate::core::records::{Base, Record};
 use crate::core::settle::{self, Rules};
 use crate::core::walk::{Step as WalkStep, Survey, Walk};
 use crate::core::{Context, account};
+use crate::fault::planted;
 
 impl DiskCore {
     /// Takes the answer to the effect in flight.
@@ -196,7 +197,7 @@ impl DiskCore {
 
     fn on_survey(&mut self, walk: Walk, opens: Vec<Open>, answer: Answer, context: &Context<'_>) {
         let Some(disk) = self.disk().cloned() else {
-            self.opens.extend(opens);
+            self.opens.extend(opens.into_iter().filter(|open| !open.again));
             return;
         };
         let (walk, step) = walk.on(answer, &disk, context);
@@ -207,11 +208,12 @@ impl DiskCore {
             }
             (_, WalkStep::Done(survey)) => self.on_surveyed(&survey, opens, &disk, context),
             (_, WalkStep::Failed(trouble)) => {
-                // Unknown stays unknown: the attempts stay open and are read again.
-                self.opens.splice(0..0, opens);
+                // Unknown stays unknown: the attempts stay open and are read again. Those that were only looked at beside the
+                // accounts are looked at with them.
+                self.opens.splice(0..0, opens.into_iter().filter(|open| !open.again));
                 self.trouble(trouble, context);
             }
-            (None, WalkStep::Do(_)) => self.opens.extend(opens),
+            (None, WalkStep::Do(_)) => self.opens.extend(opens.into_iter().filter(|open| !open.again)),
         }
     }
 
@@ -224,16 +226,22 @@ impl DiskCore {
         let rules =
             Rules { fence: opened.fence, mark_readable: opened.capabilities.remark_readable, exclusive: self.config.exclusive };
         let before = context.view.accounting(disk, kind).and_then(|accounting| accounting.remaining);
-        let decision = settle::decide(survey, &opens, rules, before, disk, context.view);
+        let mut decision = settle::decide(survey, &opens, rules, before, disk, context.view);
         let level = survey.current.map(|current| Stock { current, remaining: survey.remaining });
         self.levels.insert(kind, Level { stock: level, read_at_ms: context.now_ms });
         self.to_account.remove(&kind);
-        // The journal knows more than the broker from here on.
-        self.broker_accounted.retain(|accounted| accounted.kind != kind);
+        self.keep_what_is_sure(kind, &mut decision.accounts);
+        if decision.accounts.base.is_some() {
+            // The journal knows more than the broker from here on.
+            self.broker_accounted.retain(|accounted| accounted.kind != kind);
+        }
         let (mut records, frame) =
             outbox::accounted(&decision.accounts, kind, survey.remaining, self.epoch.unwrap_or(0), disk, context);
         let mut after = After { frames: frame.into_iter().collect(), opens: opens.clone(), ..After::default() };
         for (open, result) in opens.iter().zip(decision.results) {
+            if open.again && matches!(result, AttemptResult::Unsettled { .. }) {
+                continue;
+            }
             self.learn(&result, context);
             after.report |= matches!(result, AttemptResult::NotIssued { .. });
             let ending = Ending {
@@ -388,6 +396,7 @@ impl DiskCore {
             begun: expected.is_some(),
             doubt: None,
             ended: false,
+            again: false,
             disk_ms: attempt.disk_ms,
         };
         let ending = Ending {
@@ -403,6 +412,9 @@ impl DiskCore {
         };
         let (more, frame) = outbox::ended(ending, disk, context);
         records.extend(more);
+        if planted("report_before_durable") {
+            self.told.push_back(Told::Frame(frame.clone()));
+        }
         // If we stop before this is durable, at the next start the intent is found without an outcome, and the disk is read.
         self.writes.push_back((records, After { frames: vec![frame], opens: vec![open], report, ..After::default() }));
     }

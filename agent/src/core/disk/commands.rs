@@ -15,6 +15,7 @@ use crate::core::effect::{Request, Told};
 use crate::core::operation::Order;
 use crate::core::outbox::{self, Again, Ending};
 use crate::core::records::Record;
+use crate::fault::planted;
 
 /// What a disk's core is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,7 +147,9 @@ impl DiskCore {
             Command::LinkDown => {
                 self.epoch = None;
                 self.drop_remote_orders();
-                self.give_back_staged("the link was lost before it began", context);
+                if !planted("old_epoch_begins") {
+                    self.give_back_staged("the link was lost before it began", context);
+                }
             }
             Command::SecretChanged => {
                 let records = vec![Record::PasswordSet { port: self.config.port.clone() }];
@@ -174,8 +177,12 @@ impl DiskCore {
         if self.ladder.may_disturb(context.now_ms) {
             self.reopen = self.opened.is_some();
         } else {
-            // An open attempt is young: it is read over the line as it is.
+            // An open attempt is young: it is read over the line as it is. The broker hears that the disk was away all the same:
+            // else it goes on to assign under a grant that is over, and gets everything back at once, again and again.
             self.resync = true;
+            self.reporter.forget();
+            let (class, text) = (DeviceClass::NotPresent, "the PC slept; the disk is read again".to_owned());
+            self.told.push_back(Told::Away { class, text });
         }
         self.levels.clear();
     }
@@ -197,7 +204,7 @@ impl DiskCore {
         if let Some(opened) = &self.opened {
             self.to_account.extend(opened.identity.kinds.iter().copied());
         }
-        for (_, frame) in context.view.outbox(disk) {
+        for (_, frame) in context.view.outbox(disk).into_iter().filter(|_| !planted("outbox_lost")) {
             self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
         }
         // Unsettled here and not open there: somebody settled it at the broker.
@@ -249,6 +256,9 @@ impl DiskCore {
 
     /// An attempt that may have begun, and of which nothing final is known: the disk is read for it.
     fn look_for(&mut self, open: OpenAttempt, context: &Context<'_>) {
+        if planted("journal_silence_is_proof") && context.view.intent(&open.assignment.attempt).is_none() {
+            return self.give_back(&open.assignment, open.epoch, "the journal knows nothing of it", context);
+        }
         match open.assignment.operation {
             Operation::Issue | Operation::Red => self.opens.push(Open::listed(&open, context.view, self.config.parse)),
             // The journal has its intent: that is settled as any operation that was found open.
@@ -278,13 +288,16 @@ impl DiskCore {
             }
             None => {}
         }
-        if assignment.sequence <= self.heard_sequence.max(context.view.highest_sequence(disk)) {
+        if assignment.sequence <= self.heard_sequence.max(context.view.highest_sequence(disk)) && !planted("index_purged") {
             // Heard before, and not in the index: it may have begun. Never run, always read.
             let open = OpenAttempt { epoch, agent: no_agent(), expected: None, named: None, assignment };
             return self.look_for(open, context);
         }
         self.heard_sequence = assignment.sequence;
-        let refuse = if self.epoch != Some(epoch) {
+        if let Some(known) = context.view.outcome(attempt) {
+            return self.refuse_number_given_twice(&assignment, epoch, &known.result, context);
+        }
+        let refuse = if self.epoch != Some(epoch) && !planted("old_epoch_begins") {
             Some(format!("it was assigned under epoch {epoch}, which is not the one granted here"))
         } else if self.stopping {
             Some("the agent is being stopped".to_owned())
@@ -308,6 +321,18 @@ impl DiskCore {
                 self.end_unbegun(&assignment, epoch, result, context);
             }
         }
+    }
+
+    /// The attempt's number was another one's before, in a part that the broker's ledger lost: under it nothing can begin here, for
+    /// the index must stay true. Given back, the job comes again under the next number.
+    fn refuse_number_given_twice(&mut self, assignment: &Assignment, epoch: u64, known: &AttemptResult, context: &Context<'_>) {
+        let text = "this attempt's number was given before, by a ledger that went back since".to_owned();
+        let result = match known {
+            // Whether that one issued nobody knows: then the job must not come again.
+            AttemptResult::Unsettled { class, .. } => AttemptResult::Unsettled { class: *class, text },
+            _ => AttemptResult::GivenBack { text },
+        };
+        self.end_unbegun(assignment, epoch, result, context);
     }
 
     /// Why this disk is not asked at all.

@@ -26,15 +26,17 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, OpenAttempt};
 use taxdisk_protocol::time::disk_clock_after;
 
+use super::account::Accounts;
 use super::attempt::Attempt;
 use super::breaker::Breaker;
 use super::compare::{Open, Parse};
 use super::effect::{Answer, Effect, Issue, Opened, Operated, Request, Told};
 use super::ladder::{self, Ladder};
 use super::operation::{OperationOutcome, Order, OrderReport, What};
-use super::records::{Base, Record};
+use super::records::{Base, Owner, Record};
 use super::walk::Walk;
 use super::{Context, account, lease_holds, settle};
+use crate::fault::planted;
 use operate::Work;
 pub(super) use remote::readings;
 
@@ -148,6 +150,8 @@ pub struct DiskCore {
     /// Assigned and not begun, in the order of their assignment.
     staged: VecDeque<Staged>,
     opens: Vec<Open>,
+    /// The grant under which the numbers under way are read.
+    survey_epoch: Option<u64>,
     /// Void attempts of which it must be found out whether they voided.
     void_opens: VecDeque<OpenAttempt>,
     to_account: BTreeSet<InvoiceKind>,
@@ -203,6 +207,7 @@ impl DiskCore {
             broker_accounted: Vec::new(),
             staged: VecDeque::new(),
             opens: Vec::new(),
+            survey_epoch: None,
             void_opens: VecDeque::new(),
             to_account: BTreeSet::new(),
             writes: VecDeque::new(),
@@ -298,7 +303,7 @@ impl DiskCore {
 
     /// An attempt may have been sent, and its end is not known.
     fn has_open(&self) -> bool {
-        let surveyed = matches!(&self.state, State::Surveying(_, opens) if !opens.is_empty());
+        let surveyed = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| !open.again));
         let operating = self.work.is_some() || matches!(self.state, State::Operating(_) | State::OperatingSurvey(..));
         surveyed
             || operating
@@ -415,7 +420,7 @@ impl DiskCore {
             self.give_back_staged(&format!("the disk is not ready: {text}"), context);
             return Some(self.next(context));
         }
-        if self.epoch != Some(epoch) {
+        if self.epoch != Some(epoch) && !planted("old_epoch_begins") {
             self.give_back_staged("the disk was granted anew", context);
             return Some(self.next(context));
         }
@@ -490,15 +495,45 @@ impl DiskCore {
         }
     }
 
-    fn survey(&mut self, kind: InvoiceKind, opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
+    fn unsettled(&self, kind: InvoiceKind, context: &Context<'_>) -> Vec<Open> {
+        let Some(disk) = self.disk() else { return Vec::new() };
+        if planted("unsettled_not_looked_at") {
+            return Vec::new();
+        }
+        let unsettled = context.view.unsettled(disk).into_iter().filter(|attempt| !self.is_at_work_on(attempt));
+        let outcomes = unsettled.filter_map(|attempt| context.view.outcome(&attempt)).filter(|outcome| outcome.kind == kind);
+        outcomes.filter_map(Open::unsettled).collect()
+    }
+
+    fn survey(&mut self, kind: InvoiceKind, mut opens: Vec<Open>, resync: bool, context: &Context<'_>) -> Effect {
+        // A number that was consumed since may be that of an attempt of which nobody knows whether it issued. Entered as another
+        // program's, it could be given to its job by nobody any more.
+        let doubtful = self.unsettled(kind, context);
+        opens.extend(doubtful.into_iter().filter(|one| opens.iter().all(|open| open.attempt != one.attempt)).collect::<Vec<_>>());
+        let resync = resync || !opens.is_empty();
         let mut plan = settle::plan(kind, &opens, self.bases(kind, context));
         plan.resync = resync;
         if self.opened.as_ref().is_some_and(|opened| opened.capabilities.finds_request) {
             plan.ask = opens.iter().filter(|open| open.begun).map(|open| open.attempt.key.serial.to_string()).collect();
         }
         let (walk, effect) = Walk::start(plan);
+        self.survey_epoch = self.epoch;
         self.state = State::Surveying(walk, opens);
         effect
+    }
+
+    /// Of what was read without the grant that holds now, only our own is entered: the attempts of other agents that are open on
+    /// this disk came with the grant, and a number that is theirs would be taken for another program's for ever.
+    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts) {
+        let sure = self.epoch.is_some()
+            && self.survey_epoch == self.epoch
+            // They came while it was read.
+            && !self.opens.iter().any(|open| open.kind == kind);
+        if !sure && !planted("entered_without_a_grant") {
+            accounts.entries.retain(|entry| entry.owner != Owner::Foreign);
+            (accounts.base, accounts.note) = (None, None);
+            self.to_account.insert(kind);
+        }
     }
 
     /// The disk's own clock now: as it was read at the opening, and what passed since then. It may not be set back (JSK100).
@@ -513,7 +548,7 @@ impl DiskCore {
     }
 
     fn may_begin(&self, epoch: u64, context: &Context<'_>) -> bool {
-        self.epoch == Some(epoch) && lease_holds(context.heard_ms, context.now_ms)
+        (self.epoch == Some(epoch) || planted("old_epoch_begins")) && lease_holds(context.heard_ms, context.now_ms)
     }
 
     fn is_ready(&self, context: &Context<'_>) -> bool {
@@ -533,7 +568,9 @@ impl DiskCore {
 
     /// Attempts whose outcome this process is about to find out, or to write.
     fn is_at_work_on(&self, attempt: &AttemptRef) -> bool {
-        let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| open.attempt == *attempt));
+        // One that is only looked at beside the accounts is told only if something is known: whoever asks for it gets an answer.
+        let is = |open: &Open| open.attempt == *attempt && !open.again;
+        let in_survey = matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(is));
         let about = |record: &Record| matches!(record, Record::Outcome(outcome) if outcome.attempt == *attempt);
         let in_writes = self.writes.iter().any(|(records, _)| records.iter().any(about));
         let writing = |after: &After| {

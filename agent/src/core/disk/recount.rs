@@ -6,6 +6,8 @@
 
 use std::collections::VecDeque;
 
+use taxdisk_drivers::disk::DiskError;
+use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Accounted, AgentFrame, IndexLine, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::mark::find_mark;
@@ -14,10 +16,11 @@ use taxdisk_protocol::number::NumberPair;
 use super::{DiskCore, State};
 use crate::core::Context;
 use crate::core::account::{self, status_text};
-use crate::core::effect::{Answer, Effect, Told};
+use crate::core::effect::{Answer, Effect, Told, Trouble};
 use crate::core::records::{Base, Outcome};
 use crate::core::settle;
 use crate::core::walk::{Plan, Step, Survey, Walk};
+use crate::fault::planted;
 
 /// Lines of one frame: half a kilobyte each at most, far below the longest frame.
 const LINES: usize = 500;
@@ -43,6 +46,10 @@ impl DiskCore {
         let kinds: VecDeque<InvoiceKind> = self.opened.as_ref()?.identity.kinds.iter().copied().collect();
         // Asked under an older grant: the next one asks again.
         let recount = self.recount.take().filter(|recount| Some(recount.epoch) == self.epoch)?;
+        if planted("recounted_unread") {
+            self.tell_recounted(recount.epoch, None, true);
+            return None;
+        }
         let Recount { epoch, after, since, kinds: left } = recount;
         let mut left = match left {
             Some(left) => left,
@@ -81,23 +88,31 @@ impl DiskCore {
                 self.state = State::Recounting(walk);
                 self.pending = Some(effect);
             }
-            (_, Step::Done(survey)) => self.on_recounted(&survey),
+            (_, Step::Done(survey)) => self.on_recounted(&survey, context),
             // Nothing is known that was not known before: the kind is read again.
             (_, Step::Failed(trouble)) => self.trouble(trouble, context),
             (None, Step::Do(_)) => {}
         }
     }
 
-    fn on_recounted(&mut self, survey: &Survey) {
+    fn on_recounted(&mut self, survey: &Survey, context: &Context<'_>) {
         self.breaker.answered();
         self.ladder.answered();
         let kind = survey.plan.kind;
+        let base = survey.plan.bases.first().and_then(|base| base.last());
+        // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds nothing,
+        // and that is no proof. It is read again.
+        let moved = base.is_some() && survey.current != base.and_then(|base| base.successor());
+        if moved && survey.known.is_empty() && survey.numbers.values().all(Option::is_none) {
+            let text = "the disk's numbers moved, and it says that it has none of them".to_owned();
+            let error = DiskError { class: DeviceClass::DeviceFault, code: None, text, tries_left: None };
+            return self.trouble(Trouble::Disk(error), context);
+        }
         let Some(recount) = &mut self.recount else { return };
         if let Some(kinds) = &mut recount.kinds {
             kinds.retain(|left| *left != kind);
         }
         let epoch = recount.epoch;
-        let base = survey.plan.bases.first().and_then(|base| base.last());
         let history = |pair: &NumberPair| base.is_some_and(|base| base.code == pair.code && pair.number <= base.number);
         let found = survey.numbers.iter().filter_map(|(pair, found)| found.as_ref().map(|found| (*pair, found)));
         // The index has told its own.

@@ -210,6 +210,11 @@ impl FakeDisk {
         self.sign(None, buyer, gross.parse().unwrap(), "");
     }
 
+    /// Another agent issues for a job of the same broker.
+    pub(super) fn other_agent(&mut self, by: JobKey, buyer: &str, gross: &str) {
+        self.sign(Some(by), buyer, gross.parse().unwrap(), "");
+    }
+
     /// Another program reverses an invoice.
     pub(super) fn foreign_red(&mut self, original: NumberPair) {
         let signed = self.sign(None, "老客户", "-1.00".parse().unwrap(), "").unwrap();
@@ -260,7 +265,10 @@ impl FakeDisk {
     }
 
     pub(super) fn resync(&mut self) -> Result<(), Trouble> {
-        if let Some((request, _)) = self.late.take() {
+        // What a component took, no conversation drives out.
+        if self.fence != Some(Fence::None)
+            && let Some((request, _)) = self.late.take()
+        {
             self.ours(&request);
         }
         self.reading("resync".into())

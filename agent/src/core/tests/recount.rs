@@ -74,3 +74,25 @@ fn a_question_under_an_old_grant_is_not_answered_and_a_lost_link_ends_it() {
     }
     assert!(told(&world).2.is_empty(), "the next grant asks again");
 }
+
+/// Found by the simulation: a disk whose queries found nothing was *recounted*, and what it had issued was issued again.
+#[test]
+fn i1_a_conversation_that_finds_nothing_is_no_recount() {
+    let mut world = worked();
+    let epoch = world.broker.epoch;
+    world.journal = Default::default();
+    world.crash();
+    world.run();
+    let epoch = world.broker.epoch.max(epoch);
+    world.frames.clear();
+    world.disk.blind = true;
+    ask(&mut world, epoch);
+    assert!(told(&world).2.is_empty(), "it was told to be through: {:?}", told(&world));
+    world.disk.blind = false;
+    for _ in 0..60 {
+        world.step();
+    }
+    let (_, numbers, ends) = told(&world);
+    assert_eq!((numbers.len(), ends.last()), (1, Some(&true)));
+    assert_eq!(numbers[0].seen.len(), 2, "11 and 12");
+}

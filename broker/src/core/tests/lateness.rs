@@ -136,3 +136,41 @@ fn outcomes_of_a_revoked_agent_and_of_unknown_jobs_are_kept() {
     assert!(world.audits.iter().any(|(what, _)| *what == "outcome_of_unknown_job"));
     assert!(!world.jobs.contains_key(&key("ZZZ")));
 }
+
+/// Found by the simulation: an agent's index answers for the first attempt with the invoice of the second. That was taken for a
+/// claim which nobody could ever clear, and the disk waited for its answer for ever.
+#[test]
+fn i2_an_index_that_names_the_jobs_own_invoice_for_an_earlier_attempt_holds_nothing_up() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    let first = world.assigned(session).remove(0);
+    world.outcome(session, &first, given_back());
+    let second = world.assigned(session).remove(0);
+    world.outcome(session, &second, issued(7));
+    let revision = world.job("A1").revision;
+    assert!(world.outcome(session, &first, found(7)));
+    assert_eq!((world.job("A1").revision, world.job("A1").is_live()), (revision, false), "no news");
+    assert!(world.alarms('a').is_empty());
+}
+
+/// Found by the simulation: the owner answered for an attempt that had ended, and the disk still counted as being asked.
+#[test]
+fn i2_a_disk_whose_owner_cannot_clear_a_doubt_goes_on_with_other_jobs() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, not_issued(DeviceClass::InvalidRequest));
+    world.leave(session, Left::Goodbye);
+    // Somebody else says that it was issued: it is to be read.
+    let stranger = world.join('b');
+    world.outcome(stranger, &work, found(7));
+    let session = world.connect('a', DISK);
+    assert_eq!(world.granted(session).remove(0).1.len(), 1);
+    world.submit("A2");
+    assert!(world.assigned(session).is_empty(), "asked, and not answered");
+    world.outcome(session, &work, unsettled());
+    assert!(world.job("A1").is_live(), "still in doubt");
+    assert_eq!(world.assigned(session).len(), 1);
+}

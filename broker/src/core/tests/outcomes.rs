@@ -248,3 +248,27 @@ fn a_disk_with_too_many_unsettled_attempts_takes_nothing_more() {
     assert!((8..=9).contains(&open), "{open}");
     assert!(world.jobs.values().any(|job| job.state == JobState::Queued));
 }
+
+/// Found by the simulation: with the clock set back by an hour the disk rested for an hour longer.
+#[test]
+fn i2_a_clock_that_is_set_back_makes_no_disk_rest_longer() {
+    let (mut world, session, work) = setup();
+    world.outcome(session, &work, not_issued(DeviceClass::Locked));
+    assert!(world.assigned(session).is_empty());
+    world.pass_ms(-3_600_000);
+    assert!(world.assigned(session).is_empty(), "the jump is no time that passed");
+    world.pass_ms(2_000);
+    assert_eq!(world.assigned(session).len(), 1);
+}
+
+#[test]
+fn i2_a_clock_that_is_set_back_keeps_no_moved_disk_from_its_new_agent() {
+    let (mut world, session, _) = setup();
+    world.leave(session, Left::Lost);
+    let other = world.connect('b', DISK);
+    assert!(world.granted(other).is_empty(), "the former owner may still begin");
+    world.pass_ms(-3_600_000);
+    assert!(world.granted(other).is_empty());
+    world.pass_ms(Settings::default().silence_ms);
+    assert_eq!(world.granted(other).len(), 1);
+}

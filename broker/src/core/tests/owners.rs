@@ -230,3 +230,20 @@ fn an_enrolment_code_is_good_once_and_not_for_ever() {
     world.now = world.now.plus_s(61);
     assert_eq!(world.input(enroll("i")).unwrap_err().code, "enrollment_expired");
 }
+
+/// Found by the simulation: the report of the claimant that is left came while two claimed the disk. It was thrown away, and the
+/// last word of the one that is gone kept the disk from work for ever.
+#[test]
+fn i2_the_claimant_that_is_left_is_believed_and_not_the_one_that_is_gone() {
+    let mut world = World::new();
+    let first = world.connect('a', DISK);
+    let mut locked = report(DISK);
+    locked.health = DiskHealth { ready: false, class: Some(DeviceClass::Locked), text: "locked".to_owned() };
+    world.reports(first, vec![locked]);
+    let second = world.connect('b', DISK);
+    world.submit("A1");
+    assert_eq!(world.waiting("A1"), Some(Waiting::Contested));
+    world.reports(first, Vec::new());
+    assert_eq!(world.granted(second).len(), 1);
+    assert_eq!(world.assigned(second).len(), 1, "it said that it is ready");
+}

@@ -1,6 +1,7 @@
 //! A ledger that went back assigns nothing before the disks have told what it forgot, and what nobody knows waits for a person.
 
 use super::*;
+use taxdisk_protocol::api::{PairBody, SettleDecision, SettleReading, SettleRequest};
 use taxdisk_protocol::link::{Accounted, AttemptRef, IndexLine, NumberEntry, RecountedNumbers, SeenNumber};
 
 use super::super::change::ReconcileRow;
@@ -346,6 +347,72 @@ fn i10_no_outcome_adopts_a_number_of_unknown_origin() {
     world.outcome(session, &work, issued(8));
     assert_eq!((world.state("C1"), world.number(8)), (JobState::Unsettled, None));
     assert_eq!(world.waiting("A2"), Some(Waiting::Reconcile), "a person still decides whose number 8 is");
+}
+
+/// Found by the simulation: the person who read the disk was refused because the number was unknown, and could not say whose the
+/// number is because the job was unsettled. What was left to him was a lie.
+#[test]
+fn i3_a_person_settles_an_unsettled_job_with_a_number_of_unknown_origin() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.accounts(session, 1, Vec::new(), 6);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    let backup = world.backup();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 0);
+    world.tells(session, Vec::new(), vec![seen(7, None)], 7);
+    world.outcome(session, &work, unsettled());
+    let settle = |world: &mut World, number: u32| {
+        let request = SettleRequest {
+            decision: SettleDecision::Issued,
+            pair: Some(PairBody::from(pair(number))),
+            current: PairBody::from(pair(8)),
+            expected: SettleReading::PresentOurs,
+            tax_office: None,
+            reason: "looked at the disk".to_owned(),
+            revision: world.job("A1").revision,
+        };
+        world.input(Input::Settle(key("A1"), request, "admin".to_owned()))
+    };
+    settle(&mut world, 7).unwrap();
+    assert_eq!((world.state("A1"), world.invoice("A1").as_str()), (JobState::Issued, "00000007"));
+    assert!(matches!(world.number(7), Some(Owner::Ours(attempt)) if attempt.key == key("A1")));
+    assert!(world.core.reconcile_view().numbers.is_empty(), "its origin is known now");
+    world.restart(Settings::default());
+    assert!(world.core.reconcile_view().numbers.is_empty(), "also after a restart");
+}
+
+/// Found by the simulation: after a restore the red job that had been done was refused, because a void job of the same invoice had
+/// come first; and the void job waited for the red one for ever.
+#[test]
+fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 4);
+    world.tells(session, vec![remembered("R1", 4, issued(10))], Vec::new(), 10);
+    world.outcome_of_a2(session);
+    let void =
+        JobSubmission { operation: Operation::Void, original: Some(PairBody::from(pair(7))), invoice: None, ..submission("V1") };
+    world.ok(Input::Submit(Box::new(void.into())));
+    assert_eq!(world.waiting("V1"), Some(Waiting::Reconcile));
+    world.ok(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into())));
+    assert_eq!((world.state("R1"), world.invoice("R1").as_str()), (JobState::Issued, "00000010"));
+    assert_eq!(world.job("V1").problem.as_ref().unwrap().code, "original_undone", "and the void job ends");
+    assert_eq!(world.state("V1"), JobState::Failed);
+    assert!(world.assigned(session).is_empty());
+}
+
+#[test]
+fn i3_a_person_gives_a_number_of_unknown_origin_to_a_remembered_attempt() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, vec![remembered("A3", 3, unsettled())], vec![seen(9, None)], 9);
+    world.decide_line("A3", Some(pair(9))).unwrap();
+    assert!(world.core.reconcile_view().numbers.is_empty());
+    world.submit("A3");
+    assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
 }
 
 #[test]
