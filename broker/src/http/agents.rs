@@ -18,7 +18,9 @@ use super::{Edge, Path, Peer, parsed};
 #[utoipa::path(get, path = "/v1/agents", tag = "agents", responses((status = 200, description = "Agents", body = Vec<AgentView>)), security(("key" = [])))]
 pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<AgentView>>, Refused> {
     caller.unlimited()?;
-    Ok(Json(edge.ledger.agents().await?))
+    let mut agents = edge.ledger.agents().await?;
+    edge.hub.updates.add_to(&mut agents);
+    Ok(Json(agents))
 }
 
 /// Makes a single-use enrolment code.
