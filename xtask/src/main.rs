@@ -12,6 +12,7 @@ mod needs;
 mod packages;
 mod release;
 mod rungs;
+mod sign;
 mod tidy;
 mod vm;
 mod workspace;
@@ -52,7 +53,7 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
-    /// Build the release binaries of a tag into target/releases/TAG.
+    /// Build the release binaries of a tag into target/releases/TAG, and sign the agent for updates.
     Release(release::ReleaseArgs),
 }
 
