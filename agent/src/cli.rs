@@ -65,6 +65,8 @@ pub enum Command {
         /// New file; an existing one is not overwritten
         file: PathBuf,
     },
+    /// See how this agent stands with updates, or allow a version again that failed
+    Update(UpdateArgs),
     /// Look at the configuration
     Config(ConfigArgs),
     /// Write manual pages and shell completions into a folder, for packages
@@ -90,6 +92,26 @@ pub struct RunArgs {
     /// With --daemon: gets the log
     #[arg(long, value_name = "FILE", requires = "daemon")]
     pub log_file: Option<PathBuf>,
+}
+
+/// Of `update`.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: UpdateCommand,
+}
+
+/// Of `update`.
+#[derive(Debug, Subcommand)]
+pub enum UpdateCommand {
+    /// Show which version runs, what is offered, and what failed and why
+    Show,
+    /// Allow a version again that was tried and failed; it is taken up within ten minutes, if the broker still offers it
+    Retry {
+        /// Which
+        version: semver::Version,
+    },
 }
 
 /// Of `install`.

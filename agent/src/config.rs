@@ -25,6 +25,8 @@ pub use disk::{DIALECTS, DiskConfig, MAX_LINES, SPEEDS, Setup};
 pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
 /// Where the agent keeps its state when nobody says otherwise.
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/taxdisk-agent";
+/// The most keys of releases: the one that signs, and those that follow it.
+pub const MAX_UPDATE_KEYS: usize = 8;
 /// The most disks of one PC. Each has a thread; a PC has a handful of ports.
 pub const MAX_DISKS: usize = 32;
 /// The most other brokers that an agent knows. A ledger has two or three brokers.
@@ -39,6 +41,8 @@ pub struct Config {
     pub state: StateConfig,
     /// The status page.
     pub status: StatusConfig,
+    /// Updates.
+    pub update: UpdateConfig,
     /// Logs.
     pub log: LogConfig,
     /// Device profiles.
@@ -124,6 +128,23 @@ pub struct StatusConfig {
     pub page: Option<std::net::SocketAddr>,
 }
 
+/// Updates of this program by itself. What a package manager installed is never updated here, whatever this says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct UpdateConfig {
+    /// What the broker offers is taken, if it is signed and newer.
+    pub enabled: bool,
+    /// Public keys as minisign shows them (`RW…`), of which one must have signed; they replace those that are built in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<String>,
+}
+
+impl Default for UpdateConfig {
+    fn default() -> UpdateConfig {
+        UpdateConfig { enabled: true, keys: Vec::new() }
+    }
+}
+
 /// Logs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -171,7 +192,7 @@ impl Config {
             None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
         }
         let ours = |key: &figment::value::UncasedStr| {
-            ["broker__", "state__", "status__", "log__", "profiles__", "disk"]
+            ["broker__", "state__", "status__", "update__", "log__", "profiles__", "disk"]
                 .iter()
                 .any(|section| key.as_str().to_ascii_lowercase().starts_with(section))
         };
@@ -216,6 +237,10 @@ impl Config {
                 "[status] page = \"{page}\" is no loopback address: the page is for this PC alone, such as 127.0.0.1:8475."
             )));
         }
+        if self.update.keys.len() > MAX_UPDATE_KEYS {
+            return Err(Failure::config(format!("[update] keys names more than {MAX_UPDATE_KEYS} keys.")));
+        }
+        self.update.keys.iter().try_for_each(|text| crate::update::key(text).map(drop))?;
         if !self.state.dir.is_absolute() {
             let dir = self.state.dir.display();
             return Err(Failure::config(format!(
@@ -387,6 +412,7 @@ mod tests {
             ("[[disk]]\nport = \"/dev/a\"\nspeed = 9601\n", "speed"),
             ("[[disk]]\nport = \"/dev/a\"\nmax_lines = 0\n", "max_lines"),
             ("[[disk]]\nspeed = 9600\n", "port"),
+            ("[update]\nkeys = [\"RWQ\"]\n", "no public key"),
             ("[broker\n", "configuration is wrong"),
             ("[profiles]\ndir = \"/nowhere/profiles.d\"\n", "no folder"),
             ("[[disk]]\nport = \"/dev/a\"\nprofile = \"none\"\n", "no profile"),

@@ -179,6 +179,14 @@ fn wait(hears: PipeReader, log_file: &Path) -> Result<(), Failure> {
     }
 }
 
+/// Holds the pid file of a process that went to the background as another version of this program: with that program its lock
+/// went. Whoever held it meanwhile would find the agent's own lock taken.
+pub fn hold_pid_file(path: &Path) -> Option<File> {
+    let file = OpenOptions::new().write(true).open(path).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    Some(file)
+}
+
 fn open_log(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o640).open(path)
 }

@@ -80,7 +80,7 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
     // The key that is there stays until the broker took the new one: a refused code must not cost the old identity.
     let key = ed25519_dalek::SigningKey::generate(&mut rand::rngs::OsRng);
     let public_key = BASE64.encode(key.verifying_key().to_bytes());
-    let body = EnrollBody { code: code.to_owned(), public_key, version: env!("CARGO_PKG_VERSION").to_owned() };
+    let body = EnrollBody { code: code.to_owned(), public_key, version: crate::version::text().to_owned() };
     let mut answer = http.post(url.http("/v1/agents/enroll")).send_json(&body).map_err(|error| unreachable(&url, &error))?;
     let status = answer.status().as_u16();
     let text = answer.body_mut().with_config().limit(64 * 1024).read_to_string().map_err(|error| unreachable(&url, &error))?;

@@ -7,7 +7,20 @@
 //! Beside the points there are guards that a simulation takes out ([`planted`]): it proves that it would notice.
 //!
 //! Points of the agent, in the order of an attempt: `before_intent`, `after_intent`, `before_send`, `after_answer`,
-//! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`.
+//! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`. In the order of an update:
+//! `update_offered`, `update_begun`, `update_fetched`, `update_stored`, `update_drained`, `update_marked`, `update_on_trial`,
+//! `trial_proven` (of the new version), `update_proven`, `update_switched`; or else `update_failed`.
+
+use std::time::Duration;
+
+/// A time, or the shorter one of a test that cannot wait for it: milliseconds in this variable.
+pub fn shorter(_name: &str, time: Duration) -> Duration {
+    #[cfg(feature = "fault-points")]
+    if let Some(ms) = std::env::var(_name).ok().and_then(|ms| ms.parse().ok()) {
+        return Duration::from_millis(ms);
+    }
+    time
+}
 
 /// Dies here if the environment says so.
 #[cfg(not(feature = "fault-points"))]

@@ -2,7 +2,7 @@
 //!
 //! [`core`] decides and touches nothing (no socket, file, clock or thread); [`journal`] makes records durable; [`worker`] is
 //! the one thread per disk that performs what the core asks for, one effect at a time. Around them is the program: [`cli`]
-//! and [`commands`], [`link`] to the broker, [`run`] which joins link and workers, [`doctor`].
+//! and [`commands`], [`link`] to the broker, [`run`] which joins link and workers, [`doctor`], [`update`].
 //!
 //! What this crate refuses to do: hand a job to a disk twice, take silence for an answer, or tell the broker anything that is
 //! not durable here. Read first: `core::disk::DiskCore`, `core::settle`, [`journal::Journal`], [`worker::Worker`].
@@ -33,4 +33,6 @@ pub mod run;
 pub mod secrets;
 pub mod status;
 pub mod tls;
+pub mod update;
+pub mod version;
 pub mod worker;

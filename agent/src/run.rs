@@ -8,14 +8,16 @@ mod control;
 mod page;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use semver::Version;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
-use self::board::{Board, Happening};
-use crate::clock::wall_clock;
+use self::board::{Board, Happening, Updates};
+use crate::clock::{since_boot, wall_clock};
 use crate::config::Config;
 use crate::daemon;
 use crate::failure::Failure;
@@ -28,6 +30,13 @@ use crate::link::session::{Input, Session, Speaker, Standing};
 use crate::ports::Port;
 use crate::secrets::Secrets;
 use crate::status::{DiskStatus, Status};
+use crate::update;
+use crate::update::desk::Desk;
+use crate::update::fetch::{Wanted, Way, fetch};
+use crate::update::launch::{self, Words};
+use crate::update::shelf::Shelf;
+use crate::update::trial::{self, Next};
+use crate::version;
 use crate::worker::{Worker, WorkerConfig};
 
 /// A running attempt may take this long to end when the agent stops. A disk's slowest answers take about a minute; what is not
@@ -39,6 +48,8 @@ pub const LAST_REPORTS_LIMIT: Duration = Duration::from_secs(2);
 /// How to run.
 #[derive(Debug, Default)]
 pub struct Options {
+    /// What was asked, for another version of this program that is asked the same.
+    pub words: Words,
     /// Written once the agent is up.
     pub ready_file: Option<PathBuf>,
     /// Removed at the end.
@@ -55,6 +66,54 @@ pub struct Prepared {
     state: StateDir,
     identity: Identity,
     dials: Dials,
+    off: Option<String>,
+    shelf: Shelf,
+}
+
+/// How an agent ended that nothing kept from running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to, or it was on trial.
+    Stopped,
+    /// This process is to become the new version.
+    New(PathBuf),
+    /// This process is to become this version again.
+    Again,
+}
+
+/// What ends it from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Signals, Failure> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate()).map_err(no_signals)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(no_signals)?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+fn no_signals(error: std::io::Error) -> Failure {
+    Failure::failed(format!("Signals cannot be heard ({error})."))
+}
+
+/// Why serving ended.
+enum Done {
+    Stopped,
+    /// Everything is closed for this version, and these disks were ready.
+    Swap(Version, Vec<String>),
+    /// It was to be closed for a new version, and something was open after all.
+    NotClosed,
 }
 
 /// Checks configuration, state folder, identity and TLS, where a person still reads what is wrong.
@@ -66,15 +125,17 @@ pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let identity = Identity::require(&state)?;
     let dials = identity.broker(&config)?.dials()?;
     drop(daemon::Lock::take(&state.lock_file())?);
-    Ok(Prepared { config, state, identity, dials })
+    let settings = update::Settings::of(&config, &update::base()?)?;
+    let shelf = Shelf::new(&state, &settings.keys);
+    Ok(Prepared { config, state, identity, dials, off: settings.off, shelf })
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT, or until another version is to take its place.
 ///
 /// # Errors
 /// What kept it from running.
-pub fn run(prepared: Prepared, options: &Options) -> Result<(), Failure> {
-    let _lock = daemon::Lock::take(&prepared.state.lock_file())?;
+pub fn run(prepared: Prepared, options: &Options) -> Result<Ended, Failure> {
+    let lock = daemon::Lock::take(&prepared.state.lock_file())?;
     let journal = Journal::open(&prepared.state.journal_dir()).map_err(|error| match error {
         JournalError::InUse(_) => Failure::failed(format!("{error}.")),
         other => Failure::config(format!("{other}.")),
@@ -85,38 +146,64 @@ pub fn run(prepared: Prepared, options: &Options) -> Result<(), Failure> {
         .thread_keep_alive(Duration::from_secs(1))
         .build()
         .map_err(|error| Failure::failed(format!("The runtime does not start ({error}): the system has no resources left.")))?;
-    let result = runtime.block_on(serve(prepared, journal, options));
+    let result = runtime.block_on(async {
+        let (state, shelf) = (prepared.state.clone(), prepared.shelf.clone());
+        let mut signals = Signals::listen()?;
+        let done = serve(prepared, journal, options, &mut signals).await?;
+        drop(lock);
+        match done {
+            Done::Stopped => Ok(Ended::Stopped),
+            Done::NotClosed => Ok(Ended::Again),
+            Done::Swap(version, disks) => {
+                let tried = trial::hold(&shelf, &state, &options.words, &update::base()?, (&version, disks), signals.any()).await;
+                Ok(match tried {
+                    Ok(Next::New(program)) => Ended::New(program),
+                    Ok(Next::Old) => Ended::Again,
+                    Ok(Next::Stop) => Ended::Stopped,
+                    Err(failure) => {
+                        tracing::error!("the new version was not tried: {failure}");
+                        Ended::Again
+                    }
+                })
+            }
+        }
+    });
     // A request of a tunnel may still wait at the broker; nothing depends on its end.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    if let Some(pid_file) = &options.pid_file {
+    if let (Some(pid_file), Err(_) | Ok(Ended::Stopped)) = (&options.pid_file, &result) {
         // A stale pid file harms nobody: its lock is gone with this process.
         let _ = std::fs::remove_file(pid_file);
     }
     result
 }
 
-async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Result<(), Failure> {
-    let Prepared { config, state, identity, dials } = prepared;
-    let no_signals = |error: std::io::Error| Failure::failed(format!("Signals cannot be heard ({error})."));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals: &mut Signals) -> Result<Done, Failure> {
+    let Prepared { config, state, identity, dials, off, shelf } = prepared;
+    let duty = match launch::stage() {
+        launch::Stage::Trial => Some(trial::Duty::take(&shelf)?),
+        _ => None,
+    };
     // Without a log file of its own, a hang-up ends the agent as it does other programs: its terminal is gone.
     let mut hangup = match &options.log_file {
         Some(_) => Some(signal(SignalKind::hangup()).map_err(no_signals)?),
         None => None,
     };
-    let listener = control::listen(&state.socket())?;
+    // On trial nobody gives it orders, and the page is the next one's.
+    let listener = match duty {
+        None => Some(control::listen(&state.socket())?),
+        Some(_) => None,
+    };
     let (happenings, mut incoming) = mpsc::unbounded_channel();
     let (inputs, link_inputs) = mpsc::channel(INPUTS_MAX);
     let standing = Arc::new(Mutex::new(Standing::default()));
 
-    let page = match config.status.page {
+    let page = match config.status.page.filter(|_| duty.is_none()) {
         Some(address) => Some(page::listen(address).await?),
         None => None,
     };
     let status = Status {
         page: page.as_ref().and_then(|page| page.local_addr().ok()).map(|address| address.to_string()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: version::text().to_owned(),
         pid: std::process::id(),
         agent: identity.enrolled.agent.to_string(),
         name: identity.enrolled.name.clone(),
@@ -124,8 +211,15 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         started_at: wall_clock(),
         ..Status::default()
     };
-    tracing::info!(agent = %identity.enrolled.agent, broker = %dials, disks = config.disk.len(), "the agent starts");
-    let kept = state.clone();
+    let agent = identity.enrolled.agent.clone();
+    tracing::info!(%agent, broker = %dials, disks = config.disk.len(), version = version::text(), "the agent starts");
+    let stop_fetching = Arc::new(AtomicBool::new(false));
+    let updates = Updates::new(
+        Desk::new(off, shelf.clone(), version::parsed()),
+        fetcher(dials.ways(), shelf.clone(), stop_fetching.clone(), happenings.clone()),
+        duty.as_ref().map(|duty| duty.disks().to_vec()),
+    );
+    let (kept, mut unconfirmed) = (state.clone(), duty.is_none().then_some(shelf));
     let link = tokio::spawn(drive(
         dials,
         session(identity, &journal),
@@ -152,7 +246,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         let status = DiskStatus { port: disk.name(), profile, ..DiskStatus::default() };
         (status, Worker::spawn(worker, Box::new(port), journal.clone(), events))
     });
-    let mut board = Board::new(status, workers.collect(), journal, inputs.clone(), standing);
+    let mut board = Board::new(status, workers.collect(), journal, inputs.clone(), standing, updates);
     let plugged = {
         let happenings = happenings.clone();
         move |index| drop(happenings.send(Happening::Plugged(index)))
@@ -160,7 +254,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     let places: Vec<_> = config.disk.iter().map(|disk| config.setup(disk).place).collect();
     let _watches = hotplug::watch_all(&places, plugged);
     let page = page.map(|page| tokio::spawn(page::serve(page, happenings.clone())));
-    let control = tokio::spawn(control::serve(listener, happenings));
+    let control = listener.map(|listener| tokio::spawn(control::serve(listener, happenings)));
 
     if let Some(file) = &options.ready_file {
         crate::ready::announce(file)
@@ -171,22 +265,47 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         starter.ready();
     }
     let mut watchdog = daemon::watchdog_interval().map(tokio::time::interval);
+    let mut swap = None;
     loop {
         tokio::select! {
             happening = incoming.recv() => match happening {
-                Some(happening) => board.take(happening),
+                Some(happening) => {
+                    let up = matches!(happening, Happening::Link(LinkEvent::Heard(_)));
+                    board.take(happening);
+                    if up && let Some(shelf) = unconfirmed.take() {
+                        confirm(&shelf);
+                    }
+                    if let Some(duty) = &duty && board.is_proven() {
+                        tracing::info!(version = version::text(), "the trial is through: the broker answers and the disks read well");
+                        duty.prove()?;
+                        break;
+                    }
+                }
                 None => break,
             },
+            () = until(board.updates_due().filter(|_| duty.is_none())) => {
+                swap = board.look_at_updates();
+                if swap.is_some() {
+                    break;
+                }
+            }
             () = alive(&mut watchdog) => daemon::tell_alive(),
             () = hung_up(&mut hangup) => reopen(options),
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.any() => break,
         }
     }
 
-    tracing::info!("the agent stops: running attempts end first");
-    daemon::tell_stopping();
-    control.abort();
+    match &swap {
+        Some((version, _)) => tracing::info!(%version, "the agent stops for a new version: nothing is open"),
+        None => {
+            tracing::info!("the agent stops: running attempts end first");
+            daemon::tell_stopping();
+        }
+    }
+    stop_fetching.store(true, Ordering::Relaxed);
+    if let Some(control) = control {
+        control.abort();
+    }
     if let Some(page) = page {
         page.abort();
     }
@@ -197,6 +316,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
         tokio::select! {
             Some(happening) = incoming.recv() => board.take(happening),
             done = &mut stopping => break done.unwrap_or(false),
+            () = alive(&mut watchdog) => daemon::tell_alive(),
         }
     };
     if !through {
@@ -214,9 +334,66 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options) -> Resul
     // Goodbye last: nothing can begin any more, so the broker may give the disks to others.
     let _ = inputs.send(Input::Leave).await;
     let _ = link.await;
-    let _ = std::fs::remove_file(state.socket());
-    tracing::info!("the agent has stopped");
-    Ok(())
+    if duty.is_none() {
+        let _ = std::fs::remove_file(state.socket());
+    }
+    let open = board.has_open();
+    Ok(match swap {
+        // An assignment that came at the last moment may have begun. What is not through is settled by this version.
+        Some(_) if !through || open => Done::NotClosed,
+        Some((version, disks)) => {
+            crate::fault::point("update_drained");
+            Done::Swap(version, disks)
+        }
+        None => {
+            tracing::info!("the agent has stopped");
+            Done::Stopped
+        }
+    })
+}
+
+/// The broker has answered the version that runs: it stays, and what is older than the one before it goes.
+fn confirm(shelf: &Shelf) {
+    let confirmed = shelf.book().and_then(|mut book| {
+        if book.starts > 0 && book.current.as_ref() == Some(&version::parsed()) {
+            book.starts = 0;
+            shelf.write(&book)?;
+            let keep: Vec<&Version> = [&book.current, &book.previous].into_iter().flatten().collect();
+            shelf.sweep(&keep);
+        }
+        Ok(())
+    });
+    if let Err(failure) = confirmed {
+        tracing::warn!("that this version works was not noted: {failure}");
+    }
+}
+
+/// Has a program fetched in a thread of its own, and what came of it told to the main loop.
+fn fetcher(
+    ways: Vec<Way>,
+    shelf: Shelf,
+    stop: Arc<AtomicBool>,
+    happenings: mpsc::UnboundedSender<Happening>,
+) -> Box<dyn Fn(Wanted) + Send> {
+    Box::new(move |wanted| {
+        let (ways, shelf, stop) = (ways.clone(), shelf.clone(), stop.clone());
+        let (told, version) = (happenings.clone(), wanted.manifest.version.clone());
+        let run = move || {
+            let result = fetch(&ways, &shelf, &wanted, &stop);
+            // The main loop has ended: nobody waits for it.
+            let _ = told.send(Happening::Fetched(wanted.manifest.version.clone(), result));
+        };
+        if let Err(error) = std::thread::Builder::new().name("update".into()).spawn(run) {
+            let _ = happenings.send(Happening::Fetched(version, Err(format!("There is no thread for it ({error})."))));
+        }
+    })
+}
+
+async fn until(due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep(due.saturating_sub(since_boot())).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Keeps the id of a ledger that was restored from a backup. If we stop before it is written, the next join is told again; if it
@@ -265,7 +442,7 @@ pub(crate) fn bare_session(identity: Identity) -> Session {
         agent: identity.enrolled.agent,
         key: identity.key,
         ledger: identity.enrolled.ledger,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
+        version: version::text().to_owned(),
     };
     Session::new(speaker, rand::random())
 }

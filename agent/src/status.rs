@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::update::AgentUpdate;
 
 use crate::core::ladder::{Counts, Rung};
 use crate::core::operation::{Order, OrderReport};
@@ -92,6 +93,9 @@ pub struct Status {
     pub journal_sequence: u64,
     /// Disks, in the order of the configuration.
     pub disks: Vec<DiskStatus>,
+    /// How it stands with updates; absent from agents of 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<AgentUpdate>,
     /// What was done about failing readings since the agent started, by profile.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub recoveries: BTreeMap<String, Counts>,

@@ -45,6 +45,8 @@ pub struct Config {
     pub retention: Retention,
     /// Re-issues.
     pub reissue: Reissue,
+    /// Updates of agents.
+    pub updates: Updates,
     /// The administrators' console.
     pub console: Console,
     /// What is written to standard error.
@@ -86,6 +88,23 @@ pub struct Reissue {
 impl Default for Reissue {
     fn default() -> Self {
         Reissue { per_day: 20 }
+    }
+}
+
+/// Updates of agents. What is offered to whom is set by administrators and kept in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Updates {
+    /// Folder of the programs, as `cargo xtask release` makes it: each with its manifest and the manifest's signature. It may be
+    /// missing. Several brokers each need their own.
+    pub dir: PathBuf,
+    /// Agents that fetch a program at the same time; others try again later. Each takes a connection and 64 KiB.
+    pub downloads: usize,
+}
+
+impl Default for Updates {
+    fn default() -> Self {
+        Updates { dir: PathBuf::from("/var/lib/taxdisk-broker/updates"), downloads: 16 }
     }
 }
 
@@ -376,6 +395,7 @@ impl Config {
             ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
             ("link.join_s", self.link.join_s, 1),
             ("link.unproven", self.link.unproven as u64, 1),
+            ("updates.downloads", self.updates.downloads as u64, 1),
             ("link.tunnels", self.link.tunnels as u64, 1),
             ("limits.connections", self.limits.connections as u64, 1),
             ("limits.header_s", self.limits.header_s, 1),

@@ -24,3 +24,4 @@ pub mod ready;
 pub mod serve;
 pub mod store;
 pub mod tls;
+pub mod updates;

@@ -7,6 +7,7 @@ use metrics::{Unit, describe_counter, describe_gauge, describe_histogram, gauge}
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use taxdisk_protocol::api::{OperationState, Severity, Waiting, WarningCode};
+use taxdisk_protocol::update::UpdateState;
 
 use crate::ledger::Figures;
 
@@ -43,6 +44,12 @@ fn describe() {
     describe_gauge!("taxdisk_jobs_assigned", "Jobs at a disk");
     describe_gauge!("taxdisk_jobs_unsettled", "Jobs of which it is not known whether they were issued");
     describe_gauge!("taxdisk_links", "Agents whose link is up");
+    describe_gauge!("taxdisk_agent_updates", "Agents whose link is up, by how they stand with updates");
+    describe_counter!("taxdisk_update_downloads_total", "Programs that agents began to fetch");
+    for state in UpdateState::ALL {
+        gauge!("taxdisk_agent_updates", "state" => state.as_str()).set(0.0);
+    }
+    metrics::counter!("taxdisk_update_downloads_total").absolute(0);
     describe_gauge!("taxdisk_disks", "Disks that were ever reported");
     describe_gauge!("taxdisk_disks_online", "Disks that answer now");
     describe_gauge!("taxdisk_disks_contested", "Disks that several agents claim: nobody issues on them");

@@ -458,6 +458,30 @@ pub(crate) enum AgentCommand {
     },
     /// Let the disks of an agent work again.
     Resume(ResumeArgs),
+    /// See which updates of themselves agents are offered, and change it.
+    Updates {
+        /// What to do; left out: show.
+        #[command(subcommand)]
+        command: Option<UpdatesCommand>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UpdatesCommand {
+    /// Offer agents the newest version of a channel and a range. Each takes it when nothing is open there.
+    Offer {
+        /// Channel of the releases.
+        #[arg(long, default_value = "stable")]
+        channel: String,
+        /// Range of versions, as in ^0.2 or ">=0.2.1, <0.4".
+        #[arg(long, value_name = "RANGE")]
+        versions: String,
+        /// Only this agent, by its id; may be repeated. Left out: all.
+        #[arg(long = "agent", value_name = "ID")]
+        agents: Vec<String>,
+    },
+    /// Offer nothing any more. What an agent has taken stays.
+    Stop,
 }
 
 #[derive(Debug, Subcommand)]

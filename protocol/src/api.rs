@@ -684,6 +684,9 @@ pub struct AgentView {
     /// Its disks are kept from work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pause: Option<PauseView>,
+    /// How it stands with updates; absent while it is away, and for agents of 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<crate::update::AgentUpdate>,
 }
 
 /// Make an enrolment code.

@@ -33,3 +33,4 @@ pub mod rules;
 pub mod support;
 pub mod time;
 pub mod undo;
+pub mod update;

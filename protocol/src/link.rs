@@ -15,6 +15,9 @@
 //! An operation of an administrator is handed over by `operate` and answered by `operated`; an agent that does not know the frame
 //! answers `unsupported`, and the operation ends so. It is asked for again after every `grant` until it is answered.
 //!
+//! A broker that offers updates says so in its `welcome`; only then the agent tells by `updating` how it stands with them, after
+//! the welcome and when that changes, and each is answered by an `update`. Neither is sent to a peer that does not know it.
+//!
 //! Versions: 1 — first.
 
 use serde::{Deserialize, Serialize};
@@ -25,6 +28,7 @@ use crate::ids::{AgentId, DiskNumber, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::printed::Printed;
+use crate::update::{AgentUpdate, UpdateOffer};
 
 /// The subprotocol that both sides name at the upgrade.
 pub const SUBPROTOCOL: &str = "taxdisk.v1";
@@ -424,6 +428,11 @@ pub enum AgentFrame {
         /// How, with what was read.
         result: Box<OperationResultView>,
     },
+    /// How this agent stands with updates. May be lost.
+    Updating {
+        /// How.
+        update: AgentUpdate,
+    },
     /// This type is not known here.
     Unsupported {
         /// The type.
@@ -454,6 +463,9 @@ pub enum BrokerFrame {
         protocol: u32,
         /// Highest journal sequence of this journal id that the broker has heard of; larger than the agent's own: it went back.
         journal_known: Option<u64>,
+        /// The broker takes `updating` and answers by `update`; brokers of 0.1 do not send it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        updates: bool,
     },
     /// The agent owns the disk.
     Grant {
@@ -533,6 +545,12 @@ pub enum BrokerFrame {
         /// Ids.
         ids: Vec<String>,
     },
+    /// The version that this agent may go to, in place of what was offered before.
+    Update {
+        /// Absent: none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offer: Option<UpdateOffer>,
+    },
     /// This type is not known here.
     Unsupported {
         /// The type.
@@ -559,6 +577,7 @@ impl AgentFrame {
         "recounted",
         "operating",
         "operated",
+        "updating",
         "unsupported",
         "goodbye",
     ];
@@ -575,6 +594,7 @@ impl AgentFrame {
             AgentFrame::Recounted { .. } => "recounted",
             AgentFrame::Operating { .. } => "operating",
             AgentFrame::Operated { .. } => "operated",
+            AgentFrame::Updating { .. } => "updating",
             AgentFrame::Unsupported { .. } => "unsupported",
             AgentFrame::Goodbye => "goodbye",
         }
@@ -595,6 +615,7 @@ impl BrokerFrame {
         "recount",
         "operate",
         "ack",
+        "update",
         "unsupported",
         "refused",
     ];
@@ -613,6 +634,7 @@ impl BrokerFrame {
             BrokerFrame::Recount { .. } => "recount",
             BrokerFrame::Operate { .. } => "operate",
             BrokerFrame::Ack { .. } => "ack",
+            BrokerFrame::Update { .. } => "update",
             BrokerFrame::Unsupported { .. } => "unsupported",
             BrokerFrame::Refused { .. } => "refused",
         }

@@ -467,8 +467,14 @@ impl AgentRig {
 
     /// Starts it, perhaps to die at a named point (`after_intent`, `after_intent:3`).
     pub fn start(&mut self, point: Option<&str>) {
+        self.start_with(&[], point);
+    }
+
+    /// As [`AgentRig::start`], with these variables.
+    pub fn start_with(&mut self, variables: &[(&str, &str)], point: Option<&str>) {
         assert!(self.running.as_mut().is_none_or(|running| running.ended().is_some()), "{} runs already", self.name);
         let mut command = self.command(&["run"]);
+        command.envs(variables.iter().copied());
         if let Some(point) = point {
             command.env("TAXDISK_FAULT_POINT", point);
         }

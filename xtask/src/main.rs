@@ -12,6 +12,7 @@ mod needs;
 mod packages;
 mod release;
 mod rungs;
+mod sign;
 mod sim;
 mod tidy;
 mod vm;
@@ -55,7 +56,7 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
-    /// Build the release binaries of a tag into target/releases/TAG.
+    /// Build the release binaries of a tag into target/releases/TAG, and sign the agent for updates.
     Release(release::ReleaseArgs),
 }
 

@@ -1,15 +1,18 @@
 //! `cargo xtask release TAG`: the release binaries of a tag, built from a worktree of exactly that tag, so that upgrades are
-//! tested from what was really shipped.
+//! tested from what was really shipped; and, with a key, the agent signed as brokers offer it (docs/operate.md).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Args;
+use semver::Version;
 
+use crate::sign::{self, About, Signer};
 use crate::workspace;
 
-/// The programs that are shipped.
-const PROGRAMS: [&str; 3] = ["taxdisk-broker", "taxdisk-agent", "taxdisk"];
+/// The programs that are shipped, and the folders of their crates. A tag that is older than one of them does without it.
+const PROGRAMS: [(&str, &str); 4] =
+    [("taxdisk-broker", "broker"), ("taxdisk-agent", "agent"), ("taxdisk", "cli"), ("taxdisk-portal", "portal")];
 
 /// The version before this one, and its commit: a clone may lack the tag. Changed with every release.
 const PREVIOUS: (&str, &str) = ("v0.1.0", "3911cc4");
@@ -19,6 +22,18 @@ const PREVIOUS: (&str, &str) = ("v0.1.0", "3911cc4");
 pub(crate) struct ReleaseArgs {
     /// A tag of this repository, such as v0.1.0.
     tag: String,
+    /// Secret key of minisign (`minisign -G`); the agent is built to trust it, and signed with it for brokers to offer
+    #[arg(long, value_name = "FILE")]
+    sign_key: Option<PathBuf>,
+    /// Another public key that this agent trusts, such as the one that will sign from the next release on; may be repeated
+    #[arg(long = "trust", value_name = "KEY", requires = "sign_key")]
+    trust: Vec<String>,
+    /// Channel of the signed agent
+    #[arg(long, default_value = "stable")]
+    channel: String,
+    /// The oldest version whose agents may go to this one directly; left out: the version before this one
+    #[arg(long)]
+    from: Option<Version>,
 }
 
 /// Builds the tag and copies its programs to `target/releases/TAG`.
@@ -37,7 +52,7 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<(), String> {
     let tree = folder.path().join("tree");
     let tree_text = tree.to_string_lossy().into_owned();
     workspace::run(git(&["worktree", "add", "--detach", &tree_text, tag]))?;
-    let built = build(&tree, tag);
+    let built = build(&tree, args);
     // The worktree is registered in the repository: it goes whether the build went well or not.
     let removed = workspace::run(git(&["worktree", "remove", "--force", &tree_text]));
     built.and(removed)
@@ -63,28 +78,57 @@ pub(crate) fn previous() -> Result<PathBuf, String> {
         workspace::run(git(&["worktree", "add", "--detach", &tree.to_string_lossy(), commit]))?;
     }
     // Nothing to do if they are there already.
-    let mut cargo = workspace::cargo(&["build", "--locked", "-p", PROGRAMS[0], "-p", PROGRAMS[1]]);
+    let mut cargo = workspace::cargo(&["build", "--locked", "-p", "taxdisk-broker", "-p", "taxdisk-agent"]);
     cargo.current_dir(&tree).env("CARGO_TARGET_DIR", &to);
     workspace::run(cargo)?;
     Ok(to.join("debug"))
 }
 
-fn build(tree: &Path, tag: &str) -> Result<(), String> {
+fn build(tree: &Path, args: &ReleaseArgs) -> Result<(), String> {
+    let tag = &args.tag;
+    // Before an hour of building, so that a wrong password is said at once.
+    let signer = args.sign_key.as_deref().map(Signer::read).transpose()?;
+    let programs: Vec<&str> =
+        PROGRAMS.iter().filter(|(_, folder)| tree.join(folder).join("Cargo.toml").is_file()).map(|(name, _)| *name).collect();
     let built_to = workspace::target().join("releases").join(format!("{tag}.build"));
     let mut cargo = workspace::cargo(&["build", "--release", "--locked"]);
-    for program in PROGRAMS {
+    for program in &programs {
         cargo.args(["-p", program]);
     }
     cargo.current_dir(tree).env("CARGO_TARGET_DIR", &built_to);
+    if let Some(signer) = &signer {
+        let keys: Vec<String> = std::iter::once(signer.public()).chain(args.trust.iter().cloned()).collect();
+        cargo.env("TAXDISK_UPDATE_KEYS", keys.join(","));
+    }
     workspace::run(cargo)?;
     let to = workspace::target().join("releases").join(tag);
     std::fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
-    for program in PROGRAMS {
+    for program in &programs {
         let from = built_to.join("release").join(program);
         let bytes = std::fs::copy(&from, to.join(program)).map_err(|error| format!("{}: {error}", from.display()))?;
         println!("{} ({bytes} bytes)", to.join(program).display());
     }
+    let Some(signer) = signer else {
+        println!("The agent is not signed: without --sign-key it takes no updates and is none.");
+        return Ok(());
+    };
+    let version = version_of(&to.join("taxdisk-agent"))?;
+    let before = PREVIOUS.0.trim_start_matches('v').parse::<Version>().map_err(|error| format!("{}: {error}", PREVIOUS.0))?;
+    let about = About { channel: args.channel.clone(), from: args.from.clone().unwrap_or(before) };
+    for file in sign::publish(&to.join("taxdisk-agent"), &version, &about, &signer, &to.join("updates"))? {
+        println!("{}", file.display());
+    }
+    println!("Signed by {}.", signer.public());
     Ok(())
+}
+
+/// The version that a program says it is.
+fn version_of(program: &Path) -> Result<Version, String> {
+    let mut ask = Command::new(program);
+    ask.arg("--version");
+    let said = workspace::output(ask)?;
+    let word = said.split_whitespace().last().unwrap_or_default();
+    word.parse().map_err(|error| format!("{} says that it is {said:?} ({error}).", program.display()))
 }
 
 fn git(arguments: &[&str]) -> Command {

@@ -198,7 +198,7 @@ impl Made {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 7] = [
+const LONG: [Long; 8] = [
     Long {
         name: "kill-at-random",
         binary: "end_to_end",
@@ -243,6 +243,16 @@ const LONG: [Long; 7] = [
             ("TAXDISK_TEST_FLEET_PAUSE_MS", "2400"),
         ],
         budget_s: 2 * 3600,
+    },
+    Long {
+        name: "updates",
+        binary: "end_to_end",
+        test: "updates::",
+        programs: &[],
+        made: Made::Nothing,
+        size: "versions that do not end by themselves have their whole minute",
+        env: &[("TAXDISK_TEST_TRIAL_MS", "60000")],
+        budget_s: 1200,
     },
     Long {
         name: "patroni",

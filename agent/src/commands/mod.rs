@@ -13,6 +13,7 @@ mod sim;
 mod status;
 mod support;
 mod table;
+mod update;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -47,7 +48,8 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
     let load = || Config::load(common.config.as_deref(), common.state_dir.as_deref());
     let json = common.json;
     match &cli.command {
-        Command::Run(args) => run::run(load()?, args)?,
+        Command::Run(args) => run::run(load()?, common, args)?,
+        Command::Update(args) => update::update(&load()?, &args.command, json)?,
         Command::Install(args) => install::install(common, args)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
         Command::Disks(args) => match &args.command {

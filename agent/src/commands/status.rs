@@ -73,8 +73,9 @@ fn text(status: &Status) -> String {
     });
     let recoveries = recoveries.collect::<String>();
     let recoveries = if recoveries.is_empty() { recoveries } else { format!("\n{recoveries}") };
+    let update = status.update.as_ref().map(|update| format!("\nupdates  {}", super::update::line(update))).unwrap_or_default();
     format!(
-        "agent    {}{name}, version {}, process {}, since {}\nbroker   {}\nlink     {link}\noutbox   {} without acknowledgement\njournal  {}, sequence {}\n\n{}{recoveries}",
+        "agent    {}{name}, version {}, process {}, since {}\nbroker   {}\nlink     {link}\noutbox   {} without acknowledgement\njournal  {}, sequence {}{update}\n\n{}{recoveries}",
         status.agent,
         status.version,
         status.pid,

@@ -102,6 +102,31 @@ pub(super) fn journal(report: &mut Report, state: &StateDir, running: Option<&St
     waits(report, format!("journal {}, {entries} entries, all can be read", journal.head().id), journal.pending().len());
 }
 
+/// Which version runs, whether it updates itself, and what failed.
+pub(super) fn updates(report: &mut Report, config: &Config, state: &StateDir, running: Option<&Status>) {
+    let settings = match crate::update::base().and_then(|base| crate::update::Settings::of(config, &base)) {
+        Ok(settings) => settings,
+        Err(failure) => return report.failed("agent.updates", failure.text),
+    };
+    let shelf = crate::update::shelf::Shelf::new(state, &settings.keys);
+    let book = match shelf.book() {
+        Ok(book) => book,
+        Err(failure) => return report.failed("agent.updates", failure.text),
+    };
+    let version = running.map_or(crate::version::text(), |status| status.version.as_str());
+    match (book.failed.last(), settings.off) {
+        (_, Some(why)) => report.good("agent.updates", format!("version {version}; it does not update itself: {why}")),
+        (None, None) => {
+            report.good("agent.updates", format!("version {version}; it takes what the broker offers and a known key signed"))
+        }
+        (Some(failed), None) => report.warning(
+            "agent.updates",
+            format!("version {version}; version {} was tried at {} and left: {}", failed.version, failed.at, failed.reason),
+            format!("offer a later version; once the reason is mended: `taxdisk-agent update retry {}`", failed.version),
+        ),
+    }
+}
+
 /// Programs and settings of this PC that take a disk away from the agent.
 pub(super) fn surroundings(report: &mut Report, config: &Config, proc: &Path, sys: &Path) {
     let serial = config.disk.iter().any(|disk| matches!(config.setup(disk).place, Place::Serial(_)));

@@ -176,6 +176,7 @@ pub fn examine(config: Result<Config, Failure>) -> Report {
         ),
     }
     local::journal(&mut report, &state, running);
+    local::updates(&mut report, &config, &state, running);
     local::surroundings(&mut report, &config, Path::new("/proc"), Path::new("/sys"));
     broker::check(&mut report, &config, &state, running);
     disks::check(&mut report, &config, &state, running);

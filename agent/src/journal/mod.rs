@@ -174,6 +174,11 @@ impl Journal {
         Reads(&self.db).pending()
     }
 
+    /// Something was begun on a disk, and its end is not known here: an attempt or an operation.
+    pub fn has_open(&self) -> bool {
+        Reads(&self.db).has_open()
+    }
+
     /// Every entry, for people. A damaged one is shown as damaged.
     pub fn lines(&self) -> Box<dyn Iterator<Item = Line> + '_> {
         Box::new(self.db.iter().map(|entry| match entry {

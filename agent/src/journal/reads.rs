@@ -46,6 +46,11 @@ impl<L: Lookup + ?Sized> Reads<'_, L> {
         self.0.scan(prefix).into_iter().map(read).collect()
     }
 
+    /// Is there an intent, on any disk?
+    pub(super) fn has_open(&self) -> bool {
+        !self.0.scan("o/").is_empty() || !self.0.scan(entry::OPERATIONS).is_empty()
+    }
+
     /// All outbox entries, oldest first.
     pub(super) fn pending(&self) -> Vec<(String, DiskNumber, AgentFrame)> {
         let entries = self.all::<(DiskNumber, AgentFrame)>(entry::OUTBOX);

@@ -30,6 +30,7 @@ use super::trouble::{self, Stage};
 use crate::clock::since_boot;
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
+use crate::update::fetch;
 
 /// One frame is written within this time, or the link is given up: a broker that reads nothing for so long is as good as gone.
 pub const WRITE_LIMIT: Duration = Duration::from_secs(20);
@@ -117,6 +118,13 @@ impl Dials {
 impl From<Dial> for Dials {
     fn from(dial: Dial) -> Dials {
         Dials::new(dial, Vec::new())
+    }
+}
+
+impl Dials {
+    /// The same ways, for plain requests.
+    pub fn ways(&self) -> Vec<fetch::Way> {
+        self.all.iter().map(|dial| fetch::Way { url: dial.url.clone(), http: dial.http.clone() }).collect()
     }
 }
 

@@ -159,6 +159,8 @@ pub struct Session {
     ping: Ping,
     round_trip: Option<Duration>,
     trouble: Option<String>,
+    /// The broker said that it takes `updating`.
+    updates: bool,
 }
 
 #[derive(Debug, Default)]
@@ -183,6 +185,7 @@ impl Session {
             ping: Ping::default(),
             round_trip: None,
             trouble: None,
+            updates: false,
         }
     }
 
@@ -232,7 +235,8 @@ impl Session {
             Input::Heard => self.heard_at = now,
             Input::Outbox(entry) => self.outbox.push(entry),
             Input::Send(frame) => {
-                if matches!(self.phase, Phase::Joined { .. }) {
+                let unknown = matches!(frame, AgentFrame::Updating { .. }) && !self.updates;
+                if matches!(self.phase, Phase::Joined { .. }) && !unknown {
                     out.push(send(&frame));
                 }
             }
@@ -327,7 +331,7 @@ impl Session {
                 let signature = self.speaker.key.sign(&proof_message(&ledger, &self.speaker.agent, *join, &nonce));
                 out.push(send(&AgentFrame::Proof { signature: BASE64.encode(signature.to_bytes()) }));
             }
-            (BrokerFrame::Welcome { protocol, journal_known }, Phase::Greeting { proof_at: Some(proof_at), .. }) => {
+            (BrokerFrame::Welcome { protocol, journal_known, updates }, Phase::Greeting { proof_at: Some(proof_at), .. }) => {
                 if protocol != PROTOCOL {
                     self.refusal(
                         format!(
@@ -343,6 +347,7 @@ impl Session {
                 self.outbox.join(now);
                 self.reported = None;
                 self.trouble = None;
+                self.updates = updates;
                 out.push(Effect::Up { journal_known });
                 out.push(Effect::Heard(proof_at));
                 self.send_ping(now, out);

@@ -52,7 +52,7 @@ impl Bench {
     fn join(&mut self) -> Vec<Effect> {
         self.open();
         self.say(&challenge());
-        self.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: Some(5) })
+        self.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: Some(5), updates: false })
     }
 
     fn pong(&mut self) -> Vec<Effect> {
@@ -168,7 +168,7 @@ fn a_join_proves_the_key_and_begins_with_the_disks() {
     assert!(bench.key.verifying_key().verify(&other, &signature).is_err(), "bound to the join");
     let proof_at = bench.now;
     bench.now += s(2);
-    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: Some(5) });
+    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: Some(5), updates: false });
     assert_eq!(effects[0], Effect::Up { journal_known: Some(5) });
     assert_eq!(effects[1], Effect::Heard(proof_at), "the broker knew of us when we sent the proof, not when its answer came");
     assert!(matches!(sent(&effects)[..], [AgentFrame::Disks { .. }]), "also an empty report is told");
@@ -186,7 +186,7 @@ fn a_stranger_is_not_spoken_to() {
 
     let mut bench = Bench::new();
     bench.open();
-    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None });
+    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
     assert!(closed(&effects), "a welcome without a challenge");
 
     let mut bench = Bench::new();
@@ -393,6 +393,21 @@ fn volatile_frames_go_only_over_a_joined_link_and_goodbye_is_the_last() {
     assert_eq!(bench.session.deadline(), None);
     assert!(bench.give(Input::Outbox(entry("a"))).is_empty());
     assert!(bench.give(Input::Tick).is_empty());
+}
+
+#[test]
+fn a_broker_that_does_not_know_of_updates_hears_nothing_of_them() {
+    use taxdisk_protocol::update::{AgentUpdate, UpdateState};
+    let update =
+        AgentUpdate { target: "x".into(), state: UpdateState::Current, version: None, text: String::new(), failed: Vec::new() };
+    for known in [false, true] {
+        let mut bench = Bench::new();
+        bench.open();
+        bench.say(&challenge());
+        bench.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: None, updates: known });
+        let frame = AgentFrame::Updating { update: update.clone() };
+        assert_eq!(bench.give(Input::Send(frame)).len(), usize::from(known));
+    }
 }
 
 #[test]

@@ -3,9 +3,12 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use semver::Version;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
+use taxdisk_protocol::update::AgentUpdate;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::clock::since_boot;
@@ -17,6 +20,8 @@ use crate::link::client::LinkEvent;
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Standing};
 use crate::status::{Answer, DiskStatus, LinkStatus, Question, Status};
+use crate::update::desk::{Act, Desk};
+use crate::update::fetch::Wanted;
 use crate::worker::{Command, Worker, WorkerEvent};
 
 /// Reports of orders that are kept in memory until they are asked for.
@@ -32,6 +37,25 @@ pub(super) enum Happening {
     /// Something changed at the port of this worker.
     Plugged(usize),
     Asked(Question, oneshot::Sender<Answer>),
+    /// What came of fetching this version of the agent.
+    Fetched(Version, Result<(), String>),
+}
+
+/// How this agent stands with updates.
+pub(super) struct Updates {
+    pub(super) desk: Desk,
+    /// Has a program fetched, in a thread of its own.
+    pub(super) fetch: Box<dyn Fn(Wanted) + Send>,
+    /// Ports that must be read well, of an agent on trial. It reports no disk, so that none is granted: it can begin nothing.
+    pub(super) trial: Option<Vec<String>>,
+    /// The broker was told so.
+    said: Option<AgentUpdate>,
+}
+
+impl Updates {
+    pub(super) fn new(desk: Desk, fetch: Box<dyn Fn(Wanted) + Send>, trial: Option<Vec<String>>) -> Updates {
+        Updates { desk, fetch, trial, said: None }
+    }
 }
 
 pub(super) struct Board {
@@ -43,6 +67,7 @@ pub(super) struct Board {
     under_way: BTreeSet<String>,
     /// What came of orders, newest last; those that changed something are in the journal for ever.
     reports: VecDeque<OrderReport>,
+    updates: Updates,
 }
 
 impl Board {
@@ -52,10 +77,11 @@ impl Board {
         journal: Journal,
         inputs: mpsc::Sender<Input>,
         standing: Arc<Mutex<Standing>>,
+        updates: Updates,
     ) -> Board {
         let (disks, workers): (Vec<_>, Vec<_>) = workers.into_iter().unzip();
         status.disks = disks;
-        Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new(), reports: VecDeque::new() }
+        Board { status, workers, journal, inputs, standing, under_way: BTreeSet::new(), reports: VecDeque::new(), updates }
     }
 
     pub(super) fn take(&mut self, happening: Happening) {
@@ -67,12 +93,89 @@ impl Board {
                 // Whoever asked may have gone.
                 let _ = answer.send(self.answer(question));
             }
+            Happening::Fetched(version, result) => self.updates.desk.fetched(&version, result, since_boot()),
+        }
+        self.say_update();
+    }
+
+    /// When [`Board::look_at_updates`] is due.
+    pub(super) fn updates_due(&self) -> Option<Duration> {
+        [self.updates.desk.deadline(), self.updates.desk.asks_at()].into_iter().flatten().min()
+    }
+
+    /// Takes the next step of an update. Gives the version to go to, and the ports of the disks that are ready now, when this is
+    /// the moment.
+    pub(super) fn look_at_updates(&mut self) -> Option<(Version, Vec<String>)> {
+        let now = since_boot();
+        let quiet = self.quiet();
+        let act = self.updates.desk.step(now, quiet.as_ref().map(|_| ()).map_err(Clone::clone));
+        if self.updates.desk.asks(now) {
+            self.updates.said = None;
+        }
+        self.say_update();
+        match act? {
+            Act::Fetch(wanted) => {
+                (self.updates.fetch)(*wanted);
+                None
+            }
+            Act::Swap(version) => Some((version, quiet.unwrap_or_default())),
+        }
+    }
+
+    /// The ports of the disks that are ready, if nothing at all is going on.
+    fn quiet(&self) -> Result<Vec<String>, String> {
+        let standing = self.standing();
+        if standing.up_since.is_none() {
+            return Err("the broker cannot be reached, so a new version could not prove itself".to_owned());
+        }
+        if let Some(disk) = self.status.disks.iter().find(|disk| disk.running.is_some()) {
+            return Err(format!("the disk at {} is at work", disk.port));
+        }
+        if standing.outbox > 0 || !self.under_way.is_empty() {
+            return Err("outcomes are on their way to the broker".to_owned());
+        }
+        let ready = |disk: &&DiskStatus| disk.report.as_ref().is_some_and(|report| report.health.ready);
+        let ready: Vec<String> = self.status.disks.iter().filter(ready).map(|disk| disk.port.clone()).collect();
+        if ready.is_empty() && !self.status.disks.is_empty() {
+            return Err("no disk is ready, so a new version could not prove itself".to_owned());
+        }
+        if self.journal.has_open() {
+            return Err("something that was begun on a disk is open".to_owned());
+        }
+        Ok(ready)
+    }
+
+    /// Of an agent on trial: the broker has answered, and every disk that was ready before was read well.
+    pub(super) fn is_proven(&self) -> bool {
+        let standing = self.standing();
+        let reads = |port: &String| {
+            let disk = self.status.disks.iter().find(|disk| disk.port == *port);
+            disk.and_then(|disk| disk.report.as_ref()).is_some_and(|report| report.health.ready)
+        };
+        let Some(trial) = &self.updates.trial else { return false };
+        standing.up_since.is_some() && standing.round_trip.is_some() && trial.iter().all(reads)
+    }
+
+    /// Tells the broker how it stands with updates, if that has changed.
+    fn say_update(&mut self) {
+        if self.updates.trial.is_some() || self.standing().up_since.is_none() {
+            return;
+        }
+        let update = self.updates.desk.standing();
+        if self.updates.said.as_ref() != Some(&update) {
+            self.tell_link(Input::Send(AgentFrame::Updating { update: update.clone() }));
+            self.updates.said = Some(update);
         }
     }
 
     /// Hands the workers out to be stopped. Frames that still come for them are left out; the broker lists them again.
     pub(super) fn stop(&mut self) -> Vec<Worker> {
         std::mem::take(&mut self.workers)
+    }
+
+    /// Something was begun on a disk, and its end is not known here.
+    pub(super) fn has_open(&self) -> bool {
+        self.journal.has_open()
     }
 
     pub(super) fn has_reports_under_way(&self) -> bool {
@@ -95,6 +198,7 @@ impl Board {
         match event {
             LinkEvent::Up(journal_known) => {
                 tracing::info!("the link to the broker is up");
+                self.updates.said = None;
                 let head = self.journal.head();
                 if journal_known.is_some_and(|known| known > head.sequence) {
                     tracing::error!(
@@ -125,6 +229,7 @@ impl Board {
 
     fn frame(&mut self, frame: BrokerFrame) {
         let (disk, command) = match frame {
+            BrokerFrame::Update { offer } => return self.updates.desk.offered(offer, since_boot()),
             BrokerFrame::Grant { disk, epoch, accounted, open } => {
                 (disk.clone(), Command::Grant { disk, epoch, accounted, open })
             }
@@ -273,6 +378,9 @@ impl Board {
     }
 
     fn report(&self) {
+        if self.updates.trial.is_some() {
+            return;
+        }
         let alone = self.status.disks.iter().filter(|disk| disk.twins.is_empty());
         self.tell_link(Input::Disks(alone.filter_map(|disk| disk.report.clone()).collect()));
     }
@@ -334,6 +442,7 @@ impl Board {
             outbox: standing.outbox,
             journal: head.id,
             journal_sequence: head.sequence,
+            update: Some(self.updates.desk.standing()),
             ..self.status.clone()
         }
     }

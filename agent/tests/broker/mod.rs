@@ -83,7 +83,7 @@ impl Link {
         self.say(&BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into(), ancestors: Vec::new() });
         let AgentFrame::Proof { signature } = self.frame() else { panic!("no proof") };
         check_proof(public_key, agent, *join, "bm9uY2U=", &signature).unwrap();
-        self.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None });
+        self.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
         hello
     }
 }

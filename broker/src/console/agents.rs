@@ -1,4 +1,5 @@
-//! Agents: which are on line, with which version and disks; a code to enrol a new one, also as a picture to be scanned.
+//! Agents: which are on line, with which version and disks, and how they stand with updates; a code to enrol a new one, also as a
+//! picture to be scanned.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use axum::routing::{get, post};
 use fast_qr::qr::QRBuilder;
 use fast_qr::{ECL, QRCode};
 use taxdisk_protocol::api::{AgentView, EnrollmentRequest};
+use taxdisk_protocol::update::{UpdatePolicy, UpdateState, UpdatesView};
 
 use super::roles::Action;
 use super::shell::Shell;
@@ -26,6 +28,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
         .route("/console/agents", get(list))
         .route("/console/agents/enroll", post(enroll))
+        .route("/console/agents/updates", post(updates))
         .route("/console/agents/{id}/revoke", post(revoke))
 }
 
@@ -36,6 +39,9 @@ struct Row {
     revoked: bool,
     paused: bool,
     version: String,
+    update: String,
+    /// Nothing a person should look at.
+    update_good: bool,
     disks: Vec<String>,
     enrolled: String,
     seen: String,
@@ -55,13 +61,21 @@ struct Made {
 struct Agents {
     shell: Shell,
     rows: Vec<Row>,
+    updates: UpdatesView,
     made: Option<Made>,
     may_operate: bool,
     may_manage: bool,
 }
 
-fn row(agent: AgentView) -> Row {
+fn row(agent: AgentView, t: impl Fn(&str) -> String) -> Row {
+    let update = agent.update.as_ref().map(|update| {
+        let parts = [t(&format!("update_{}", update.state.as_str())), update.version.clone().unwrap_or_default()];
+        let text = if update.text.is_empty() { String::new() } else { format!(" ({})", update.text) };
+        format!("{}{text}", parts.join(" ").trim_end())
+    });
     Row {
+        update: update.unwrap_or_default(),
+        update_good: agent.update.as_ref().is_none_or(|update| update.state != UpdateState::Failed),
         id: agent.agent,
         name: agent.name,
         online: agent.online,
@@ -91,10 +105,15 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
 }
 
 async fn shown(console: &Console, visitor: &Visitor, made: Option<Made>) -> Page {
-    let agents = console.edge.ledger.agents().await.map_err(|refusal| refused(console, visitor, refusal))?;
+    let mut agents = console.edge.ledger.agents().await.map_err(|refusal| refused(console, visitor, refusal))?;
+    console.edge.hub.updates.add_to(&mut agents);
+    let updates = console.edge.hub.updates.view().await.map_err(|refusal| refused(console, visitor, refusal))?;
+    let shell = Shell::new(visitor, "menu_agents");
+    let rows = agents.into_iter().map(|agent| row(agent, |key| shell.t(key).to_owned())).collect();
     Ok(page(&Agents {
-        shell: Shell::new(visitor, "menu_agents"),
-        rows: agents.into_iter().map(row).collect(),
+        shell,
+        rows,
+        updates,
         made,
         may_operate: visitor.may(Action::Operate),
         may_manage: visitor.may(Action::Manage),
@@ -111,6 +130,29 @@ async fn enroll(State(console): Shared, Extension(visitor): Who, Extension(form)
         let (side, path) = picture(&made.code).unwrap_or_default();
         let made = Made { until: words::time_of(&made.expires_at), code: made.code, side, path };
         shown(&console, &visitor, Some(made)).await
+    }
+    .await;
+    either(step)
+}
+
+/// Offers agents a channel and a range, or nothing. Agents that the policy names by the API stay the only ones.
+async fn updates(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let policy = match form.get("act") {
+            Some("offer") => {
+                let text = |name: &str| form.get(name).unwrap_or_default().trim().chars().take(NAME).collect::<String>();
+                let former = console.edge.ledger.update_policy().await;
+                let former = former.map_err(|refusal| refused(&console, &visitor, refusal))?;
+                let agents = former.map(|policy| policy.agents).unwrap_or_default();
+                Some(UpdatePolicy { channel: text("channel"), versions: text("versions"), agents })
+            }
+            _ => None,
+        };
+        tracing::info!(?policy, by = visitor.by(), "updates of agents changed");
+        let set = visitor.ledger(&console).set_update_policy(policy, &visitor.by()).await;
+        set.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        console.edge.hub.updates.policy_changed();
+        Ok(see_other("/console/agents?done=done_saved"))
     }
     .await;
     either(step)

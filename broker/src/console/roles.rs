@@ -65,6 +65,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/operations/{id}/cancel", Action::Manage),
     (Method::GET, "/console/agents", Action::See),
     (Method::POST, "/console/agents/enroll", Action::Manage),
+    (Method::POST, "/console/agents/updates", Action::Manage),
     (Method::POST, "/console/agents/{id}/revoke", Action::Manage),
     (Method::GET, "/console/bulk", Action::Operate),
     (Method::POST, "/console/bulk", Action::Operate),

@@ -14,6 +14,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::update::UpdatePolicy;
 
 use super::announcement::Announcement;
 use super::operations::OperationRow;
@@ -114,6 +115,8 @@ pub enum Notice {
     Warning(WarningRow),
     /// Since when a disk is in trouble, where the seller counts it.
     Trouble(TroubleRow),
+    /// Which updates agents are offered.
+    Updates(UpdatePolicy),
 }
 
 impl Notice {
@@ -126,6 +129,7 @@ impl Notice {
                 format!("warning/{}/{}/{kind}", row.disk, row.code.as_str())
             }
             Notice::Trouble(row) => format!("trouble/{}/{}", row.disk, row.kind),
+            Notice::Updates(_) => "updates".to_owned(),
         }
     }
 }

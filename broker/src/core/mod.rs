@@ -21,6 +21,7 @@ use taxdisk_protocol::link::{AgentFrame, BrokerFrame, Owner};
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::proof::{ANCHOR, Anchor};
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::update::UpdatePolicy;
 
 mod accept;
 pub mod announcement;
@@ -47,6 +48,7 @@ mod restore;
 mod retention;
 mod session;
 pub mod types;
+mod updates;
 mod view;
 mod warn;
 pub mod webhooks;
@@ -120,6 +122,8 @@ pub enum Input {
     Pause(Scope, PauseMode, PauseRequest, String),
     /// Let work again.
     Resume(Scope, PauseRequest, String),
+    /// Say which updates agents are offered, or none; and who says it.
+    SetUpdates(Option<UpdatePolicy>, String),
     /// Ask a disk for something besides issuing.
     Operate(Box<OperationAsk>, String),
     /// The same of many disks.
@@ -310,6 +314,8 @@ pub struct Core {
     keys: BTreeMap<String, KeyRow>,
     /// What people keep from work.
     pauses: BTreeMap<Scope, PauseRow>,
+    /// Which updates agents are offered.
+    updates: Option<UpdatePolicy>,
     next_place: u64,
     /// Ended since the last cut: kept until that is durable, since the store does not know them yet.
     ended: Vec<(JobKey, u64)>,
@@ -358,6 +364,7 @@ impl Core {
             Input::Leave(session, how) => self.leave(session, how),
             Input::Frame(session, frame) => self.frame(session, *frame, known),
             Input::Pause(scope, mode, request, by) => self.pause(scope, mode, &request.reason, by),
+            Input::SetUpdates(policy, by) => self.set_updates(policy, &by),
             Input::Resume(scope, request, by) => self.resume(scope, &request.reason, &by),
             Input::Operate(ask, by) => self.operate(*ask, &by, known),
             Input::OperateBulk(request, by) => self.operate_bulk(&request, &by, known),

@@ -84,6 +84,7 @@ impl Core {
             enrollments: HashMap::new(),
             keys: Default::default(),
             pauses: Default::default(),
+            updates: None,
             next_place: restored.next_place,
             ended: Vec::new(),
             fresh_numbers: HashMap::new(),
@@ -132,6 +133,7 @@ impl Core {
                 Notice::Warning(row) => {
                     drop(core.disk_entry(&row.disk.clone(), now).warnings.insert((row.code, row.kind), row));
                 }
+                Notice::Updates(policy) => core.updates = Some(policy),
                 Notice::Trouble(row) => drop(core.disk_entry(&row.disk, now).trouble_since.insert(row.kind, row.since)),
             }
         }

@@ -171,6 +171,8 @@ impl Core {
                 }
                 Ok(Reply::Done)
             }
+            // Kept by the hub: it is about no disk and no job.
+            AgentFrame::Updating { .. } => Ok(Reply::Done),
             AgentFrame::Hello { .. } | AgentFrame::Proof { .. } => {
                 Err(Refusal::new("link_order", "this link has joined already"))
             }

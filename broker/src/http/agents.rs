@@ -21,7 +21,9 @@ use super::{Edge, Path, Peer, parsed};
 ), security(("key" = ["all_sellers"])))]
 pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<AgentView>>, Refused> {
     caller.unlimited()?;
-    Ok(Json(edge.ledger.agents().await?))
+    let mut agents = edge.ledger.agents().await?;
+    edge.hub.updates.add_to(&mut agents);
+    Ok(Json(agents))
 }
 
 /// Makes a single-use enrolment code.

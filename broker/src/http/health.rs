@@ -58,6 +58,9 @@ fn readiness(missing: Vec<String>) -> (StatusCode, Json<Readiness>) {
     (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
 ))]
 pub async fn metrics(State(edge): State<Edge>) -> Response {
+    for (state, count) in edge.hub.updates.counts() {
+        metrics::gauge!("taxdisk_agent_updates", "state" => state.as_str()).set(count as f64);
+    }
     figures(edge.ledger.figures().await.ok().as_ref())
 }
 

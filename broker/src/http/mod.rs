@@ -19,6 +19,7 @@ use axum::routing::{any, delete, get, post, put};
 use serde::de::DeserializeOwned;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
+use taxdisk_protocol::update::UPDATES_PATH;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
@@ -45,6 +46,7 @@ pub mod pauses;
 pub mod reconcile;
 pub mod refused;
 pub mod sellers;
+pub mod updates;
 pub mod webhooks;
 
 pub use refused::Refused;
@@ -77,7 +79,7 @@ impl Edge {
     /// An edge before `ledger`; it stops when `stopping` turns true.
     pub fn new(ledger: Ledger, config: &Config, stopping: watch::Receiver<bool>) -> Edge {
         Edge {
-            hub: Hub::new(ledger.clone(), &config.link, stopping.clone()),
+            hub: Hub::new(ledger.clone(), &config.link, &config.updates, stopping.clone()),
             ledger: ledger.clone(),
             failures: Arc::new(auth::Failures::new(config.limits.failures_per_minute)),
             batches: Arc::new(Semaphore::new(config.limits.batches)),
@@ -143,6 +145,8 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/sellers/{taxno}/drain", post(pauses::seller::drain))
         .route("/v1/sellers/{taxno}/resume", post(pauses::seller::resume))
         .route("/v1/warnings", get(pauses::warnings))
+        .route("/v1/updates", get(updates::show).put(updates::put).delete(updates::remove))
+        .route(&format!("{UPDATES_PATH}/{{word}}/{{file}}"), get(updates::fetch))
         .route("/v1/agents", get(agents::list))
         .route("/v1/agents/enroll", post(agents::enroll))
         .route("/v1/agents/{id}/revoke", post(agents::revoke))

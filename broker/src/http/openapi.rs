@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, audit, batch, disks, events, health, jobs, keys, operations, pauses, reconcile, sellers, webhooks};
+use super::{agents, audit, batch, disks, events, health, jobs, keys, operations, pauses, reconcile, sellers, updates, webhooks};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -27,6 +27,7 @@ use super::{agents, audit, batch, disks, events, health, jobs, keys, operations,
         pauses::disk::pause, pauses::disk::drain, pauses::disk::resume, pauses::agent::pause, pauses::agent::drain,
         pauses::agent::resume, pauses::seller::pause, pauses::seller::drain, pauses::seller::resume, pauses::warnings,
         agents::list, agents::create_enrollment, agents::enroll, agents::revoke,
+        updates::show, updates::put, updates::remove,
         keys::create, keys::list, keys::revoke,
         events::stream,
         webhooks::create, webhooks::list, webhooks::show, webhooks::put, webhooks::remove, webhooks::rotate, webhooks::test,

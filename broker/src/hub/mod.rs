@@ -23,6 +23,7 @@ use crate::config;
 use crate::http::{Edge, Peer, Refused};
 use crate::ledger::Ledger;
 use crate::serve::Room;
+use crate::updates::Updates;
 
 mod frame;
 pub mod join;
@@ -76,6 +77,8 @@ pub struct Hub {
     times: Times,
     unproven: Arc<Semaphore>,
     pub(crate) tunnels: Arc<tunnel::Tunnels>,
+    /// Updates of agents.
+    pub updates: Arc<Updates>,
     stopping: watch::Receiver<bool>,
     live: Mutex<Links>,
     count: watch::Sender<usize>,
@@ -115,8 +118,9 @@ impl Unproven {
 
 impl Hub {
     /// A hub before `ledger`, with the limits of `link`.
-    pub fn new(ledger: Ledger, link: &config::Link, stopping: watch::Receiver<bool>) -> Arc<Hub> {
+    pub fn new(ledger: Ledger, link: &config::Link, updates: &config::Updates, stopping: watch::Receiver<bool>) -> Arc<Hub> {
         Arc::new(Hub {
+            updates: Arc::new(Updates::new(ledger.clone(), updates)),
             ledger,
             times: Times::of(link),
             unproven: Arc::new(Semaphore::new(link.unproven)),
@@ -180,6 +184,7 @@ impl Hub {
         let mut links = self.links();
         if links.by_agent.get(agent).is_some_and(|live| live.link == place.link) {
             links.by_agent.remove(agent);
+            self.updates.forget(agent);
         }
     }
 

@@ -3,6 +3,7 @@
 //! Two tasks: one reads, one writes, so that a peer that does not read its answers cannot stop us from noticing that it is gone.
 //! Every wait has a bound: nothing read for the time of silence, or a write that takes as long, is the end.
 
+use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use taxdisk_protocol::error::Code;
+use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{AgentFrame, AttemptResult, BrokerFrame};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -37,7 +39,7 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven
         }
     };
     unproven.proven();
-    let agent = join.agent.clone();
+    let (agent, version) = (join.agent.clone(), join.version.clone());
     tracing::Span::current().record("agent", tracing::field::display(&agent));
     let mut place = hub.take_place(&agent).await;
     let ledger = hub.ledger.of(agent.as_str(), from);
@@ -45,8 +47,8 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven
     match joined {
         Ok((joined, frames)) => {
             tracing::info!("agent joined");
-            let welcome = BrokerFrame::Welcome { protocol: join::VERSION, journal_known: joined.journal_known };
-            let talk = talk(&hub, &ledger, socket, joined.session, welcome, frames, &mut place);
+            let welcome = BrokerFrame::Welcome { protocol: join::VERSION, journal_known: joined.journal_known, updates: true };
+            let talk = talk(&hub, &ledger, socket, joined.session, (welcome, frames), &mut place, (&agent, &version));
             // A panic in here must not leave a disk owned by nobody.
             let left = AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| {
                 tracing::error!("the session panicked");
@@ -93,9 +95,9 @@ async fn talk(
     ledger: &Ledger,
     socket: WebSocket,
     session: SessionId,
-    welcome: BrokerFrame,
-    frames: mpsc::Receiver<Box<BrokerFrame>>,
+    (welcome, frames): (BrokerFrame, mpsc::Receiver<Box<BrokerFrame>>),
     place: &mut Place,
+    who: (&AgentId, &str),
 ) -> Left {
     let (sink, mut stream) = socket.split();
     let (own, own_frames) = mpsc::channel(OWN_FRAMES);
@@ -103,7 +105,8 @@ async fn talk(
     let mut writer = tokio::spawn(write(sink, frames, own_frames, hub.times).in_current_span());
     let mut stopping = hub.stopping.clone();
     let ended = tokio::select! {
-        ended = listen(hub, ledger, &mut stream, session, &own) => ended,
+        ended = listen(hub, ledger, &mut stream, session, &own, who) => ended,
+        never = offer(hub, who, &own) => match never {},
         Some(ending) = place.end.recv() => Ended::By(ending),
         () = stopped(&mut stopping) => {
             Ended::By(Ending { code: Code::NotReady, reason: "the broker stops".to_owned() })
@@ -148,6 +151,7 @@ async fn listen(
     stream: &mut SplitStream<WebSocket>,
     session: SessionId,
     own: &mpsc::Sender<Own>,
+    (agent, version): (&AgentId, &str),
 ) -> Ended {
     let out_of_order = |reason: &str| Ended::By(Ending { code: Code::LinkOrder, reason: reason.to_owned() });
     loop {
@@ -180,12 +184,35 @@ async fn listen(
         match frame {
             AgentFrame::Hello { .. } | AgentFrame::Proof { .. } => return out_of_order("the agent has joined already"),
             AgentFrame::Goodbye => return Ended::Goodbye,
+            AgentFrame::Updating { update } => {
+                hub.updates.hear(agent, update);
+                tell_offer(hub, (agent, version), own).await;
+            }
             frame => {
                 if let Err(refusal) = ledger.receive(session, frame).await {
                     return Ended::By(crate::http::Refused::from(refusal).into());
                 }
             }
         }
+    }
+}
+
+/// Tells an agent what it is offered, whenever that may have changed.
+async fn offer(hub: &Hub, who: (&AgentId, &str), own: &mpsc::Sender<Own>) -> Infallible {
+    let mut changes = hub.updates.changes();
+    loop {
+        if changes.changed().await.is_err() {
+            // The hub is going, and with it this link.
+            std::future::pending::<()>().await;
+        }
+        tell_offer(hub, who, own).await;
+    }
+}
+
+async fn tell_offer(hub: &Hub, (agent, version): (&AgentId, &str), own: &mpsc::Sender<Own>) {
+    if let Some(offer) = hub.updates.offer(agent, version).await {
+        // Not taken: too many of our own frames wait. The agent asks again.
+        let _ = own.try_send(Own::Frame(Box::new(BrokerFrame::Update { offer })));
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use taxdisk_protocol::api::{JobPage, PauseMode, PauseRequest, PauseView, Waiting, WarningView};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::update::UpdatePolicy;
 
 use super::shared::unreadable;
 use super::{Answer, Ledger};
@@ -29,6 +30,22 @@ impl Ledger {
     /// `not_found`, `not_ready`.
     pub async fn resume(&self, scope: Scope, request: PauseRequest, by: &str) -> Answer<()> {
         self.done(Input::Resume(scope, request, by.to_owned())).await
+    }
+
+    /// Says which updates agents are offered, or none. `by` is the caller's key id.
+    ///
+    /// # Errors
+    /// `invalid_parameter`, `not_ready`.
+    pub async fn set_update_policy(&self, policy: Option<UpdatePolicy>, by: &str) -> Answer<()> {
+        self.done(Input::SetUpdates(policy, by.to_owned())).await
+    }
+
+    /// Which updates agents are offered.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn update_policy(&self) -> Answer<Option<UpdatePolicy>> {
+        self.look(Core::update_policy).await
     }
 
     /// All pauses in force.

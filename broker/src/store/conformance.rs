@@ -14,6 +14,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::update::UpdatePolicy;
 
 use super::chain::{Checker, Verified};
 use super::check::check;
@@ -142,6 +143,10 @@ fn pause(reason: &str) -> Notice {
     })
 }
 
+fn updates(versions: &str) -> Notice {
+    Notice::Updates(UpdatePolicy { channel: "stable".to_owned(), versions: versions.to_owned(), agents: Vec::new() })
+}
+
 /// Of another disk each.
 fn trouble(number: u8) -> Notice {
     let disk = format!("66999999999{number}").parse().unwrap();
@@ -180,6 +185,8 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
         Change::Notice { notice: trouble(1), on: true },
         Change::Notice { notice: trouble(2), on: true },
         Change::Notice { notice: pause("first"), on: true },
+        Change::Notice { notice: updates("^1"), on: true },
+        Change::Notice { notice: updates("^2"), on: true },
     ];
     store.commit(&changes).await.unwrap();
     // The last word on a name counts; what was never there is taken away without a murmur.
@@ -199,7 +206,7 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
     assert_eq!((restored.next_place, restored.sellers[0].body.clone()), (3, body));
     assert_eq!((restored.fences[0].epoch, restored.fences[0].owner.clone()), (1, Some(agent())));
     assert_eq!((restored.agents, restored.accounted), (vec![agent_row], vec![(disk(), InvoiceKind::Roll, pair(7))]));
-    assert_eq!(restored.notices, [pause("second\u{0}"), trouble(2)]);
+    assert_eq!(restored.notices, [pause("second\u{0}"), trouble(2), updates("^2")]);
     // The chain goes on where it ended.
     let (_, started) = next(&job, What::Started { attempt: 1, epoch: 1, expected: pair(8) });
     store.commit(&[started]).await.unwrap();

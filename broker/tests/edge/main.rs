@@ -18,4 +18,5 @@ mod receiver;
 mod support;
 mod tls;
 mod tunnel;
+mod updates;
 mod webhooks;

@@ -5,12 +5,15 @@ use taxdisk_protocol::api::{
     AgentView, DiskAssignment, DiskTrouble, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey,
     SellerBody, SellerView, Thresholds, WarningView,
 };
+use taxdisk_protocol::update::{AgentUpdate, UpdatePolicy, UpdatesView};
 use ureq::http::Method;
 
 use super::operations;
 use super::pauses::{self, thresholds};
 use super::rows;
-use crate::args::{AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand, SellerSetArgs};
+use crate::args::{
+    AgentCommand, DiskCommand, EnrollmentCommand, IssuePointCommand, KeyCommand, SellerCommand, SellerSetArgs, UpdatesCommand,
+};
 use crate::client::{Client, segment};
 use crate::failure::Failure;
 use crate::{EXIT_OK, output};
@@ -136,7 +139,49 @@ pub(super) fn agent(client: &Client, command: AgentCommand, json: bool) -> Resul
             });
             Ok(EXIT_OK)
         }
+        AgentCommand::Updates { command } => updates(client, command, json),
     }
+}
+
+/// `agent updates …`
+fn updates(client: &Client, command: Option<UpdatesCommand>, json: bool) -> Result<u8, Failure> {
+    let view: UpdatesView = match command {
+        None => client.get("/v1/updates")?,
+        Some(UpdatesCommand::Offer { channel, versions, agents }) => {
+            client.send(Method::PUT, "/v1/updates", &UpdatePolicy { channel, versions, agents })?
+        }
+        Some(UpdatesCommand::Stop) => {
+            client.delete("/v1/updates")?;
+            client.get("/v1/updates")?
+        }
+    };
+    say(json, &view, || updates_text(&view));
+    Ok(EXIT_OK)
+}
+
+fn updates_text(view: &UpdatesView) -> String {
+    let mut text = match &view.policy {
+        None => "Agents are offered no updates.\n".to_owned(),
+        Some(UpdatePolicy { channel, versions, agents }) => {
+            let whom = if agents.is_empty() { "All agents".to_owned() } else { format!("Agents {}", agents.join(", ")) };
+            format!("{whom} are offered the newest version {versions} of the channel {channel}.\n")
+        }
+    };
+    if view.releases.is_empty() {
+        text.push_str("The broker has no programs: put a release into its folder ([updates] dir).");
+    } else {
+        let mut table = output::table(&["version", "channel", "system", "MiB", "offered"], &[3]);
+        for release in &view.releases {
+            let size = (release.size_bytes >> 20).to_string();
+            let offered = if release.offered { "yes" } else { "no" };
+            table.add_row([release.version.as_str(), &release.channel, &release.target, &size, offered]);
+        }
+        text.push_str(&table.to_string());
+    }
+    for why in &view.unusable {
+        text.push_str(&format!("\nCannot be offered: {why}"));
+    }
+    text
 }
 
 /// `enrollment …`
@@ -226,7 +271,7 @@ fn agent_table(agents: &[AgentView]) -> String {
     if agents.is_empty() {
         return "No agents. Make a code for one: `taxdisk enrollment create`.".to_owned();
     }
-    let mut table = output::table(&["agent", "name", "state", "version", "disks", "last heard", "alarms"], &[]);
+    let mut table = output::table(&["agent", "name", "state", "version", "update", "disks", "last heard", "alarms"], &[]);
     for agent in agents {
         let state = match agent {
             AgentView { revoked: true, .. } => "revoked",
@@ -239,12 +284,20 @@ fn agent_table(agents: &[AgentView]) -> String {
             &agent.name,
             state,
             &agent.version,
+            &agent.update.as_ref().map(update_text).unwrap_or_default(),
             &agent.disks.join(", "),
             agent.seen_at.as_deref().unwrap_or("never"),
             &agent.alarms.join("; "),
         ]);
     }
     table.to_string()
+}
+
+/// How an agent stands with updates, in a cell.
+fn update_text(update: &AgentUpdate) -> String {
+    let version = update.version.as_ref().map(|version| format!(" {version}")).unwrap_or_default();
+    let why = if update.text.is_empty() { String::new() } else { format!(": {}", update.text) };
+    format!("{}{version}{why}", update.state.as_str())
 }
 
 /// A table of objects whose type is the broker's own, by field name. Fields that no row has get no column.

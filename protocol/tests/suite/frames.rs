@@ -15,6 +15,7 @@ use taxdisk_protocol::link::{
 use taxdisk_protocol::link::{IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::update::{AgentUpdate, FailedVersion, UpdateOffer, UpdateState};
 
 use crate::documents::compare;
 use crate::making::{first, serial_converter};
@@ -173,6 +174,22 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
             AgentFrame::Operating { disk: "499000123456".parse().unwrap(), epoch: 3, operation: "op_0123456789abcdef".into() },
         ),
         ("operated", operated()),
+        (
+            "updating",
+            AgentFrame::Updating {
+                update: AgentUpdate {
+                    target: "x86_64-linux".into(),
+                    state: UpdateState::Waiting,
+                    version: Some("0.2.0".into()),
+                    text: "the disk at /dev/ttyUSB0 is at work".into(),
+                    failed: vec![FailedVersion {
+                        version: "0.1.9".into(),
+                        at: "2026-02-03T01:53:00Z".into(),
+                        reason: "it ended with exit code 1".into(),
+                    }],
+                },
+            },
+        ),
         ("unsupported", AgentFrame::Unsupported { of: "dance".into() }),
         ("goodbye", AgentFrame::Goodbye),
     ]
@@ -236,7 +253,17 @@ fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
     let accounted = || vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
     vec![
         ("challenge", BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: "01JH".into(), ancestors: Vec::new() }),
-        ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42) }),
+        ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42), updates: true }),
+        (
+            "update",
+            BrokerFrame::Update {
+                offer: Some(UpdateOffer {
+                    manifest: "{\"format\":1}".into(),
+                    signature: "untrusted comment: signature of a taxdisk release".into(),
+                    path: "/v1/updates/00ff/taxdisk-agent-0.2.0-x86_64-linux".into(),
+                }),
+            },
+        ),
         ("grant", BrokerFrame::Grant { disk: disk(), epoch: 4, accounted: accounted(), open: vec![open()] }),
         ("deny", BrokerFrame::Deny { disk: disk(), reason: "two agents claim it".into() }),
         ("assign", BrokerFrame::Assign { disk: disk(), epoch: 3, assignment: assignment() }),

@@ -22,4 +22,5 @@ mod restore;
 mod samples;
 mod settling;
 mod undoing;
+mod updates;
 mod webhooks;

@@ -30,6 +30,10 @@ pub(super) fn pack(package: &Package, tree: &Path, version: &str, out: &Path) ->
             .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(mode)))
             .map_err(|error| format!("{}: {error}", file.display()))
     };
+    let marker = (package.name == "taxdisk-agent").then(|| tree.join("usr/share/taxdisk-agent"));
+    if let Some(folder) = &marker {
+        mark(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     let mut files = contents::listed(tree)?;
     files.retain(|file| !file.starts_with("/DEBIAN/"));
     put("control", &about(package, tree, version, &files)?, 0o644)?;
@@ -49,8 +53,19 @@ pub(super) fn pack(package: &Package, tree: &Path, version: &str, out: &Path) ->
     dpkg.args(["--root-owner-group", "-Zgzip", "--build"]).arg(tree).arg(&file);
     dpkg.env("SOURCE_DATE_EPOCH", moment());
     let packed = workspace::output(dpkg);
-    fs::remove_dir_all(&control).map_err(|error| format!("{}: {error}", control.display()))?;
+    for folder in std::iter::once(&control).chain(&marker) {
+        fs::remove_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    }
     packed.map(|_| file)
+}
+
+/// Says to the agent that dpkg updates it, and not it itself. The archive takes the folder without it.
+fn mark(folder: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let file = folder.join("installed-by");
+    fs::write(&file, "dpkg\n")?;
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))
 }
 
 /// One of the scripts, for this package.

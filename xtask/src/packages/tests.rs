@@ -77,6 +77,7 @@ fn a_package_holds_what_its_program_needs_and_nothing_outside_its_places() {
         if name == "taxdisk-agent" {
             wanted.push("/usr/lib/udev/rules.d/60-taxdisk.rules".to_owned());
             wanted.push("/usr/share/taxdisk/profiles/zc-converter.toml".to_owned());
+            wanted.push("/usr/share/taxdisk-agent/installed-by".to_owned());
             wanted.push("/usr/share/man/man1/taxdisk-agent-disks-secret-set.1.gz".to_owned());
         }
         for file in wanted {
@@ -182,6 +183,7 @@ fn the_archive_installs_beside_a_changed_configuration_and_removes_everything() 
 
     good(&["install", "agent", "broker", "portal", "cli"]);
     assert!(text(root.join("usr/bin/taxdisk-agent").to_str().unwrap(), &["--version"]).starts_with("taxdisk-agent"));
+    assert!(!root.join("usr/share/taxdisk-agent").exists(), "no package manager updates what came out of the archive");
     std::fs::write(&config, "[log]\nlevel = \"debug\"\n").unwrap();
     assert!(good(&["install", "agent"]).contains("agent.toml is kept"));
     assert_eq!(std::fs::read_to_string(&config).unwrap(), "[log]\nlevel = \"debug\"\n");

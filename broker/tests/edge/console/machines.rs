@@ -122,3 +122,25 @@ async fn the_overview_shows_the_first_warnings_and_how_many_there_are_more() {
     let text = browser.get("/console/disks").await.text();
     assert_eq!(text.matches("No stock").count(), 23, "{text}");
 }
+
+#[tokio::test]
+async fn administrators_offer_updates_and_the_agents_they_named_stay_the_only_ones() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let policy = json!({ "channel": "beta", "versions": "*", "agents": [agent.id.as_str()] });
+    assert_eq!(broker.call_as(&broker.admin, "PUT", "/v1/updates", Some(&policy)).await.status, 200);
+    let mut browser = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let offer = [("act", "offer"), ("channel", "stable"), ("versions", "^0.2")];
+    assert_eq!(browser.post("/console/agents/updates", &offer).await.status, 303);
+    let set = broker.call("GET", "/v1/updates", None).await.json();
+    assert_eq!(set["policy"], json!({ "channel": "stable", "versions": "^0.2", "agents": [agent.id.as_str()] }));
+    let text = browser.get("/console/agents").await.text();
+    assert!(text.contains("stable ^0.2") && text.contains("holds no program"), "{text}");
+    let bad = [("act", "offer"), ("channel", "stable"), ("versions", "newest")];
+    let refused = browser.post("/console/agents/updates", &bad).await;
+    assert!((400..500).contains(&refused.status) && refused.text().contains("newest"), "{refused:?}");
+    assert_eq!(browser.post("/console/agents/updates", &[("act", "stop")]).await.status, 303);
+    assert_eq!(broker.call("GET", "/v1/updates", None).await.json()["policy"], serde_json::Value::Null);
+    let mut operator = Browser::of(&broker, "olga", ConsoleRole::Operator).await;
+    assert_eq!(operator.post("/console/agents/updates", &offer).await.status, 403);
+}
