@@ -260,3 +260,18 @@ async fn a_commit_that_is_broken_off_is_kept_whole_or_not_at_all() {
     }
     assert!(ended > 0 && went_on > 0, "{ended} broken off, {went_on} not");
 }
+
+/// The keys of submissions are looked up while the transaction that holds their jobs is open (I6).
+#[tokio::test]
+async fn what_no_other_connection_sees_yet_is_found_by_its_key() {
+    let files = Files::new();
+    let store = files.open().await;
+    let (job, accepted) = crate::store::conformance::accept("A1", 1);
+    store.commit(&[accepted]).await.unwrap();
+    store.commit(&[crate::store::conformance::cancelled(&job)]).await.unwrap();
+    assert!(store.unseen().any, "the transaction is open");
+    let found = store.jobs_by_key(std::slice::from_ref(&job.key)).await.unwrap();
+    let one = store.job(&job.key).await.unwrap().unwrap();
+    assert_eq!((found[&job.key].revision, one.revision), (2, 2));
+    assert!(store.unseen().any, "nobody needed it to be ended");
+}
