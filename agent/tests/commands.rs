@@ -13,7 +13,7 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 23] = [
+    let pages: [&[&str]; 25] = [
         &[],
         &["run"],
         &["install"],
@@ -35,6 +35,8 @@ fn the_help_is_as_agreed() {
         &["record", "export"],
         &["doctor"],
         &["support"],
+        &["update"],
+        &["update", "retry"],
         &["config"],
         &["config", "check"],
     ];

@@ -283,7 +283,7 @@ impl World {
                     }
                     self.broker.sessions.insert(joined.session, conn);
                     self.conns[conn].session = Some(joined.session);
-                    let welcome = BrokerFrame::Welcome { protocol: 1, journal_known: joined.journal_known };
+                    let welcome = BrokerFrame::Welcome { protocol: 1, journal_known: joined.journal_known, updates: false };
                     self.send_frame(conn, &welcome);
                 }
                 Err(refusal) => {

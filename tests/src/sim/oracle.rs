@@ -194,7 +194,7 @@ impl World {
                     self.look_at_event(job, &event.what);
                 }
                 Change::Number(row) => self.look_at_number(&row.key.disk, row.key.pair, &row.owner),
-                Change::Audit(audit) => self.look_at_audit(audit.what, &audit.body),
+                Change::Audit(audit) => self.look_at_audit(&audit.what, &audit.body),
                 Change::Reconcile(row) if row.what == "number" && row.body.is_some() => self.trace.state("unknown_number"),
                 _ => {}
             }

@@ -635,6 +635,7 @@ impl World {
             BrokerFrame::Challenge { .. }
             | BrokerFrame::Welcome { .. }
             | BrokerFrame::Ack { .. }
+            | BrokerFrame::Update { .. }
             | BrokerFrame::Unsupported { .. }
             | BrokerFrame::Refused { .. } => return,
         };

@@ -103,6 +103,14 @@ impl Bench {
         assert_eq!(self.disk.ledger().len(), self.sold as usize);
     }
 
+    /// A program that starts, with the address of a broker that is not there.
+    fn unlinked(&self) -> Vec<u8> {
+        let dead = self.rig.path().join("dead.toml");
+        let config = std::fs::read_to_string(self.agent.dir.join("agent.toml")).unwrap();
+        std::fs::write(&dead, config.replace(&self.rig.broker.url, "http://127.0.0.1:9")).unwrap();
+        script(&format!("exec {} run --config {}", binary("taxdisk-agent").display(), dead.display()))
+    }
+
     fn shown(&self) -> Value {
         serde_json::from_str(&self.agent.tool(&["update", "show", "--json"])).unwrap()
     }
@@ -281,11 +289,7 @@ fn versions_that_do_not_work_are_left_by_themselves() {
     bench.agent.start_with(&[("TAXDISK_UPDATE_QUIET_MS", "300"), ("TAXDISK_UPDATE_TRIAL_MS", &limit_ms)], None);
     bench.rig.wait_online(&bench.disk.number);
     bench.sell();
-    // A program that starts, with the address of a broker that is not there.
-    let dead = bench.rig.path().join("dead.toml");
-    let config = std::fs::read_to_string(bench.agent.dir.join("agent.toml")).unwrap();
-    std::fs::write(&dead, config.replace(&bench.rig.broker.url, "http://127.0.0.1:9")).unwrap();
-    let unlinked = script(&format!("exec {} run --config {}", binary("taxdisk-agent").display(), dead.display()));
+    let unlinked = bench.unlinked();
     let cases: [(&str, Vec<u8>, &str); 6] = [
         ("9.0.1", b"\x7fELF, and then nothing that a system knows".to_vec(), "cannot be started"),
         ("9.0.2", script("exit 127"), "exit code 127"),
@@ -305,6 +309,59 @@ fn versions_that_do_not_work_are_left_by_themselves() {
     assert_eq!(bench.shown()["failed"].as_array().unwrap().len(), 5);
     let doctor = bench.agent.try_tool(&["doctor"]).unwrap_or_else(|said| said);
     assert!(doctor.contains("agent.updates") && doctor.contains("9.0.6"), "{doctor}");
+    bench.finish();
+}
+
+/// The new version reaches the broker and one of two disks: it is not proven, and as long as it is on trial it owns no disk.
+#[test]
+fn an_agent_on_trial_owns_no_disk_and_every_disk_must_read_well() {
+    let mut bench = Bench::new();
+    let other = bench.rig.disk("till-2", |config| config.disk_number = "499000999999".to_owned());
+    let mut config = std::fs::read_to_string(bench.agent.dir.join("agent.toml")).unwrap();
+    config += &format!("[[disk]]\nport = {:?}\ndialect = \"zc\"\nspeed = 115200\n", other.port.display().to_string());
+    std::fs::write(bench.agent.dir.join("agent.toml"), config).unwrap();
+    bench.agent.set_secret(&other.port);
+    bench.agent.start_with(&[("TAXDISK_UPDATE_QUIET_MS", "300"), ("TAXDISK_UPDATE_TRIAL_MS", "12000")], None);
+    bench.rig.wait_online(&bench.disk.number);
+    bench.rig.wait_online(&other.number);
+    bench.publish("9.0.0", &as_version("9.0.0"), &bench.pair);
+    bench.offer("*");
+    let logged = |bench: &Bench, part: &str| {
+        wait_for(part, PATIENCE, || match bench.agent.log().find(part) {
+            Some(at) => Ok(at),
+            None => Err(bench.agent.log()),
+        })
+    };
+    let began = logged(&bench, "is on trial");
+    other.handle.unplug();
+    let ended = logged(&bench, "the new version did not work");
+    let log = bench.agent.log();
+    let trial = &log[began..ended];
+    assert!(trial.contains("version=\"9.0.0\"") && trial.contains("the link to the broker is up"), "{trial}");
+    assert!(!trial.contains("owns the disk"), "nothing is granted to what is on trial: {trial}");
+    other.replug();
+    left(&mut bench, "9.0.0", "not proven within 12 s");
+    bench.rig.wait_online(&other.number);
+    bench.finish();
+}
+
+#[test]
+fn killed_in_the_middle_of_a_trial_nothing_of_it_stays_in_the_way() {
+    let mut bench = Bench::new();
+    bench.publish("9.0.0", &bench.unlinked(), &bench.pair);
+    bench.start(None);
+    bench.rig.wait_online(&bench.disk.number);
+    bench.offer("*");
+    wait_for("the new version to run beside it", PATIENCE, || match bench.agent.log().matches("the agent starts").count() {
+        2 => Ok(()),
+        _ => Err(bench.agent.log()),
+    });
+    bench.agent.kill();
+    assert_eq!(bench.rig.api.try_delete("/v1/updates").unwrap().status, 204);
+    bench.start(None);
+    bench.rig.wait_online(&bench.disk.number);
+    bench.sell();
+    assert_eq!(bench.shown()["failed"], json!([]), "a trial that was cut off says nothing about the version");
     bench.finish();
 }
 
