@@ -226,6 +226,21 @@ impl Knobs {
         knobs
     }
 
+    /// The same world with these faults on too. `unmarked`: no mark tells whose an invoice is.
+    pub fn with(mut self, faults: &[Fault], unmarked: bool) -> Knobs {
+        let fresh: Vec<Fault> = faults.iter().copied().filter(|fault| !self.on(*fault)).collect();
+        self.faults.extend(fresh);
+        self.faults.sort_unstable();
+        if self.on(Fault::Move) || self.on(Fault::Shared) {
+            self.pcs = self.pcs.max(2);
+        }
+        if self.on(Fault::OtherProgram) {
+            self.exclusive = false;
+        }
+        self.mark &= !unmarked;
+        self
+    }
+
     /// Does this fault happen in this world?
     pub fn on(&self, fault: Fault) -> bool {
         self.faults.contains(&fault)
