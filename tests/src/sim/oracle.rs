@@ -81,7 +81,7 @@ impl World {
                 Happened::Voided(pair, by) => {
                     self.trace.mix(u64::from(pair.number.value()));
                     self.note(Lane::Disk, || format!("disk {device} voids {pair} for {by}"));
-                    if self.reds_of(pair).first().is_some() {
+                    if !self.reds_of(pair).is_empty() {
                         self.violate("I1", None, format!("{pair} is reversed and was voided too, by {by}"));
                     }
                 }

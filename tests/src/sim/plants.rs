@@ -280,6 +280,16 @@ pub const PLANTS: [Plant; 36] = [
     },
 ];
 
+/// Guards that stand twice: with one of them out nothing breaks here, and what holds instead.
+pub const DOUBLED: [(&str, &str); 3] = [
+    (
+        "no_positive_control",
+        "the current pair: where it has moved past the expected number, an absence of that is a contradiction",
+    ),
+    ("failed_query_is_absent", "the same: the current pair has moved past a number that is said to be absent"),
+    ("old_epoch_begins", "the begin lease, which ends with the link, and the grant, which lists what is staged"),
+];
+
 /// Puts a fault in place for this thread, or takes it out. False: this build has none.
 pub fn plant(name: Option<&'static str>) -> bool {
     let agent = taxdisk_agent::fault::plant(name);
