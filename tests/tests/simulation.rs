@@ -1,4 +1,5 @@
-//! The simulation as `cargo xtask test` runs it: a fixed range of seeds, its determinism, and planted faults that it has to notice.
+//! The simulation as `cargo xtask test` runs it: a fixed range of seeds, its determinism, and planted faults that it has to
+//! notice.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

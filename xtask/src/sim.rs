@@ -10,7 +10,8 @@ pub(crate) struct SimArgs {
     /// As the development build is: slower, and built sooner.
     #[arg(long)]
     debug: bool,
-    /// `--seeds N`, `--from S`, `--seed S`, `--line SERIAL`, `--minimize`, `--plant NAME`, `--plants`, `--record`, `--keep-going`.
+    /// `--seeds N`, `--from S`, `--seed S`, `--line SERIAL`, `--minimize`, `--plant NAME`, `--plants`, `--record`,
+    /// `--keep-going`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }

@@ -168,7 +168,8 @@ pub fn fit(open: &Open, index: Option<usize>, found: &Found, mark_readable: bool
     if found.invoice.request_id.as_deref() == Some(open.attempt.key.serial.as_str()) {
         return by_request(open, comparison, pair);
     }
-    // Of one that is only remembered it may not be known that it is marked: its mark says so itself, and another's that it is not.
+    // Of one that is only remembered it may not be known that it is marked: its mark says so itself, and another's that it is
+    // not.
     if open.again
         && mark_readable
         && let Some(found) = find_mark(&found.invoice.remark)

@@ -85,7 +85,8 @@ impl Core {
     pub(super) fn outcome_after_end(&mut self, job: &Arc<Job>, report: Report, from: &str, known: &Known) -> Result<(), Refusal> {
         let (number, sequence) = (report.disk.clone(), report.sequence);
         self.take_after_end(job, report, from, known)?;
-        // It was asked and has answered. What is still in doubt is asked again with the next grant, and keeps nobody else waiting.
+        // It was asked and has answered. What is still in doubt is asked again with the next grant, and keeps nobody else
+        // waiting.
         if let Some(open) = self.disks.get_mut(&number).and_then(|disk| disk.open.get_mut(&sequence)) {
             open.asked = false;
         }

@@ -515,7 +515,7 @@ impl Device {
         if calm {
             return Ok(());
         }
-        if knobs.on(Fault::BadReadings) && self.dice.chance(knobs.disk_fault_per_mille / 2) {
+        if knobs.on(Fault::BadReadings) && self.dice.chance(knobs.disk_fault_per_mille) {
             return Err(Trouble::Disk(error(
                 *self.dice.pick(&[DeviceClass::Link, DeviceClass::DeviceFault]).unwrap_or(&DeviceClass::Link),
             )));

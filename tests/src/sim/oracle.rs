@@ -10,7 +10,7 @@ use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_protocol::api::{JobState, Operation, SettleDecision};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::job::{EvidenceKind, Job, What};
-use taxdisk_protocol::link::{AttemptRef, BrokerFrame, Owner};
+use taxdisk_protocol::link::{AttemptRef, BEGIN_LEASE_S, BrokerFrame, Owner};
 use taxdisk_protocol::number::NumberPair;
 
 use super::disk::{Happened, KIND};
@@ -41,6 +41,11 @@ impl Oracle {
         // An agent that lost its journal too lets the new generation use a number again.
         self.sent.clear();
     }
+}
+
+/// The number that must come next, as the journal has accounted.
+fn journal_base(journal: &taxdisk_agent::journal::memory::Memory, disk: &DiskNumber) -> Option<NumberPair> {
+    journal.accounting(disk, KIND)?.base.next()
 }
 
 fn is_void(status: NumberStatus) -> bool {
@@ -76,7 +81,7 @@ impl World {
                 Happened::Voided(pair, by) => {
                     self.trace.mix(u64::from(pair.number.value()));
                     self.note(Lane::Disk, || format!("disk {device} voids {pair} for {by}"));
-                    if self.reds_of(pair).first().is_some() {
+                    if !self.reds_of(pair).is_empty() {
                         self.violate("I1", None, format!("{pair} is reversed and was voided too, by {by}"));
                     }
                 }
@@ -131,7 +136,18 @@ impl World {
         if self.devices.iter().any(|device| device.may_still_run(&attempt.key)) {
             self.violate("I4", job.clone(), format!("{attempt} goes to a disk while an earlier attempt may still run"));
         }
+        let pc = &self.pcs[at];
+        let heard_ms = pc.heard_ms();
+        if pc.session.standing().up_since.is_none() || self.now.saturating_sub(heard_ms) >= BEGIN_LEASE_S * 1000 {
+            let text = format!("{attempt} begins on PC {at}, which was last known to the broker at {heard_ms} ms");
+            self.violate("I4", job.clone(), text);
+        }
         let number = self.devices[device].number.clone();
+        let accounted = journal_base(&self.pcs[at].journal, &number);
+        if accounted != Some(expected) {
+            let text = format!("{attempt} expects {expected}, and PC {at} has accounted up to before {accounted:?}");
+            self.violate("I5", job.clone(), text);
+        }
         let highest = self.oracle.epochs.entry(number).or_default();
         if epoch < *highest {
             let text = format!("PC {at} sends {attempt} under epoch {epoch}, after one under epoch {highest}");

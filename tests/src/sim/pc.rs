@@ -138,6 +138,11 @@ impl Pc {
         self.up && self.asleep_until == 0
     }
 
+    /// When the broker was last known to know of it; all its ports hear the same.
+    pub(super) fn heard_ms(&self) -> u64 {
+        self.ports.iter().map(|port| port.heard_ms).max().unwrap_or(0)
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.up
     }

@@ -1,5 +1,7 @@
 //! Faults that are planted on purpose: one guard of the production cores is taken out, and the simulation has to notice.
 
+use super::knobs::{Fault, Knobs};
+
 /// A planted fault.
 #[derive(Debug, Clone, Copy)]
 pub struct Plant {
@@ -9,6 +11,17 @@ pub struct Plant {
     pub what: &'static str,
     /// Where the guard stands.
     pub place: &'static str,
+    /// It shows in worlds with these faults: they are switched on.
+    pub needs: &'static [Fault],
+    /// And where no mark tells whose an invoice is.
+    pub unmarked: bool,
+}
+
+impl Plant {
+    /// The world of a seed in which it may show.
+    pub fn world(&self, seed: u64) -> Knobs {
+        Knobs::of(seed).with(self.needs, self.unmarked)
+    }
 }
 
 /// All of them.
@@ -17,158 +30,264 @@ pub const PLANTS: [Plant; 36] = [
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
         place: "agent: core/attempt.rs",
+        needs: &[Fault::AnswerLost],
+        unmarked: false,
     },
     Plant {
         name: "send_before_intent",
         what: "the command goes out before its intent is durable",
         place: "agent: core/attempt.rs",
+        needs: &[],
+        unmarked: false,
     },
     Plant {
         name: "report_before_durable",
         what: "an outcome is told before it is durable",
         place: "agent: core/disk/answers.rs",
+        needs: &[],
+        unmarked: false,
     },
     Plant {
         name: "stale_answer_taken",
         what: "OK with another pair than the expected one counts as issued",
         place: "agent: core/attempt.rs",
+        needs: &[Fault::StaleAnswer],
+        unmarked: false,
     },
     Plant {
         name: "duplicate_is_failure",
         what: "the error text *duplicate* is taken for *not issued*",
         place: "agent: core/attempt.rs",
+        needs: &[Fault::ErrorText],
+        unmarked: false,
     },
     Plant {
         name: "hang_is_failure",
         what: "a driver that does not come back is taken for *not issued*",
         place: "agent: core/attempt.rs",
+        needs: &[Fault::Hung],
+        unmarked: false,
     },
     Plant {
         name: "numbers_not_accounted",
         what: "a command goes out although the current pair does not follow the accounted one",
         place: "agent: core/attempt.rs",
+        needs: &[Fault::OtherProgram],
+        unmarked: false,
     },
-    Plant { name: "failed_query_is_absent", what: "a query that failed is taken for an absence", place: "agent: core/walk.rs" },
+    Plant {
+        name: "failed_query_is_absent",
+        what: "a query that failed is taken for an absence",
+        place: "agent: core/walk.rs",
+        needs: &[Fault::AnswerLost, Fault::BadReadings],
+        unmarked: false,
+    },
     Plant {
         name: "no_positive_control",
         what: "an absence counts without a number that must be there",
         place: "agent: core/settle.rs",
+        needs: &[Fault::AnswerLost, Fault::Blind],
+        unmarked: false,
     },
-    Plant { name: "fence_ignored", what: "an absence counts although the command may still run", place: "agent: core/settle.rs" },
+    Plant {
+        name: "fence_ignored",
+        what: "an absence counts although the command may still run",
+        place: "agent: core/settle.rs",
+        needs: &[Fault::RunsLate],
+        unmarked: false,
+    },
     Plant {
         name: "equal_is_adopted",
         what: "an equal invoice is adopted on a disk that others use",
         place: "agent: core/settle.rs",
+        needs: &[Fault::AnswerLost, Fault::OtherProgram],
+        unmarked: true,
     },
-    Plant { name: "equal_is_proof", what: "equal content proves whose an invoice is", place: "agent: core/compare.rs" },
-    Plant { name: "no_begin_lease", what: "a command goes out without the begin lease", place: "agent: core/mod.rs" },
+    Plant {
+        name: "equal_is_proof",
+        what: "equal content proves whose an invoice is",
+        place: "agent: core/compare.rs",
+        needs: &[Fault::AnswerLost, Fault::OtherProgram],
+        unmarked: true,
+    },
+    Plant {
+        name: "no_begin_lease",
+        what: "a command goes out without the begin lease",
+        place: "agent: core/mod.rs",
+        needs: &[Fault::Partition],
+        unmarked: false,
+    },
     Plant {
         name: "old_epoch_begins",
         what: "what is staged outlives the link, and begins under an old epoch",
         place: "agent: core/disk",
+        needs: &[Fault::LinkBreaks],
+        unmarked: false,
     },
     Plant {
         name: "journal_silence_is_proof",
         what: "what the journal does not know was never begun",
         place: "agent: core/disk/commands.rs; broker: core/outcome.rs",
+        needs: &[Fault::AgentCrash, Fault::JournalLost],
+        unmarked: false,
     },
     Plant {
         name: "index_purged",
         what: "an assignment comes again after its line left the index",
         place: "agent: core/disk/commands.rs, journal/fold.rs",
+        needs: &[Fault::FrameTwice],
+        unmarked: false,
     },
     Plant {
         name: "outbox_lost",
         what: "what was not confirmed is not told again on the next link",
         place: "agent: link/outbox.rs, core/disk/commands.rs",
+        needs: &[Fault::LinkBreaks],
+        unmarked: false,
     },
     Plant {
         name: "blank_void_repeated",
         what: "the same order again voids another blank",
         place: "agent: core/disk/orders.rs, journal/fold.rs",
+        needs: &[Fault::BlankVoid],
+        unmarked: false,
     },
     Plant {
         name: "recounted_unread",
         what: "a ledger that went back is told *done* without a reading",
         place: "agent: core/disk/recount.rs",
+        needs: &[Fault::LedgerRestored],
+        unmarked: false,
     },
     Plant {
         name: "unsettled_not_looked_at",
         what: "the number of an unsettled attempt is entered as another program's",
         place: "agent: core/disk/mod.rs",
+        needs: &[Fault::RunsLate],
+        unmarked: false,
     },
     Plant {
         name: "entered_without_a_grant",
         what: "what is read before the grant is entered as another program's",
         place: "agent: core/disk/mod.rs",
+        needs: &[Fault::Move, Fault::AnswerLost, Fault::AgentCrash],
+        unmarked: true,
     },
     Plant {
         name: "late_outcome_counts",
         what: "an outcome from somebody who does not own the disk changes the state",
         place: "broker: core/outcome.rs",
+        needs: &[Fault::Partition, Fault::Move, Fault::AnswerLost],
+        unmarked: false,
     },
     Plant {
         name: "late_claim_ignored",
         what: "a late outcome that names a number does not keep the job from being handed over",
         place: "broker: core/late.rs",
+        needs: &[Fault::Partition, Fault::Move, Fault::JournalLost],
+        unmarked: false,
     },
     Plant {
         name: "unsettled_is_failure",
         what: "an unknown outcome is taken for *not issued*",
         place: "broker: core/outcome.rs",
+        needs: &[],
+        unmarked: false,
     },
     Plant {
         name: "lapse_requeues",
         what: "an agent that is away too long loses its job to another",
         place: "broker: core/session.rs",
+        needs: &[Fault::AgentCrash],
+        unmarked: false,
     },
     Plant {
         name: "no_silence_before_grant",
         what: "a disk with open attempts goes to a new agent at once",
         place: "broker: core/ownership.rs",
+        needs: &[Fault::Partition, Fault::Shared, Fault::Hung],
+        unmarked: false,
     },
     Plant {
         name: "two_claimants_granted",
         what: "of two claimants the newer one gets the disk",
         place: "broker: core/ownership.rs, core/disk.rs",
+        needs: &[Fault::Shared],
+        unmarked: false,
     },
-    Plant { name: "number_gets_second_owner", what: "a number is adopted that has an owner", place: "broker: core/outcome.rs" },
+    Plant {
+        name: "number_gets_second_owner",
+        what: "a number is adopted that has an owner",
+        place: "broker: core/outcome.rs",
+        needs: &[Fault::JournalBack, Fault::AnswerLost],
+        unmarked: true,
+    },
     Plant {
         name: "restore_unnoticed",
         what: "a ledger that went back goes on as if nothing were",
         place: "broker: core/reconcile.rs",
+        needs: &[Fault::LedgerRestored],
+        unmarked: false,
     },
     Plant {
         name: "attempts_numbered_alike",
         what: "attempts after a restore are numbered like those before",
         place: "broker: core/reconcile.rs",
+        needs: &[Fault::LedgerRestored, Fault::NotSent],
+        unmarked: false,
     },
     Plant {
         name: "unknown_holds_nothing",
         what: "a number of unknown origin holds no job back",
         place: "broker: core/reconcile.rs",
+        needs: &[Fault::LedgerRestored, Fault::JournalLost],
+        unmarked: false,
     },
     Plant {
         name: "settle_any_revision",
         what: "a person decides a job that has changed since he looked",
         place: "broker: core/reissue.rs",
+        needs: &[Fault::Settle, Fault::RunsLate],
+        unmarked: false,
     },
-    Plant { name: "settle_a_blank", what: "a person says that a blank number was issued", place: "broker: core/reissue.rs" },
+    Plant {
+        name: "settle_a_blank",
+        what: "a person says that a blank number was issued",
+        place: "broker: core/reissue.rs",
+        needs: &[Fault::Settle, Fault::RunsLate],
+        unmarked: false,
+    },
     Plant {
         name: "settle_an_owned_number",
         what: "a person gives a number that has an owner to another job",
         place: "broker: core/reissue.rs",
+        needs: &[Fault::Settle, Fault::RunsLate],
+        unmarked: false,
     },
     Plant {
         name: "original_undone_twice",
         what: "one invoice is voided and reversed, or twice",
         place: "broker: core/original.rs",
+        needs: &[Fault::Undo],
+        unmarked: false,
     },
     Plant {
         name: "other_content_repeated",
         what: "other content under a known serial number is answered like the same",
         place: "broker: core/accept.rs",
+        needs: &[],
+        unmarked: false,
     },
+];
+
+/// Guards that stand twice: with one of them out nothing breaks here, and what holds instead.
+pub const DOUBLED: [(&str, &str); 3] = [
+    (
+        "no_positive_control",
+        "the current pair: where it has moved past the expected number, an absence of that is a contradiction",
+    ),
+    ("failed_query_is_absent", "the same: the current pair has moved past a number that is said to be absent"),
+    ("old_epoch_begins", "the begin lease, which ends with the link, and the grant, which lists what is staged"),
 ];
 
 /// Puts a fault in place for this thread, or takes it out. False: this build has none.

@@ -323,8 +323,8 @@ impl DiskCore {
         }
     }
 
-    /// The attempt's number was another one's before, in a part that the broker's ledger lost: under it nothing can begin here, for
-    /// the index must stay true. Given back, the job comes again under the next number.
+    /// The attempt's number was another one's before, in a part that the broker's ledger lost: under it nothing can begin here,
+    /// for the index must stay true. Given back, the job comes again under the next number.
     fn refuse_number_given_twice(&mut self, assignment: &Assignment, epoch: u64, known: &AttemptResult, context: &Context<'_>) {
         let text = "this attempt's number was given before, by a ledger that went back since".to_owned();
         let result = match known {

@@ -150,7 +150,6 @@ impl DiskCore {
     }
 
     pub(super) fn go_on(&mut self, mut work: Box<Work>, context: &Context<'_>) -> Effect {
-        self.survey_epoch = self.epoch;
         if let Stage::Looking { resync, .. } = &mut work.stage
             && std::mem::take(resync)
         {
@@ -563,17 +562,14 @@ impl DiskCore {
         let own = ending.as_ref().and_then(|(intent, _, own)| own.map(|pair| (pair, Owner::Operation(intent.id.clone()))));
         let before = context.view.accounting(&disk, kind).and_then(|accounting| accounting.remaining);
         let own: Vec<_> = own.into_iter().collect();
-        let mut accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
-        self.keep_what_is_sure(kind, &mut accounts);
+        let accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
         let (records, frame) = outbox::accounted(&accounts, kind, survey.remaining, self.epoch.unwrap_or(0), &disk, context);
         let then = After { frames: frame.into_iter().collect(), ..After::default() };
         if let Some(text) = &accounts.contradiction {
             tracing::error!(%disk, text, "the disk contradicts the journal; nothing is issued on it");
             self.breaker.hold(DeviceClass::DeviceFault, text.clone(), context.now_ms);
         }
-        if accounts.base.is_some() {
-            self.broker_accounted.retain(|accounted| accounted.kind != kind);
-        }
+        self.broker_accounted.retain(|accounted| accounted.kind != kind);
         match ending {
             Some((intent, result, _)) => {
                 let mut readings = Readings::default();

@@ -100,8 +100,8 @@ impl DiskCore {
         self.ladder.answered();
         let kind = survey.plan.kind;
         let base = survey.plan.bases.first().and_then(|base| base.last());
-        // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds nothing,
-        // and that is no proof. It is read again.
+        // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds
+        // nothing, and that is no proof. It is read again.
         let moved = base.is_some() && survey.current != base.and_then(|base| base.successor());
         if moved && survey.known.is_empty() && survey.numbers.values().all(Option::is_none) {
             let text = "the disk's numbers moved, and it says that it has none of them".to_owned();

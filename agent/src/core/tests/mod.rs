@@ -4,6 +4,7 @@
 
 mod crash;
 mod fake;
+mod found;
 mod operations;
 mod recount;
 mod recovery;

@@ -108,8 +108,8 @@ fn a_pc_that_slept_over_a_young_attempt_reads_it_over_the_same_line() {
         world.step();
     }
     world.command(Command::Woke(3_600_000));
-    // Found by the simulation: the broker heard nothing of the sleep, assigned under the grant from before, and got it back at once,
-    // without end. It hears that the disk was away, and grants anew.
+    // Found by the simulation: the broker heard nothing of the sleep, assigned under the grant from before, and got it back at
+    // once, without end. It hears that the disk was away, and grants anew.
     world.submit("A2", true);
     world.broker_acts();
     assert!(!world.present, "the broker believes in a grant that is over");

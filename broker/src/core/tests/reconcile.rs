@@ -383,8 +383,8 @@ fn i3_a_person_settles_an_unsettled_job_with_a_number_of_unknown_origin() {
     assert!(world.core.reconcile_view().numbers.is_empty(), "also after a restart");
 }
 
-/// Found by the simulation: after a restore the red job that had been done was refused, because a void job of the same invoice had
-/// come first; and the void job waited for the red one for ever.
+/// Found by the simulation: after a restore the red job that had been done was refused, because a void job of the same invoice
+/// had come first; and the void job waited for the red one for ever.
 #[test]
 fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first() {
     let (mut world, backup) = yesterday();
