@@ -27,7 +27,7 @@ fn job(number: u64) -> (Arc<Job>, Vec<Change>) {
             about: None,
             invoice: Some(Default::default()),
             hash: format!("hash of {number}"),
-            fields: BTreeMap::new(),
+            fields: Default::default(),
             mark: None,
             place: number,
         },
