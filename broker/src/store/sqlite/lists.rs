@@ -19,10 +19,30 @@ const FEW: i64 = if cfg!(test) { 5 } else { 5000 };
 /// A way to find places, as the text of a subquery.
 type Way = fn(&mut QueryBuilder<Sqlite>, &JobFilter);
 
-/// States of which an index holds all jobs: those that live, and those that ended as few do.
-fn is_rare(filter: &JobFilter) -> bool {
-    !filter.states.is_empty()
-        && (filter.states.iter().all(|state| !state.is_terminal()) || filter.states.iter().all(|state| state.is_rare_end()))
+/// Word for word what the index `jobs_of_rare_ends` holds: few of very many jobs.
+const RARE_ENDS: &str = " AND jobs.state IN ('failed', 'cancelled', 'voided')";
+
+fn live(filter: &JobFilter) -> bool {
+    !filter.states.is_empty() && filter.states.iter().all(|state| !state.is_terminal())
+}
+
+fn ended_rarely(filter: &JobFilter) -> bool {
+    !filter.states.is_empty() && filter.states.iter().all(|state| state.is_rare_end())
+}
+
+/// Of one state the index is in the order of the page; of several, or of one disk, the places are looked up first.
+fn looks_up_rare_ends(filter: &JobFilter) -> bool {
+    ended_rarely(filter) && (filter.states.len() > 1 || filter.disk.is_some())
+}
+
+/// All places of jobs that ended so, perhaps at a disk: nothing but indexes is read.
+fn by_rare_end(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter) {
+    query.push("SELECT jobs.place FROM jobs WHERE jobs.state IN (SELECT value FROM json_each(");
+    query.push_bind(text(&filter.states)).push("))").push(RARE_ENDS);
+    if let Some(disk) = &filter.disk {
+        query.push(" AND EXISTS (SELECT 1 FROM attempted WHERE attempted.place = jobs.place AND attempted.disk = ");
+        query.push_bind(disk.to_string()).push(")");
+    }
 }
 
 /// All sellers that have a job, by one step in the index each.
@@ -85,13 +105,16 @@ fn conditions(query: &mut QueryBuilder<Sqlite>, filter: &JobFilter) {
             query.push(" AND +jobs.seller IN (SELECT value FROM json_each(").push_bind(text(&several)).push("))");
         }
     }
-    if !filter.states.is_empty() {
-        query.push(" AND jobs.state IN (SELECT value FROM json_each(").push_bind(text(&filter.states)).push("))");
-        if filter.states.iter().all(|state| !state.is_terminal()) {
+    // What was looked up by its state is not asked for it again, or the index would be taken whose order is another one.
+    if !filter.states.is_empty() && !looks_up_rare_ends(filter) {
+        match filter.states.as_slice() {
+            [one] => query.push(" AND jobs.state = ").push_bind(word(one)),
+            several => query.push(" AND jobs.state IN (SELECT value FROM json_each(").push_bind(text(&several)).push("))"),
+        };
+        if live(filter) {
             query.push(" AND jobs.live = 1");
-        } else if filter.states.iter().all(|state| state.is_rare_end()) {
-            // Word for word what the index `jobs_of_rare_ends` holds: few of very many jobs.
-            query.push(" AND jobs.state IN ('failed', 'cancelled', 'voided')");
+        } else if ended_rarely(filter) {
+            query.push(RARE_ENDS);
         }
     }
     if let Some(serial) = &filter.serial {
@@ -132,7 +155,11 @@ impl SqliteStore {
         };
         let mut query = QueryBuilder::new("SELECT jobs.place, jobs.body FROM ");
         let mut order = "jobs.place";
-        if is_rare(filter) {
+        if looks_up_rare_ends(filter) {
+            query.push("jobs WHERE jobs.place IN (");
+            by_rare_end(&mut query, filter);
+            query.push(") AND jobs.place < ").push_bind(before);
+        } else if live(filter) || ended_rarely(filter) {
             query.push("jobs WHERE jobs.place < ").push_bind(before);
         } else if let Some(way) = self.way_to_few(filter).await? {
             query.push("jobs WHERE jobs.place IN (");

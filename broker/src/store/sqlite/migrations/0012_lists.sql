@@ -11,3 +11,7 @@ CREATE INDEX accepted_at ON accepted (at);
 CREATE TABLE attempted (disk TEXT NOT NULL, place INTEGER NOT NULL, PRIMARY KEY (disk, place)) WITHOUT ROWID;
 INSERT OR IGNORE INTO attempted (disk, place)
 SELECT json_extract(value, '$.disk'), place FROM jobs, json_each(body, '$.attempts');
+
+-- By state too, so that no row of another state is looked at.
+DROP INDEX jobs_of_rare_ends;
+CREATE INDEX jobs_of_rare_ends ON jobs (state, place) WHERE state IN ('failed', 'cancelled', 'voided');
