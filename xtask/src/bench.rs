@@ -9,7 +9,7 @@ use crate::{needs, workspace};
 pub(crate) struct BenchArgs {
     /// Which measurements.
     which: Which,
-    /// Handed on to the measurement: `--rounds 5`, `--only "end to end"`, `--without-peers`, `--agents 10000`, `--plain`.
+    /// Handed on to the measurement: `--rounds 5`, `--only "end to end"`, `--without-peers`, `--agents 10000`, `--plain`, `--jobs 1000000`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }
@@ -26,6 +26,8 @@ enum Which {
     Portal,
     /// Start of a broker whose ledger holds millions of finished jobs.
     Restart,
+    /// Every page of the broker's console and every list of its API over a ledger of a million jobs.
+    Console,
 }
 
 /// Builds the release binaries and runs the measurements, which print their own figures.
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
         Which::Links => (["taxdisk-broker"].as_slice(), "bench_links"),
         Which::Portal => (["taxdisk-broker", "taxdisk-agent", "taxdisk-portal"].as_slice(), "bench_portal"),
         Which::Restart => (["taxdisk-broker"].as_slice(), "bench_restart"),
+        Which::Console => (["taxdisk-broker"].as_slice(), "bench_console"),
     };
     if matches!(args.which, Which::Broker) {
         needs::programs(&[needs::POSTGRES])?;
@@ -46,8 +49,13 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
     let mut build = vec!["build", "--release"];
     packages.iter().for_each(|package| build.extend(["-p", package]));
     workspace::run(workspace::cargo(&build))?;
-    if matches!(args.which, Which::Restart) {
-        workspace::run(workspace::cargo(&["build", "--release", "-p", "taxdisk-broker", "--example", "finished_jobs"]))?;
+    let filler = match args.which {
+        Which::Restart => Some("finished_jobs"),
+        Which::Console => Some("mixed_jobs"),
+        _ => None,
+    };
+    if let Some(filler) = filler {
+        workspace::run(workspace::cargo(&["build", "--release", "-p", "taxdisk-broker", "--example", filler]))?;
     }
     let mut bench = workspace::cargo(&["run", "--release", "-p", "taxdisk-tests", "--bin", binary, "--"]);
     bench.args(&args.options).env("TAXDISK_TEST_BINARIES", workspace::target().join("release"));

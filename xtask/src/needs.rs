@@ -192,7 +192,7 @@ pub(crate) fn rust_components() -> Result<(), String> {
     workspace::run(command)
 }
 
-fn on_path(program: &str) -> bool {
+pub(crate) fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let postgres = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|entry| entry.path().join("bin"));
     std::env::split_paths(&path).chain(postgres).any(|folder| folder.join(program).is_file())

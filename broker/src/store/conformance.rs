@@ -1,6 +1,8 @@
 //! One suite for every store: what a [`Store`] must do, whatever keeps its rows.
 #![allow(clippy::unwrap_used)]
 
+mod lists;
+
 use std::future::Future;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
 
+pub(crate) use self::lists::a_list_holds_what_was_asked_for_and_nothing_else;
 use super::chain::{Checker, Verified};
 use super::check::check;
 use super::{DeliveryFilter, Store, StoreError};
@@ -756,6 +759,7 @@ macro_rules! suite_of {
             void_and_red_jobs_are_found_by_what_they_are_about
             epoch_and_sequence_never_fall
             pages_are_stable_under_inserts
+            a_list_holds_what_was_asked_for_and_nothing_else
             the_chain_notices_a_changed_row
             an_enrolment_code_is_used_once
             keys_keep_their_end

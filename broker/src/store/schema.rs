@@ -40,6 +40,7 @@ pub(super) fn sqlite() -> Migrator {
         "0008_about",
         "0010_operations",
         "0011_console",
+        "0012_lists",
         "0013_log"
     ))
 }

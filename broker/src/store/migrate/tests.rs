@@ -153,9 +153,10 @@ async fn no_table_is_forgotten() {
     let place = Place::new();
     drop(place.source().await);
     let mut connection = SqliteConnectOptions::from_str(&place.from()).unwrap().connect().await.unwrap();
+    // Lists are read by columns of the jobs there.
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' \
-         AND name NOT IN ('meta', '_sqlx_migrations')",
+         AND name NOT IN ('meta', '_sqlx_migrations', 'accepted', 'attempted')",
     )
     .fetch_all(&mut connection)
     .await

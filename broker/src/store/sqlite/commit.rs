@@ -1,10 +1,11 @@
 //! One commit: all rows of a table in few statements, every guard counted.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
 use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::job::What;
 
 use super::super::StoreError;
 use super::super::chain::{self, Draft};
@@ -18,6 +19,8 @@ use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 struct Rows<'a> {
     jobs: HashMap<&'a JobKey, JobRow<'a>>,
     events: Vec<[Cell; 10]>,
+    /// Places of jobs, by the disk that they were handed to in these changes.
+    attempted: BTreeSet<(&'a str, u64)>,
     numbers: Vec<[Cell; 7]>,
     fences: BTreeMap<&'a str, [Cell; 4]>,
     reports: BTreeMap<&'a str, [Cell; 3]>,
@@ -76,7 +79,12 @@ pub(super) async fn write(
         }
         match change {
             Change::EndContents(until) => end = Some(*until),
-            Change::Job { job, event } => fold::take_job(&mut rows.jobs, job, event)?,
+            Change::Job { job, event } => {
+                fold::take_job(&mut rows.jobs, job, event)?;
+                if matches!(event.what, What::Assigned { .. } | What::Recovered { .. }) {
+                    rows.attempted.extend(job.attempts.last().map(|attempt| (attempt.disk.as_str(), job.place)));
+                }
+            }
             Change::Audit(_) => {}
             Change::Number(row) => rows.numbers.push([
                 row.key.disk.as_str().into(),
@@ -105,6 +113,14 @@ pub(super) async fn write(
     }
     hooks.write(connection).await?;
     jobs(connection, rows.jobs).await?;
+    rows::write(
+        connection,
+        rows.attempted.into_iter().map(|(disk, place)| [disk.into(), place.into()]).collect(),
+        "INSERT INTO attempted (disk, place) VALUES",
+        "ON CONFLICT DO UPDATE SET place = excluded.place",
+        "a job of a disk",
+    )
+    .await?;
     rows::write(
         connection,
         rows.events,
@@ -190,7 +206,7 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
     let mut jobs: Vec<JobRow<'_>> = jobs.into_values().collect();
     // In the order of the table: new rows go to its end.
     jobs.sort_unstable_by_key(|row| row.job.place);
-    let (mut fresh, mut known) = (Vec::new(), Vec::new());
+    let (mut fresh, mut known, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
     for JobRow { base, job } in jobs {
         let row: [Cell; 8] = [
             job.key.seller.as_str().into(),
@@ -202,7 +218,12 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
             job.place.into(),
             base.into(),
         ];
-        if base == 0 { fresh.push(row) } else { known.push(row) }
+        if base == 0 {
+            accepted.push([job.place.into(), job.kind.to_string().into(), job.accepted_at.0.into()]);
+            fresh.push(row);
+        } else {
+            known.push(row);
+        }
     }
     // A key that exists already breaks the unique index and with it the whole commit.
     rows::write(
@@ -214,6 +235,7 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
         "a new job exists already",
     )
     .await?;
+    rows::write(connection, accepted, "INSERT INTO accepted (place, kind, at) VALUES", "", "a place was given already").await?;
     rows::write(
         connection,
         known,

@@ -27,8 +27,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::chain::{self, Verified};
-use super::encoding::{damaged, json, text, word};
-use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger, schema};
+use super::encoding::{damaged, json, text};
+use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, Page, Store, StoreError, evidence_view, fresh_ledger, schema};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
 use crate::core::operations::{OperationFilter, OperationRow};
@@ -37,6 +37,7 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 pub mod backup;
 mod commit;
+mod lists;
 mod log;
 mod operations;
 mod rechain;
@@ -445,63 +446,7 @@ impl Store for SqliteStore {
     }
 
     async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
-        let limit = i64::from(limit.clamp(1, PAGE_JOBS));
-        let before: i64 = match cursor {
-            None => i64::MAX,
-            Some(cursor) => cursor.strip_prefix("p").and_then(|place| place.parse().ok()).ok_or(StoreError::Cursor)?,
-        };
-        let mut query = sqlx::QueryBuilder::<sqlx::Sqlite>::new("SELECT place, body FROM jobs WHERE place < ");
-        query.push_bind(before);
-        if !filter.sellers.is_empty() {
-            query.push(" AND seller IN (SELECT value FROM json_each(").push_bind(text(&filter.sellers)).push("))");
-        }
-        if !filter.states.is_empty() {
-            query.push(" AND state IN (SELECT value FROM json_each(").push_bind(text(&filter.states)).push("))");
-            if filter.states.iter().all(|state| !state.is_terminal()) {
-                query.push(" AND live = 1");
-            } else if filter.states.iter().all(|state| state.is_rare_end()) {
-                // Word for word what the index `jobs_of_rare_ends` holds: few of very many jobs.
-                query.push(" AND state IN ('failed', 'cancelled', 'voided')");
-            }
-        }
-        if let Some(serial) = &filter.serial {
-            query.push(" AND serial = ").push_bind(serial.to_string());
-        }
-        if let Some(prefix) = &filter.serial_prefix {
-            query.push(" AND substr(serial, 1, length(").push_bind(prefix.clone());
-            query.push(")) = ").push_bind(prefix.clone());
-        }
-        if let Some(kind) = filter.kind {
-            query.push(" AND json_extract(body, '$.kind') = ").push_bind(kind.to_string());
-        }
-        if let Some(since) = filter.since {
-            query.push(" AND json_extract(body, '$.accepted_at') >= ").push_bind(since.0);
-        }
-        if let Some(until) = filter.until {
-            query.push(" AND json_extract(body, '$.accepted_at') < ").push_bind(until.0);
-        }
-        if let Some(code) = &filter.problem {
-            query.push(" AND json_extract(body, '$.problem.code') = ").push_bind(code.clone());
-        }
-        if let Some(class) = &filter.class {
-            query.push(" AND json_extract(body, '$.problem.class') = ").push_bind(word(class));
-        }
-        if let Some(disk) = &filter.disk {
-            query.push(" AND EXISTS (SELECT 1 FROM json_each(body, '$.attempts') WHERE json_extract(value, '$.disk') = ");
-            query.push_bind(disk.to_string()).push(")");
-        }
-        // One more than asked tells whether there is a next page.
-        query.push(" ORDER BY place DESC LIMIT ").push_bind(limit + 1);
-        let rows = query.build().fetch_all(self.readers().await?).await?;
-        let more = rows.len() as i64 > limit;
-        let mut page = Page::default();
-        for row in rows.iter().take(limit as usize) {
-            page.jobs.push(Arc::new(json("job", row.try_get(1)?)?));
-            if more {
-                page.cursor = Some(format!("p{}", row.try_get::<i64, _>(0)?));
-            }
-        }
-        Ok(page)
+        self.job_page(filter, cursor, limit).await
     }
 
     async fn events(&self, key: &JobKey) -> Result<Vec<Event>, StoreError> {
