@@ -4,7 +4,7 @@
 //! `TAXDISK_FAULT_POINT=name` dies at the first pass of that point, `name:3` at the third. The process dies by SIGKILL, as in
 //! a power cut: no destructor runs and nothing is flushed.
 //!
-//! Beside the points there are guards that a simulation takes out ([`planted`]): it proves that it would notice.
+//! Beside the points there are guards that a simulation takes out ([`plant`]): it proves that it would notice.
 //!
 //! Points of the agent, in the order of an attempt: `before_intent`, `after_intent`, `before_send`, `after_answer`,
 //! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`. In the order of an update:

@@ -1,6 +1,6 @@
 //! Named points at which a test can kill the process: built with the feature `fault-points` only, never into a release.
 //!
-//! Beside the points there are guards that a simulation takes out ([`planted`]): it proves that it would notice.
+//! Beside the points there are guards that a simulation takes out ([`plant`]): it proves that it would notice.
 //!
 //! `TAXDISK_FAULT_POINT=before_commit:3` kills by SIGKILL at the third passage.
 

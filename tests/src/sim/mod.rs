@@ -7,7 +7,7 @@
 //! What is simulated, and not production: the disks and their drivers, the broker's writer and store, the agent's shell and
 //! journal file, the sockets. What it does not show is told in docs/proof.md.
 //!
-//! Read first: [`run`], [`knobs::Knobs`], [`World`](world), [`oracle`].
+//! Read first: [`run`], [`knobs::Knobs`], `world`, `oracle`.
 
 mod broker;
 pub mod dice;

@@ -44,8 +44,8 @@ fn i1_numbers_that_are_read_before_the_grant_are_not_entered_as_another_programs
     assert!(matches!(&owner, Some(Owner::Ours(attempt)) if attempt.key == key("B1")), "{owner:?}");
 }
 
-/// A component executed late, after its attempt had ended as unsettled. The number was entered as another program's, so that neither
-/// the agent nor a person could give it to its job any more.
+/// A component executed late, after its attempt had ended as unsettled. The number was entered as another program's, so that
+/// neither the agent nor a person could give it to its job any more.
 #[test]
 fn number_of_an_unsettled_attempt_is_never_entered_as_another_programs() {
     for marked in [true, false] {

@@ -1,9 +1,9 @@
-//! The embedded store: tables in a SQLite file, and beside it the log that makes each commit durable ([`log`], decision 0040).
+//! The embedded store: tables in a SQLite file, and beside it the log that makes each commit durable (`log`, decision 0040).
 //!
-//! One connection writes ([`writer`]); a few read beside it. A commit is a handful of statements however many changes it holds.
+//! One connection writes (`writer`); a few read beside it. A commit is a handful of statements however many changes it holds.
 //! One process at a time has the file: whoever comes second is told so.
 //!
-//! Read first: [`SqliteStore`], [`writer`].
+//! Read first: [`SqliteStore`], `writer`.
 
 use std::collections::HashMap;
 use std::fs::File;
