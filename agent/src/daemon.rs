@@ -6,7 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use daemonize::{Daemonize, Outcome};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -17,6 +17,8 @@ use crate::failure::{Exit, Failure};
 
 /// The starter waits so long for the service to be ready; as long as systemd does (`TimeoutStartSec`).
 const READY_LIMIT: Duration = Duration::from_secs(120);
+/// A start waits so long for whoever is ending on its folder.
+const ENDING: Duration = Duration::from_secs(2);
 /// What the service says to its starter once it is ready. Otherwise it says the kind of trouble and the reason.
 const READY: &str = "ready";
 /// The longest reason, bytes.
@@ -42,7 +44,7 @@ impl Lock {
                     path.display()
                 ))
             })?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
+        held(&file).map_err(|()| {
             let process = pid_in(path).map(|pid| format!(" (process {pid})")).unwrap_or_default();
             Failure::failed(format!(
                 "An agent is running on {folder} already{process}: stop it first, or give this one a state folder of its own."
@@ -52,6 +54,19 @@ impl Lock {
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock { _file: file })
     }
+}
+
+/// Locks a file. Whoever holds it may be ending: the threads of a killed agent, or the version that it had on trial, which dies
+/// a moment after it.
+fn held(file: &File) -> Result<(), ()> {
+    let end = Instant::now() + ENDING;
+    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() >= end {
+            return Err(());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// The process that a file names.
