@@ -97,12 +97,16 @@ fn all_order_tokens_get_their_verdict() {
         Some(OrderKey::new(kid, algorithm, &hex::decode(vector["key_hex"].as_str().unwrap()).unwrap()).unwrap())
     };
     let keys = Keyring::new(vectors.iter().filter_map(key).collect()).unwrap();
+    let page = include_str!("../../docs/order-token.md");
     for vector in vectors {
         let text = |name: &str| vector[name].as_str().unwrap();
         let opened = order::open(text("order"), text("syscode"), &keys, now);
         if text("expect") == "refuse" {
             assert_eq!(opened, Err(order::Refused::Tag), "{}", text("id"));
             continue;
+        }
+        for printed in ["order", "key_hex", "nonce_hex", "aad_hex", "plaintext"] {
+            assert!(page.contains(text(printed)), "docs/order-token.md lacks {printed} of {}", text("id"));
         }
         let opened = opened.unwrap();
         assert_eq!(serde_json::to_string(&opened).unwrap(), text("plaintext"), "{}", text("id"));
