@@ -169,7 +169,7 @@ impl SqliteStore {
         let _ = keeper.await;
         readers.close().await;
         lookup.into_inner().close().await?;
-        let Some(Shared { file, writer, .. }) = Arc::into_inner(shared) else { return Ok(()) };
+        let Some(Shared { writer, .. }) = Arc::into_inner(shared) else { return Ok(()) };
         let mut writer = writer.into_inner();
         let whole = writer.is_whole();
         if whole {
@@ -177,12 +177,14 @@ impl SqliteStore {
         }
         let (applied, _) = writer.applied();
         let (mut connection, mut log) = writer.into_parts();
+        let mut in_the_file = false;
         if whole {
-            sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await?;
+            // It flushes both before it empties the write-ahead log; busy: somebody beside us still reads from that.
+            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+            in_the_file = busy == 0;
         }
         connection.close().await?;
-        if whole {
-            medium(file).await?;
+        if in_the_file {
             log.cut(applied).await?;
         }
         log.close().await
@@ -226,7 +228,7 @@ impl Shared {
             return Ok(bytes == 0);
         }
         // Meanwhile commits go on; what they write leaves the log another time.
-        medium(self.file.clone()).await?;
+        flush_wal(self.file.clone()).await?;
         let mut checkpoint = SqliteConnectOptions::new()
             .filename(&self.file)
             .synchronous(SqliteSynchronous::Normal)
@@ -269,19 +271,20 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
     }
 }
 
-/// What was written to the tables so far is on the medium when this returns: the file, or its write-ahead log.
-async fn medium(file: PathBuf) -> Result<(), StoreError> {
-    let synced = tokio::task::spawn_blocking(move || {
-        let mut wal = file.as_os_str().to_owned();
-        wal.push("-wal");
-        match File::open(&wal) {
-            Ok(wal) => wal.sync_data()?,
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-            Err(_) => {}
-        }
-        File::open(&file)?.sync_data()
+/// What was written to the tables so far is on the medium when this returns: what is not in their write-ahead log any more, SQLite
+/// has flushed before it took it from there (`synchronous=NORMAL`).
+///
+/// The file itself is never opened beside SQLite: closing it would take from this process all of SQLite's locks on it (POSIX), and
+/// another process, a `backup` that ends, would take itself for the last one and remove the write-ahead log under us.
+async fn flush_wal(file: PathBuf) -> Result<(), StoreError> {
+    let mut wal = file.into_os_string();
+    wal.push("-wal");
+    let flushed = tokio::task::spawn_blocking(move || match File::open(&wal) {
+        Ok(wal) => wal.sync_data(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     });
-    synced.await.map_err(std::io::Error::other).flatten().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))
+    flushed.await.map_err(std::io::Error::other).flatten().map_err(|error| StoreError::Database(sqlx::Error::Io(error)))
 }
 
 /// The right to have the file open, for one process.

@@ -275,3 +275,25 @@ async fn what_no_other_connection_sees_yet_is_found_by_its_key() {
     assert_eq!((found[&job.key].revision, one.revision), (2, 2));
     assert!(store.unseen().any, "nobody needed it to be ended");
 }
+
+/// Closing any other handle of the file would take SQLite's locks from the process: a `backup` that ends would then remove the
+/// write-ahead log under the broker.
+#[tokio::test]
+async fn the_locks_of_the_tables_outlive_a_cut_of_the_log() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let files = Files::new();
+    let store = files.open().await;
+    let inode = std::fs::metadata(files.folder.path().join("ledger.db")).unwrap().ino();
+    let held = || {
+        let locks = std::fs::read_to_string("/proc/locks").unwrap();
+        let own = format!(" {} ", std::process::id());
+        locks.lines().any(|line| line.contains("POSIX") && line.contains(&own) && line.contains(&format!(":{inode} ")))
+    };
+    store.commit(&accepted(1)).await.unwrap();
+    store.shared.settle().await.unwrap();
+    assert!(held(), "SQLite holds its lock on the file");
+    store.shared.tend(true).await.unwrap();
+    assert_eq!(logged(&files).await, [0; 0]);
+    assert!(held(), "and still does after the log was cut");
+}
