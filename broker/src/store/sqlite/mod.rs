@@ -271,11 +271,11 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
     }
 }
 
-/// What was written to the tables so far is on the medium when this returns: what is not in their write-ahead log any more, SQLite
-/// has flushed before it took it from there (`synchronous=NORMAL`).
+/// What was written to the tables so far is on the medium when this returns: what is not in their write-ahead log any more,
+/// SQLite has flushed before it took it from there (`synchronous=NORMAL`).
 ///
-/// The file itself is never opened beside SQLite: closing it would take from this process all of SQLite's locks on it (POSIX), and
-/// another process, a `backup` that ends, would take itself for the last one and remove the write-ahead log under us.
+/// The file itself is never opened beside SQLite: closing it would take from this process all of SQLite's locks on it (POSIX),
+/// and another process, a `backup` that ends, would take itself for the last one and remove the write-ahead log under us.
 async fn flush_wal(file: PathBuf) -> Result<(), StoreError> {
     let mut wal = file.into_os_string();
     wal.push("-wal");
