@@ -62,6 +62,7 @@ mod tests {
             content_hash: None,
             mark: None,
             expected: Some(pair),
+            undoing: None,
             result,
             at: String::new(),
         };

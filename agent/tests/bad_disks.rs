@@ -155,7 +155,13 @@ fn a_good_disk_issues_beside_bad_ones() {
     link.welcome(&key);
     let number: DiskNumber = GOOD.parse().unwrap();
     reported(&link, |disks| disks.iter().any(|disk| disk.disk == GOOD));
-    link.say(&BrokerFrame::Grant { disk: number.clone(), epoch: 1, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Grant {
+        disk: number.clone(),
+        epoch: 1,
+        accounted: Vec::new(),
+        open: Vec::new(),
+        forgotten: Default::default(),
+    });
     for sequence in 1..=INVOICES / 2 {
         issue(&link, &number, sequence);
     }

@@ -86,7 +86,13 @@ fn runs(pc: &Pc, broker: &Broker, key: &str, sim: &SimHandle) {
     let AgentFrame::Disks { disks } = report else { panic!() };
     let disk: DiskNumber = disks[0].disk.parse().unwrap();
     let before = sim.with(|rig| rig.disk.ledger().entries().len());
-    link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch: 1, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Grant {
+        disk: disk.clone(),
+        epoch: 1,
+        accounted: Vec::new(),
+        open: Vec::new(),
+        forgotten: Default::default(),
+    });
     link.say(&BrokerFrame::Assign { disk, epoch: 1, assignment: paper("A1", sim) });
     let outcome = issued(&link);
     assert!(matches!(outcome, AttemptResult::Issued { .. }), "{outcome:?}: {}", pc.log());

@@ -88,7 +88,13 @@ fn granted(link: &Link, epoch: u64) -> DiskNumber {
     let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if !disks.is_empty()));
     let AgentFrame::Disks { disks } = report else { panic!() };
     let disk: DiskNumber = disks[0].disk.parse().unwrap();
-    link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Grant {
+        disk: disk.clone(),
+        epoch,
+        accounted: Vec::new(),
+        open: Vec::new(),
+        forgotten: Default::default(),
+    });
     disk
 }
 
@@ -246,7 +252,13 @@ fn two_ports_that_show_one_disk_number_get_no_work_until_one_is_gone() {
     let second = serve(options).unwrap();
     reported(&link, <[_]>::is_empty);
     // A grant that crossed the alarm on its way reaches neither, and so does the work under it.
-    link.say(&BrokerFrame::Grant { disk: disk.clone(), epoch: 2, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Grant {
+        disk: disk.clone(),
+        epoch: 2,
+        accounted: Vec::new(),
+        open: Vec::new(),
+        forgotten: Default::default(),
+    });
     link.say(&BrokerFrame::Assign { disk: disk.clone(), epoch: 2, assignment: coffee("A1", 1) });
     pc::until("status tells of both", || pc.ends(0, &["status"]).matches("same disk number").count() == 2);
     assert_eq!(explained(&pc, &port)["state"], "duplicate");

@@ -48,7 +48,7 @@ fn with_disk() -> (Pc, SimHandle, String) {
     let report = link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if !disks.is_empty()));
     let AgentFrame::Disks { disks } = report else { panic!() };
     let disk = disks[0].disk.parse().unwrap();
-    link.say(&BrokerFrame::Grant { disk, epoch: 1, accounted: Vec::new(), open: Vec::new() });
+    link.say(&BrokerFrame::Grant { disk, epoch: 1, accounted: Vec::new(), open: Vec::new(), forgotten: Default::default() });
     link.until(|frame| matches!(frame, AgentFrame::Disks { disks } if disks.iter().any(|disk| disk.health.ready)));
     assert_eq!(agent.stop(), Some(0));
     (pc, sim, port)

@@ -28,6 +28,7 @@ use crate::ids::{AgentId, DiskNumber, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::printed::Printed;
+use crate::undo::Undoing;
 use crate::update::{AgentUpdate, UpdateOffer};
 
 /// The subprotocol that both sides name at the upgrade.
@@ -122,6 +123,29 @@ pub struct NumberEntry {
     pub digest: String,
 }
 
+/// What a ledger that went back does not know of a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// The disk is to be recounted first: the ledger may have forgotten anything.
+    #[serde(default)]
+    pub recounting: bool,
+    /// Unsettled attempts that it knows from the agent's index only, and that no person has decided.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unsettled: Vec<AttemptRef>,
+}
+
+impl Forgotten {
+    /// It forgot nothing.
+    pub fn is_nothing(&self) -> bool {
+        !self.recounting && self.unsettled.is_empty()
+    }
+
+    /// May it not know what became of this attempt?
+    pub fn is(&self, attempt: &AttemptRef) -> bool {
+        self.recounting || self.unsettled.contains(attempt)
+    }
+}
+
 /// A line of the agent's index: never deleted, told again to a ledger that went back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexLine {
@@ -140,8 +164,22 @@ pub struct IndexLine {
     /// The journalled pair, if it came so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<NumberPair>,
+    /// What it does to an earlier invoice. Absent where the journal does not tell: lines of agents of 0.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Undoing>,
     /// How it ended.
     pub result: AttemptResult,
+}
+
+impl IndexLine {
+    /// May it have voided or reversed this invoice? What the line does not tell is possible.
+    pub fn may_undo(&self, original: NumberPair) -> bool {
+        match (&self.result, self.undoing) {
+            (AttemptResult::Voided { pair, .. }, _) => *pair == original,
+            (_, Some(undoing)) => undoing == Undoing::Of(original),
+            (_, None) => true,
+        }
+    }
 }
 
 /// The numbers of one kind after the last one that a ledger knew.
@@ -171,6 +209,9 @@ pub struct SeenNumber {
     /// The mark in its remark, if there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// The invoice that it reverses, where the disk tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverses: Option<NumberPair>,
     /// Gross amount.
     pub gross: String,
     /// Buyer's name.
@@ -477,6 +518,9 @@ pub enum BrokerFrame {
         accounted: Vec<Accounted>,
         /// Attempts on this disk that have no outcome at the broker, of any epoch. Each is answered by an `outcome`.
         open: Vec<OpenAttempt>,
+        /// What is unsettled at the agent and not listed as open was settled by a person, except for these.
+        #[serde(default, skip_serializing_if = "Forgotten::is_nothing")]
+        forgotten: Forgotten,
     },
     /// The agent must not issue on this disk.
     Deny {

@@ -27,6 +27,32 @@ pub struct UndoneView {
     pub gross: Option<String>,
 }
 
+/// What an attempt does to an earlier invoice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Undoing {
+    /// It issues an invoice that undoes none.
+    Nothing,
+    /// It voids or reverses this one.
+    Of(NumberPair),
+}
+
+impl Undoing {
+    /// The invoice that is undone.
+    pub fn original(self) -> Option<NumberPair> {
+        match self {
+            Undoing::Nothing => None,
+            Undoing::Of(original) => Some(original),
+        }
+    }
+}
+
+impl From<Option<NumberPair>> for Undoing {
+    fn from(original: Option<NumberPair>) -> Undoing {
+        original.map_or(Undoing::Nothing, Undoing::Of)
+    }
+}
+
 /// How a void or red job stands to its original.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -121,6 +121,7 @@ impl Attempt {
             mark: assignment.mark.clone(),
             epoch: self.epoch,
             sequence: assignment.sequence,
+            undoing: Some(assignment.original.into()),
             at: context.at.to_owned(),
         };
         if planted("send_before_intent") {

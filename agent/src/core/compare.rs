@@ -136,6 +136,7 @@ impl Open {
             mark: outcome.mark,
             epoch: outcome.epoch,
             sequence: outcome.sequence,
+            undoing: outcome.undoing,
             at: outcome.at,
         };
         Some(Open { doubt: Some(Doubt { class, code: None, text }), again: true, ..Open::remembered(&intent) })

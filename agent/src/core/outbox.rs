@@ -9,6 +9,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Reading};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::undo::Undoing;
 
 use super::Context;
 use super::account::{Accounts, Entry};
@@ -35,8 +36,8 @@ pub struct Ending {
     pub readings: Vec<Reading>,
     /// Milliseconds of the disk's commands.
     pub disk_ms: u64,
-    /// The invoice that it reverses, if it is a red one.
-    pub reverses: Option<NumberPair>,
+    /// What it does to an earlier invoice; `None`: not known here, and the intent tells.
+    pub undoing: Option<Undoing>,
 }
 
 /// Records and frame of an ended attempt. They go into one write.
@@ -55,7 +56,8 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
     };
     let mut records = Vec::new();
     if let AttemptResult::Issued { pair, .. } = &ending.result {
-        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone()), ending.reverses));
+        let reverses = ending.undoing.and_then(Undoing::original);
+        records.push(owned(disk, ending.kind, *pair, Owner::Ours(ending.attempt.clone()), reverses));
     }
     records.push(Record::Outcome(Outcome {
         attempt: ending.attempt,
@@ -66,6 +68,7 @@ pub fn ended(ending: Ending, disk: &DiskNumber, context: &Context<'_>) -> (Vec<R
         content_hash: None,
         mark: None,
         expected: ending.expected,
+        undoing: ending.undoing,
         result: ending.result,
         at: context.at.to_owned(),
     }));
@@ -182,7 +185,7 @@ pub fn again(
             result: outcome.result,
             readings: Vec::new(),
             disk_ms: 0,
-            reverses: None,
+            undoing: outcome.undoing,
         },
         // Another attempt of the same job issued: there is a legal invoice, whatever the ledger believes (I1).
         (None, Some(line)) if line.disk == *disk && line.kind == kind => Ending {
@@ -201,7 +204,7 @@ pub fn again(
             },
             readings: Vec::new(),
             disk_ms: 0,
-            reverses: None,
+            undoing: None,
         },
         (None, Some(line)) => Ending {
             attempt: attempt.clone(),
@@ -215,7 +218,7 @@ pub fn again(
             },
             readings: Vec::new(),
             disk_ms: 0,
-            reverses: None,
+            undoing: None,
         },
         (None, None) => return None,
     };

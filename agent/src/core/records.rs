@@ -7,6 +7,7 @@ use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{self, AgentFrame, AttemptRef, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::undo::Undoing;
 
 use super::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 
@@ -29,6 +30,9 @@ pub struct Intent {
     pub epoch: u64,
     /// Sequence of the assignment.
     pub sequence: u64,
+    /// What it does to an earlier invoice; absent in what 0.1 wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Undoing>,
     /// RFC 3339, clock of the PC. For people only.
     pub at: String,
 }
@@ -54,6 +58,9 @@ pub struct Outcome {
     pub mark: Option<String>,
     /// The journalled pair, if it came so far.
     pub expected: Option<NumberPair>,
+    /// What it does to an earlier invoice: taken over from the intent where it is not told; absent in what 0.1 wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoing: Option<Undoing>,
     /// How.
     pub result: AttemptResult,
     /// RFC 3339, clock of the PC. For people only.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use taxdisk_protocol::link::AttemptResult;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::undo::Undoing;
 
 use super::entry;
 use super::reads::{Lookup, Reads};
@@ -168,17 +169,24 @@ fn fold_outcome(outcome: &Outcome, overlay: &mut Overlay<'_>) -> Result<(), Jour
     raise_sequence(&outcome.disk, outcome.sequence, overlay);
     let reads = Reads(&*overlay);
     let intent = reads.one::<Intent>(&entry::open(&outcome.disk, &outcome.attempt));
-    let (hash, mark) = intent.map_or((None, None), |intent| (Some(intent.content_hash), intent.mark));
+    let (hash, mark, meant) =
+        intent.map_or((None, None, None), |intent| (Some(intent.content_hash), intent.mark, intent.undoing));
     let known = reads.outcome(&outcome.attempt).filter(|known| known.sequence == outcome.sequence);
-    let (known_hash, known_mark) = known.map_or((None, None), |known| (known.content_hash, known.mark));
+    let (known_hash, known_mark, known_undoing) =
+        known.map_or((None, None, None), |known| (known.content_hash, known.mark, known.undoing));
     let content_hash = outcome.content_hash.clone().or(hash).or(known_hash);
     let mark = outcome.mark.clone().or(mark).or(known_mark);
+    let undoing = outcome.undoing.or(meant).or(known_undoing);
+    // An attempt that was settled after a restart, when its content was not known any more: its intent tells what it reversed.
+    if let (AttemptResult::Issued { pair, .. }, Some(Undoing::Of(original))) = (&outcome.result, undoing) {
+        put(overlay, entry::reversal(&outcome.disk, outcome.kind, original), pair);
+    }
     overlay.changes.insert(entry::open(&outcome.disk, &outcome.attempt), None);
     if planted("index_purged") {
         overlay.changes.insert(entry::issued(&outcome.attempt.key), None);
         return Ok(());
     }
-    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, mark, ..compact(outcome) });
+    put(overlay, entry::outcome(&outcome.attempt), &Outcome { content_hash, mark, undoing, ..compact(outcome) });
     let unsettled = entry::unsettled(&outcome.disk, &outcome.attempt);
     if matches!(outcome.result, AttemptResult::Unsettled { .. }) {
         put(overlay, unsettled, &outcome.attempt);

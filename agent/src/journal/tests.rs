@@ -30,6 +30,7 @@ fn intent(serial: &str, number: u32) -> Record {
         mark: None,
         epoch: 1,
         sequence: u64::from(number),
+        undoing: None,
         at: String::new(),
     })
 }
@@ -57,6 +58,7 @@ fn outcome(serial: &str, number: u32, result: AttemptResult) -> Record {
         content_hash: None,
         mark: None,
         expected: None,
+        undoing: None,
         result,
         at: String::new(),
     })

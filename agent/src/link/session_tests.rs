@@ -98,7 +98,13 @@ fn sent_ids(effects: &[Effect]) -> Vec<String> {
 }
 
 fn grant() -> BrokerFrame {
-    BrokerFrame::Grant { disk: "661545600001".parse().unwrap(), epoch: 3, accounted: Vec::new(), open: Vec::new() }
+    BrokerFrame::Grant {
+        disk: "661545600001".parse().unwrap(),
+        epoch: 3,
+        accounted: Vec::new(),
+        open: Vec::new(),
+        forgotten: Default::default(),
+    }
 }
 
 fn report(stock_text: &str, ready: bool) -> DiskReport {

@@ -230,8 +230,8 @@ impl Board {
     fn frame(&mut self, frame: BrokerFrame) {
         let (disk, command) = match frame {
             BrokerFrame::Update { offer } => return self.updates.desk.offered(offer, since_boot()),
-            BrokerFrame::Grant { disk, epoch, accounted, open } => {
-                (disk.clone(), Command::Grant { disk, epoch, accounted, open })
+            BrokerFrame::Grant { disk, epoch, accounted, open, forgotten } => {
+                (disk.clone(), Command::Grant { disk, epoch, accounted, open, forgotten })
             }
             BrokerFrame::Deny { disk, reason } => (disk.clone(), Command::Deny { disk, reason }),
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),

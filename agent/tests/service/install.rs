@@ -49,7 +49,13 @@ fn grant(link: &Link) {
         if let Some(disk) = disks.first().filter(|_| !granted) {
             granted = true;
             let disk = disk.disk.parse().unwrap();
-            link.say(&BrokerFrame::Grant { disk, epoch: 1, accounted: Vec::new(), open: Vec::new() });
+            link.say(&BrokerFrame::Grant {
+                disk,
+                epoch: 1,
+                accounted: Vec::new(),
+                open: Vec::new(),
+                forgotten: Default::default(),
+            });
         }
     }
 }

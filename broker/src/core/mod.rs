@@ -29,6 +29,7 @@ pub mod bulk;
 pub mod change;
 mod disk;
 mod dispatch;
+mod doubts;
 mod due;
 mod estimate;
 mod figures;

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{Operation, PairBody};
+use taxdisk_protocol::api::{JobState, Operation, PairBody};
 use taxdisk_protocol::error::Breach;
 use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Job, What};
@@ -119,6 +119,7 @@ impl Core {
             match self.number_owner(&number, known) {
                 Some(Owner::Ours(attempt)) => return (Some(number.disk), self.job(&attempt.key, known)),
                 Some(Owner::Foreign) => return (Some(number.disk), None),
+                None if self.is_unknown(&number) => return (Some(number.disk), None),
                 None => {}
             }
         }
@@ -155,7 +156,9 @@ impl Core {
             // Many disks reverse only what they issued themselves. Where that disk is gone for good, it is switched off first.
             (_, disk) => disk.filter(|number| self.disks.get(number).is_some_and(|disk| disk.is_enabled())),
         };
+        // What was done already is no question of its period any more: the disk finds it void.
         if parsed.operation == Operation::Void
+            && !self.is_remembered_done(key)
             && let Some(issued) = job.as_ref().and_then(|job| job.issued.as_ref())
         {
             let report = disk.as_ref().and_then(|number| self.disks.get(number)).and_then(|disk| disk.report.as_ref());
@@ -178,12 +181,20 @@ impl Core {
         known: &Known,
     ) -> Result<(), Refusal> {
         // It was done already, in the part that a restored ledger lost: that outweighs whoever asks for the same now.
-        if self.is_remembered_issued(key) || planted("original_undone_twice") {
+        if self.is_remembered_done(key) || planted("original_undone_twice") {
             return Ok(());
+        }
+        let pair = original.pair;
+        if let Some(void) = self.remembered_void(original, key) {
+            let text = format!("{pair}: voided by job {}, in the part that this ledger lost; its agent remembers", void.serial);
+            return Err(Refusal::new("original_undone", text));
+        }
+        if parsed.operation == Operation::Red && self.is_found_void(original) {
+            return Err(Refusal::new("original_undone", format!("{pair}: its disk says that it is void")));
         }
         let others = self.others_about(original, key, known);
         let undone = |other: &Job, what: &str| {
-            let (pair, serial) = (original.pair, &other.key.serial);
+            let serial = &other.key.serial;
             let state = format!("{:?}", other.state).to_lowercase();
             Err(Refusal::new("original_undone", format!("{pair}: {what} by job {serial}, which is {state}")))
         };
@@ -204,6 +215,12 @@ impl Core {
             (_, _, None) => Ok(()),
             (_, _, Some(other)) => undone(other, "reversed"),
         }
+    }
+
+    /// Was it read as void, when a ledger that went back was recounted? Nobody knows whose it is, and so not who voided it.
+    fn is_found_void(&self, original: &OriginalKey) -> bool {
+        let mut read = self.numbers_of(original).filter_map(|number| self.unknown_number(&original.seller, &number));
+        read.any(|seen| seen.status.ends_with("void"))
     }
 
     /// The only disk that can have issued it: by the issue point, or by the code that it is at.
@@ -249,13 +266,16 @@ impl Core {
         let mut touched: Vec<Arc<Job>> = Vec::new();
         for change in &self.turn.changes {
             if let Change::Job { job, .. } = change
-                && job.about.as_ref().is_some_and(|about| about.serial.is_some())
+                && job.operation != Operation::Issue
             {
                 touched.retain(|other| other.key != job.key);
                 touched.push(job.clone());
             }
         }
         for job in touched {
+            if job.state == JobState::Voided {
+                self.forget_line(&job.key);
+            }
             let Some(serial) = job.about.as_ref().and_then(|about| about.serial.clone()) else { continue };
             let key = JobKey { seller: job.key.seller.clone(), serial };
             // A job that fails at a dispatch comes without its original: the guard looks at the job itself.

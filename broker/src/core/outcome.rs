@@ -101,7 +101,7 @@ impl Core {
                     "from": from, "attempt": report.attempt, "report": report.body(),
                 }),
             );
-            return Ok(());
+            return self.remembered_outcome(&report, known);
         };
         let found = job.attempt(report.attempt.attempt);
         let Some(found) =
@@ -114,7 +114,7 @@ impl Core {
                     "from": from, "attempt": report.attempt, "report": report.body(),
                 }),
             );
-            return Ok(());
+            return self.remembered_outcome(&report, known);
         };
         if !self.owns(report.session, &report.disk) && !planted("late_outcome_counts") {
             metrics::counter!("taxdisk_outcomes_total", "result" => "late").increment(1);

@@ -245,7 +245,8 @@ impl Core {
             "grant",
             serde_json::json!({ "disk": number, "epoch": epoch, "agent": self.owner_name(number) }),
         );
-        self.send(session, BrokerFrame::Grant { disk: number.clone(), epoch, accounted, open });
+        let forgotten = self.forgotten(number);
+        self.send(session, BrokerFrame::Grant { disk: number.clone(), epoch, accounted, open, forgotten });
         self.ask_recount(number);
         self.ask_operation(number);
         if let Some(seller) = seller {

@@ -13,24 +13,26 @@
 //!
 //! It refuses to: decide by time, or take over a number because it is equal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{
-    Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView,
-    Waiting,
+    Fault, IssuedInvoice, JobProblem, JobState, PairBody, ReconcileDisk, ReconcileJob, ReconcileNumber, ReconcileView,
 };
-use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};
-use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Accounted, AttemptRef, AttemptResult, BrokerFrame, IndexLine, Owner, RecountedNumbers, SeenNumber};
-use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::link::{
+    Accounted, AttemptRef, AttemptResult, BrokerFrame, Forgotten, IndexLine, Owner, RecountedNumbers, SeenNumber,
+};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::rules;
 use taxdisk_protocol::time::Timestamp;
 
-use super::change::{Change, NumberKey, NumberRow, ReconcileRow};
+use super::change::{Change, NumberKey, NumberRow, OriginalKey, ReconcileRow};
+use super::doubts::{Doubts, Line, Unknown};
+use super::original::original_key;
+use super::outcome::Report;
 use super::types::{LineDecision, NumberDecision, Refusal, SessionId};
 use super::{Core, Known, Reply};
 use crate::fault::planted;
@@ -41,10 +43,8 @@ pub(super) struct Reconcile {
     generation: u32,
     /// The store was restored, and nothing was begun yet: why.
     restored: Option<String>,
-    /// What agents remember and the jobs do not know yet.
-    lines: HashMap<JobKey, Line>,
-    /// Numbers of unknown origin.
-    numbers: BTreeMap<TaxpayerNumber, Vec<Unknown>>,
+    /// By seller; without doubts there is no entry.
+    doubts: BTreeMap<TaxpayerNumber, Doubts>,
 }
 
 /// A disk that was not recounted yet.
@@ -54,52 +54,6 @@ pub(crate) struct Recount {
     after: u64,
     /// What it knew as accounted.
     since: Vec<Accounted>,
-}
-
-/// An attempt that an agent remembers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
-    disk: DiskNumber,
-    agent: AgentId,
-    line: IndexLine,
-}
-
-/// A number of unknown origin.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Unknown {
-    seller: TaxpayerNumber,
-    disk: DiskNumber,
-    kind: InvoiceKind,
-    seen: SeenNumber,
-}
-
-impl Line {
-    /// Where this pair stands, if the attempt issued it.
-    fn number(&self, pair: NumberPair) -> NumberKey {
-        NumberKey { disk: self.disk.clone(), kind: self.line.kind, pair }
-    }
-}
-
-impl Unknown {
-    fn key(&self) -> NumberKey {
-        NumberKey { disk: self.disk.clone(), kind: self.kind, pair: self.seen.pair }
-    }
-
-    /// Does this job ask for what the number holds? A mark that can be compared decides alone; without one the same kind, amount
-    /// and buyer are enough to make a person look.
-    pub(super) fn fits(&self, job: &Job) -> bool {
-        if job.kind != self.kind || job.key.seller != self.seller {
-            return false;
-        }
-        match (&job.mark, &self.seen.mark) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => job.invoice.as_ref().is_some_and(|invoice| {
-                let amount = |text: &str| text.parse::<Amount>().ok();
-                let gross = amount(&self.seen.gross);
-                gross.is_some() && amount(&invoice.totals.gross) == gross && invoice.buyer.name.trim() == self.seen.buyer.trim()
-            }),
-        }
-    }
 }
 
 fn number_key(number: &NumberKey) -> String {
@@ -120,6 +74,26 @@ fn reason(text: &str) -> Result<String, Refusal> {
         return Err(Refusal::new("invalid_parameter", "say why; it is kept in the ledger with your name"));
     }
     Ok(text)
+}
+
+impl Reconcile {
+    fn of(&self, seller: &TaxpayerNumber) -> Option<&Doubts> {
+        self.doubts.get(seller)
+    }
+
+    fn line(&self, key: &JobKey) -> Option<&Line> {
+        self.of(&key.seller)?.lines.get(key)
+    }
+
+    fn remember(&mut self, line: Line) {
+        let key = line.line.attempt.key.clone();
+        self.doubts.entry(key.seller.clone()).or_default().lines.insert(key, line);
+    }
+
+    /// Was there such a line?
+    fn forget(&mut self, key: &JobKey) -> bool {
+        self.doubts.get_mut(&key.seller).is_some_and(|doubts| doubts.lines.remove(key).is_some())
+    }
 }
 
 impl Core {
@@ -143,12 +117,12 @@ impl Core {
                 }
                 "line" => {
                     if let Some(line) = read::<Line>(&body) {
-                        self.reconcile.lines.insert(line.line.attempt.key.clone(), line);
+                        self.reconcile.remember(line);
                     }
                 }
                 _ => {
                     if let Some(number) = read::<Unknown>(&body) {
-                        self.reconcile.numbers.entry(number.seller.clone()).or_default().push(number);
+                        self.reconcile.doubts.entry(number.seller.clone()).or_default().numbers.push(number);
                     }
                 }
             }
@@ -229,34 +203,53 @@ impl Core {
         self.shops.get(seller).is_some_and(|shop| shop.disks.iter().any(unread))
     }
 
-    /// The job may be issued already, in the part that the ledger forgot. A void or red job waits for every remembered line of
-    /// its seller: one of them may have undone the same original (I1).
+    /// The job may be done already, in the part that the ledger forgot.
     pub(super) fn is_held(&self, job: &Job) -> bool {
-        if planted("unknown_holds_nothing") {
-            return false;
-        }
-        let may_undo_twice =
-            job.operation != Operation::Issue && self.reconcile.lines.keys().any(|key| key.seller == job.key.seller);
-        may_undo_twice
-            || self.reconcile.lines.contains_key(&job.key)
-            || self.reconcile.numbers.get(&job.key.seller).is_some_and(|numbers| numbers.iter().any(|number| number.fits(job)))
+        self.reconcile.of(&job.key.seller).is_some_and(|doubts| doubts.hold(job)) && !planted("unknown_holds_nothing")
     }
 
     /// What makes jobs of this seller wait, for readers.
-    pub(super) fn unknown_numbers(&self, seller: &TaxpayerNumber) -> Vec<Unknown> {
-        self.reconcile.numbers.get(seller).cloned().unwrap_or_default()
-    }
-
-    /// Serial numbers of this seller that wait for a line to be decided, for readers.
-    pub(super) fn held_lines(&self, seller: &TaxpayerNumber) -> std::collections::BTreeSet<JobKey> {
-        self.reconcile.lines.keys().filter(|key| key.seller == *seller).cloned().collect()
+    pub(super) fn doubts(&self, seller: &TaxpayerNumber) -> Doubts {
+        self.reconcile.of(seller).cloned().unwrap_or_default()
     }
 
     /// Is the number of unknown origin? Then it has no owner, and nobody adopts it but a person.
     pub(super) fn is_unknown(&self, number: &NumberKey) -> bool {
-        let is =
-            |unknown: &Unknown| unknown.disk == number.disk && unknown.kind == number.kind && unknown.seen.pair == number.pair;
-        self.reconcile.numbers.values().flatten().any(is)
+        self.reconcile.doubts.values().any(|doubts| doubts.number(number).is_some())
+    }
+
+    /// What a grant of this disk must not let its agent take for settled.
+    pub(super) fn forgotten(&self, number: &DiskNumber) -> Forgotten {
+        let Some(disk) = self.disks.get(number) else { return Forgotten::default() };
+        let doubts = disk.seller.as_ref().and_then(|seller| self.reconcile.of(seller));
+        let lines = doubts.into_iter().flat_map(|doubts| doubts.lines.values());
+        let unsettled = lines.filter(|line| line.disk == *number && !line.is_done()).map(|line| line.line.attempt.clone());
+        Forgotten { recounting: disk.recount.is_some(), unsettled: unsettled.collect() }
+    }
+
+    /// The disk's owner says how an attempt ended that the ledger knows from an index only, and as unsettled.
+    pub(super) fn remembered_outcome(&mut self, report: &Report, known: &Known) -> Result<(), Refusal> {
+        let key = &report.attempt.key;
+        let of = |line: &Line| {
+            (&line.line.attempt, &line.disk, line.line.sequence) == (&report.attempt, &report.disk, report.sequence)
+        };
+        let Some(mut line) = self.reconcile.line(key).filter(|line| of(line) && !line.is_done()).cloned() else { return Ok(()) };
+        if !self.owns(report.session, &report.disk) {
+            return Ok(());
+        }
+        line.line.result = report.outcome.clone();
+        match report.outcome {
+            AttemptResult::Unsettled { .. } => Ok(()),
+            AttemptResult::Issued { .. } | AttemptResult::Voided { .. } => self.take_line(line, known),
+            // Proven: what the line held back may go on.
+            AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
+                let key = key.clone();
+                self.forget_line(&key);
+                self.enqueue(&key);
+                self.pump_seller(&key.seller);
+                Ok(())
+            }
+        }
     }
 
     /// Asks the owner of a disk, if there is one. The next grant asks too.
@@ -308,6 +301,7 @@ impl Core {
         self.turn.changes.push(gone("disk", number.to_string()));
         self.audit(seller.as_ref(), what, serde_json::json!({ "disk": number, "why": why, "accounted": accounted }));
         if let Some(seller) = seller {
+            self.dequeue_held(&seller);
             self.touch(&seller);
             self.pump_seller(&seller);
         }
@@ -322,14 +316,15 @@ impl Core {
         if attempt.is_some_and(|found| found.disk == line.disk && found.sequence == line.line.sequence) {
             return Ok(());
         }
-        let pair = match &line.line.result {
-            AttemptResult::Issued { pair, .. } => Some(*pair),
-            AttemptResult::Unsettled { .. } => None,
-            // Proven, so that there is nothing to take care of.
-            AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => return Ok(()),
-            // Asked again, the disk finds the original void and voids nothing.
-            AttemptResult::Voided { .. } => return Ok(()),
-        };
+        // Proven, so that there is nothing to take care of.
+        if matches!(line.line.result, AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. }) {
+            return Ok(());
+        }
+        let is_known = job.as_ref().is_some_and(|job| job.state == JobState::Voided);
+        if line.voided().is_some() && (is_known || planted("void_forgotten")) {
+            return Ok(());
+        }
+        let pair = line.issued();
         let body = serde_json::json!({ "disk": line.disk, "agent": line.agent, "line": line.line });
         self.audit(Some(&key.seller), "remembered", body);
         if let Some(pair) = pair {
@@ -350,17 +345,14 @@ impl Core {
                 return Ok(());
             }
         }
-        // An invoice outweighs a doubt; of two doubts the first one stays.
-        let outweighs = self
-            .reconcile
-            .lines
-            .get(&key)
-            .is_none_or(|known| pair.is_some() && !matches!(known.line.result, AttemptResult::Issued { .. }));
-        if outweighs {
+        // What was done outweighs a doubt; of two doubts the first one stays.
+        if self.reconcile.line(&key).is_none_or(|known| line.is_done() && !known.is_done()) {
             self.turn.changes.push(row("line", key.to_string(), &line));
-            self.reconcile.lines.insert(key.clone(), line);
+            self.reconcile.remember(line.clone());
         }
-        if let Some(job) = job {
+        if let Some(pair) = line.voided() {
+            self.fail_overtaken(&OriginalKey { seller: key.seller.clone(), kind: line.line.kind, pair }, &key)?;
+        } else if let Some(job) = job {
             self.revive(job);
             self.dequeue(&key);
             self.apply_line(&key)?;
@@ -377,7 +369,7 @@ impl Core {
 
     /// If an index remembers the invoice of a job, and no attempt of it is open here: that is the job's invoice.
     pub(super) fn apply_line(&mut self, key: &JobKey) -> Result<(), Refusal> {
-        let Some(Line { disk, agent, line }) = self.reconcile.lines.get(key).cloned() else { return Ok(()) };
+        let Some(Line { disk, agent, line }) = self.reconcile.line(key).cloned() else { return Ok(()) };
         let AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, .. } = line.result else { return Ok(()) };
         let Some(job) = self.jobs.get(key).map(|open| open.job.clone()) else { return Ok(()) };
         let settled =
@@ -398,24 +390,25 @@ impl Core {
         let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
         let agent = Some(agent);
         let job = self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
-        self.fail_overtaken(&job)?;
+        if let Some(original) = original_key(&job) {
+            self.fail_overtaken(&original, key)?;
+        }
         self.forget_line(key);
         Ok(())
     }
 
     /// What this job did was forgotten, and other jobs were taken meanwhile that would undo the same invoice once more. They have
     /// waited, and end here: at most one void or full red of an original (I1).
-    fn fail_overtaken(&mut self, job: &Job) -> Result<(), Refusal> {
-        let Some(original) = super::original::original_key(job) else { return Ok(()) };
-        let others: Vec<JobKey> = self.undoing.get(&original).into_iter().flatten().cloned().collect();
-        for key in others.into_iter().filter(|key| *key != job.key) {
+    fn fail_overtaken(&mut self, original: &OriginalKey, by: &JobKey) -> Result<(), Refusal> {
+        let others: Vec<JobKey> = self.undoing.get(original).into_iter().flatten().cloned().collect();
+        for key in others.into_iter().filter(|key| key != by) {
             let Some(waiting) = self.jobs.get(&key).map(|open| open.job.clone()) else { continue };
             if waiting.state != JobState::Queued || !waiting.is_proven_not_issued() {
                 continue;
             }
             // As if it were handed in now; where the ledger knows too little to count, it fails and may be asked for again.
             let Ok(parsed) = rules::parse(&waiting.submission()) else { continue };
-            if let Err(refusal) = self.check_others(&original, &key, &parsed, None, &Known::default()) {
+            if let Err(refusal) = self.check_others(original, &key, &parsed, None, &Known::default()) {
                 self.dequeue(&key);
                 let (code, text) = (refusal.code.to_owned(), refusal.detail);
                 let problem = JobProblem { code, fault: Fault::Request, class: None, text };
@@ -425,17 +418,28 @@ impl Core {
         Ok(())
     }
 
-    /// An index remembers the invoice of this serial number, and no job has it yet.
-    pub(super) fn is_remembered_issued(&self, key: &JobKey) -> bool {
-        let line = self.reconcile.lines.get(key);
-        line.is_some_and(|line| matches!(line.line.result, AttemptResult::Issued { .. }))
+    /// An index remembers that this job was done, and the ledger does not know it.
+    pub(super) fn is_remembered_done(&self, key: &JobKey) -> bool {
+        self.reconcile.line(key).is_some_and(Line::is_done)
     }
 
-    fn forget_line(&mut self, key: &JobKey) {
-        if self.reconcile.lines.remove(key).is_some() {
+    /// Which other job voided this invoice, in the part that the ledger lost.
+    pub(super) fn remembered_void(&self, original: &OriginalKey, than: &JobKey) -> Option<&JobKey> {
+        self.reconcile.of(&original.seller)?.voided_by(original.kind, original.pair, than)
+    }
+
+    /// What was read of a number of unknown origin.
+    pub(super) fn unknown_number(&self, seller: &TaxpayerNumber, number: &NumberKey) -> Option<&SeenNumber> {
+        Some(&self.reconcile.of(seller)?.number(number)?.seen)
+    }
+
+    /// The job knows itself what the line told.
+    pub(super) fn forget_line(&mut self, key: &JobKey) {
+        if self.reconcile.forget(key) {
             self.turn.changes.push(gone("line", key.to_string()));
             self.touch(&key.seller);
-            if !self.reconcile.lines.keys().any(|other| other.seller == key.seller) {
+            // Only jobs that undo something may have waited for another job's line.
+            if self.undoing.keys().any(|original| original.seller == key.seller) {
                 self.release(&key.seller);
             }
         }
@@ -443,7 +447,7 @@ impl Core {
 
     /// A serial number that the ledger has forgotten is submitted with other content than an agent remembers (I6).
     pub(super) fn contradicts_line(&self, key: &JobKey, hash: &str) -> Option<Refusal> {
-        let line = self.reconcile.lines.get(key)?;
+        let line = self.reconcile.line(key)?;
         let remembered = line.line.content_hash.as_deref().filter(|remembered| *remembered != hash)?;
         tracing::warn!(job = %key, remembered, "submitted with other content than an agent remembers");
         let detail = format!(
@@ -476,27 +480,25 @@ impl Core {
                 continue;
             }
             self.turn.changes.push(row("number", number_key(&unknown.key()), &unknown));
-            self.reconcile.numbers.entry(seller.clone()).or_default().push(unknown);
+            self.reconcile.doubts.entry(seller.clone()).or_default().numbers.push(unknown);
         }
-        // Who asks for what was found does not stand in the queue any more.
-        let held: Vec<JobKey> = self
-            .jobs
-            .values()
-            .filter(|open| open.lane.is_some() && self.is_held(&open.job))
-            .map(|open| open.job.key.clone())
-            .collect();
+        self.touch(&seller);
+    }
+
+    /// Who asks for what was remembered or found does not stand in the queue any more.
+    fn dequeue_held(&mut self, seller: &TaxpayerNumber) {
+        let queued = self.jobs.values().filter(|open| open.lane.is_some() && open.job.key.seller == *seller);
+        let held: Vec<JobKey> = queued.filter(|open| self.is_held(&open.job)).map(|open| open.job.key.clone()).collect();
         for key in held {
             self.dequeue(&key);
         }
-        self.touch(&seller);
     }
 
     /// A person says whose a number is.
     pub(super) fn decide_number(&mut self, decision: NumberDecision, known: &Known) -> Result<Reply, Refusal> {
         let NumberDecision { number, job, reason: why } = decision;
         let why = reason(&why)?;
-        let is = |unknown: &&Unknown| unknown.key() == number;
-        let Some(unknown) = self.reconcile.numbers.values().flatten().find(is).cloned() else {
+        let Some(unknown) = self.reconcile.doubts.values().find_map(|doubts| doubts.number(&number)).cloned() else {
             return Err(Refusal::new("not_found", format!("{} is no number of unknown origin", number_key(&number))));
         };
         let owner = match &job {
@@ -528,10 +530,10 @@ impl Core {
 
     /// Its origin is known from now on.
     pub(super) fn forget_number(&mut self, seller: &TaxpayerNumber, number: &NumberKey) {
-        let Some(numbers) = self.reconcile.numbers.get_mut(seller) else { return };
-        let before = numbers.len();
-        numbers.retain(|other| other.key() != *number);
-        if numbers.len() != before {
+        let Some(doubts) = self.reconcile.doubts.get_mut(seller) else { return };
+        let before = doubts.numbers.len();
+        doubts.numbers.retain(|other| other.key() != *number);
+        if doubts.numbers.len() != before {
             self.turn.changes.push(gone("number", number_key(number)));
         }
     }
@@ -554,28 +556,28 @@ impl Core {
 
     /// The number that a person gives to a remembered attempt, whose owner must be looked up first.
     pub(super) fn line_number(&self, key: &JobKey, decision: &LineDecision) -> Option<NumberKey> {
-        Some(self.reconcile.lines.get(key)?.number(decision.issued?))
+        Some(self.reconcile.line(key)?.number(decision.issued?))
     }
 
     /// A person says what became of a forgotten attempt that is unsettled.
     pub(super) fn decide_line(&mut self, key: &JobKey, decision: LineDecision, known: &Known) -> Result<Reply, Refusal> {
         let LineDecision { issued, reason: why } = decision;
         let why = reason(&why)?;
-        let Some(line) = self.reconcile.lines.get(key).cloned() else {
+        let Some(mut line) = self.reconcile.line(key).cloned() else {
             return Err(Refusal::new(
                 "not_found",
                 format!("no agent remembers an attempt of {key} that this ledger does not know"),
             ));
         };
-        let remembered = match &line.line.result {
-            AttemptResult::Issued { pair, .. } => Some(*pair),
-            _ => None,
-        };
+        if line.voided().is_some() {
+            let text = "the agent remembers that the original is void; the job hears of it as soon as it is sent again";
+            return Err(Refusal::new("settle_contradiction", text));
+        }
+        let remembered = line.issued();
         if remembered.is_some() && issued != remembered {
             let text = "the agent remembers the invoice; it is the job's as soon as the job is sent again";
             return Err(Refusal::new("settle_contradiction", text));
         }
-        let mut line = line;
         let ours = Owner::Ours(line.line.attempt.clone());
         let given = issued.map(|pair| (pair, line.number(pair)));
         // One of unknown origin was to be decided by a person anyway.
@@ -590,6 +592,7 @@ impl Core {
             "line_decided",
             serde_json::json!({ "job": key, "line": line.line, "issued": issued, "reason": why }),
         );
+        self.tell_settled(&line.disk, key, line.line.attempt.attempt);
         match given {
             None => self.forget_line(key),
             Some((pair, number)) => {
@@ -598,7 +601,7 @@ impl Core {
                 let (issued_at, fiscal_code, signature, printed) = Default::default();
                 line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };
                 self.turn.changes.push(row("line", key.to_string(), &line));
-                self.reconcile.lines.insert(key.clone(), line);
+                self.reconcile.remember(line);
                 if let Some(job) = self.job(key, known) {
                     self.revive(job);
                     self.apply_line(key)?;
@@ -644,10 +647,11 @@ impl Core {
                 since: recount.since.iter().map(|one| (one.kind.to_string(), PairBody::from(one.last))).collect(),
             })
         });
-        let lines = self.reconcile.lines.values().map(|line| {
-            let pair = match &line.line.result {
-                AttemptResult::Issued { pair, .. } => Some(PairBody::from(*pair)),
-                _ => None,
+        let lines = self.reconcile.doubts.values().flat_map(|doubts| doubts.lines.values()).map(|line| {
+            let (result, pair) = match (line.issued(), line.voided()) {
+                (Some(pair), _) => ("issued", Some(pair)),
+                (None, Some(pair)) => ("voided", Some(pair)),
+                (None, None) => ("unsettled", None),
             };
             ReconcileJob {
                 seller: line.line.attempt.key.seller.to_string(),
@@ -655,12 +659,12 @@ impl Core {
                 attempt: line.line.attempt.attempt,
                 disk: line.disk.to_string(),
                 kind: line.line.kind.to_string(),
-                result: if pair.is_some() { "issued" } else { "unsettled" }.to_owned(),
-                pair,
+                result: result.to_owned(),
+                pair: pair.map(PairBody::from),
                 agent: line.agent.to_string(),
             }
         });
-        let numbers = self.reconcile.numbers.values().flatten().map(|unknown| ReconcileNumber {
+        let numbers = self.reconcile.doubts.values().flat_map(|doubts| &doubts.numbers).map(|unknown| ReconcileNumber {
             disk: unknown.disk.to_string(),
             seller: unknown.seller.to_string(),
             kind: unknown.kind.to_string(),
@@ -680,10 +684,4 @@ impl Core {
         jobs.sort_by(|a, b| (&a.seller, &a.serial).cmp(&(&b.seller, &b.serial)));
         ReconcileView { generation: self.reconcile.generation, disks: disks.collect(), jobs, numbers: numbers.collect() }
     }
-}
-
-/// What a queued job waits for because the ledger went back.
-pub(super) fn waiting(numbers: &[Unknown], lines: &std::collections::BTreeSet<JobKey>, job: &Job) -> Option<Waiting> {
-    let may_undo_twice = job.operation != Operation::Issue && !lines.is_empty();
-    (may_undo_twice || lines.contains(&job.key) || numbers.iter().any(|number| number.fits(job))).then_some(Waiting::Reconcile)
 }

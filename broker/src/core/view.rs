@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use taxdisk_protocol::api::{AgentView, DiskView, IssuePointBody, JobState, JobView, Operation, Waiting};
-use taxdisk_protocol::ids::{DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
+use taxdisk_protocol::ids::{DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::money::Amount;
@@ -12,9 +12,9 @@ use taxdisk_protocol::money::Amount;
 use super::Core;
 use super::disk::Disk;
 use super::dispatch::{Amounts, amounts, point_allows};
+use super::doubts::Doubts;
 use super::pause::{PauseRow, Scope, pauses_of};
 use super::queue::LaneKey;
-use super::reconcile::Unknown;
 
 /// What readers need to know of a seller's disks to say what a job waits for. A value: readers keep it, the writer makes a new
 /// one.
@@ -23,8 +23,7 @@ pub struct Overlay {
     disks: Vec<DiskLine>,
     points: BTreeMap<IssuePoint, IssuePointBody>,
     /// What makes a job wait because the ledger went back.
-    numbers: Vec<Unknown>,
-    lines: BTreeSet<JobKey>,
+    doubts: Doubts,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,7 +70,7 @@ impl Overlay {
 
     /// Why a queued job waits, in one word.
     pub fn reason(&self, job: &Job) -> Waiting {
-        let forgotten = || super::reconcile::waiting(&self.numbers, &self.lines, job);
+        let forgotten = || self.doubts.hold(job).then_some(Waiting::Reconcile);
         Core::waiting_doubted(job)
             .or_else(forgotten)
             .unwrap_or_else(|| self.best(job).map_or(Waiting::NoDisk, |(waiting, _)| waiting))
@@ -84,9 +83,9 @@ impl Overlay {
             let text = "a late outcome names a number for it; the disk is read before it is handed over again".to_owned();
             return Why { waiting, disk, text };
         }
-        if let Some(waiting) = super::reconcile::waiting(&self.numbers, &self.lines, job) {
-            let text = "the ledger went back: it may be issued already, and a person decides; see /v1/reconcile".to_owned();
-            return Why { waiting, disk: None, text };
+        if self.doubts.hold(job) {
+            let text = "the ledger went back: it may be done already, and a person decides; see /v1/reconcile".to_owned();
+            return Why { waiting: Waiting::Reconcile, disk: None, text };
         }
         let Some((waiting, line)) = self.best(job) else {
             let text = format!("no disk of the seller that issues kind {} here has been seen", job.kind);
@@ -199,7 +198,7 @@ impl Core {
         }
         let now = self.turn.now;
         let points = self.sellers.get(seller).map(|seller| seller.points.clone()).unwrap_or_default();
-        let (numbers, lines) = (self.unknown_numbers(seller), self.held_lines(seller));
+        let doubts = self.doubts(seller);
         let reconciling = self.is_reconciling(seller).then_some(Waiting::Reconcile);
         let (pauses, operations) = (&self.pauses, &self.operations);
         let Some(shop) = self.shops.get_mut(seller) else {
@@ -238,7 +237,7 @@ impl Core {
                 }
             })
             .collect();
-        let made = Arc::new(Overlay { disks, points, numbers, lines });
+        let made = Arc::new(Overlay { disks, points, doubts });
         shop.overlay = Some(made.clone());
         made
     }

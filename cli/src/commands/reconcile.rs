@@ -54,9 +54,13 @@ fn text(view: &ReconcileView) -> String {
         text.push_str(&format!("disk {} of {seller} {state}; nothing is issued for this seller\n", disk.disk));
     }
     for job in &view.jobs {
-        let pair = job.pair.as_ref().map_or(String::new(), |pair| format!(" as {} {}", pair.code, pair.number));
-        let then =
-            if job.pair.is_some() { "its job gets it when it is sent again" } else { "decide it: `taxdisk reconcile job`" };
+        let joint = if job.result == "voided" { "" } else { "as " };
+        let pair = job.pair.as_ref().map_or(String::new(), |pair| format!(" {joint}{} {}", pair.code, pair.number));
+        let then = match job.result.as_str() {
+            "unsettled" => "decide it: `taxdisk reconcile job`",
+            "voided" => "its job hears of it when it is sent again; nothing else voids or reverses this invoice",
+            _ => "its job gets it when it is sent again",
+        };
         text.push_str(&format!("job {} {}: {}{pair} on disk {}; {then}\n", job.seller, job.serial, job.result, job.disk));
     }
     for number in &view.numbers {

@@ -47,9 +47,9 @@ pub struct ReconcileJob {
     pub disk: String,
     /// Kind.
     pub kind: String,
-    /// `issued` or `unsettled`.
+    /// `issued`, `voided` or `unsettled`.
     pub result: String,
-    /// The invoice, if it was issued.
+    /// The invoice, if it was issued or voided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<PairBody>,
     /// Who says so.

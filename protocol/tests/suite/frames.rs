@@ -12,9 +12,10 @@ use taxdisk_protocol::link::{
     Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, MAX_FRAME_BYTES, NumberEntry,
     OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
 };
-use taxdisk_protocol::link::{IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
+use taxdisk_protocol::link::{Forgotten, IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::undo::Undoing;
 use taxdisk_protocol::update::{AgentUpdate, FailedVersion, UpdateOffer, UpdateState};
 
 use crate::documents::compare;
@@ -206,6 +207,7 @@ fn recounted() -> AgentFrame {
             sequence: 7,
             content_hash: Some("5f1c".into()),
             expected: Some(pair(88)),
+            undoing: Some(Undoing::Of(pair(12))),
             result: AttemptResult::GivenBack { text: "restart".into() },
         }],
         numbers: Some(RecountedNumbers {
@@ -215,6 +217,7 @@ fn recounted() -> AgentFrame {
                 status: "positive".into(),
                 digest: "11ee".into(),
                 mark: Some("#123456789".into()),
+                reverses: Some(pair(12)),
                 gross: "226.00".into(),
                 buyer: "个人".into(),
             }],
@@ -264,7 +267,16 @@ fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
                 }),
             },
         ),
-        ("grant", BrokerFrame::Grant { disk: disk(), epoch: 4, accounted: accounted(), open: vec![open()] }),
+        (
+            "grant",
+            BrokerFrame::Grant {
+                disk: disk(),
+                epoch: 4,
+                accounted: accounted(),
+                open: vec![open()],
+                forgotten: Forgotten { recounting: true, unsettled: vec![attempt()] },
+            },
+        ),
         ("deny", BrokerFrame::Deny { disk: disk(), reason: "two agents claim it".into() }),
         ("assign", BrokerFrame::Assign { disk: disk(), epoch: 3, assignment: assignment() }),
         ("recall", BrokerFrame::Recall { disk: disk(), attempt: attempt() }),

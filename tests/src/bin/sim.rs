@@ -188,9 +188,8 @@ fn plants(from: u64) -> ExitCode {
     println!("| planted fault | what is wrong | caught by | seeds | seconds |\n|---|---|---|---|---|");
     let mut missed = 0;
     for planted in &PLANTS {
-        plant(Some(planted.name));
         let began = Instant::now();
-        let caught = (from..from + PLANT_SEEDS).find_map(|seed| Some((seed, run(&planted.world(seed), false).violation?)));
+        let caught = (from..from + PLANT_SEEDS).find_map(|seed| Some((seed, planted.caught(seed)?)));
         let tenths = began.elapsed().as_millis() / 100;
         let (by, seeds) = match &caught {
             Some((seed, violation)) => (violation.invariant, (seed - from + 1).to_string()),
@@ -208,6 +207,5 @@ fn plants(from: u64) -> ExitCode {
             tenths % 10
         );
     }
-    plant(None);
     if missed > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -192,17 +192,12 @@ impl Knobs {
         if forgets && (faults.contains(&Fault::LedgerRestored)) {
             faults.retain(|fault| *fault != Fault::OutOfStock);
         }
-        // An order that is clicked again after its journal forgot it is a new order, and a void that is forgotten holds back no
-        // red on another disk: see the page on proof.
+        // An order that is clicked again after its journal forgot it is a new order: see the page on proof.
         if forgets {
             faults.retain(|fault| *fault != Fault::BlankVoid);
         }
-        if faults.contains(&Fault::LedgerRestored) || faults.contains(&Fault::LedgerLost) {
+        if faults.contains(&Fault::LedgerLost) {
             faults.retain(|fault| *fault != Fault::Undo || dice.chance(500));
-        }
-        let goes_back = faults.contains(&Fault::LedgerRestored) && faults.contains(&Fault::Undo);
-        if goes_back {
-            faults.retain(|fault| !matches!(fault, Fault::JournalLost | Fault::JournalBack | Fault::AgentClone | Fault::Move));
         }
         // Without its journal an agent knows no more which of two equal invoices is another job's; the broker's ledger does.
         let exclusive = !faults.contains(&Fault::OtherProgram) && !forgets && dice.chance(300);
@@ -213,7 +208,7 @@ impl Knobs {
         let line = *dice.pick(&[Line::Ordered, Line::Ordered, Line::Token, Line::Component]).unwrap_or(&Line::Ordered);
         let several = faults.contains(&Fault::Move) || faults.contains(&Fault::Shared) || faults.contains(&Fault::AgentClone);
         let pcs = if several { dice.between(2, 3) } else { dice.between(1, 3) };
-        let disks = if faults.contains(&Fault::LedgerLost) || goes_back { 1 } else { dice.between(1, 2).min(pcs) };
+        let disks = if faults.contains(&Fault::LedgerLost) { 1 } else { dice.between(1, 2).min(pcs) };
         let mark = !dice.chance(200);
         let mut knobs = Knobs {
             seed,

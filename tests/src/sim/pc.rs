@@ -627,8 +627,8 @@ impl World {
     /// A frame of the broker for the worker of its disk.
     pub(super) fn deliver(&mut self, at: usize, frame: BrokerFrame) {
         let (disk, command) = match frame {
-            BrokerFrame::Grant { disk, epoch, accounted, open } => {
-                (disk.clone(), Command::Grant { disk, epoch, accounted, open })
+            BrokerFrame::Grant { disk, epoch, accounted, open, forgotten } => {
+                (disk.clone(), Command::Grant { disk, epoch, accounted, open, forgotten })
             }
             BrokerFrame::Deny { disk, reason } => (disk.clone(), Command::Deny { disk, reason }),
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),

@@ -1,6 +1,7 @@
 //! Faults that are planted on purpose: one guard of the production cores is taken out, and the simulation has to notice.
 
 use super::knobs::{Fault, Knobs};
+use super::world::Violation;
 
 /// A planted fault.
 #[derive(Debug, Clone, Copy)]
@@ -22,10 +23,20 @@ impl Plant {
     pub fn world(&self, seed: u64) -> Knobs {
         Knobs::of(seed).with(self.needs, self.unmarked)
     }
+
+    /// What the missing guard lets happen in the world of a seed. `None` also where it happens with the guard in place: a fault
+    /// that was switched on may carry the world beyond what is claimed, and that shows nothing of the guard.
+    pub fn caught(&self, seed: u64) -> Option<Violation> {
+        let world = self.world(seed);
+        plant(Some(self.name));
+        let violation = super::run(&world, false).violation;
+        plant(None);
+        violation.filter(|_| super::run(&world, false).violation.is_none())
+    }
 }
 
 /// All of them.
-pub const PLANTS: [Plant; 36] = [
+pub const PLANTS: [Plant; 38] = [
     Plant {
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
@@ -241,6 +252,20 @@ pub const PLANTS: [Plant; 36] = [
         what: "a number of unknown origin holds no job back",
         place: "broker: core/reconcile.rs",
         needs: &[Fault::LedgerRestored, Fault::JournalLost],
+        unmarked: false,
+    },
+    Plant {
+        name: "forgotten_is_settled",
+        what: "an unsettled attempt that a restored ledger forgot is taken for settled by a person",
+        place: "agent: core/disk/commands.rs",
+        needs: &[Fault::LedgerRestored, Fault::RunsLate],
+        unmarked: false,
+    },
+    Plant {
+        name: "void_forgotten",
+        what: "a void that a restored ledger forgot, and an index tells, holds back no other undoing of its invoice",
+        place: "broker: core/reconcile.rs",
+        needs: &[Fault::LedgerRestored, Fault::Undo],
         unmarked: false,
     },
     Plant {

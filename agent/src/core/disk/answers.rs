@@ -253,7 +253,7 @@ impl DiskCore {
                 result,
                 readings: survey.readings.clone(),
                 disk_ms: open.disk_ms,
-                reverses: open.request.as_ref().and_then(|request| request.assignment.original),
+                undoing: open.request.as_ref().map(|request| request.assignment.original.into()),
             };
             let (more, frame) = outbox::ended(ending, disk, context);
             records.extend(more);
@@ -408,7 +408,7 @@ impl DiskCore {
             result,
             readings: Vec::new(),
             disk_ms: attempt.disk_ms,
-            reverses: assignment.original,
+            undoing: Some(assignment.original.into()),
         };
         let (more, frame) = outbox::ended(ending, disk, context);
         records.extend(more);
@@ -466,7 +466,7 @@ impl DiskCore {
                 result: AttemptResult::Unsettled { class: DeviceClass::Duplicate, text: text.to_owned() },
                 readings: Vec::new(),
                 disk_ms: open.disk_ms,
-                reverses: None,
+                undoing: None,
             };
             let (records, frame) = outbox::ended(ending, &disk, context);
             self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));

@@ -6,7 +6,9 @@ use taxdisk_protocol::api::Operation;
 use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
-use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt, OperationOrder};
+use taxdisk_protocol::link::{
+    Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, Forgotten, OpenAttempt, OperationOrder,
+};
 
 use super::{After, DiskCore, JOBS_MAX, Staged, State, Task};
 use crate::core::Context;
@@ -30,6 +32,8 @@ pub enum Command {
         accounted: Vec<Accounted>,
         /// Attempts without an outcome at the broker.
         open: Vec<OpenAttempt>,
+        /// What the broker's ledger does not know, because it went back.
+        forgotten: Forgotten,
     },
     /// Nothing may be issued on the disk.
     Deny {
@@ -106,8 +110,8 @@ impl DiskCore {
     /// Takes a command.
     pub fn command(&mut self, command: Command, context: &Context<'_>) {
         match command {
-            Command::Grant { disk, epoch, accounted, open } if self.disk() == Some(&disk) => {
-                self.on_grant(&disk, epoch, accounted, open, context)
+            Command::Grant { disk, epoch, accounted, open, forgotten } if self.disk() == Some(&disk) => {
+                self.on_grant(&disk, epoch, accounted, (open, forgotten), context)
             }
             Command::Assign { disk, epoch, assignment } if self.disk() == Some(&disk) => {
                 self.on_assign(&disk, epoch, assignment, context)
@@ -192,7 +196,7 @@ impl DiskCore {
         disk: &DiskNumber,
         epoch: u64,
         accounted: Vec<Accounted>,
-        open: Vec<OpenAttempt>,
+        (open, forgotten): (Vec<OpenAttempt>, Forgotten),
         context: &Context<'_>,
     ) {
         if self.epoch != Some(epoch) {
@@ -207,9 +211,10 @@ impl DiskCore {
         for (_, frame) in context.view.outbox(disk).into_iter().filter(|_| !planted("outbox_lost")) {
             self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
         }
-        // Unsettled here and not open there: somebody settled it at the broker.
+        // Unsettled here and not open there: somebody settled it at the broker, unless its ledger forgot it.
         let listed = |attempt: &AttemptRef| open.iter().any(|open| open.assignment.attempt == *attempt);
-        self.forget_settled(disk, |attempt| !listed(attempt), context);
+        let forgot = |attempt: &AttemptRef| forgotten.is(attempt) && !planted("forgotten_is_settled");
+        self.forget_settled(disk, |attempt| !listed(attempt) && !forgot(attempt), context);
         for open in &open {
             self.take_open(disk, open, false, context);
         }
@@ -373,7 +378,7 @@ impl DiskCore {
             result,
             readings: Vec::new(),
             disk_ms: 0,
-            reverses: None,
+            undoing: Some(assignment.original.into()),
         };
         let (records, frame) = outbox::ended(ending, &disk, context);
         self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));

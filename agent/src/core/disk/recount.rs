@@ -121,6 +121,7 @@ impl DiskCore {
             status: status_text(found.invoice.status).to_owned(),
             digest: account::digest(&found.invoice),
             mark: find_mark(&found.invoice.remark).map(str::to_owned),
+            reverses: found.invoice.original,
             gross: found.invoice.gross.to_string(),
             buyer: found.invoice.buyer_name.clone(),
         });
@@ -148,6 +149,7 @@ fn line(outcome: Outcome) -> IndexLine {
         sequence: outcome.sequence,
         content_hash: outcome.content_hash,
         expected: outcome.expected,
+        undoing: outcome.undoing,
         result: outcome.result,
     }
 }

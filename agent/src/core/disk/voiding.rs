@@ -10,6 +10,7 @@ use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::{Assignment, AttemptRef, AttemptResult, OpenAttempt, QueryResult, Reading};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::undo::Undoing;
 
 use super::operate::{Stage, Work};
 use super::{After, DiskCore, Staged, State, Task};
@@ -120,7 +121,7 @@ impl DiskCore {
             result,
             readings,
             disk_ms: 0,
-            reverses: None,
+            undoing: Some((*original).into()),
         };
         let (records, frame) = outbox::ended(ending, &disk, context);
         self.writes.push_back((records, After { frames: vec![frame], report: true, ..After::default() }));
@@ -160,8 +161,8 @@ impl DiskCore {
         };
         let targets = [&intent.before.target, &after.target];
         let readings = targets.into_iter().flatten().map(|target| evidence(*pair, Some(target), context.at)).collect();
-        let (expected, reverses) = (Some(*pair), None);
-        let ending = Ending { attempt, epoch, sequence, kind: *kind, expected, result, readings, disk_ms: 0, reverses };
+        let (expected, undoing) = (Some(*pair), Some(Undoing::Of(*pair)));
+        let ending = Ending { attempt, epoch, sequence, kind: *kind, expected, result, readings, disk_ms: 0, undoing };
         Some(outbox::ended(ending, &intent.disk, context))
     }
 

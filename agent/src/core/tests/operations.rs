@@ -3,7 +3,7 @@
 use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::AttemptRef;
+use taxdisk_protocol::link::{AttemptRef, Forgotten};
 
 use super::fake::{FakeDisk, Fault, KIND, pair};
 use super::world::World;
@@ -345,6 +345,29 @@ fn beside_an_unsettled_job_only_a_confirmed_report_is_sent_and_keeps_its_name() 
     let before = world.journal.operation_outcome("o3").unwrap().intent.before;
     assert_eq!(before.unsettled.len(), 1, "what is unsettled is kept with the readings");
     assert_eq!(before.expected.len(), 1, "and so is the number that settling must read");
+}
+
+/// Found by the simulation: after a restore the attempt was taken for settled by somebody, and its number, which a component
+/// signed later, was entered as another program's.
+#[test]
+fn i10_an_unsettled_attempt_that_a_ledger_forgot_was_settled_by_nobody() {
+    for (recounting, names_it) in [(true, false), (false, true), (false, false)] {
+        let mut world = World::new(FakeDisk::used(10, 99));
+        world.broker.requeue = false;
+        world.disk.faults.push_back(Fault::LostAfter);
+        world.submit("A1", false);
+        world.run();
+        let disk = world.number();
+        let unsettled = world.journal.unsettled(&disk);
+        assert_eq!(unsettled.len(), 1);
+        let named = if names_it { unsettled.clone() } else { Vec::new() };
+        world.broker.forgotten = Forgotten { recounting, unsettled: named };
+        world.broker.open.clear();
+        world.broker_grants_anew();
+        world.run();
+        let kept = recounting || names_it;
+        assert_eq!(world.journal.unsettled(&disk).len(), usize::from(kept), "recounting: {recounting}, named: {names_it}");
+    }
 }
 
 #[test]

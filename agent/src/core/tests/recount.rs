@@ -1,6 +1,7 @@
 //! A broker whose ledger went back is told what the index holds, and every number since.
 
 use taxdisk_protocol::link::{Accounted, AgentFrame, AttemptResult, IndexLine, RecountedNumbers};
+use taxdisk_protocol::undo::Undoing;
 
 use super::fake::{FakeDisk, KIND, pair};
 use super::world::World;
@@ -48,6 +49,7 @@ fn the_index_is_told_and_every_number_since_is_read() {
     assert_eq!(lines.len(), 1, "A1 is known there: {lines:?}");
     assert!(matches!(lines[0].result, AttemptResult::Issued { pair: number, .. } if number == pair(11)));
     assert!(lines[0].content_hash.is_some(), "so that other content is noticed");
+    assert_eq!(lines[0].undoing, Some(Undoing::Nothing), "so that it holds no void and no red");
     assert_eq!(numbers.len(), 1);
     assert_eq!((numbers[0].last, numbers[0].complete), (Some(pair(12)), true));
     let seen: Vec<_> = numbers[0].seen.iter().map(|one| (one.pair, one.gross.as_str(), one.buyer.as_str())).collect();

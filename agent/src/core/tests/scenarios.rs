@@ -1,7 +1,7 @@
 //! Named situations: each ends in the truth or stays unsettled, and never doubles.
 
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, OpenAttempt};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Forgotten, OpenAttempt};
 
 use super::fake::{FakeDisk, Fault, KIND, pair, pair_on};
 use super::world::{World, key};
@@ -575,7 +575,13 @@ fn lease_that_dies_while_the_intent_becomes_durable_sends_nothing() {
             "lease" => world.lease_dead = true,
             "link" => world.command(Command::LinkDown),
             "grant" => world.command(Command::Deny { disk, reason: "two claim it".into() }),
-            _ => world.command(Command::Grant { disk, epoch: 9, accounted: Vec::new(), open: Vec::new() }),
+            _ => world.command(Command::Grant {
+                disk,
+                epoch: 9,
+                accounted: Vec::new(),
+                open: Vec::new(),
+                forgotten: Forgotten::default(),
+            }),
         }
         world.step();
         for _ in 0..20 {

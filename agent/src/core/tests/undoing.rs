@@ -4,12 +4,13 @@ use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::{AgentFrame, AttemptResult};
+use taxdisk_protocol::undo::Undoing;
 
 use super::fake::{FakeDisk, Fault, KIND, pair};
 use super::world::World;
 use crate::core::effect::Effect;
 use crate::core::operation::{Order, Verdict, What};
-use crate::core::records::{Record, View};
+use crate::core::records::{Outcome, Record, View};
 
 fn void_faults() -> Vec<Option<Fault>> {
     vec![
@@ -122,6 +123,9 @@ fn crash_at_every_effect_of_every_red_issues_it_once() {
                 assert_eq!(reds, 1, "{told}");
                 assert!(world.issued("R1").is_some(), "{told}");
                 assert_eq!(world.journal.reversed_by(&world.number(), KIND, pair(9)), world.issued("R1"), "{told}");
+                let (disk, done) = (world.number(), |line: &Outcome| matches!(line.result, AttemptResult::Issued { .. }));
+                let line = world.journal.outcomes_after(&disk, 0).into_iter().find(done).unwrap();
+                assert_eq!(line.undoing, Some(Undoing::Of(pair(9))), "the index says what it reversed: {told}");
             }
         }
     }

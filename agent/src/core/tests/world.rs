@@ -7,7 +7,7 @@ use taxdisk_protocol::api::{InvoiceBody, Operation};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::invoice::{Buyer, Invoice, Totals};
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, OpenAttempt};
+use taxdisk_protocol::link::{Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, Forgotten, OpenAttempt};
 use taxdisk_protocol::mark::mark;
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
@@ -67,6 +67,8 @@ pub(super) struct Broker {
     granted: bool,
     pub(super) requeue: bool,
     pub(super) notes: Vec<String>,
+    /// What its ledger does not know, because it went back.
+    pub(super) forgotten: Forgotten,
     /// Numbers that it was told of under the present epoch.
     pub(super) entered: BTreeSet<NumberPair>,
 }
@@ -237,7 +239,8 @@ impl World {
             let accounted = self.broker.last.map(|last| Accounted { kind: KIND, last }).into_iter().collect();
             let open: Vec<OpenAttempt> = self.broker.open.values().cloned().collect();
             let epoch = self.broker.epoch;
-            return self.command(Command::Grant { disk, epoch, accounted, open });
+            let forgotten = self.broker.forgotten.clone();
+            return self.command(Command::Grant { disk, epoch, accounted, open, forgotten });
         }
         if !self.ready {
             return;

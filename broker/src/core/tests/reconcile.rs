@@ -2,10 +2,12 @@
 
 use super::*;
 use taxdisk_protocol::api::{PairBody, SettleDecision, SettleReading, SettleRequest};
-use taxdisk_protocol::link::{Accounted, AttemptRef, IndexLine, NumberEntry, RecountedNumbers, SeenNumber};
+use taxdisk_protocol::link::{Accounted, AttemptRef, Forgotten, IndexLine, NumberEntry, RecountedNumbers, SeenNumber};
+use taxdisk_protocol::undo::Undoing;
 
 use super::super::change::ReconcileRow;
 use super::super::types::{LineDecision, NumberDecision};
+use super::undoing::{half_red, take, void, voided, whole_red};
 
 /// What a backup holds.
 struct Backup {
@@ -112,6 +114,7 @@ fn remembered(serial: &str, sequence: u64, result: AttemptResult) -> IndexLine {
         sequence,
         content_hash: None,
         expected: None,
+        undoing: None,
         result,
     }
 }
@@ -122,6 +125,7 @@ fn seen(number: u32, mark: Option<&str>) -> SeenNumber {
         status: "positive".to_owned(),
         digest: "d".to_owned(),
         mark: mark.map(str::to_owned),
+        reverses: None,
         gross: "226.00".to_owned(),
         buyer: "个人".to_owned(),
     }
@@ -201,7 +205,7 @@ fn i1_a_red_waits_until_every_remembered_line_of_its_seller_has_found_its_job() 
     let session = world.connect_knowing('a', 3);
     // A3 is in the part that was lost: for all that this ledger knows, it reversed 7.
     world.tells(session, today(), Vec::new(), 9);
-    world.input(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into()))).unwrap();
+    world.input(Input::Submit(Box::new(whole_red("R1", 7).into()))).unwrap();
     assert_eq!(world.waiting("R1"), Some(Waiting::Reconcile));
     assert!(world.assigned(session).is_empty());
     world.restart(Settings::default());
@@ -287,7 +291,7 @@ fn i3_an_attempt_that_the_index_holds_as_unsettled_waits_for_a_person() {
         world.go_back(backup, true);
         let session = world.connect_knowing('a', 3);
         world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 9);
-        world.outcome_of_a2(session);
+        world.besides_a2(session);
         world.submit("A3");
         assert!(world.assigned(session).is_empty());
         assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
@@ -391,16 +395,121 @@ fn i1_a_red_that_a_restored_ledger_forgot_is_taken_before_a_void_that_came_first
     world.go_back(backup, true);
     let session = world.connect_knowing('a', 4);
     world.tells(session, vec![remembered("R1", 4, issued(10))], Vec::new(), 10);
-    world.outcome_of_a2(session);
+    world.besides_a2(session);
     let void =
         JobSubmission { operation: Operation::Void, original: Some(PairBody::from(pair(7))), invoice: None, ..submission("V1") };
     world.ok(Input::Submit(Box::new(void.into())));
     assert_eq!(world.waiting("V1"), Some(Waiting::Reconcile));
-    world.ok(Input::Submit(Box::new(super::undoing::whole_red("R1", 7).into())));
+    world.ok(Input::Submit(Box::new(whole_red("R1", 7).into())));
     assert_eq!((world.state("R1"), world.invoice("R1").as_str()), (JobState::Issued, "00000010"));
     assert_eq!(world.job("V1").problem.as_ref().unwrap().code, "original_undone", "and the void job ends");
     assert_eq!(world.state("V1"), JobState::Failed);
     assert!(world.assigned(session).is_empty());
+}
+
+/// Found by the simulation: the void was told by the index and dropped, and a red of the same invoice went to another disk.
+#[test]
+fn i1_a_void_that_a_restored_ledger_forgot_is_the_only_undoing_of_its_invoice() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    // Number 3 was issued before the broker knew the disk: any disk of the seller could reverse it.
+    take(&mut world, whole_red("R1", 3)).unwrap();
+    take(&mut world, whole_red("R2", 4)).unwrap();
+    let session = world.connect_knowing('a', 4);
+    world.tells(session, vec![remembered("V1", 4, voided(3))], Vec::new(), 7);
+    assert_eq!(
+        (world.state("R1"), world.job("R1").problem.as_ref().unwrap().code.as_str()),
+        (JobState::Failed, "original_undone")
+    );
+    let work = world.besides_a2(session);
+    assert_eq!(work.iter().map(|work| work.1.attempt.key.clone()).collect::<Vec<_>>(), [key("R2")], "about another invoice");
+    world.outcome(session, &work[0], issued(21));
+    for restarted in [false, true] {
+        for other in [whole_red("R3", 3), half_red("R4", 3), void("V2", 3)] {
+            let refusal = take(&mut world, other).unwrap_err();
+            assert_eq!(refusal.code, "original_undone", "restarted: {restarted}");
+            assert!(refusal.detail.contains("voided by job V1"), "{refusal}");
+        }
+        assert_eq!(world.core.reconcile_view().jobs[0].result, "voided");
+        assert_eq!(world.decide_line("V1", None).unwrap_err().code, "settle_contradiction", "what is proven is not decided");
+        if !restarted {
+            world.restart(Settings::default());
+        }
+    }
+    // Sent again, it goes to the disk, which finds the original void; from then on the job itself is the guard.
+    let session = world.connect_knowing('a', world.restored.fences[0].sequence);
+    take(&mut world, void("V1", 3)).unwrap();
+    let work = world.assigned(session);
+    assert_eq!(work[0].1.attempt.key, key("V1"));
+    world.outcome(session, &work[0], voided(3));
+    assert_eq!(world.state("V1"), JobState::Voided);
+    assert!(world.core.reconcile_view().jobs.is_empty(), "the job knows it now");
+    world.restart(Settings::default());
+    assert!(world.core.reconcile_view().jobs.is_empty());
+    assert_eq!(take(&mut world, whole_red("R3", 3)).unwrap_err().code, "original_undone");
+}
+
+#[test]
+fn a_remembered_invoice_that_undoes_nothing_holds_no_void_and_no_red() {
+    // An agent of 0.1 does not say what its lines did; what reverses this very invoice holds as well.
+    for (undoing, waits) in
+        [(Some(Undoing::Nothing), false), (Some(Undoing::Of(pair(4))), false), (Some(Undoing::Of(pair(3))), true), (None, true)]
+    {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.connect_knowing('a', 4);
+        take(&mut world, whole_red("R1", 3)).unwrap();
+        let line = IndexLine { undoing, ..remembered("X1", 4, issued(8)) };
+        world.tells(session, vec![line], Vec::new(), 8);
+        let mut work = world.besides_a2(session);
+        assert_eq!((world.waiting("R1") == Some(Waiting::Reconcile), work.is_empty()), (waits, waits), "{undoing:?}");
+        // A line that may have undone it is known to be something else once its job is sent again.
+        world.submit("X1");
+        assert_eq!(world.state("X1"), JobState::Issued);
+        work.extend(world.assigned(session));
+        assert_eq!(work.iter().map(|work| work.1.attempt.key.clone()).collect::<Vec<_>>(), [key("R1")], "{undoing:?}");
+    }
+}
+
+#[test]
+fn i1_a_red_of_unknown_origin_holds_what_undoes_the_same_invoice() {
+    let negative = |reverses: Option<u32>| SeenNumber {
+        status: "negative".to_owned(),
+        gross: "-226.00".to_owned(),
+        reverses: reverses.map(pair),
+        ..seen(8, Some("#of another job"))
+    };
+    for (found, waits) in [(negative(None), true), (negative(Some(3)), true), (negative(Some(4)), false), (seen(8, None), false)]
+    {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.connect_knowing('a', 4);
+        take(&mut world, half_red("R1", 3)).unwrap();
+        world.tells(session, Vec::new(), vec![found.clone()], 8);
+        // Without a mark that can be compared, an invoice like A2's holds A2 as well.
+        let work = if found.mark.is_some() { world.besides_a2(session) } else { world.assigned(session) };
+        assert_eq!(work.len(), usize::from(!waits), "{found:?}");
+        assert_eq!(world.waiting("R1") == Some(Waiting::Reconcile), waits, "{found:?}");
+        world.decide(8, None).unwrap();
+        assert_ne!(world.waiting("R1"), Some(Waiting::Reconcile), "a person has decided");
+    }
+}
+
+#[test]
+fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
+    for (status, code) in [("positive_void", Some("original_undone")), ("positive", None)] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.connect_knowing('a', 4);
+        world.tells(session, Vec::new(), vec![SeenNumber { status: status.to_owned(), ..seen(8, Some("#x")) }], 8);
+        let red = take(&mut world, whole_red("R1", 8));
+        assert_eq!(red.as_ref().err().map(|refusal| refusal.code), code);
+        if let Ok(view) = red {
+            assert_eq!(view.disk.as_deref(), Some(DISK), "only the disk that has it can tell whether it was undone");
+        }
+        // A void job of it hears from the disk that it is so.
+        assert_eq!(take(&mut world, void("V1", 8)).is_ok(), code.is_some());
+    }
 }
 
 #[test]
@@ -439,11 +548,74 @@ impl World {
         self.input(Input::DecideLine(key(serial), LineDecision { issued, reason: "read by hand".to_owned() }))
     }
 
-    /// A2 was queued in the backup and is handed out; it takes its place away.
-    fn outcome_of_a2(&mut self, session: SessionId) {
-        let work = self.assigned(session).remove(0);
-        assert_eq!(work.1.attempt.key, key("A2"));
-        self.outcome(session, &work, issued(20));
+    /// A2 was queued in the backup, is handed out and done. What else is handed out.
+    fn besides_a2(&mut self, session: SessionId) -> Vec<(u64, Assignment)> {
+        let mut work = self.assigned(session);
+        let a2 = work.remove(0);
+        assert_eq!(a2.1.attempt.key, key("A2"));
+        self.outcome(session, &a2, issued(20));
+        work.extend(self.assigned(session));
+        work
+    }
+}
+
+fn forgotten(world: &mut World, to: SessionId) -> Vec<Forgotten> {
+    world.take(|session, frame| match frame {
+        BrokerFrame::Grant { forgotten, .. } if session == to => Some(forgotten.clone()),
+        _ => None,
+    })
+}
+
+#[test]
+fn i10_a_grant_says_what_the_ledger_forgot_so_that_nobody_takes_it_for_settled() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    assert_eq!(forgotten(&mut world, session), [Forgotten { recounting: true, unsettled: Vec::new() }]);
+    world.tells(session, vec![remembered("A2", 2, issued(8)), remembered("A3", 3, unsettled())], Vec::new(), 8);
+    for restarted in [false, true] {
+        if restarted {
+            world.restart(Settings::default());
+        } else {
+            world.leave(session, Left::Lost);
+        }
+        let session = world.connect_knowing('a', 3);
+        let attempt = AttemptRef { key: key("A3"), attempt: 1 };
+        assert_eq!(forgotten(&mut world, session), [Forgotten { recounting: false, unsettled: vec![attempt] }]);
+    }
+    world.decide_line("A3", None).unwrap();
+    let told = world.take(|_, frame| matches!(frame, BrokerFrame::Settled { .. }).then_some(()));
+    assert_eq!(told.len(), 1, "the agent need not look for it any more");
+}
+
+#[test]
+fn i3_what_the_disk_says_later_of_a_forgotten_attempt_decides_it() {
+    for (result, state) in
+        [(issued(9), JobState::Issued), (not_issued(DeviceClass::NoStock), JobState::Assigned), (unsettled(), JobState::Queued)]
+    {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.connect_knowing('a', 3);
+        world.tells(session, vec![remembered("A2", 2, issued(8)), remembered("A3", 3, unsettled())], Vec::new(), 8);
+        world.submit("A3");
+        assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
+        let stranger = world.join('b');
+        for (from, counts) in [(stranger, false), (session, true)] {
+            let outcome = AgentFrame::Outcome {
+                id: format!("late {counts}"),
+                disk: DISK.parse().unwrap(),
+                epoch: 1,
+                sequence: 3,
+                attempt: AttemptRef { key: key("A3"), attempt: 1 },
+                expected: Some(pair(9)),
+                outcome: result.clone(),
+                readings: Vec::new(),
+                disk_ms: 0,
+            };
+            world.ok(Input::Frame(from, Box::new(outcome)));
+            assert_eq!(world.state("A3"), if counts { state } else { JobState::Queued }, "{result:?} from the owner: {counts}");
+        }
+        assert_eq!(world.core.reconcile_view().jobs.is_empty(), state != JobState::Queued);
     }
 }
 

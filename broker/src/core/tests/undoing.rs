@@ -5,7 +5,7 @@ use taxdisk_protocol::api::{PairBody, ReissueOutcome, ReissueRequest, SettleDeci
 
 const OTHER: &str = "661234567891";
 
-fn void(serial: &str, original: u32) -> JobSubmission {
+pub(super) fn void(serial: &str, original: u32) -> JobSubmission {
     JobSubmission {
         operation: Operation::Void,
         original: Some(PairBody::from(pair(original))),
@@ -29,18 +29,18 @@ pub(super) fn whole_red(serial: &str, original: u32) -> JobSubmission {
     red(serial, original, "-200.00", "-26.00", "-226.00")
 }
 
-fn half_red(serial: &str, original: u32) -> JobSubmission {
+pub(super) fn half_red(serial: &str, original: u32) -> JobSubmission {
     red(serial, original, "-100.00", "-13.00", "-113.00")
 }
 
-fn take(world: &mut World, job: JobSubmission) -> Result<JobView, Refusal> {
+pub(super) fn take(world: &mut World, job: JobSubmission) -> Result<JobView, Refusal> {
     world.input(Input::Submit(Box::new(job.into()))).map(|reply| match reply {
         Reply::Submitted(Submitted::New(view) | Submitted::Repeated(view)) => view,
         other => panic!("{other:?}"),
     })
 }
 
-fn voided(number: u32) -> AttemptResult {
+pub(super) fn voided(number: u32) -> AttemptResult {
     AttemptResult::Voided { pair: pair(number), voided_at: "20240102120000".to_owned() }
 }
 

@@ -1,0 +1,130 @@
+//! What a ledger that went back does not know of a seller: attempts that only an agent's index remembers, and numbers of unknown
+//! origin. Both hold back the jobs that may ask for the same thing, and the void and red jobs that may do it a second time (I1).
+//!
+//! It refuses to: decide whose something is. It only says what may not go on meanwhile.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::job::Job;
+use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::{AttemptResult, IndexLine, SeenNumber};
+use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::number::NumberPair;
+
+use super::change::NumberKey;
+use super::original::original_key;
+
+/// Of one seller.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Doubts {
+    /// What agents remember and the jobs do not know yet.
+    pub(super) lines: BTreeMap<JobKey, Line>,
+    /// Numbers of unknown origin.
+    pub(super) numbers: Vec<Unknown>,
+}
+
+/// An attempt that an agent remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Line {
+    pub(super) disk: DiskNumber,
+    pub(super) agent: AgentId,
+    pub(super) line: IndexLine,
+}
+
+/// A number of unknown origin.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Unknown {
+    pub(super) seller: TaxpayerNumber,
+    pub(super) disk: DiskNumber,
+    pub(super) kind: InvoiceKind,
+    pub(super) seen: SeenNumber,
+}
+
+impl Doubts {
+    /// May the job not go on, because what it asks for may be done already, in the part that the ledger forgot?
+    pub(super) fn hold(&self, job: &Job) -> bool {
+        // The disk of a void job that was done finds its original void, and voids nothing: the job may go on and hear of it.
+        let mut own = self.lines.get(&job.key).into_iter().filter(|line| line.voided().is_none());
+        let Some(undone) = original_key(job) else {
+            return own.next().is_some() || self.numbers.iter().any(|number| number.fits(job));
+        };
+        let mut others = self.lines.iter().filter(|(key, _)| **key != job.key).map(|(_, line)| line);
+        own.next().is_some()
+            || others.any(|line| line.line.kind == undone.kind && line.line.may_undo(undone.pair))
+            || self.numbers.iter().any(|number| number.fits(job) || number.may_reverse(undone.kind, undone.pair))
+    }
+
+    /// The serial number of another job that voided this invoice, as an index proves.
+    pub(super) fn voided_by(&self, kind: InvoiceKind, original: NumberPair, than: &JobKey) -> Option<&JobKey> {
+        let voided = |line: &Line| line.line.kind == kind && line.voided() == Some(original);
+        self.lines.iter().find(|(key, line)| *key != than && voided(line)).map(|(key, _)| key)
+    }
+
+    /// The number of unknown origin at this place.
+    pub(super) fn number(&self, number: &NumberKey) -> Option<&Unknown> {
+        self.numbers.iter().find(|unknown| unknown.key() == *number)
+    }
+}
+
+impl Line {
+    /// Where this pair stands, if the attempt issued it.
+    pub(super) fn number(&self, pair: NumberPair) -> NumberKey {
+        NumberKey { disk: self.disk.clone(), kind: self.line.kind, pair }
+    }
+
+    /// The invoice that it issued.
+    pub(super) fn issued(&self) -> Option<NumberPair> {
+        match &self.line.result {
+            AttemptResult::Issued { pair, .. } => Some(*pair),
+            _ => None,
+        }
+    }
+
+    /// The invoice that it voided.
+    pub(super) fn voided(&self) -> Option<NumberPair> {
+        match &self.line.result {
+            AttemptResult::Voided { pair, .. } => Some(*pair),
+            _ => None,
+        }
+    }
+
+    /// Did it do what its job asks for?
+    pub(super) fn is_done(&self) -> bool {
+        self.issued().or(self.voided()).is_some()
+    }
+}
+
+impl Unknown {
+    pub(super) fn key(&self) -> NumberKey {
+        NumberKey { disk: self.disk.clone(), kind: self.kind, pair: self.seen.pair }
+    }
+
+    /// Does this job ask for what the number holds? A mark that can be compared decides alone; without one the same kind, amount
+    /// and buyer are enough to make a person look.
+    pub(super) fn fits(&self, job: &Job) -> bool {
+        if job.kind != self.kind || job.key.seller != self.seller {
+            return false;
+        }
+        match (&job.mark, &self.seen.mark) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => job.invoice.as_ref().is_some_and(|invoice| {
+                let gross = self.gross();
+                gross.is_some()
+                    && invoice.totals.gross.parse::<Amount>().ok() == gross
+                    && invoice.buyer.name.trim() == self.seen.buyer.trim()
+            }),
+        }
+    }
+
+    /// Is it a red invoice of this original, or one of which the disk does not tell what it reverses?
+    fn may_reverse(&self, kind: InvoiceKind, original: NumberPair) -> bool {
+        let is_red = self.seen.status.starts_with("negative") || self.gross().is_none_or(|gross| gross < Amount::ZERO);
+        self.kind == kind && self.seen.reverses.map_or(is_red, |reversed| reversed == original)
+    }
+
+    fn gross(&self) -> Option<Amount> {
+        self.seen.gross.parse().ok()
+    }
+}
