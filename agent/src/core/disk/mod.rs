@@ -524,16 +524,21 @@ impl DiskCore {
 
     /// Of what was read without the grant that holds now, only our own is entered: the attempts of other agents that are open on
     /// this disk came with the grant, and a number that is theirs would be taken for another program's for ever.
-    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts) {
+    ///
+    /// False: something was left out, and the numbers are to be read again.
+    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts) -> bool {
         let sure = self.epoch.is_some()
             && self.survey_epoch == self.epoch
             // They came while it was read.
             && !self.opens.iter().any(|open| open.kind == kind);
-        if !sure && !planted("entered_without_a_grant") {
-            accounts.entries.retain(|entry| entry.owner != Owner::Foreign);
-            (accounts.base, accounts.note) = (None, None);
-            self.to_account.insert(kind);
+        let only_ours = !accounts.entries.is_empty() && accounts.entries.iter().all(|entry| entry.owner != Owner::Foreign);
+        if sure || only_ours || planted("entered_without_a_grant") {
+            return true;
         }
+        accounts.entries.retain(|entry| entry.owner != Owner::Foreign);
+        (accounts.base, accounts.note) = (None, None);
+        self.to_account.insert(kind);
+        false
     }
 
     /// The disk's own clock now: as it was read at the opening, and what passed since then. It may not be set back (JSK100).

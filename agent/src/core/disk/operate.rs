@@ -161,9 +161,7 @@ impl DiskCore {
                 let (kind, resync) = (*kind, *resync);
                 let bases = self.bases(kind, context);
                 let plan = Plan { starts: vec![expected], resync, ..crate::core::settle::plan(kind, &[], bases) };
-                let (walk, effect) = Walk::start(plan);
-                self.state = State::OperatingSurvey(walk, work);
-                return effect;
+                return self.survey_for(work, plan);
             }
             if std::mem::take(resync) {
                 // A new round reads everything again.
@@ -177,9 +175,7 @@ impl DiskCore {
             && let Some(kind) = work.order.what.kind()
         {
             let plan = crate::core::settle::plan(kind, &[], self.bases(kind, context));
-            let (walk, effect) = Walk::start(plan);
-            self.state = State::OperatingSurvey(walk, work);
-            return effect;
+            return self.survey_for(work, plan);
         }
         let effect = match work.reads.front() {
             Some(Read::Stock(kind)) => Effect::Stock(*kind),
@@ -295,6 +291,13 @@ impl DiskCore {
         self.state = State::Operating(work);
         // If we stop before this is durable, at the next start nothing was sent.
         Effect::Write(vec![Record::OperationIntent(intent)])
+    }
+
+    fn survey_for(&mut self, work: Box<Work>, plan: Plan) -> Effect {
+        let (walk, effect) = Walk::start(plan);
+        self.survey_epoch = self.epoch;
+        self.state = State::OperatingSurvey(walk, work);
+        effect
     }
 
     /// The current pair does not follow the accounted one (I5).
@@ -562,7 +565,8 @@ impl DiskCore {
         let own = ending.as_ref().and_then(|(intent, _, own)| own.map(|pair| (pair, Owner::Operation(intent.id.clone()))));
         let before = context.view.accounting(&disk, kind).and_then(|accounting| accounting.remaining);
         let own: Vec<_> = own.into_iter().collect();
-        let accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
+        let mut accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
+        let entered = self.keep_what_is_sure(kind, &mut accounts);
         let (records, frame) = outbox::accounted(&accounts, kind, survey.remaining, self.epoch.unwrap_or(0), &disk, context);
         let then = After { frames: frame.into_iter().collect(), ..After::default() };
         if let Some(text) = &accounts.contradiction {
@@ -581,6 +585,12 @@ impl DiskCore {
             None if accounts.contradiction.is_some() => {
                 let text = accounts.contradiction.unwrap_or_default();
                 self.refuse(&work.order, Refusal::new(DeviceClass::DeviceFault, text), Readings::default());
+            }
+            None if !entered => {
+                self.writes.push_back((records, then));
+                let text = "numbers of this disk were used of which it is not known whose they are: an attempt may be open at another \
+                            agent. Link this agent to its broker, then try again; nothing was sent";
+                self.refuse(&work.order, Refusal::new(DeviceClass::InProgress, text), Readings::default());
             }
             None => {
                 self.writes.push_back((records, then));
