@@ -37,6 +37,7 @@ pub(super) fn portal() -> Migrator {
         "0006_codes",
         "0007_codes",
         "0010_reports",
+        "0011_order_words",
     ))
 }
 

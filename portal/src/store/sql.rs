@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection, QueryBuilder, Row, SqliteConnection};
 
 use super::late::Late;
-use super::{ConsoleDb as _, Db, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
+use super::{ConsoleDb as _, Db, Field, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
 use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
@@ -241,6 +241,18 @@ macro_rules! database {
             ) -> Result<(), StoreError> {
                 let add = "INSERT INTO orders (syscode, number, tenant, serial, created_at) VALUES ($1, $2, $3, $4, $5)";
                 sqlx::query(add).bind(syscode).bind(number).bind(tenant).bind(serial).bind(at).execute(&mut self.0).await?;
+                // Lists go by when the request was accepted, which of another receipt's order was before.
+                sqlx::query(
+                    "INSERT INTO request_words (tenant, field, word, created_at, serial) \
+                     SELECT tenant, $3, $4, created_at, serial FROM requests WHERE tenant = $1 AND serial = $2 \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .bind(Field::Order.as_str())
+                .bind(number)
+                .execute(&mut self.0)
+                .await?;
                 Ok(())
             }
 

@@ -303,6 +303,35 @@ async fn lists_are_ordered_and_filtered(db: &mut dyn Db) {
     assert_eq!(listed(db, &phone).await, ["L2", "L1"]);
     assert!(listed(db, &Query { word: word("1380000000"), ..all() }).await.is_empty());
     assert!(listed(db, &Query { tenant: "else".to_owned(), ..phone }).await.is_empty(), "another tenant sees none");
+    // A till's order number, of which the document knows nothing. Another receipt's comes later than the request.
+    for number in ["POS-1", "POS-1-copy"] {
+        db.put_order("LISTS", number, "lists", "L3", 99).await.unwrap();
+        let order = Query { word: Some((Field::Order, number.to_owned())), before: (20, "L4".to_owned()), ..all() };
+        assert_eq!(listed(db, &order).await, ["L3"], "in its place in the list");
+        assert!(listed(db, &Query { tenant: "else".to_owned(), ..order }).await.is_empty());
+    }
+    assert!(listed(db, &Query { word: Some((Field::Order, "POS".to_owned())), ..all() }).await.is_empty());
+}
+
+/// What an older version wrote of a till's order is found after the next start, however often it starts.
+#[tokio::test]
+async fn orders_of_before_are_found_by_their_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+    let mut opened = open(&url).await.unwrap();
+    opened.writer.put_request(&request("one", "A1")).await.unwrap();
+    opened.writer.put_order("TOLL", "POS-7", "one", "A1", 9).await.unwrap();
+    drop(opened);
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("DELETE FROM request_words WHERE word = 'POS-7'").execute(&mut connection).await.unwrap();
+    for _ in 0..2 {
+        sqlx::raw_sql(include_str!("migrations/0011_order_words.sql")).execute(&mut connection).await.unwrap();
+    }
+    drop(connection);
+    let mut again = open(&url).await.unwrap();
+    let by_number = Query { word: Some((Field::Order, "POS-7".to_owned())), ..all() };
+    assert_eq!(listed(&mut *again.writer, &by_number).await, ["A1"]);
 }
 
 async fn sign_ins_are_kept(db: &mut dyn Db) {

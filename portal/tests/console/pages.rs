@@ -79,6 +79,39 @@ async fn lists_find_by_everything_and_page_without_gaps() {
     assert_eq!(csv.lines().count(), 121);
 }
 
+#[tokio::test]
+async fn a_request_of_any_scheme_is_found_by_code_number_telephone_and_mail() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    let mut document = blue("S-1");
+    document["GMF_NSRSBH"] = json!("91310000MA00000025");
+    let address = |address: &str| json!([{ "fpqqlsh": "S-1", "address": address }]).to_string();
+    let (documents, mail, phone) = (json!([document]).to_string(), address("a@b.example"), address("13800000000"));
+    let fields = [("requestdatas", documents.as_str()), ("email", mail.as_str()), ("sms", phone.as_str())];
+    let answer = place.platform.form("insertWithArray", &fields).await;
+    assert_eq!(answer.code(), "0000", "{}", answer.body);
+    insert(&place, &blue("S-2"), true).await;
+    let mut code = blue("S-3");
+    code.as_object_mut().unwrap().retain(|name, _| !name.starts_with("GMF_"));
+    (code["ORGCODE"], code["SHMC"]) = (json!("A"), json!("示例商店"));
+    let asked = place.platform.json("insertForQRInvoice", &code.to_string()).await;
+    let extraction = asked.json()["data"]["invoicecode"].as_str().unwrap_or_else(|| panic!("{}", asked.body)).to_owned();
+    for (by, word, found) in [
+        ("taxpayer", "91310000MA00000025", "S-1"),
+        ("telephone", "13800000000", "S-1"),
+        ("mail", "a@b.example", "S-1"),
+        ("extraction", extraction.as_str(), "S-3"),
+    ] {
+        let page = browser.get(&format!("/console/invoices?by={by}&word={}", word.replace('@', "%40"))).await;
+        assert_eq!(serials(&page.body), [found], "{by}");
+        // Each word in its own field, whole.
+        let less = &word[..word.len() - 1];
+        for query in [format!("by=order&word={word}"), format!("by={by}&word={less}")] {
+            assert!(serials(&browser.get(&format!("/console/invoices?{query}")).await.body).is_empty(), "{query}");
+        }
+    }
+}
+
 /// Serial numbers of a list, in its order.
 fn serials(html: &str) -> Vec<String> {
     html.split("<a href=\"/console/invoices/").skip(1).map(|after| after.split('"').next().unwrap().to_owned()).collect()

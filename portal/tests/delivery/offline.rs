@@ -20,6 +20,7 @@ use taxdisk_portal::order::{self, Nonce, Order, OrderKey};
 use taxdisk_portal::pages;
 use taxdisk_portal::platform_key::PlatformKey;
 use taxdisk_portal::sign::{self, PublicKey};
+use taxdisk_portal::store::{Field, Query};
 
 use crate::platform::{APPID, NOW_S, SELLER, Said, blue, form, sign as signed};
 use crate::rig::{Rig, served};
@@ -280,6 +281,19 @@ async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent(
     let stored = db.request("shop", &serial).await.unwrap().unwrap();
     let stored = format!("{stored:?}");
     assert!(stored.contains("甲公司") && !stored.contains("商户写的"), "the buyer is the consumer's: {stored}");
+    // The clerk whom the guest shows his receipt finds it by what is printed there.
+    let by_order = Query {
+        tenant: "shop".to_owned(),
+        from: 0,
+        before: (i64::MAX, String::new()),
+        phases: Vec::new(),
+        orgcode: String::new(),
+        fplx: None,
+        word: Some((Field::Order, "POS42-0007".to_owned())),
+        limit: 10,
+    };
+    let found = db.list_requests(&by_order).await.unwrap();
+    assert_eq!(found.iter().map(|request| request.serial.as_str()).collect::<Vec<_>>(), [serial.as_str()]);
     drop(db);
     // Later scans do not need the merchant, and see the buyer masked.
     scheme.behaves(Manners::Breaks);
