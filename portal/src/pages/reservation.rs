@@ -77,7 +77,7 @@ async fn found(portal: &Portal, token: &str, key: &str) -> Result<Option<Found>,
         key => db.reservation_by_form(key).await?.filter(|reservation| reservation.setup == setup.token),
     };
     let request = match &reservation {
-        Some(reservation) if reservation.used.is_some() => db.request(&reservation.tenant, &reservation.serial).await?,
+        Some(reservation) if reservation.used.is_some() => db.request(&reservation.tenant, reservation.invoice_serial()).await?,
         _ => None,
     };
     Ok(Some(Found { setup, reservation, request }))

@@ -453,7 +453,7 @@ async fn files_codes_and_reservations_are_kept(db: &mut dyn Db) {
     db.put_reservation(&second).await.unwrap();
     assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 2));
     assert_eq!(db.reservation_counts("one", "B").await.unwrap(), (0, 0));
-    first.used = Some(Used { person: "ann".to_owned(), at: 3 });
+    first.used = Some(Used { person: "ann".to_owned(), at: 3, serial: String::new() });
     db.put_reservation(&first).await.unwrap();
     assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 1));
     assert_eq!(db.reservation("one", "R1").await.unwrap().as_ref(), Some(&first));

@@ -515,3 +515,100 @@ async fn a_search_and_a_draft_have_their_bounds() {
         assert_eq!(clerk.post(path, &[("step", "edit")]).await.status, 404, "{path}");
     }
 }
+
+/// The serial number of the only reservation that a panel offers.
+fn offered(page: &Page) -> String {
+    let offers: Vec<&str> = page.body.split("name=\"attach\" value=\"").skip(1).collect();
+    assert_eq!(offers.len(), 1, "{}", page.body);
+    offers[0].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_reservation_is_attached_to_the_draft_that_is_open_and_no_line_is_lost() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let there = reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    reserved(&place, &at, &guest_fields("李四", "13900000002", "909")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let draft = clerk.get("/console/issue").await.location;
+    let shown = clerk.get(&draft).await;
+    let serial = shown.body.split_once("流水号: <strong>").unwrap().1.split('<').next().unwrap().to_owned();
+    assert!(shown.body.contains("开票信息") && !shown.body.contains("张三丰"), "listed when it is asked for");
+    let org = format!("{SELLER}/A");
+    let written = |more: &[(&'static str, &str)]| {
+        let line = [("org", org.as_str()), ("FPLX", "1"), ("BZ", "店员的备注"), ("XMMC.0", "*餐饮服务*洗衣"), ("DW.0", "件")];
+        let rest = [("SL.0", "0.06"), ("SPBM.0", "3070401000000000000"), ("XMJSHJ.0", "12.00")];
+        let all = line.iter().chain(&rest).chain(more);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let all = press(&mut clerk, &draft, &written(&[("step", "find_reservation")])).await;
+    for text in ["张三丰", "李四", "13800000001", "房号 808", "¥918.00", "value=\"*餐饮服务*洗衣\""] {
+        assert!(all.body.contains(text), "{text}: {}", all.body);
+    }
+    let elsewhere = written(&[("step", "find_reservation"), ("org", "other/B")]);
+    assert!(!press(&mut clerk, &draft, &elsewhere[1..]).await.body.contains("张三丰"), "of the chosen organisation alone");
+    let found = press(&mut clerk, &draft, &written(&[("step", "find_reservation"), ("reservation_word", "13800000001")])).await;
+    let reservation = offered(&found);
+    let form = press(&mut clerk, &draft, &written(&[("attach", &reservation)])).await;
+    for value in ["*餐饮服务*洗衣", "12.00", "*住宿服务*房费", "888.00", "30.00", "张三丰", "13800000001", "店员的备注"]
+    {
+        assert!(form.body.contains(&format!("value=\"{value}\"")), "{value}: {}", form.body);
+    }
+    assert!(
+        form.body.contains(&serial) && form.body.contains("808"),
+        "the draft's own serial number, and what the guest answered"
+    );
+    // A second clerk sees who has it and cannot attach it.
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    let second = other.get("/console/issue").await.location;
+    other.get(&second).await;
+    let seen = press(&mut other, &second, &written(&[("step", "find_reservation")])).await;
+    assert!(seen.body.contains("由 carl 处理中") && !offered(&seen).contains(&reservation), "{}", seen.body);
+    let refused = press(&mut other, &second, &written(&[("attach", &reservation)])).await;
+    assert!(refused.status == 422 && refused.body.contains("carl") && refused.body.contains("洗衣"), "{}", refused.body);
+    // Checked and issued, twice at once: one invoice, under the draft's serial number.
+    let lines = [("type", "个人"), ("GMF_MC", "张三丰"), ("reservation", reservation.as_str()), ("step", "check")];
+    let check = press(&mut clerk, &draft, &written(&lines)).await;
+    assert!(check.status == 200 && check.body.contains("12.00"), "{}", check.body);
+    let fields = hidden(&check, "make");
+    let (mut one, mut two) = (clerk.tab(), clerk.tab());
+    let (first, second_time) = tokio::join!(press(&mut one, &draft, &fields), press(&mut two, &draft, &fields));
+    let mut done = [first.location, second_time.location];
+    done.sort_unstable();
+    assert_eq!(done, ["asked", "known"].map(|what| format!("/console/invoices/{serial}?done={what}")));
+    assert_eq!(requests(&place).await.len(), 1);
+    // Whoever has it open still makes no second one of it, and its pages lead to the invoice.
+    let late = press(&mut other, &second, &written(&[lines[0], lines[1], lines[2], ("step", "make")])).await;
+    assert!(late.status == 409 && late.body.contains("已用于另一张发票"), "{}", late.body);
+    let desk = clerk.get(&format!("/console/reservations/{reservation}")).await;
+    assert!(desk.body.contains(&format!("/console/invoices/{serial}")) && desk.body.contains("已使用"), "{}", desk.body);
+    place.platform.broker_says(&serial, &Said::Issued).await;
+    assert!(place.guest("GET", &there, &[]).await.body.contains("开票成功"));
+    assert_eq!(requests(&place).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reservation_is_taken_off_a_draft_for_others() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let draft = clerk.get("/console/issue").await.location;
+    clerk.get(&draft).await;
+    let org = format!("{SELLER}/A");
+    let reservation = offered(&clerk.post(&draft, &[("org", &org), ("step", "find_reservation")]).await);
+    clerk.post(&draft, &[("org", &org), ("attach", &reservation)]).await;
+    let off = clerk.post(&draft, &[("org", &org), ("XMMC.0", "留下的行"), ("detach", "x"), ("reservation", &reservation)]).await;
+    assert!(off.body.contains("name=\"reservation\" value=\"\"") && off.body.contains("留下的行"), "{}", off.body);
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    let second = other.get("/console/issue").await.location;
+    other.get(&second).await;
+    let taken = other.post(&second, &[("org", &org), ("attach", &reservation)]).await;
+    assert!(taken.status == 200 && taken.body.contains("张三丰"), "{}", taken.body);
+    // Carl's tab of before has it no longer: he is told, and his lines stay.
+    let stale = [("org", org.as_str()), ("XMMC.0", "留下的行"), ("reservation", &reservation), ("step", "check")];
+    let told = clerk.post(&draft, &stale).await;
+    assert!(told.status == 422 && told.body.contains("olga") && told.body.contains("留下的行"), "{}", told.body);
+    let nobodys = clerk.post(&draft, &[("org", &org), ("attach", "NOBODYS")]).await;
+    assert!(nobodys.status == 422 && nobodys.body.contains("没有这条预约"), "{}", nobodys.body);
+}
