@@ -1,6 +1,7 @@
 //! Offline codes: from a till's token over the merchant's query service to one invoice, whatever anybody does.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -50,6 +51,8 @@ pub(crate) enum Manners {
     Names(&'static str),
     Redirects,
     Breaks,
+    /// He takes the question and says nothing.
+    Stalls,
     Floods,
     /// An answer of so many bytes more than an empty one.
     Long(usize),
@@ -77,6 +80,7 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let status = match manners {
         Manners::Redirects => return Response::builder().status(302).header("location", "/query").body(Body::empty()).unwrap(),
         Manners::Breaks => return Response::builder().status(500).body(Body::empty()).unwrap(),
+        Manners::Stalls => std::future::pending().await,
         Manners::State(state) => state,
         _ => "INVOICEABLE",
     };
@@ -532,4 +536,21 @@ async fn two_orders_of_one_system_that_name_one_sale_are_one_invoice_and_a_refus
         "the other order's buyer gets nobody's invoice"
     );
     assert!(!scheme.stored("TWO").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_who_stalls_is_waited_for_so_long_and_stores_nothing() {
+    let scheme = Scheme::start(Vec::new()).await;
+    scheme.behaves(Manners::Stalls);
+    let path = path(&scheme.token("STALL", None));
+    let began = Instant::now();
+    let (status, _, text) = scheme.sent("GET", &path, "").await;
+    assert_eq!(status, 502, "{text}");
+    assert!(text.contains("没有开具发票，稍后重试是安全的") && !text.contains("<form"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(30), "three tries of five seconds: {:?}", began.elapsed());
+    assert_eq!(scheme.asked(), 3);
+    assert!(!scheme.stored("STALL").await);
+    // He comes round: the same receipt is good.
+    scheme.behaves(Manners::Good);
+    assert_eq!(scheme.sent("GET", &path, "").await.0, 200);
 }
