@@ -57,6 +57,8 @@ struct FormPage<'a> {
     types: Vec<Choice>,
     hits: Hits,
     faults: Vec<String>,
+    /// What names characters that no disk prints, while they are typed.
+    script: &'static str,
 }
 
 #[derive(Template)]
@@ -83,6 +85,7 @@ pub(in crate::console) fn form(screen: &Screen, tenant: &Tenant, draft: &Draft, 
         types: type_choices(screen.shell.lang, &draft.buyer[0]),
         hits,
         faults: faults.iter().map(|fault| words::said(screen.shell.lang, fault)).collect(),
+        script: &crate::assets::SCRIPT,
     };
     with_status(status, &page)
 }

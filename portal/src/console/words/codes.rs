@@ -37,6 +37,7 @@ pub(super) const TABLE: &[Row] = &[
     ("print", "打印", "Print"),
     ("draft_note", "流水号在打开本页时已确定：重复点击、返回或多开页面都只生成一张发票。", "It was fixed when this page was opened: clicking twice, going back or a second tab make one invoice."),
     ("draft_wrong", "请修改以下内容；尚未提交", "Please correct this; nothing was submitted"),
+    ("characters_bad", "税控设备无法打印：", "The tax device cannot print:"),
     ("draft_what", "发票类型与开票组织", "Kind and organisation"),
     ("draft_buyer", "购方", "Buyer"),
     ("draft_lines", "开票项目", "Lines"),
