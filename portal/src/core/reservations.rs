@@ -204,8 +204,11 @@ fn serial(tenant: &str, form_key: &str) -> String {
     split::base32(&sha2::Sha256::digest(format!("reservation-v1\n{tenant}\n{form_key}").as_bytes()), 20)
 }
 
-/// Reads what a guest wrote.
-fn checked(setup: &Setup, sent: &Sent) -> Result<Vec<Wanted>, Vec<Fault>> {
+/// Reads what a guest wrote: what he wants. Nothing is reserved.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn checked(setup: &Setup, sent: &Sent) -> Result<Vec<Wanted>, Vec<Fault>> {
     let mut faults = Vec::new();
     let key_fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if sent.form_key.len() != FORM_KEY_CHARS || !sent.form_key.bytes().all(key_fits) {

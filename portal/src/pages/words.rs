@@ -213,6 +213,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Write now what invoice you want; a clerk checks it and issues it when you leave. Nothing is issued by reserving.",
     ),
     ("reserve", "提交申请", "Submit"),
+    ("reserve_check", "请核对后提交申请", "Please check before you submit"),
+    ("reserve_check_note", "店员按以下内容核对并开票。", "A clerk checks this and issues the invoice."),
     ("reserved", "预约已提交", "Reserved"),
     (
         "reserved_more",

@@ -60,9 +60,26 @@ pub(crate) fn guest_fields<'a>(name: &'a str, phone: &'a str, room: &'a str) -> 
 pub(crate) async fn reserved(place: &Place, at: &str, fields: &[(&str, &str)]) -> String {
     let form = place.guest("GET", &public(at), &[]).await;
     assert_eq!(form.status, 303, "{}", form.body);
-    let page = place.guest("POST", &form.location, fields).await;
+    let page = confirmed(place, &form.location, fields).await;
     assert_eq!((page.status, page.location.as_str()), (303, form.location.as_str()), "{}", page.body);
     form.location
+}
+
+/// What a guest sends by the last button, once he has seen what he would reserve.
+pub(crate) async fn last_step<'a>(place: &Place, form: &str, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, String)> {
+    let check = place.guest("POST", form, &[fields, &[("step", "check")]].concat()).await;
+    let terms = check.body.split("name=\"terms\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let terms = terms.unwrap_or_else(|| panic!("it asks once more: {}", check.body)).to_owned();
+    let mut last: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    last.extend([("step", "issue".to_owned()), ("terms", terms)]);
+    last
+}
+
+/// Both steps of a guest.
+pub(crate) async fn confirmed(place: &Place, form: &str, fields: &[(&str, &str)]) -> Page {
+    let last = last_step(place, form, fields).await;
+    let last: Vec<(&str, &str)> = last.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    place.guest("POST", form, &last).await
 }
 
 /// The one reservation's page at the console.
@@ -354,7 +371,7 @@ async fn every_way_to_price_an_item_is_on_the_guest_s_form() {
     let buyer = [("kind", "person"), ("GMF_MC", "张三"), ("phone", "13800000001")];
     let sent: Vec<(&str, &str)> =
         buyer.into_iter().chain([("money.1", "100"), ("quantity.2", "3"), ("money.2", "33.335")]).collect();
-    let page = place.guest("POST", &form, &sent).await;
+    let page = confirmed(&place, &form, &sent).await;
     assert_eq!(page.location, form, "{}", page.body);
     let page = place.guest("GET", &form, &[]).await;
     for amount in ["¥12.34", "¥100.00", "¥100.01", "由店员填写"] {
@@ -611,4 +628,82 @@ async fn a_reservation_is_taken_off_a_draft_for_others() {
     assert!(told.status == 422 && told.body.contains("olga") && told.body.contains("留下的行"), "{}", told.body);
     let nobodys = clerk.post(&draft, &[("org", &org), ("attach", "NOBODYS")]).await;
     assert!(nobodys.status == 422 && nobodys.body.contains("没有这条预约"), "{}", nobodys.body);
+}
+
+#[tokio::test]
+async fn a_guest_confirms_what_he_reserves_and_nothing_is_stored_before() {
+    let place = Place::start().await;
+    let (mut admin, at) = hung_up(&place).await;
+    let there = place.guest("GET", &public(&at), &[]).await.location;
+    let fields = guest_fields("张三丰", "13800000001", "808");
+    let last = last_step(&place, &there, &fields).await;
+    let check = place.guest("POST", &there, &[fields.as_slice(), &[("step", "check")]].concat()).await;
+    for shown in ["请核对后提交申请", "张三丰", "13800000001", "¥888.00", "¥30.00", "房号", "808", "示例商贸有限公司", "提交申请"]
+    {
+        assert!(check.body.contains(shown), "{shown}: {}", check.body);
+    }
+    let changed = place.guest("POST", &there, &[fields.as_slice(), &[("step", "change")]].concat()).await;
+    for kept in ["张三丰", "888.00", "808"] {
+        assert!(changed.status == 200 && changed.body.contains(&format!("value=\"{kept}\"")), "{kept}: {}", changed.body);
+    }
+    assert!(place.guest("GET", &there, &[]).await.body.contains("name=\"GMF_MC\""), "nothing is reserved yet");
+    // The merchant changes what he offers: who has confirmed the old one looks again.
+    admin.get(&at).await;
+    let ids: Vec<String> = {
+        let page = admin.get(&at).await;
+        (0..2)
+            .map(|index| {
+                page.body.split(&format!("name=\"item.{index}\" value=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let dearer = [
+        ("name", "前台"),
+        ("limit", "2000"),
+        ("item.0", ids[0].as_str()),
+        ("by.0", "amount"),
+        ("item.1", ids[1].as_str()),
+        ("by.1", "fixed"),
+        ("gross.1", "40.00"),
+        ("field.0", "房号"),
+        ("step", "save"),
+    ];
+    assert_eq!(admin.post(&at, &dearer).await.status, 303);
+    let last: Vec<(&str, &str)> = last.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let page = place.guest("POST", &there, &last).await;
+    assert!(page.status == 409 && page.body.contains("请重新核对") && page.body.contains("¥40.00"), "{}", page.body);
+    let page = place.guest("POST", &there, &[fields.as_slice(), &[("step", "issue"), ("terms", "")]].concat()).await;
+    assert_eq!(page.status, 409, "whoever leaves the step out reserves nothing");
+    assert_eq!(confirmed(&place, &there, &fields).await.location, there);
+    assert!(place.guest("GET", &there, &[]).await.body.contains("预约已提交"));
+}
+
+#[tokio::test]
+async fn a_guest_s_open_page_hears_of_his_invoice() {
+    let place = Place::start().await;
+    let (mut clerk, at) = hung_up(&place).await;
+    let there = reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(page.body.contains(&format!("data-live=\"{there}\" data-state=\"reserved\"")), "{}", page.body);
+    assert_eq!(place.guest("GET", &format!("{there}/state"), &[]).await.body, "reserved");
+    let stream = place.open(&format!("{there}/events")).await;
+    let at_desk = only(&mut clerk, "org=A").await;
+    clerk.get(&at_desk).await;
+    clerk.post(&format!("{at_desk}/take"), &[]).await;
+    let org = format!("{SELLER}/A");
+    let mut make = draft_fields(&org, "张三丰");
+    make.pop();
+    make.push(("step", "make"));
+    let made = clerk.post(&at_desk, &make).await;
+    assert!(made.location.ends_with("?done=asked"), "{}", made.body);
+    place.platform.broker_says(at_desk.rsplit('/').next().unwrap(), &Said::Issued).await;
+    let told = Place::read(stream).await.body;
+    let told: Vec<&str> = told.split("event: state\ndata: ").map(str::trim).skip(1).collect();
+    assert_eq!((told.first(), told.last()), (Some(&"reserved"), Some(&"issued")), "it ends with the invoice");
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(!page.body.contains("data-live") && page.body.contains("/i/"), "{}", page.body);
+    let nobodys = there.replace(&there[there.len() - 4..], "AAAA");
+    for part in ["state", "events", "card?part=1"] {
+        assert_eq!(place.guest("GET", &format!("{nobodys}/{part}"), &[]).await.status, 404, "{part}");
+    }
 }
