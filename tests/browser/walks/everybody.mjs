@@ -237,6 +237,8 @@ walk("first_paint_over_a_slow_line", { alone: true }, async (site, { lang, visit
   const desk = await visit({ width: 1280 });
   await atTheDesk(site, desk, fresh("clerk").toLowerCase());
   for (const [name, address] of [["state", state], ["invoice", invoice]]) await (await visit()).paint(name, address);
-  await (await visit()).paint("sign-in", "/console/sign-in");
+  for (const [name, address] of [["find", "/find"], ["kiosk", "/kiosk"], ["sign-in", "/console/sign-in"]]) {
+    await (await visit()).paint(name, address);
+  }
   await desk.paint("console list", "/console/invoices");
 });
