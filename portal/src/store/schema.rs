@@ -38,6 +38,7 @@ pub(super) fn portal() -> Migrator {
         "0007_codes",
         "0010_reports",
         "0011_order_words",
+        "0012_troubled",
     ))
 }
 

@@ -354,8 +354,9 @@ macro_rules! database {
 
             async fn put_callback(&mut self, callback: &Callback) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO callbacks (id, tenant, serial, created_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
-                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                    "INSERT INTO callbacks (id, tenant, serial, created_at, due_at, body, troubled) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE \
+                     SET due_at = excluded.due_at, body = excluded.body, troubled = excluded.troubled",
                 )
                 .bind(&callback.id)
                 .bind(&callback.tenant)
@@ -363,6 +364,7 @@ macro_rules! database {
                 .bind(callback.created_at)
                 .bind(callback.due_at)
                 .bind(written("callback", callback)?)
+                .bind(i64::from(callback.is_troubled()))
                 .execute(&mut self.0)
                 .await?;
                 Ok(())
@@ -400,9 +402,9 @@ macro_rules! database {
 
             async fn put_message(&mut self, message: &Message) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO messages (id, tenant, serial, channel, address, created_at, due_at, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                    "INSERT INTO messages (id, tenant, serial, channel, address, created_at, due_at, body, troubled) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE \
+                     SET due_at = excluded.due_at, body = excluded.body, troubled = excluded.troubled",
                 )
                 .bind(&message.id)
                 .bind(&message.tenant)
@@ -412,6 +414,7 @@ macro_rules! database {
                 .bind(message.created_at)
                 .bind(message.due_at)
                 .bind(written("message", message)?)
+                .bind(i64::from(message.is_troubled()))
                 .execute(&mut self.0)
                 .await?;
                 Ok(())

@@ -313,6 +313,30 @@ async fn lists_are_ordered_and_filtered(db: &mut dyn Db) {
     assert!(listed(db, &Query { word: Some((Field::Order, "POS".to_owned())), ..all() }).await.is_empty());
 }
 
+/// What had ended without arriving before it was listed is listed after the next start; what waits is, once it was tried.
+#[tokio::test]
+async fn what_did_not_arrive_before_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+    let mut opened = open(&url).await.unwrap();
+    let parked = Callback { standing: Standing::Parked, tries: 9, ..callback("c1", NEVER) };
+    for one in [&parked, &Callback { id: "c2".to_owned(), standing: Standing::Delivered, ..parked.clone() }, &callback("c3", 1)] {
+        opened.writer.put_callback(one).await.unwrap();
+    }
+    drop(opened);
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("UPDATE callbacks SET troubled = 0").execute(&mut connection).await.unwrap();
+    let migration = include_str!("migrations/0012_troubled.sql");
+    for update in migration.lines().filter(|line| line.starts_with("UPDATE")) {
+        sqlx::raw_sql(update).execute(&mut connection).await.unwrap();
+    }
+    drop(connection);
+    let mut again = open(&url).await.unwrap();
+    let listed = again.writer.troubled_callbacks(&parked.tenant, 10).await.unwrap();
+    assert_eq!(listed, [parked]);
+}
+
 /// What an older version wrote of a till's order is found after the next start, however often it starts.
 #[tokio::test]
 async fn orders_of_before_are_found_by_their_number() {

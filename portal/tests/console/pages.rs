@@ -1,6 +1,8 @@
 //! What lists find, what actions do, and what pages say of it.
 
 use serde_json::{Value, json};
+use taxdisk_portal::core::callback::{Attempt, Callback};
+use taxdisk_portal::core::outbox;
 use taxdisk_portal::core::request::Phase;
 
 use crate::browser::{Browser, Place};
@@ -243,4 +245,58 @@ async fn an_invoice_is_sent_again_and_only_an_invoice() {
     assert_eq!(browser.post("/console/invoices/S-1/send", &[("address", "nobody")]).await.status, 422);
     let page = browser.get("/console/invoices/S-1?lang=en").await;
     assert!(page.body.contains("buyer@example.com") && page.body.contains("<html lang=\"en\">"));
+}
+
+#[tokio::test]
+async fn what_did_not_arrive_is_listed_over_all_requests_until_it_does() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", &["clerk"]).await;
+    assert!(browser.get("/console/deliveries").await.body.contains("没有未送达的推送"));
+    let mut document = blue("S-1");
+    document["LYID"] = json!("1");
+    let address = json!([{ "fpqqlsh": "S-1", "address": "a@b.example" }]).to_string();
+    let url = json!([{ "fpqqlsh": "S-1", "url": "https://merchant.example/cb" }]).to_string();
+    let documents = json!([document]).to_string();
+    let fields = [("requestdatas", documents.as_str()), ("email", address.as_str()), ("url", url.as_str())];
+    assert_eq!(place.platform.form("insertWithArray", &fields).await.code(), "0000");
+    place.platform.broker_says("S-1", &Said::Issued).await;
+    let listed = browser.get("/console/deliveries").await;
+    assert!(!listed.body.contains("S-1"), "nothing was tried yet: {}", listed.body);
+    let portal = &place.platform.portal;
+    let attempt = |text: &str| Attempt { at: (portal.clock)(), status: Some(500), ms: 7, text: text.to_owned() };
+    let (mut callback, mut mail) = {
+        let mut db = portal.readers.get().await.unwrap();
+        (db.callbacks_of("shop", "S-1").await.unwrap().remove(0), db.messages_of("shop", "S-1").await.unwrap().remove(0))
+    };
+    callback.attempted(attempt("<b>商户系统出错"), false, &[60], (portal.clock)());
+    let never = outbox::Report { verdict: outbox::Verdict::Never, attempt: attempt("550 no such user"), unclear: false };
+    mail.attempted(never, &[60], (portal.clock)());
+    put(&place, &callback, &mail).await;
+    let page = browser.get("/console/deliveries").await;
+    for shown in
+        ["/console/invoices/S-1", "https://merchant.example/cb", "a@b.example", "550 no such user", "&#60;b&#62;商户系统出错"]
+    {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    let mut other = place.signed_in("other", "olga", &["clerk"]).await;
+    assert!(!other.get("/console/deliveries").await.body.contains("S-1"), "another tenant's");
+    // The callback arrives; the mail is asked for again.
+    callback.attempted(attempt(""), true, &[60], (portal.clock)());
+    put(&place, &callback, &mail).await;
+    let page = browser.get("/console/deliveries?lang=en").await;
+    assert!(
+        !page.body.contains("merchant.example/cb") && page.body.contains("a@b.example") && page.body.contains("Not delivered")
+    );
+}
+
+async fn put(place: &Place, callback: &Callback, mail: &outbox::Message) {
+    let (callback, mail) = (callback.clone(), mail.clone());
+    let work = place.platform.portal.ledger.run(move |session| {
+        let (callback, mail) = (callback.clone(), mail.clone());
+        Box::pin(async move {
+            session.db.put_callback(&callback).await?;
+            session.db.put_message(&mail).await
+        })
+    });
+    work.await.unwrap();
 }
