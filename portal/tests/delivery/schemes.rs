@@ -34,6 +34,7 @@ fn every_promise_of_the_schemes_has_a_row_and_every_named_test_exists() {
     let mut code = String::new();
     sources(&root.join("src"), &mut code);
     sources(&root.join("tests"), &mut code);
+    sources(&root.join("../order/src"), &mut code);
     let mut walks = String::new();
     for file in std::fs::read_dir(root.join("../tests/browser/walks")).unwrap() {
         walks.push_str(&std::fs::read_to_string(file.unwrap().path()).unwrap());
