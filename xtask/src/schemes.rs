@@ -1,5 +1,5 @@
-//! What `docs/schemes.md` names was run, and what it shows was seen: held against the names of the tests of a whole ladder, and the
-//! screenshots that its walks left. That the names exist at all is a test of the portal.
+//! What `docs/schemes.md` names was run, and what it shows was seen: held against the names of the tests of a whole ladder, and
+//! the screenshots that its walks left. That the names exist at all is a test of the portal.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -15,7 +15,8 @@ pub(crate) fn objections(table: &Path, ran: &BTreeSet<String>, screenshots: &Pat
     Ok(judged(&text, ran, &left))
 }
 
-/// The name of a test that a line of a run says has passed: the function without its modules, or the walk without language and width.
+/// The name of a test that a line of a run says has passed: the function without its modules, or the walk without language and
+/// width.
 pub(crate) fn passed(line: &str) -> Option<String> {
     let (name, result) = line.strip_prefix("test ")?.split_once(" ... ")?;
     let name = name.split(" (").next()?.rsplit("::").next()?;

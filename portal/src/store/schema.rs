@@ -39,6 +39,7 @@ pub(super) fn portal() -> Migrator {
         "0010_reports",
         "0011_order_words",
         "0012_troubled",
+        "0013_orders_number",
     ))
 }
 

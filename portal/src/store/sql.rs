@@ -223,6 +223,12 @@ macro_rules! database {
                     .await?)
             }
 
+            async fn requests_by_order(&mut self, number: &str, limit: u32) -> Result<Vec<Request>, StoreError> {
+                let sql = "SELECT r.body FROM orders o JOIN requests r ON r.tenant = o.tenant AND r.serial = o.serial \
+                           WHERE o.number = $1 ORDER BY o.created_at, o.syscode LIMIT $2";
+                many(sqlx::query_scalar(sql).bind(number).bind(i64::from(limit)).fetch_all(&mut self.0).await?)
+            }
+
             async fn order(&mut self, syscode: &str, number: &str) -> Result<Option<(String, String)>, StoreError> {
                 Ok(sqlx::query_as("SELECT tenant, serial FROM orders WHERE syscode = $1 AND number = $2")
                     .bind(syscode)

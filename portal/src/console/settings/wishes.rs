@@ -1,5 +1,5 @@
-//! Which of mail, short message and callback the merchant wishes for the offline codes of a syscode, for each organisation. The form
-//! of a code asks for an address exactly where it is wished and the platform can send.
+//! Which of mail, short message and callback the merchant wishes for the offline codes of a syscode, for each organisation. The
+//! form of a code asks for an address exactly where it is wished and the platform can send.
 //!
 //! An organisation without a wish of its own offers what the platform can; that is a choice of its own here.
 
