@@ -115,6 +115,16 @@ walk("reservation_from_the_wall", { over: EVERYWHERE }, async (site, { lang, wid
   await me.look("reserved");
   assert.equal((await site.signed(title)).length, 0, "nothing is issued without a clerk");
 
+  // Somebody else has no JavaScript: the same steps.
+  const plain = await visit({ script: false });
+  await plain.open(wall);
+  await fill(plain.page, { kind: "person", title: guest(), email: "plain@consumer.example" });
+  await plain.page.fill("input[name='money.0']", "1.00");
+  await check(plain.page);
+  await go(plain.page, "button[name=step][value=issue]");
+  assert.equal(await plain.page.innerText("[role=status] strong"), WORDS[lang].reserved);
+  await plain.look("reserved-without-a-script");
+
   // The clerk finds it by the buyer's name, looks, and gives it back.
   await desk.open(`/console/reservations?word=${encodeURIComponent(title)}`);
   assert.equal(await page.locator("tbody tr").count(), 1);
