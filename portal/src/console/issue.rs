@@ -13,7 +13,7 @@ use super::draft::screen::{self, Panel, Screen};
 use super::draft::{self, Draft, Hits, Step};
 use super::invoices::{encoded, time};
 use super::shell::{Page, Shell, busy, either, not_found};
-use super::{Console, Posted, Shared, Visitor, Who, reservations as reservations_page, see_other, shell, words};
+use super::{Console, Posted, Shared, Visitor, Who, reservations as guests, see_other, shell, words};
 use crate::core::act;
 use crate::core::hold::Hold;
 use crate::core::insert::{Incoming, Verdict};
@@ -91,64 +91,81 @@ async fn press(
 async fn with_reservations(console: &Console, visitor: &Visitor, tenant: &Tenant, form: &Form, mut screen: Screen) -> Page {
     let mut draft = Draft::of(form);
     let mut faults = Vec::new();
-    let mut edited = false;
-    if form.get("detach").is_some() {
-        reservations_page::released(console, visitor, &draft.reservation).await?;
-        draft.reservation.clear();
-        edited = true;
-    } else if let Some(wanted) = form.get("attach") {
-        edited = true;
-        match reservations_page::held(console, visitor, wanted).await? {
-            Taken::Held(reservation) if reservation.orgcode != draft.orgcode() => {
-                faults.push("该预约属于另一开票组织，本次未开票".to_owned());
-                reservations_page::released(console, visitor, wanted).await?;
-            }
-            Taken::Held(reservation) => {
-                let before = draft.reservation.clone();
-                if !draft.attach(&reservation) {
-                    faults.push(format!("行数过多：最多 {} 行", draft::MAX_LINES));
-                    reservations_page::released(console, visitor, wanted).await?;
-                } else if before != draft.reservation && !before.is_empty() {
-                    // One draft, one guest.
-                    reservations_page::released(console, visitor, &before).await?;
-                }
-            }
-            Taken::Other(hold) => faults.push(held_text(visitor, &hold)),
-            Taken::Used(_) => faults.push("该预约已用于另一张发票，本次未开票".to_owned()),
-            Taken::Unknown => faults.push("没有这条预约，本次未开票".to_owned()),
+    let panel = match (form.get("detach"), form.get("attach"), form.get("step")) {
+        (Some(_), _, _) => {
+            guests::released(console, visitor, &draft.reservation).await?;
+            draft.reservation.clear();
+            Some(Panel::default())
         }
-    } else if form.get("step") == Some("find_reservation") {
-        edited = true;
-        let offers = reservations_page::offers(console, visitor, draft.orgcode(), &draft.reservation_word, OFFERS_SHOWN).await;
-        let offers = offers.map_err(|_| busy(console, visitor))?;
-        screen.panel = Some(Panel { more: offers.len() == OFFERS_SHOWN as usize, offers: Some(offers) });
-    }
+        (None, Some(wanted), _) => {
+            faults.extend(attached(console, visitor, &mut draft, wanted).await?);
+            Some(Panel::default())
+        }
+        (None, None, Some("find_reservation")) => {
+            let offers = guests::offers(console, visitor, draft.orgcode(), &draft.reservation_word, OFFERS_SHOWN).await;
+            let offers = offers.map_err(|_| busy(console, visitor))?;
+            Some(Panel { more: offers.len() == OFFERS_SHOWN as usize, offers: Some(offers) })
+        }
+        _ => None,
+    };
     if !draft.reservation.is_empty() {
-        // Whoever works on it keeps it. Making the invoice is judged by the core alone, with the hold as it is.
-        let taken = if form.get("step") == Some("make") {
-            let read = async { console.portal.readers.get().await?.reservation(visitor.tenant(), &draft.reservation).await };
-            read.await
-                .map_err(|_: StoreError| busy(console, visitor))?
-                .map_or(Taken::Unknown, |known| Taken::Held(Box::new(known)))
-        } else {
-            reservations_page::held(console, visitor, &draft.reservation).await?
-        };
-        match taken {
+        match kept(console, visitor, &draft.reservation, form.get("step") == Some("make")).await? {
             Taken::Held(reservation) | Taken::Used(reservation) => {
-                screen.facts = reservations_page::facts(visitor, &reservation);
+                screen.facts = guests::facts(visitor, &reservation);
                 screen.only = Some(reservation.orgcode.clone());
             }
-            Taken::Other(hold) => {
-                faults.push(held_text(visitor, &hold));
-                edited = true;
-            }
+            Taken::Other(hold) => faults.push(held_text(visitor, &hold)),
             Taken::Unknown => draft.reservation.clear(),
         }
     }
-    if edited {
-        return Ok(screen::form(&screen, tenant, &draft, Hits::default(), &faults));
+    if panel.is_none() && faults.is_empty() {
+        return Ok(pressed(console, visitor, tenant, draft, form, screen).await);
     }
-    Ok(pressed(console, visitor, tenant, draft, form, screen).await)
+    screen.panel = Some(panel.unwrap_or_default());
+    Ok(screen::form(&screen, tenant, &draft, Hits::default(), &faults))
+}
+
+/// Takes a reservation for this clerk and adds it to the draft; what is wrong, if it cannot be.
+async fn attached(
+    console: &Console,
+    visitor: &Visitor,
+    draft: &mut Draft,
+    wanted: &str,
+) -> Result<Option<String>, Response<Body>> {
+    let reservation = match guests::held(console, visitor, wanted).await? {
+        Taken::Held(reservation) => reservation,
+        Taken::Other(hold) => return Ok(Some(held_text(visitor, &hold))),
+        Taken::Used(_) => return Ok(Some("该预约已用于另一张发票，本次未开票".to_owned())),
+        Taken::Unknown => return Ok(Some("没有这条预约，本次未开票".to_owned())),
+    };
+    let before = draft.reservation.clone();
+    // Attached already: its lines are there.
+    if before == reservation.serial {
+        return Ok(None);
+    }
+    let fault = if reservation.orgcode != draft.orgcode() {
+        Some("该预约属于另一开票组织，本次未开票".to_owned())
+    } else if !draft.attach(&reservation) {
+        Some(format!("行数过多：最多 {} 行", draft::MAX_LINES))
+    } else {
+        None
+    };
+    // One draft, one guest: what is not attached to it is free for others.
+    let free = if fault.is_some() { reservation.serial.as_str() } else { before.as_str() };
+    if !free.is_empty() {
+        guests::released(console, visitor, free).await?;
+    }
+    Ok(fault)
+}
+
+/// Whoever works on a reservation keeps it. Making the invoice is judged by the core alone, with the hold as it is.
+async fn kept(console: &Console, visitor: &Visitor, serial: &str, makes: bool) -> Result<Taken, Response<Body>> {
+    if !makes {
+        return guests::held(console, visitor, serial).await;
+    }
+    let read = async { console.portal.readers.get().await?.reservation(visitor.tenant(), serial).await };
+    let known = read.await.map_err(|_: StoreError| busy(console, visitor))?;
+    Ok(known.map_or(Taken::Unknown, |known| Taken::Held(Box::new(known))))
 }
 
 /// A button of a draft that becomes an invoice: its own, or that of a reservation.
