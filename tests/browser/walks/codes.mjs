@@ -3,8 +3,9 @@
 import assert from "node:assert/strict";
 import { atTheDesk } from "../clerk.mjs";
 import { WORDS, check, downloaded, fill, hasPdf, issue, seenIssued, serialOf } from "../consumer.mjs";
-import { fresh, until } from "../site.mjs";
+import { AUTHORISES, fresh, until } from "../site.mjs";
 import { go, printed, scanned } from "../visitor.mjs";
+import { CARDS, WECHAT, authoriser, bridge } from "../wechat.mjs";
 import { EVERYWHERE, walk } from "../walk.mjs";
 
 /** 商品档案 of a hotel. */
@@ -86,9 +87,13 @@ walk("reservation_from_the_wall", { over: EVERYWHERE }, async (site, { lang, wid
   const png = await downloaded(page, "a[href*='/qr.png']");
   assert.equal(png.bytes.subarray(1, 4).toString(), "PNG");
 
-  // A guest. Sent without anything it says what is missing; sent twice it is one reservation; nothing is issued.
-  const me = await visit();
+  // A guest, who has scanned it with WeChat. Sent without anything it says what is missing; sent twice it is one reservation; nothing
+  // is issued.
+  const me = await visit({ agent: WECHAT, elsewhere: [AUTHORISES] });
   const title = guest();
+  const info = { err_msg: "chooseInvoiceTitle:ok", choose_invoice_title_info: JSON.stringify({ type: "1", title }) };
+  await bridge(me, (signed) => (signed ? info : { err_msg: "chooseInvoiceTitle:fail_access denied" }));
+  await authoriser(site, me, () => true);
   await me.open(wall);
   await me.look("form");
   await go(me.page, "main form[data-memory] button.main");
@@ -100,7 +105,10 @@ walk("reservation_from_the_wall", { over: EVERYWHERE }, async (site, { lang, wid
   await room.fill("8楼€镕㐀");
   assert.match(await named.innerText(), new RegExp(`${WORDS[lang].unprintable}.*€ 㐀$`));
   assert.equal(await unnamed(room, named), CODE_PAGE_936, "characters that disks print");
-  await fill(me.page, { kind: "person", title, email: `${fresh("guest").toLowerCase()}@consumer.example` });
+  await me.page.click("[data-titles] button");
+  await until("the title that is kept in WeChat", async () => (await me.page.inputValue("input[name=GMF_MC]")) === title || undefined);
+  assert.ok(await me.page.isChecked("input[name=kind][value=person]"));
+  await fill(me.page, { email: `${fresh("guest").toLowerCase()}@consumer.example` });
   await me.page.fill("input[name='money.0']", "888.00");
   await room.fill("1208");
   assert.equal(await named.innerText(), "");
@@ -155,6 +163,9 @@ walk("reservation_from_the_wall", { over: EVERYWHERE }, async (site, { lang, wid
   // The guest's page finds out by itself.
   await seenIssued(me.page, lang);
   await me.look("issued");
+  await go(me.page, "a[href*='/card?part=1']");
+  await me.page.locator("[role=status]", { hasText: CARDS[lang].sent }).waitFor();
+  await until("the card", () => [...site.cards.inserted.values()].find((one) => one.title === title));
   assert.equal((await site.signed(title)).length, 1);
 });
 
