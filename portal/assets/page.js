@@ -20,17 +20,39 @@
     }
     setInterval(asked, 15000);
   }
-  // Characters: GBK is decided by the server; what it certainly cannot hold is named at once.
-  for (const field of document.querySelectorAll("[data-printable]")) {
-    const hint = document.getElementById(field.getAttribute("aria-describedby"));
-    const plain = hint ? hint.textContent : "";
-    field.addEventListener("input", () => {
-      const wrong = [...field.value].filter((c) => /[\p{C}\p{Emoji_Presentation}]/u.test(c) || c.codePointAt(0) > 0xffff);
-      field.setAttribute("aria-invalid", String(wrong.length > 0));
-      if (hint) {
-        hint.textContent = wrong.length ? hint.dataset.bad + " " + [...new Set(wrong)].join(" ") : plain;
-        hint.classList.toggle("bad", wrong.length > 0);
+  // Characters: a disk prints what code page 936 holds. The server decides (protocol/src/gbk.rs); this is the same set, named while
+  // it is typed: what two bytes stand for, without places that GB 18030 filled later, those for private use, and the euro sign.
+  let gbk;
+  const later = (a, b) => (a === 0xa6 && ((b > 0xd8 && b < 0xe0) || b === 0xec || b === 0xed || b === 0xf3)) ||
+    (a === 0xa8 && (b === 0xbc || b === 0xbf)) || (a === 0xa9 && b > 0x88 && b < 0x96) || (a === 0xfe && b > 0x4f);
+  const printable = (c) => {
+    if (c < "\u0080") return c >= " " && c < "\u007f";
+    if (!gbk) {
+      const pairs = [];
+      for (let a = 0x81; a < 0xff; a += 1) {
+        for (let b = 0x40; b < 0xff; b += 1) if (b !== 0x7f && !later(a, b)) pairs.push(a, b);
       }
+      const all = new TextDecoder("gbk").decode(new Uint8Array(pairs));
+      gbk = new Set([...all].filter((c) => c > "\u007f" && c !== "\u20ac" && c !== "\ufffd" && (c < "\ue000" || c > "\uf8ff")));
+    }
+    return gbk.has(c);
+  };
+  for (const field of document.querySelectorAll("[data-printable]")) {
+    let hint = document.getElementById(field.getAttribute("aria-describedby"));
+    if (!hint) {
+      hint = document.createElement("span");
+      hint.className = "hint";
+      hint.id = "h-" + field.name;
+      field.after(hint);
+      field.setAttribute("aria-describedby", hint.id);
+    }
+    hint.setAttribute("aria-live", "polite");
+    const plain = hint.textContent;
+    field.addEventListener("input", () => {
+      const wrong = [...new Set(field.value)].filter((c) => !printable(c));
+      field.setAttribute("aria-invalid", String(wrong.length > 0));
+      hint.textContent = wrong.length ? (hint.dataset.bad || field.form.dataset.bad) + " " + wrong.join(" ") : plain;
+      hint.classList.toggle("bad", wrong.length > 0);
     });
   }
   // The kind of buyer decides which number is needed.
@@ -122,6 +144,9 @@
       frame.title = link.textContent;
       frame.addEventListener("load", () => {
         try { frame.contentWindow.focus(); frame.contentWindow.print(); } catch { location.assign(link.href); }
+        // The frame has the keyboard now; the next one who scans types into the field.
+        window.focus();
+        one("#scan")?.focus();
       });
       frame.src = link.href;
       document.body.append(frame);

@@ -179,6 +179,8 @@ const ROWS: &[(&str, &str)] = &[
     ("一次只能开具一张发票", "One invoice at a time"),
     ("一次只能生成一个二维码", "One code at a time"),
     ("没有单据", "There is no document"),
+    ("没有这条预约，本次未开票", "There is no such reservation; nothing was issued"),
+    ("该预约已用于另一张发票，本次未开票", "The reservation has become another invoice; nothing was issued"),
     ("该预约属于另一开票组织，本次未开票", "The reservation is of another organisation; nothing was issued"),
     ("表单已失效，请重新扫码", "The form is not good any more; scan the code again"),
     ("请填写手机或邮箱，以便商户找到预约并发送发票", "A telephone number or a mail address is needed: by it the merchant finds the reservation and sends the invoice"),

@@ -33,7 +33,6 @@ pub mod ledger;
 pub mod making;
 pub mod merchant;
 pub mod model;
-pub mod order;
 pub mod pages;
 pub mod platform_key;
 pub mod portal;
@@ -46,3 +45,6 @@ pub mod serve;
 pub mod sign;
 pub mod store;
 pub mod wire;
+
+/// The token of an offline code, which tills make too: a crate of its own.
+pub use taxdisk_order as order;

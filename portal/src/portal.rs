@@ -24,8 +24,10 @@ use crate::rate::{PerMinute, Rates, Strangers};
 use crate::registry::Registry;
 use crate::store::Readers;
 
-/// Open streams of states at most, of all pages: each asks the store once a second.
+/// Open streams of states at most, of all pages of codes: each asks the store once a second.
 pub const STREAMS: usize = 256;
+/// The same of reservations, which wait for hours: they take no room from those whose invoice is being made.
+pub const RESERVATION_STREAMS: usize = 64;
 
 /// A running portal.
 pub struct Portal {
@@ -63,6 +65,8 @@ pub struct Portal {
     pub reserves: Strangers,
     /// Room for streams of states.
     pub streams: Arc<Semaphore>,
+    /// Room for those of reservations.
+    pub reservation_streams: Arc<Semaphore>,
     /// The account at WeChat, if there is one.
     pub weixin: OnceLock<Arc<Weixin>>,
     /// Questions to merchants about orders of offline codes.
@@ -121,6 +125,7 @@ impl Portal {
             finds,
             reserves,
             streams: Arc::new(Semaphore::new(STREAMS)),
+            reservation_streams: Arc::new(Semaphore::new(RESERVATION_STREAMS)),
             config,
             ledger,
             readers,

@@ -9,14 +9,14 @@ export const WORDS = {
   zh: {
     form: "填写发票抬头", confirm: "请核对后开票", issued: "开票成功", offline: "已收到，商户的税控设备暂时不可用", unprintable: "税控设备无法打印",
     sample: "样票 SAMPLE", total: "价税合计", correct: "请修改以下内容", corrected: "更正申请已交给商户", sent: "已进入发送队列",
-    invalid: "二维码无效", unknown: "暂无此订单", refused: "该订单不能开票",
+    reserved: "预约已提交", invalid: "二维码无效", unknown: "暂无此订单", refused: "该订单不能开票",
   },
   en: {
     form: "Who is the invoice for?", confirm: "Please check before it is issued", issued: "Issued",
     offline: "Received; the merchant's tax device is not available now", unprintable: "The tax device cannot print",
     sample: "样票 SAMPLE", total: "Total with tax", correct: "Please correct the following",
     corrected: "The merchant's staff will look at your request", sent: "It is on its way",
-    invalid: "This code is not valid", unknown: "No such order yet", refused: "This order cannot be invoiced",
+    reserved: "Reserved", invalid: "This code is not valid", unknown: "No such order yet", refused: "This order cannot be invoiced",
   },
 };
 

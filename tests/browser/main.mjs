@@ -51,7 +51,9 @@ for (const walk of chosen.filter((walk) => walk.alone)) await run(walk);
 const figures = browser.figures();
 if (figures.pages.length > 0) {
   console.log(`\npages: ${figures.looked} looked at; the heaviest: ${figures.pages[0].page}, ${figures.pages[0].bytes} bytes`);
-  for (const paint of figures.paints) console.log(`first paint of ${paint.page}: ${paint.ms} ms (throttled)`);
+  const most = figures.pages.toSorted((a, b) => b.requests - a.requests)[0];
+  console.log(`the most files: ${most.page}, ${most.requests}`);
+  for (const paint of figures.paints) console.log(`first paint of ${paint.page}: ${paint.all.join(", ")} ms (throttled)`);
 }
 await writeFile(join(settings.out, "figures.json"), `${JSON.stringify(figures, null, 1)}\n`);
 await site.close();

@@ -30,7 +30,9 @@ export class Site {
 
   constructor(settings, browser) {
     const { publicKey, privateKey } = generateKeyPairSync("rsa", { modulusLength: 2048 });
-    Object.assign(this, settings, { settings, browser, orders: new Map(), callbacks: [], mails: [], waiting: [], over: false });
+    Object.assign(this, settings, { settings, browser, orders: new Map(), callbacks: [], mails: [], waiting: [], over: false,
+      // WeChat's side: order ids that its users authorised, and the card of each.
+      cards: { authorised: new Set(), inserted: new Map() } });
     this.key = createPrivateKey(settings.callerKey);
     this.tillKey = privateKey;
     this.tillPublic = publicKey.export({ type: "spki", format: "pem" });
@@ -175,8 +177,8 @@ export class Site {
         } else if (request.url === "/callback") {
           this.callbacks.push(JSON.parse(body));
           response.writeHead(200, { "content-type": "application/json" }).end(`{"code":"0000","msg":""}`);
-        } else if (request.url.startsWith("/cgi-bin/")) {
-          response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(wechat(request.url)));
+        } else if (request.url.startsWith("/cgi-bin/") || request.url.startsWith("/card/")) {
+          response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(wechat(request.url, body, this.cards)));
         } else {
           response.writeHead(404).end();
         }
@@ -199,14 +201,35 @@ export class Site {
 /** What WeChat signs pages with. */
 const TICKET = "page-ticket";
 
-/** As much of WeChat's API as a page needs that uses its bridge (JS-SDK, appendix 1); what it refuses is tested at the portal. */
-function wechat(path) {
+/** Where WeChat asks its user whether an invoice may be kept. */
+export const AUTHORISES = "https://mp.weixin.qq.com/bizmall/authinvoice";
+
+/**
+ * As much of WeChat's API as pages need: the JS-SDK (appendix 1) and the card pack (微信电子发票, 开票平台接口). Everything that it
+ * refuses is tested at the portal.
+ */
+function wechat(path, body, cards) {
   const { pathname, searchParams } = new URL(path, "https://wechat.example");
+  const good = (more) => ({ errcode: 0, errmsg: "ok", ...more });
   if (pathname === "/cgi-bin/token" && searchParams.get("secret") === "s&cret") return { access_token: "token", expires_in: 7200 };
-  if (pathname === "/cgi-bin/ticket/getticket" && searchParams.get("access_token") === "token" && searchParams.get("type") === "jsapi") {
-    return { errcode: 0, errmsg: "ok", ticket: TICKET, expires_in: 7200 };
+  if (searchParams.get("access_token") !== "token") return { errcode: 40001, errmsg: "invalid credential" };
+  const asked = pathname.startsWith("/card/invoice/") && !pathname.endsWith("/setpdf") ? JSON.parse(body) : {};
+  switch (pathname) {
+    case "/cgi-bin/ticket/getticket":
+      return good({ ticket: searchParams.get("type") === "jsapi" ? TICKET : "card-ticket", expires_in: 7200 });
+    case "/card/invoice/getauthurl":
+      return good({ auth_url: `${AUTHORISES}?${new URLSearchParams({ order: asked.order_id, back: asked.redirect_url })}` });
+    case "/card/invoice/getauthdata":
+      return cards.authorised.has(asked.order_id) ? good({ invoice_status: "auth success" }) : { errcode: 72038, errmsg: "never auth" };
+    case "/card/invoice/platform/setpdf":
+      return body.includes("%PDF-") ? good({ s_media_id: "media" }) : { errcode: 40007, errmsg: "invalid media" };
+    case "/card/invoice/insert":
+      if (cards.inserted.has(asked.order_id)) return { errcode: 72056, errmsg: "order_id repeated" };
+      cards.inserted.set(asked.order_id, asked.card_ext.user_card.invoice_user_data);
+      return good({ code: "c" });
+    default:
+      return { errcode: 40013, errmsg: "invalid" };
   }
-  return { errcode: 40013, errmsg: "invalid" };
 }
 
 /** Whether a page may use WeChat's bridge, as WeChat decides it: by a signature over the page's own address. */

@@ -3,10 +3,12 @@
 // another one, and axe-core has no serious objection.
 
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
@@ -19,8 +21,18 @@ const PAGE_BYTES = { portal: 60 * 1024, broker: 80 * 1024 };
 export const PATIENCE_MS = 60_000;
 /** Lighthouse's mobile profile ("slow 4G"): round trip in ms, bytes a second down and up, slow-down of the processor. */
 const THROTTLED = { latency: 150, downloadThroughput: (1638.4 * 1024) / 8, uploadThroughput: (675 * 1024) / 8, cpu: 4 };
-/** The promise is 1 s. The bound leaves room for a machine that does other things meanwhile; what was measured is printed. */
-const FIRST_PAINT_MS = 3000;
+/**
+ * What a page loads at most before it is whole: itself, style, script, and a few pictures of its own. What a script asks for
+ * afterwards, while the page stays open, is not counted.
+ */
+const PAGE_REQUESTS = { portal: 5, broker: 6 };
+/** First contentful paint on that line, the promise. */
+const FIRST_PAINT_MS = 1000;
+/**
+ * A machine of tests does other things meanwhile, which makes a paint later and never earlier: the best of so many loads counts.
+ * One is enough where nothing disturbs; each is printed.
+ */
+const PAINTS = 4;
 /** A picture in the documentation at most. */
 const PICTURE_BYTES = 80 * 1024;
 /** A page at a desk is shown on so small a window, pixels: more is more bytes than a reader of the documentation needs. */
@@ -41,7 +53,7 @@ export class Browser {
   }
 
   constructor(settings, chrome) {
-    Object.assign(this, { settings, chrome, bytes: new Map(), paints: [], looked: 0 });
+    Object.assign(this, { settings, chrome, bytes: new Map(), requests: new Map(), paints: [], looked: 0 });
   }
 
   /** A person with a clean device. */
@@ -52,7 +64,8 @@ export class Browser {
   }
 
   figures() {
-    const pages = [...this.bytes].map(([page, bytes]) => ({ page, bytes })).sort((a, b) => b.bytes - a.bytes);
+    const requests = (page) => this.requests.get(page);
+    const pages = [...this.bytes].map(([page, bytes]) => ({ page, bytes, requests: requests(page) })).sort((a, b) => b.bytes - a.bytes);
     return { looked: this.looked, pages, paints: this.paints };
   }
 
@@ -64,7 +77,7 @@ export class Browser {
 /** See the head of this file. */
 export class Visitor {
   static async arrive(browser, who) {
-    const { lang = "zh", width = 390, dark = false, script = true, at = "portal", agent } = who;
+    const { lang = "zh", width = 390, dark = false, script = true, at = "portal", agent, elsewhere = [] } = who;
     const phone = width < 600;
     const context = await browser.chrome.newContext({
       viewport: { width, height: phone ? 844 : 800 }, hasTouch: phone, isMobile: phone && script,
@@ -74,7 +87,9 @@ export class Visitor {
     context.setDefaultTimeout(PATIENCE_MS);
     await context.addInitScript(`addEventListener("securitypolicyviolation", (event) =>
       console.error("${BROKEN_POLICY} " + event.violatedDirective + " " + event.blockedURI));`);
-    const visitor = new Visitor(browser, context, { lang, width, script, at, folder: who.folder ?? "set-up" });
+    // Nobody has a printer: it is counted how often a page asks for one, in the window that everybody sees.
+    await context.addInitScript("window.print = () => { top.printed = (top.printed ?? 0) + 1; };");
+    const visitor = new Visitor(browser, context, { lang, width, script, at, elsewhere, folder: who.folder ?? "set-up" });
     visitor.page = await visitor.tab();
     return visitor;
   }
@@ -87,11 +102,12 @@ export class Visitor {
   async tab() {
     const page = await this.context.newPage();
     const own = new URL(this.browser.settings[this.at]).origin;
-    const load = { bytes: 0, status: 200, url: "" };
+    const load = { bytes: 0, requests: 0, status: 200, url: "" };
     this.loads.set(page, load);
     page.on("request", (request) => {
       const url = request.url();
-      if (!url.startsWith(`${own}/`) && !/^(data|blob|chrome|chrome-extension):/.test(url)) this.faults.push(`another host is called: ${url}`);
+      const expected = [`${own}/`, ...this.elsewhere].some((begin) => url.startsWith(begin));
+      if (!expected && !/^(data|blob|chrome|chrome-extension):/.test(url)) this.faults.push(`another host is called: ${url}`);
     });
     page.on("response", (response) => {
       if (response.request().isNavigationRequest() && response.frame() === page.mainFrame()) {
@@ -114,7 +130,9 @@ export class Visitor {
     await wire.send("Network.setCacheDisabled", { cacheDisabled: true });
     const main = (await wire.send("Page.getFrameTree")).frameTree.frame.id;
     wire.on("Network.requestWillBeSent", (event) => {
-      if (event.type === "Document" && event.frameId === main && !event.redirectResponse) load.bytes = 0;
+      if (event.type === "Document" && event.frameId === main && !event.redirectResponse) Object.assign(load, { bytes: 0, requests: 0 });
+      const counted = !["Fetch", "XHR", "EventSource"].includes(event.type) && !event.request.url.startsWith("data:");
+      if (counted && !event.redirectResponse) load.requests += 1;
     });
     wire.on("Network.loadingFinished", (event) => { load.bytes += event.encodedDataLength; });
     load.wire = wire;
@@ -142,6 +160,8 @@ export class Visitor {
     if (!lang?.startsWith(this.lang)) wrong.push(`its language is ${lang}, not ${this.lang}`);
     const allowed = PAGE_BYTES[this.at];
     if (load.bytes > allowed) wrong.push(`${load.bytes} bytes are loaded, ${allowed} are allowed`);
+    if (load.requests > PAGE_REQUESTS[this.at]) wrong.push(`${load.requests} files are loaded, ${PAGE_REQUESTS[this.at]} are allowed`);
+    if (load.requests < 1) wrong.push("no request was counted");
     if (load.bytes < 500) wrong.push(`${load.bytes} bytes are loaded: nothing was counted`);
     const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
     if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
@@ -151,6 +171,7 @@ export class Visitor {
     await this.keep(name, page);
     const heaviest = this.browser.bytes.get(name) ?? 0;
     this.browser.bytes.set(name, Math.max(heaviest, load.bytes));
+    this.browser.requests.set(name, Math.max(this.browser.requests.get(name) ?? 0, load.requests));
     this.browser.looked += 1;
     if (picture) await this.picture(picture, page, from);
     assert.deepEqual([...wrong, ...this.faults], [], `${name}, ${page.url()}`);
@@ -188,18 +209,21 @@ export class Visitor {
     const { wire } = this.loads.get(this.page);
     await wire.send("Network.emulateNetworkConditions", { offline: false, ...network });
     await wire.send("Emulation.setCPUThrottlingRate", { rate: cpu });
-    await this.open(address);
-    // Asked of the page as a function: a text would be evaluated there again and again, which the page's policy forbids.
-    const painted = await this.page.evaluate((patience) => new Promise((done) => {
-      setTimeout(() => done(Infinity), patience);
-      const seen = (list) => list.getEntriesByName("first-contentful-paint").forEach((paint) => done(paint.startTime));
-      new PerformanceObserver(seen).observe({ type: "paint", buffered: true });
-    }), PATIENCE_MS);
-    const ms = Math.round(painted);
+    const all = [];
+    do {
+      await this.open(address);
+      // Asked of the page as a function: a text would be evaluated there again and again, which the page's policy forbids.
+      all.push(Math.round(await this.page.evaluate((patience) => new Promise((done) => {
+        setTimeout(() => done(Infinity), patience);
+        const seen = (list) => list.getEntriesByName("first-contentful-paint").forEach((paint) => done(paint.startTime));
+        new PerformanceObserver(seen).observe({ type: "paint", buffered: true });
+      }), PATIENCE_MS)));
+    } while (all.at(-1) > FIRST_PAINT_MS && all.length < PAINTS);
     await wire.send("Emulation.setCPUThrottlingRate", { rate: 1 });
     await wire.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
-    this.browser.paints.push({ page: name, ms });
-    assert.ok(ms <= FIRST_PAINT_MS, `the first paint of ${name} took ${ms} ms`);
+    const ms = Math.min(...all);
+    this.browser.paints.push({ page: name, ms, all });
+    assert.ok(ms <= FIRST_PAINT_MS, `the first paint of ${name} took ${all.join(", ")} ms`);
   }
 
   /** What was noticed beside the way is a failure too. */
@@ -215,6 +239,19 @@ export class Visitor {
 /** Clicks what leads to another page, and waits for that. */
 export async function go(page, selector) {
   await Promise.all([page.waitForEvent("load"), page.click(selector)]);
+}
+
+/** How often a page has asked for the printer; undefined: never. */
+export const printed = (page) => page.evaluate("window.printed");
+
+/** What a telephone reads of a code on the screen, by another program than the one that drew it. */
+export async function scanned(visitor, selector) {
+  const folder = join(visitor.browser.settings.out, visitor.folder);
+  await mkdir(folder, { recursive: true });
+  const file = join(folder, "scanned.png");
+  await visitor.page.locator(selector).screenshot({ path: file, scale: "device" });
+  const { stdout } = await promisify(execFile)("zbarimg", ["--quiet", "--raw", file]);
+  return stdout.trim();
 }
 
 /** What axe-core finds serious or critical, one sentence for each element. */

@@ -12,6 +12,7 @@ mod needs;
 mod packages;
 mod release;
 mod rungs;
+mod schemes;
 mod sign;
 mod sim;
 mod tidy;

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{needs, packages, release, tidy, workspace};
+use crate::{needs, packages, release, schemes, tidy, workspace};
 
 /// The whole ladder, on two cores, from a cold start.
 const LADDER_BUDGET_S: u64 = 33 * 60;
@@ -70,6 +70,8 @@ struct Outcome {
     failed: u64,
     skipped: u64,
     trouble: Vec<String>,
+    /// Names of tests that passed.
+    ran: BTreeSet<String>,
 }
 
 struct Row {
@@ -458,6 +460,11 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     if whole && total_s > 2 * LADDER_BUDGET_S {
         troubles.push(format!("the whole ladder took {total_s} s, more than twice its budget of {LADDER_BUDGET_S} s"));
     }
+    if whole {
+        let ran = rows.iter().flat_map(|row| row.outcome.ran.iter().cloned()).collect();
+        let table = workspace::root().join("docs/schemes.md");
+        troubles.extend(schemes::objections(&table, &ran, &workspace::target().join("browser"))?);
+    }
     for trouble in &troubles {
         println!("{trouble}");
     }
@@ -506,7 +513,10 @@ fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
 fn run_tests(commands: Vec<Command>, budget: Duration, filtered: Filtered) -> Outcome {
     let mut outcome = Outcome::default();
     for command in commands {
-        let result = stream(command, budget, |line| count(line, filtered, &mut outcome));
+        let result = stream(command, budget, |line| {
+            outcome.ran.extend(schemes::passed(line));
+            count(line, filtered, &mut outcome);
+        });
         if let Err(trouble) = result {
             outcome.trouble.push(trouble);
         }

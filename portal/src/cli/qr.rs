@@ -40,6 +40,14 @@ pub(super) struct Make {
     /// The code may be used for so many days; left out: as long as its key is read.
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
     expires_days: Option<u16>,
+    /// Number of the till, where its machine has no good generator of random numbers. A key is used by all tills in this way, or
+    /// by none.
+    #[arg(long, requires = "counter", value_name = "NUMBER")]
+    till: Option<u32>,
+    /// How many tokens this till has made before; it outlives every restart and never goes back. The same number twice gives the
+    /// key away.
+    #[arg(long, requires = "till", value_name = "COUNT")]
+    counter: Option<u64>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -76,7 +84,11 @@ impl Make {
         let key = OrderKey::new(self.kid, algorithm, &secret).map_err(|error| failed(&error))?;
         let expires_at_s = self.expires_days.map(|days| now_s + i64::from(days) * 24 * 3600);
         let order = Order { number: self.order.clone(), made_at_s: now_s, expires_at_s };
-        let token = order::make(&self.syscode, &key, &order, Nonce::random()).map_err(|error| failed(&error))?;
+        let nonce = match (self.till, self.counter) {
+            (Some(till), Some(counter)) => Nonce::counted(till, counter),
+            _ => Nonce::random(),
+        };
+        let token = order::make(&self.syscode, &key, &order, nonce).map_err(|error| failed(&error))?;
         // Syscode and token have no character that a query string would have to escape.
         let url = format!("{}/qrcode-connector?syscode={}&order={token}", self.public_url.trim_end_matches('/'), self.syscode);
         Ok((token, url))
@@ -110,6 +122,8 @@ mod tests {
             algorithm: Chosen::Sm4Gcm,
             public_url: "https://fp.example/".to_owned(),
             expires_days: Some(30),
+            till: None,
+            counter: None,
             json: false,
         };
         let now = 1_800_000_000;
@@ -119,6 +133,13 @@ mod tests {
         let opened = order::open(&token, "DEMOSYS", &keys, now + 30 * 24 * 3600).unwrap();
         assert_eq!((opened.number.as_str(), opened.made_at_s), ("POS42-0007", now));
         assert!(order::open(&token, "DEMOSYS", &keys, now + 30 * 24 * 3600 + 1).is_err());
+
+        // A till that counts makes the same token of the same number, which is why a number is used once.
+        let counted = |counter| Make { till: Some(42), counter: Some(counter), ..make(&key_file) }.link(now).unwrap().0;
+        assert_eq!(counted(7), counted(7));
+        assert_ne!(counted(7), counted(8));
+        assert!(order::open(&counted(7), "DEMOSYS", &keys, now).is_ok());
+        assert_ne!(make(&key_file).link(now).unwrap().0, token, "without a counter each is another one");
 
         std::fs::write(&key_file, "no key").unwrap();
         let failed = make(&key_file).link(now).unwrap_err().to_string();

@@ -131,7 +131,7 @@ fn screen_of(console: &Console, visitor: &Visitor, key: &str) -> Screen {
         make: "make_code",
         only: None,
         facts: Vec::new(),
-        panel: false,
+        panel: None,
         release: None,
     }
 }

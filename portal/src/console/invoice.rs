@@ -281,7 +281,8 @@ fn event(lang: Lang, note: &Note) -> Event {
     Event { time: time(note.at), who: note.by.clone(), what: what.trim_end().chars().take(300).collect() }
 }
 
-fn standing(standing: Standing) -> &'static str {
+/// Key of the text for how a message stands.
+pub(super) fn standing(standing: Standing) -> &'static str {
     match standing {
         Standing::Waiting => "standing_waiting",
         Standing::Sent => "standing_sent",
@@ -290,7 +291,8 @@ fn standing(standing: Standing) -> &'static str {
     }
 }
 
-fn told(standing: callback::Standing) -> &'static str {
+/// Key of the text for how a callback stands.
+pub(super) fn told(standing: callback::Standing) -> &'static str {
     match standing {
         callback::Standing::Waiting => "standing_waiting",
         callback::Standing::Delivered => "standing_delivered",

@@ -16,6 +16,7 @@
 pub mod accounts;
 mod actions;
 mod codes;
+mod deliveries;
 mod documents;
 mod draft;
 mod export;
@@ -146,6 +147,7 @@ pub fn router_with(portal: Arc<Portal>, export_rows: usize) -> Router {
         .merge(invoice::routes())
         .merge(actions::routes())
         .merge(codes::routes())
+        .merge(deliveries::routes())
         .merge(files::routes())
         .merge(issue::routes())
         .merge(reservations::routes())

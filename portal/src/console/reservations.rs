@@ -63,6 +63,52 @@ struct ListPage {
     next: Option<String>,
 }
 
+/// A reservation in the panel of the issue screen.
+pub(super) struct Offer {
+    /// What its button sends.
+    pub(super) serial: String,
+    /// Number, buyer and what else was written.
+    pub(super) name: String,
+    pub(super) more: String,
+    /// Who else has it now; empty: it can be attached.
+    pub(super) held: String,
+}
+
+/// Reservations of an organisation that are not used yet, the latest first.
+pub(super) async fn offers(
+    console: &Console,
+    visitor: &Visitor,
+    orgcode: &str,
+    word: &str,
+    limit: u32,
+) -> Result<Vec<Offer>, StoreError> {
+    let search = Search {
+        tenant: visitor.tenant().to_owned(),
+        orgcode: orgcode.to_owned(),
+        word: word.to_owned(),
+        used: Some(false),
+        before: i64::MAX,
+        limit,
+    };
+    let found = console.portal.readers.get().await?.reservations(&search).await?;
+    let (now, by) = ((console.portal.clock)(), visitor.name());
+    let offer = |one: &Reservation| {
+        let other = one.hold.as_ref().filter(|hold| hold.is_of_another(&by, now));
+        let gross: rust_decimal::Decimal = one.lines.iter().filter_map(|line| line.gross).sum();
+        let mut more = vec![one.phone.clone(), one.mail.clone()];
+        more.extend(one.answers.iter().map(|(label, answer)| format!("{label} {answer}")));
+        more.push(if gross.is_zero() { String::new() } else { format!("¥{gross:.2}") });
+        more.retain(|text| !text.is_empty());
+        Offer {
+            serial: one.serial.clone(),
+            name: format!("{} {}", one.number, one.buyer.name),
+            more: more.join(" · "),
+            held: other.map(|hold| held_text(visitor, hold)).unwrap_or_default(),
+        }
+    };
+    Ok(found.iter().map(offer).collect())
+}
+
 /// Text and colour of where a reservation is.
 fn state(console: &Console, visitor: &Visitor, reservation: &Reservation) -> (String, &'static str) {
     let t = |key: &str| words::text(visitor.language, key).to_owned();
@@ -132,7 +178,8 @@ async fn of(console: &Console, visitor: &Visitor, serial: &str) -> Result<(Reser
     let read = async {
         let mut db = console.portal.readers.get().await?;
         let reservation = db.reservation(visitor.tenant(), serial).await?;
-        Ok::<_, StoreError>((reservation, db.request(visitor.tenant(), serial).await?))
+        let invoice = reservation.as_ref().map_or(serial, Reservation::invoice_serial);
+        Ok::<_, StoreError>((reservation.clone(), db.request(visitor.tenant(), invoice).await?))
     };
     match read.await {
         Ok((Some(reservation), request)) => Ok((reservation, request)),
@@ -141,7 +188,8 @@ async fn of(console: &Console, visitor: &Visitor, serial: &str) -> Result<(Reser
     }
 }
 
-fn facts(visitor: &Visitor, reservation: &Reservation) -> Vec<(String, String)> {
+/// What a clerk should see of a reservation: label and value.
+pub(super) fn facts(visitor: &Visitor, reservation: &Reservation) -> Vec<(String, String)> {
     let t = |key: &str| words::text(visitor.language, key).to_owned();
     let buyer = &reservation.buyer;
     let mut facts = vec![
@@ -189,7 +237,7 @@ fn screen_of(console: &Console, visitor: &Visitor, reservation: &Reservation) ->
         make: "issue_now",
         only: Some(reservation.orgcode.clone()),
         facts: facts(visitor, reservation),
-        panel: false,
+        panel: None,
         release: Some(format!("{}/release", url(&reservation.serial))),
     }
 }
@@ -210,8 +258,8 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
             let now = (console.portal.clock)();
             let by = visitor.name();
             let mine = reservation.hold.as_ref().is_some_and(|hold| hold.is_of(&by, now));
-            // What was sent back is corrected under its serial number.
-            let returned = request.as_ref().is_some_and(|request| request.phase == Phase::Deleted);
+            // What was sent back is corrected under its serial number; that of a draft, where the draft was written.
+            let returned = request.as_ref().is_some_and(|request| request.phase == Phase::Deleted && request.serial == serial);
             if visitor.may(Action::Issue) && (mine && request.is_none() || returned) {
                 let tenant = draft::tenant_of(&console, visitor.tenant()).ok_or_else(|| not_found(&console, &visitor))?;
                 let draft = begun(&tenant, &reservation, request.as_ref());
@@ -236,7 +284,7 @@ async fn show(State(console): Shared, Extension(visitor): Who, Path(serial): Pat
 }
 
 /// Takes it, or keeps it for longer.
-async fn held(console: &Console, visitor: &Visitor, serial: &str) -> Result<Taken, Response<Body>> {
+pub(super) async fn held(console: &Console, visitor: &Visitor, serial: &str) -> Result<Taken, Response<Body>> {
     let (tenant, wanted, by) = (visitor.tenant().to_owned(), serial.to_owned(), visitor.name());
     let work = console
         .portal
@@ -263,16 +311,21 @@ async fn release(State(console): Shared, Extension(visitor): Who, Path(serial): 
     either(
         async {
             of(&console, &visitor, &serial).await?;
-            let (tenant, wanted, by) = (visitor.tenant().to_owned(), serial.clone(), visitor.name());
-            let work = console
-                .portal
-                .ledger
-                .run(move |session| Box::pin(async move { reservations::release(session, &tenant, &wanted, &by).await }));
-            work.await.map_err(|_| busy(&console, &visitor))?;
+            released(&console, &visitor, &serial).await?;
             Ok(see_other(&url(&serial)))
         }
         .await,
     )
+}
+
+/// Gives it back, if this clerk has it.
+pub(super) async fn released(console: &Console, visitor: &Visitor, serial: &str) -> Result<(), Response<Body>> {
+    let (tenant, wanted, by) = (visitor.tenant().to_owned(), serial.to_owned(), visitor.name());
+    let work = console
+        .portal
+        .ledger
+        .run(move |session| Box::pin(async move { reservations::release(session, &tenant, &wanted, &by).await }));
+    work.await.map(|_| ()).map_err(|_| busy(console, visitor))
 }
 
 async fn press(
@@ -291,7 +344,8 @@ async fn press(
             {
                 return Err(shell::refused(&console, &visitor, held_text(&visitor, &hold)));
             }
-            Ok(pressed(&console, &visitor, &tenant, &form, &screen_of(&console, &visitor, &reservation)).await)
+            let screen = screen_of(&console, &visitor, &reservation);
+            Ok(pressed(&console, &visitor, &tenant, Draft::of(&form), &form, screen).await)
         }
         .await,
     )

@@ -24,7 +24,14 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
             ("menu_customers", "/console/customers", Action::See),
         ],
     ),
-    ("menu_invoices", &[("menu_list", "/console/invoices", Action::See), ("menu_tasks", "/console/tasks", Action::See)]),
+    (
+        "menu_invoices",
+        &[
+            ("menu_list", "/console/invoices", Action::See),
+            ("menu_tasks", "/console/tasks", Action::See),
+            ("menu_deliveries", "/console/deliveries", Action::See),
+        ],
+    ),
     ("menu_statistics", &[("menu_reports", "/console/reports", Action::See)]),
     (
         "menu_settings",
@@ -32,6 +39,7 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
             ("menu_organisations", "/console/organisations", Action::See),
             ("menu_disks", "/console/settings/organisations", Action::Settings),
             ("menu_callbacks", "/console/settings/callbacks", Action::Settings),
+            ("menu_wishes", "/console/settings/wishes", Action::Settings),
             ("menu_keys", "/console/settings/keys", Action::Settings),
             ("menu_users", "/console/settings/users", Action::Settings),
             ("menu_history", "/console/settings/history", Action::Settings),

@@ -99,6 +99,11 @@ pub struct Callback {
 }
 
 impl Callback {
+    /// It was tried, and is not acknowledged: somebody should look.
+    pub fn is_troubled(&self) -> bool {
+        self.standing != Standing::Delivered && self.tries > 0
+    }
+
     /// After an attempt. `schedule_s`: waits between attempts, seconds.
     pub fn attempted(&mut self, attempt: Attempt, acknowledged: bool, schedule_s: &[u64], now: i64) {
         self.attempts.push(attempt);

@@ -126,6 +126,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// It was not handed over, and somebody should look. A card that waits for its user to authorise it is no trouble, nor is one
+    /// that this platform cannot make.
+    pub fn is_troubled(&self) -> bool {
+        match (self.standing, self.channel) {
+            (Standing::Sent, _) | (Standing::Waiting | Standing::Unavailable, Channel::Card) => false,
+            (Standing::Waiting, _) => self.tries > 0,
+            (Standing::Failed | Standing::Unavailable, _) => true,
+        }
+    }
+
     /// After an attempt. `schedule_s`: waits between attempts, seconds.
     pub fn attempted(&mut self, report: Report, schedule_s: &[u64], now: i64) {
         self.attempts.push(report.attempt);

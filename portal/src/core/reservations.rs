@@ -1,8 +1,8 @@
 //! 预约二维码: a code on the merchant's wall; guests write before or while they stay what invoice they will want, and a clerk
 //! makes it when they leave. Nothing is issued without a clerk.
 //!
-//! One reservation, one invoice: its serial number is made together with it, and no page offers another one. A clerk takes a
-//! reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself ([`super::hold`]), is
+//! One reservation, one invoice: its serial number is made together with it; attached to a draft, it takes the draft's. A clerk
+//! takes a reservation before he edits it ([`hold`]); a second one sees who has it. The hold ends by itself ([`super::hold`]), is
 //! released, or ends with the invoice: [`issue`] writes the request and marks the reservation as used in one transaction. If we
 //! stop before its commit, neither is written, and the clerk sends the same form again.
 
@@ -71,6 +71,9 @@ pub struct Used {
     pub person: String,
     /// Milliseconds.
     pub at: i64,
+    /// Serial number of the invoice, where the reservation was attached to a draft that had one; empty: the reservation's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub serial: String,
 }
 
 /// What a guest wants.
@@ -108,6 +111,16 @@ pub struct Reservation {
     pub hold: Option<Hold>,
     /// Who made its invoice.
     pub used: Option<Used>,
+}
+
+impl Reservation {
+    /// Serial number of the invoice that it became, or would become by itself.
+    pub fn invoice_serial(&self) -> &str {
+        match &self.used {
+            Some(used) if !used.serial.is_empty() => &used.serial,
+            _ => &self.serial,
+        }
+    }
 }
 
 /// Which reservations a clerk looks for.
@@ -191,8 +204,11 @@ fn serial(tenant: &str, form_key: &str) -> String {
     split::base32(&sha2::Sha256::digest(format!("reservation-v1\n{tenant}\n{form_key}").as_bytes()), 20)
 }
 
-/// Reads what a guest wrote.
-fn checked(setup: &Setup, sent: &Sent) -> Result<Vec<Wanted>, Vec<Fault>> {
+/// Reads what a guest wrote: what he wants. Nothing is reserved.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub fn checked(setup: &Setup, sent: &Sent) -> Result<Vec<Wanted>, Vec<Fault>> {
     let mut faults = Vec::new();
     let key_fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     if sent.form_key.len() != FORM_KEY_CHARS || !sent.form_key.bytes().all(key_fits) {
@@ -322,20 +338,29 @@ pub enum Issued {
     NotHeld,
 }
 
-/// Issues what the issue screen holds: by hand, or from the reservation whose serial number it has.
+/// Issues what the issue screen holds: by hand, from the reservation whose serial number it has, or with a reservation `attached`
+/// to a draft that has a serial number of its own. However a reservation is used, it becomes one invoice: whoever comes second is
+/// told, and nothing is asked for.
 ///
 /// # Errors
 /// Those of the store.
-pub async fn issue(session: &mut Session, batch: &Batch, person: &str) -> Result<Issued, StoreError> {
+pub async fn issue(session: &mut Session, batch: &Batch, person: &str, attached: Option<&str>) -> Result<Issued, StoreError> {
     let refused = |serial: &str, subcode: &'static str, text: &str| {
         Ok(Issued::Verdict(Box::new(Verdict::Refused(Refusal::new(serial, subcode, text)))))
     };
     let [document] = batch.documents.as_slice() else { return refused("", "INVALID_DATA", "一次只能开具一张发票") };
-    let reservation = session.db.reservation(&batch.tenant, &document.serial).await?;
+    let reservation = session.db.reservation(&batch.tenant, attached.unwrap_or(&document.serial)).await?;
+    if attached.is_some() && reservation.is_none() {
+        return refused(&document.serial, "RESERVATION", "没有这条预约，本次未开票");
+    }
     // A serial number that is known is answered, whoever asks: a second click, the back button, another tab.
     let known = session.db.request(&batch.tenant, &document.serial).await?;
     let known = known.is_some_and(|known| known.phase != Phase::Deleted);
     if let Some(reservation) = reservation.as_ref().filter(|_| !known) {
+        // Its invoice is another one. What was sent back of it is corrected there, so that is final.
+        if reservation.used.is_some() && reservation.invoice_serial() != document.serial {
+            return refused(&document.serial, "RESERVATION", "该预约已用于另一张发票，本次未开票");
+        }
         match &reservation.hold {
             Some(hold) if hold.is_of_another(person, session.now) => return Ok(Issued::Other(hold.clone())),
             Some(hold) if hold.is_of(person, session.now) => {}
@@ -352,7 +377,8 @@ pub async fn issue(session: &mut Session, batch: &Batch, person: &str) -> Result
         return refused(&document.serial, "INVALID_DATA", "没有单据");
     };
     if let (Some(mut reservation), Verdict::Taken(_)) = (reservation, &verdict) {
-        reservation.used = Some(Used { person: person.to_owned(), at: session.now });
+        let serial = attached.map(|_| document.serial.clone()).unwrap_or_default();
+        reservation.used = Some(Used { person: person.to_owned(), at: session.now, serial });
         reservation.hold = None;
         session.db.put_reservation(&reservation).await?;
     }

@@ -304,7 +304,7 @@ async fn an_organisation_has_so_many_codes_on_its_walls_and_so_many_guests_waiti
     let other = "CCCCCCCCCCCCCCCCCCCCCC";
     assert!(matches!(reserve_as(&bench, sent(other, 10_000)).await, Reserved::Full));
     assert!(matches!(reserve_as(&bench, sent(KEY, 10_000)).await, Reserved::Done(_)), "a form that is known is answered");
-    let used = Reservation { used: Some(Used { person: "ann".to_owned(), at: 1 }), ..first };
+    let used = Reservation { used: Some(Used { person: "ann".to_owned(), at: 1, serial: String::new() }), ..first };
     run!(bench, |session| session.db.put_reservation(&used));
     let Reserved::Done(last) = reserve_as(&bench, sent(other, 10_000)).await else { panic!("there is room again") };
     assert_eq!(last.number, MAX_UNUSED + 1);
@@ -371,7 +371,7 @@ async fn held(bench: &Bench, serial: &str, person: &'static str) -> Taken {
 
 async fn issued(bench: &Bench, serial: &str, gross: i64, person: &'static str) -> Issued {
     let batch = batch(serial, gross, "张三", false);
-    run!(bench, |session| issue(session, &batch, person))
+    run!(bench, |session| issue(session, &batch, person, None))
 }
 
 #[tokio::test]
@@ -408,7 +408,7 @@ async fn one_reservation_is_one_invoice_and_used_with_it() {
     for _ in 0..100 {
         let (ledger, batch) = (bench.ledger.clone(), batch(&serial, 10_600, "张三", false));
         waits.spawn(async move {
-            ledger.run(move |session| Box::pin(async move { issue(session, &batch, "ann").await })).await.unwrap()
+            ledger.run(move |session| Box::pin(async move { issue(session, &batch, "ann", None).await })).await.unwrap()
         });
     }
     let (mut taken, mut repeats) = (0, 0);
@@ -423,11 +423,56 @@ async fn one_reservation_is_one_invoice_and_used_with_it() {
     assert_eq!((taken, repeats), (1, 99));
     let mut reader = bench.readers.get().await.unwrap();
     let reservation = reader.reservation("one", &serial).await.unwrap().unwrap();
-    assert_eq!(reservation.used, Some(Used { person: "ann".to_owned(), at: 1_000 }), "in the same transaction");
+    assert_eq!(
+        reservation.used,
+        Some(Used { person: "ann".to_owned(), at: 1_000, serial: String::new() }),
+        "in the same transaction"
+    );
     assert_eq!(reservation.hold, None);
     assert!(matches!(held(&bench, &serial, "bob").await, Taken::Used(_)));
     let Issued::Verdict(verdict) = issued(&bench, &serial, 21_200, "bob").await else { panic!("known") };
     assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "SERIAL_CONFLICT"), "{verdict:?}");
+    assert_eq!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().len(), 1);
+}
+
+async fn attached(bench: &Bench, draft: &str, reservation: &str, person: &'static str) -> Issued {
+    let (batch, reservation) = (batch(draft, 10_600, "张三", false), reservation.to_owned());
+    run!(bench, |session| issue(session, &batch, person, Some(&reservation)))
+}
+
+#[tokio::test]
+async fn a_reservation_attached_to_a_draft_is_one_invoice_by_whichever_way() {
+    let bench = bench().await;
+    let serial = reserved(&bench).await.serial;
+    assert!(matches!(attached(&bench, "DRAFT1", &serial, "ann").await, Issued::NotHeld), "nobody looked at it");
+    held(&bench, &serial, "ann").await;
+    assert!(matches!(attached(&bench, "DRAFT1", &serial, "bob").await, Issued::Other(_)));
+    let refused = |issued: Issued| match issued {
+        Issued::Verdict(verdict) => match *verdict {
+            Verdict::Refused(refusal) => refusal.subcode,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(refused(attached(&bench, "DRAFT1", "NOBODYS", "ann").await), "RESERVATION");
+    let taken = |issued: &Issued| matches!(issued, Issued::Verdict(verdict) if matches!(**verdict, Verdict::Taken(_)));
+    let repeated = |issued: &Issued| matches!(issued, Issued::Verdict(verdict) if matches!(**verdict, Verdict::Repeat(_)));
+    assert!(taken(&attached(&bench, "DRAFT1", &serial, "ann").await));
+    assert!(repeated(&attached(&bench, "DRAFT1", &serial, "ann").await), "a double click");
+    let mut reader = bench.readers.get().await.unwrap();
+    let reservation = reader.reservation("one", &serial).await.unwrap().unwrap();
+    assert_eq!((reservation.invoice_serial(), &reservation.hold), ("DRAFT1", &None));
+    // Another draft, and the reservation's own screen, which a second clerk has open: no second invoice.
+    for person in ["ann", "bob"] {
+        assert_eq!(refused(attached(&bench, "DRAFT2", &serial, person).await), "RESERVATION");
+        assert_eq!(refused(issued(&bench, &serial, 10_600, person).await), "RESERVATION");
+    }
+    assert!(matches!(held(&bench, &serial, "bob").await, Taken::Used(_)));
+    // What is sent back is corrected under the draft's serial number, and nowhere else.
+    run!(bench, |session| send_back(session, "DRAFT1"));
+    assert_eq!(refused(issued(&bench, &serial, 10_600, "ann").await), "RESERVATION");
+    assert_eq!(refused(attached(&bench, "DRAFT2", &serial, "ann").await), "RESERVATION");
+    assert!(taken(&attached(&bench, "DRAFT1", &serial, "ann").await));
     assert_eq!(reader.due_requests(i64::MAX - 1, 10).await.unwrap().len(), 1);
 }
 
@@ -440,11 +485,11 @@ async fn a_refused_form_leaves_the_reservation_unused() {
     if let Content::Blue(Ok(parts)) = &mut other.documents[0].content {
         "B".clone_into(&mut parts[0].orgcode);
     }
-    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &other, "ann")) else { panic!("ann has it") };
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &other, "ann", None)) else { panic!("ann has it") };
     assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "ORGANISATION"));
     let mut wrong = batch(&serial, 10_600, "张三", false);
     wrong.documents[0].content = Content::Blue(Err(vec![crate::document::Fault::new("GMF_MC", "missing", "不能为空")]));
-    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &wrong, "ann")) else { panic!("ann has it") };
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &wrong, "ann", None)) else { panic!("ann has it") };
     assert!(matches!(*verdict, Verdict::Refused(_)));
     let reservation = bench.readers.get().await.unwrap().reservation("one", &serial).await.unwrap().unwrap();
     assert_eq!(reservation.used, None);
@@ -471,7 +516,7 @@ async fn what_was_returned_of_a_reservation_is_corrected_in_its_organisation() {
     if let Content::Blue(Ok(parts)) = &mut elsewhere.documents[0].content {
         "B".clone_into(&mut parts[0].orgcode);
     }
-    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &elsewhere, "ann")) else { panic!("it is used") };
+    let Issued::Verdict(verdict) = run!(bench, |session| issue(session, &elsewhere, "ann", None)) else { panic!("it is used") };
     assert!(matches!(*verdict, Verdict::Refused(ref refusal) if refusal.subcode == "ORGANISATION"), "{verdict:?}");
     let Issued::Verdict(verdict) = issued(&bench, &serial, 21_200, "ann").await else { panic!("it is used") };
     let Verdict::Taken(seen) = *verdict else { panic!("{verdict:?}") };

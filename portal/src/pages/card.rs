@@ -1,6 +1,6 @@
-//! `/q/<token>/card` and `…/carded`: the consumer keeps an issued invoice in WeChat's card pack. He is led to WeChat's own page,
-//! where he authorises it or not, and comes back; a card is owed only once WeChat says that he has. Nothing here touches the
-//! invoice.
+//! `…/card` and `…/carded` of a code, an invoice and a reservation: the consumer keeps an issued invoice in WeChat's card pack.
+//! He is led to WeChat's own page, where he authorises it or not, and comes back to the page that he was on (`here`); a card is
+//! owed only once WeChat says that he has. Nothing here touches the invoice.
 //!
 //! Where the merchant named an order id of his own (`WXORDERID`), his page does this, and there is no button.
 
@@ -10,49 +10,54 @@ use axum::http::Response;
 use super::code::tell;
 use super::shell::Shell;
 use crate::core::outbox::{self, Channel, Resent, Standing};
-use crate::core::request::{Phase, Request as Stored};
+use crate::core::request::{Phase, Request as Stored, Voiding};
 use crate::portal::Portal;
 use crate::wire::form::Form;
 
+/// The order id under which an invoice can be taken; not one that is void, reversed, or a credit note.
+fn order_of(part: &Stored) -> Option<String> {
+    let stands = part.phase == Phase::Issued && part.voiding != Voiding::Void && part.reversed.is_zero();
+    if stands && !part.gross.is_sign_negative() { outbox::own_card_order(part) } else { None }
+}
+
 /// Where each invoice can be taken, if WeChat is there and the merchant does not do it himself.
-pub(super) fn offers(shell: &Shell, parts: &[Stored], token: &str) -> Vec<String> {
-    let able = parts.iter().enumerate().filter(|(_, part)| shell.in_wechat && outbox::own_card_order(part).is_some());
-    able.map(|(index, _)| format!("/q/{token}/card?part={}", index + 1)).collect()
+pub(super) fn offers(shell: &Shell, parts: &[Stored], here: &str) -> Vec<String> {
+    let able = parts.iter().enumerate().filter(|(_, part)| shell.in_wechat && order_of(part).is_some());
+    able.map(|(index, _)| format!("{here}/card?part={}", index + 1)).collect()
 }
 
 /// The invoice that the address names, with its number in the sale and its order id.
 fn chosen<'a>(parts: &'a [Stored], query: Option<&str>) -> Option<(usize, &'a Stored, String)> {
     let form = Form::parse(query.unwrap_or_default().as_bytes()).ok()?;
     let number: usize = form.get("part")?.parse().ok()?;
-    let part = parts.get(number.checked_sub(1)?).filter(|part| part.phase == Phase::Issued)?;
-    Some((number, part, outbox::own_card_order(part)?))
+    let part = parts.get(number.checked_sub(1)?)?;
+    Some((number, part, order_of(part)?))
 }
 
 /// On to WeChat's page.
-pub(super) async fn ask(portal: &Portal, shell: &Shell, parts: &[Stored], token: &str, query: Option<&str>) -> Response<Body> {
-    let here = format!("/q/{token}");
-    let Some((number, part, order)) = chosen(parts, query) else { return shell.see_other(&here) };
-    let Some(weixin) = portal.weixin.get() else { return tell(shell, token, "card_off") };
+pub(super) async fn ask(portal: &Portal, shell: &Shell, parts: &[Stored], here: &str, query: Option<&str>) -> Response<Body> {
+    let Some((number, part, order)) = chosen(parts, query) else { return shell.see_other(here) };
+    let Some(weixin) = portal.weixin.get() else { return tell(shell, here, "card_off") };
     let back = format!("{}{here}/carded?part={number}", portal.public_url);
     match weixin.authorisation(part, &order, &back).await {
         Ok(url) => shell.see_other(&url),
         Err(why) => {
             tracing::warn!(why, "WeChat gave no page for an authorisation");
-            tell(shell, token, "card_off")
+            tell(shell, here, "card_off")
         }
     }
 }
 
 /// Back from there. What the address says is not believed: WeChat is asked.
-pub(super) async fn back(portal: &Portal, shell: &Shell, parts: &[Stored], token: &str, query: Option<&str>) -> Response<Body> {
-    let Some((_, part, order)) = chosen(parts, query) else { return shell.see_other(&format!("/q/{token}")) };
-    let Some(weixin) = portal.weixin.get() else { return tell(shell, token, "card_off") };
+pub(super) async fn back(portal: &Portal, shell: &Shell, parts: &[Stored], here: &str, query: Option<&str>) -> Response<Body> {
+    let Some((_, part, order)) = chosen(parts, query) else { return shell.see_other(here) };
+    let Some(weixin) = portal.weixin.get() else { return tell(shell, here, "card_off") };
     match weixin.is_authorised(&order).await {
         Ok(true) => {}
-        Ok(false) => return tell(shell, token, "card_no"),
+        Ok(false) => return tell(shell, here, "card_no"),
         Err(why) => {
             tracing::warn!(why, "WeChat does not say whether an invoice was authorised");
-            return tell(shell, token, "card_off");
+            return tell(shell, here, "card_off");
         }
     }
     let (tenant, serial) = (part.tenant.clone(), part.serial.clone());
@@ -67,10 +72,10 @@ pub(super) async fn back(portal: &Portal, shell: &Shell, parts: &[Stored], token
         })
     });
     match queued.await {
-        Ok(None) => tell(shell, token, "card_in"),
-        Ok(Some(Resent::Queued(_) | Resent::Waiting(_))) => tell(shell, token, "card_sent"),
-        Ok(Some(Resent::TooMany(_))) => tell(shell, token, "send_many"),
-        Ok(Some(Resent::Unknown | Resent::NotIssued(_) | Resent::Address(_))) => shell.see_other(&format!("/q/{token}")),
-        Err(_) => tell(shell, token, "card_off"),
+        Ok(None) => tell(shell, here, "card_in"),
+        Ok(Some(Resent::Queued(_) | Resent::Waiting(_))) => tell(shell, here, "card_sent"),
+        Ok(Some(Resent::TooMany(_))) => tell(shell, here, "send_many"),
+        Ok(Some(Resent::Unknown | Resent::NotIssued(_) | Resent::Address(_))) => shell.see_other(here),
+        Err(_) => tell(shell, here, "card_off"),
     }
 }

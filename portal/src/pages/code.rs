@@ -6,11 +6,12 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode};
 
+use super::card;
+use super::events::{self, Seen};
 use super::form::{self, Asks, Filled, Need};
 use super::sale::Sale;
 use super::shell::{self, Shell};
 use super::state::State;
-use super::{card, events};
 use crate::core::claim::{self, Claimed, Receivers};
 use crate::core::links::Kind;
 use crate::core::outbox::{self, Channel, Resent};
@@ -32,7 +33,7 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
         Ok(Looked::Nothing) => return shell.notice(StatusCode::NOT_FOUND, "invalid_code", ""),
         Err(_) => return busy(&shell),
     };
-    let told = request.uri().query().and_then(told_of);
+    let told = told(&shell, request.uri().query());
     match (request.method().clone(), part) {
         (Method::GET | Method::HEAD, "") => shown(&portal, &shell, &sale, token, told).await,
         (Method::POST, "") => claimed(&portal, &shell, &sale, token, request).await,
@@ -40,14 +41,31 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
             drawn(&portal, &shell, token, "image/svg+xml", part, |text| qr::svg(text).map(String::into_bytes))
         }
         (Method::GET | Method::HEAD, "qr.png") => drawn(&portal, &shell, token, "image/png", part, qr::png),
-        (Method::GET, "state") => events::now(&sale.parts),
-        (Method::GET, "events") => events::stream(&portal, token, &sale.parts),
-        (Method::GET, "card") => card::ask(&portal, &shell, &sale.parts, token, request.uri().query()).await,
-        (Method::GET, "carded") => card::back(&portal, &shell, &sale.parts, token, request.uri().query()).await,
+        (Method::GET, "state") => events::now(Seen::of(State::of_all(&sale.parts))),
+        (Method::GET, "events") => changes(&portal, &sale, token),
+        (Method::GET, "card") => card::ask(&portal, &shell, &sale.parts, &here(token), request.uri().query()).await,
+        (Method::GET, "carded") => card::back(&portal, &shell, &sale.parts, &here(token), request.uri().query()).await,
         (Method::POST, "send") => send(&portal, &shell, &sale, token, request).await,
         (Method::POST, "correct") => correct(&portal, &shell, &sale, token, request).await,
         _ => shell.notice(StatusCode::METHOD_NOT_ALLOWED, "not_allowed", ""),
     }
+}
+
+fn here(token: &str) -> String {
+    format!("/q/{token}")
+}
+
+fn changes(portal: &Arc<Portal>, sale: &Found, token: &str) -> Response<Body> {
+    let (reads, token) = (portal.clone(), token.to_owned());
+    events::stream(portal, &portal.streams, Seen::of(State::of_all(&sale.parts)), move || {
+        let (portal, token) = (reads.clone(), token.clone());
+        Box::pin(async move {
+            match found(&portal, &token).await {
+                Ok(Looked::Open(found)) => Some(Seen::of(State::of_all(&found.parts))),
+                Ok(Looked::Ended | Looked::Nothing) | Err(_) => None,
+            }
+        })
+    })
 }
 
 /// The code itself as a picture, for a merchant who prints it and has no program that draws one.
@@ -123,7 +141,7 @@ fn waits_for_buyer(found: &Found) -> bool {
     found.parts.iter().all(|part| part.phase == Phase::Buyer)
 }
 
-async fn shown(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<&'static str>) -> Response<Body> {
+async fn shown(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<Told>) -> Response<Body> {
     if waits_for_buyer(found) {
         let sale = Sale::of(portal, &found.request);
         return form::empty(shell, &sale, &Filled::empty(), asks(portal), &[], StatusCode::OK);
@@ -132,7 +150,7 @@ async fn shown(portal: &Portal, shell: &Shell, found: &Found, token: &str, told:
 }
 
 async fn claimed(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
-    let here = format!("/q/{token}");
+    let here = here(token);
     if !waits_for_buyer(found) {
         return shell.see_other(&here);
     }
@@ -161,9 +179,9 @@ async fn claimed(portal: &Portal, shell: &Shell, found: &Found, token: &str, req
 }
 
 /// What was done by the request before this one.
-struct Told {
-    text: &'static str,
-    good: bool,
+pub(super) struct Told {
+    pub(super) text: &'static str,
+    pub(super) good: bool,
 }
 
 #[derive(Template)]
@@ -183,7 +201,7 @@ struct StatePage<'a> {
 }
 
 /// Where it stands. Whoever scans sees the buyer masked: a receipt may have been found in the street.
-async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<&'static str>) -> Response<Body> {
+async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told: Option<Told>) -> Response<Body> {
     let (state, sale) = (State::of_all(&found.parts), Sale::of(portal, &found.request));
     let first = &found.parts[0];
     let mut rows = vec![
@@ -200,17 +218,16 @@ async fn state(portal: &Portal, shell: &Shell, found: &Found, token: &str, told:
             Err(_) => return busy(shell),
         }
     }
-    let told = told.map(|key| Told { text: shell.t(key), good: matches!(key, "sent" | "corrected" | "card_sent" | "card_in") });
     let sends = portal.config.mail.is_some() || portal.config.sms.is_some();
     let page = StatePage {
         shell,
         sale: &sale,
         state,
         settled: state.is_settled(),
-        path: format!("/q/{token}"),
+        path: here(token),
         rows,
         links,
-        cards: if state.is_issued() { card::offers(shell, &found.parts, token) } else { Vec::new() },
+        cards: if state.is_issued() { card::offers(shell, &found.parts, &here(token)) } else { Vec::new() },
         sends,
         told,
     };
@@ -233,15 +250,18 @@ const TOLD: [&str; 12] = [
     "card_off",
 ];
 
-fn told_of(query: &str) -> Option<&'static str> {
-    let form = Form::parse(query.as_bytes()).ok()?;
+/// What the query of an address says was done.
+pub(super) fn told(shell: &Shell, query: Option<&str>) -> Option<Told> {
+    let form = Form::parse(query?.as_bytes()).ok()?;
     let told = form.get("told")?;
-    TOLD.into_iter().find(|key| *key == told)
+    let key = TOLD.into_iter().find(|key| *key == told)?;
+    Some(Told { text: shell.t(key), good: matches!(key, "sent" | "corrected" | "card_sent" | "card_in") })
 }
 
-pub(super) fn tell(shell: &Shell, token: &str, key: &'static str) -> Response<Body> {
+/// On to the page at `here`, which says it.
+pub(super) fn tell(shell: &Shell, here: &str, key: &'static str) -> Response<Body> {
     debug_assert!(TOLD.contains(&key), "a page says nothing that is not in the list");
-    shell.see_other(&format!("/q/{token}?told={key}"))
+    shell.see_other(&format!("{here}?told={key}"))
 }
 
 async fn send(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
@@ -252,14 +272,14 @@ async fn send(portal: &Portal, shell: &Shell, found: &Found, token: &str, reques
     let address = form.get("address").unwrap_or_default().trim().to_owned();
     let channel = if address.contains('@') { Channel::Mail } else { Channel::Sms };
     if outbox::checked(channel, &address).is_err() {
-        return tell(shell, token, "need_email");
+        return tell(shell, &here(token), "need_email");
     }
     let configured = match channel {
         Channel::Mail => portal.config.mail.is_some(),
         _ => portal.config.sms.is_some(),
     };
     if !configured {
-        return tell(shell, token, "send_off");
+        return tell(shell, &here(token), "send_off");
     }
     for part in &found.parts {
         let (tenant, serial, address) = (part.tenant.clone(), part.serial.clone(), address.clone());
@@ -268,13 +288,13 @@ async fn send(portal: &Portal, shell: &Shell, found: &Found, token: &str, reques
         });
         match queued.await {
             Ok(Resent::Queued(_) | Resent::Waiting(_)) => {}
-            Ok(Resent::TooMany(_)) => return tell(shell, token, "send_many"),
-            Ok(Resent::Address(_)) => return tell(shell, token, "need_email"),
-            Ok(Resent::Unknown | Resent::NotIssued(_)) => return shell.see_other(&format!("/q/{token}")),
+            Ok(Resent::TooMany(_)) => return tell(shell, &here(token), "send_many"),
+            Ok(Resent::Address(_)) => return tell(shell, &here(token), "need_email"),
+            Ok(Resent::Unknown | Resent::NotIssued(_)) => return shell.see_other(&here(token)),
             Err(_) => return busy(shell),
         }
     }
-    tell(shell, token, "sent")
+    tell(shell, &here(token), "sent")
 }
 
 async fn correct(portal: &Portal, shell: &Shell, found: &Found, token: &str, request: Request<Body>) -> Response<Body> {
@@ -285,17 +305,17 @@ async fn correct(portal: &Portal, shell: &Shell, found: &Found, token: &str, req
     let field = |name: &str| form.get(name).unwrap_or_default().trim().to_owned();
     let (text, contact, about) = (field("text"), field("contact"), found.parts[0].clone());
     if text.is_empty() {
-        return tell(shell, token, "need_text");
+        return tell(shell, &here(token), "need_text");
     }
     if text.chars().count() > task::TEXT_MAX || contact.chars().count() > task::CONTACT_MAX {
-        return tell(shell, token, "too_long");
+        return tell(shell, &here(token), "too_long");
     }
     let asked =
         portal.ledger.run(move |session| Box::pin(async move { task::correction(session, &about, &text, &contact).await })).await;
     match asked {
-        Ok(Asked::Taken) => tell(shell, token, "corrected"),
-        Ok(Asked::OpenAlready) => tell(shell, token, "correct_open"),
-        Ok(Asked::NotIssued) => shell.see_other(&format!("/q/{token}")),
+        Ok(Asked::Taken) => tell(shell, &here(token), "corrected"),
+        Ok(Asked::OpenAlready) => tell(shell, &here(token), "correct_open"),
+        Ok(Asked::NotIssued) => shell.see_other(&here(token)),
         Err(_) => busy(shell),
     }
 }

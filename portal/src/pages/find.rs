@@ -120,6 +120,10 @@ async fn matching(portal: &Portal, wanted: &Wanted) -> Result<Vec<Stored>, Store
     }
     let (Some(amount), date) = (wanted.amount(), wanted.date.replace('/', "-")) else { return Ok(Vec::new()) };
     let mut all = db.requests_by_serial(&wanted.serial, SAME_SERIAL_MAX).await?;
+    // A till's receipt bears the number of its order: the serial number is made of it later, where nobody sees it.
+    all.extend(db.requests_by_order(&wanted.serial, SAME_SERIAL_MAX).await?);
+    let mut seen = std::collections::BTreeSet::new();
+    all.retain(|request| seen.insert((request.tenant.clone(), request.serial.clone())));
     all.retain(|request| request.parent.is_none() && request.gross == amount && dates(request).contains(&date));
     Ok(all)
 }

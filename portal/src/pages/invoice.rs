@@ -6,6 +6,7 @@
 //! | `…/pdf`, `…/ofd` | the files |
 //! | `…/qr.svg` | the link as a QR code, to carry it from a kiosk to a telephone |
 //! | `…/print` | a page for printers |
+//! | `…/card`, `…/carded` | to WeChat and back, to keep it in the card pack ([`super::card`]) |
 
 use std::sync::Arc;
 
@@ -13,9 +14,10 @@ use askama::Template;
 use axum::body::Body;
 use axum::http::{HeaderValue, Method, Request, Response, StatusCode, header};
 
-use super::Found;
+use super::code::{self, Told};
 use super::sale::money;
 use super::shell::{self, Shell};
+use super::{Found, card};
 use crate::core::links::Kind;
 use crate::core::request::{Phase, Request as Stored, Voiding};
 use crate::layout::LayoutError;
@@ -31,7 +33,7 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
     let rest = request.uri().path().trim_start_matches("/i/").to_owned();
     let (token, part) = rest.split_once('/').unwrap_or((rest.as_str(), ""));
     let stored = match super::found(&portal, Kind::Invoice, token).await {
-        Ok(Found::Open(stored)) if stored.phase == Phase::Issued => stored,
+        Ok(Found::Open(stored)) if stored.phase == Phase::Issued => *stored,
         Ok(Found::Ended) => return shell.notice(StatusCode::GONE, "ended_link", "invoice_unaffected"),
         Ok(Found::Open(_) | Found::Nothing) => return shell.notice(StatusCode::NOT_FOUND, "invalid_link", ""),
         Err(_) => return shell.notice(StatusCode::SERVICE_UNAVAILABLE, "busy", "invoice_unaffected"),
@@ -42,8 +44,16 @@ pub(super) async fn answer(portal: Arc<Portal>, shell: Shell, request: Request<B
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.contains("text/html"));
     let pair = stored.pair().unwrap_or_default();
+    let (here, query) = (format!("/i/{token}"), request.uri().query());
     let mut response = match part {
-        "" if asks_for_html => shell.page(StatusCode::OK, &Page::of(&portal, &shell, &stored, token, false)),
+        "" if asks_for_html => {
+            let mut page = Page::of(&portal, &shell, &stored, token, false);
+            page.cards = card::offers(&shell, std::slice::from_ref(&stored), &here);
+            page.told = code::told(&shell, query);
+            shell.page(StatusCode::OK, &page)
+        }
+        "card" => card::ask(&portal, &shell, std::slice::from_ref(&stored), &here, query).await,
+        "carded" => card::back(&portal, &shell, std::slice::from_ref(&stored), &here, query).await,
         // A kiosk's page prints it.
         "pdf" => shell::framed(made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number))),
         "" => made(&shell, portal.pdf(&stored).await, &format!("{}-{}.pdf", pair.code, pair.number)),
@@ -82,6 +92,9 @@ struct Page<'a> {
     rows: Vec<(&'static str, String)>,
     token: &'a str,
     printed: bool,
+    /// To WeChat's card pack.
+    cards: Vec<String>,
+    told: Option<Told>,
 }
 
 impl<'a> Page<'a> {
@@ -110,6 +123,6 @@ impl<'a> Page<'a> {
             _ => "",
         };
         let kind = if stored.gross.is_sign_negative() { shell.t("credit_note") } else { shell.t("invoice") };
-        Page { shell, seller, kind, changed, total: money(stored.gross), rows, token, printed }
+        Page { shell, seller, kind, changed, total: money(stored.gross), rows, token, printed, cards: Vec::new(), told: None }
     }
 }

@@ -213,6 +213,8 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
         "Write now what invoice you want; a clerk checks it and issues it when you leave. Nothing is issued by reserving.",
     ),
     ("reserve", "提交申请", "Submit"),
+    ("reserve_check", "请核对后提交申请", "Please check before you submit"),
+    ("reserve_check_note", "店员按以下内容核对并开票。", "A clerk checks this and issues the invoice."),
     ("reserved", "预约已提交", "Reserved"),
     (
         "reserved_more",
@@ -240,6 +242,7 @@ pub(super) const WORDS: &[(&str, &str, &str)] = &[
     ("find_text", "二维码无法扫描时，可凭小票上的信息查找。", "If the code cannot be scanned, the receipt's own words will do."),
     ("extraction_hint", "小票上的 12 位数字", "12 digits on the receipt"),
     ("find_or", "没有提取码？请填写以下三项", "No extraction code? Fill in these three"),
+    ("find_serial", "流水号或订单号", "Serial number or order number"),
     ("find_total", "价税合计（元）", "Total with tax (yuan)"),
     ("find_date", "消费日期", "Date of the purchase"),
     ("find", "查找", "Find"),

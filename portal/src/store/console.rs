@@ -5,8 +5,10 @@ use sqlx::{QueryBuilder, Row as _};
 use taxdisk_web::signin::lockout::Failures;
 use taxdisk_web::signin::session::Session;
 
-use super::sql::many;
+use super::sql::{many, read};
 use super::{PostgresDb, SqliteDb, StoreError};
+use crate::core::callback::Callback;
+use crate::core::outbox::Message;
 use crate::core::request::Request;
 
 /// What a request is found by besides its serial number.
@@ -88,6 +90,10 @@ pub trait ConsoleDb: Send {
     async fn list_requests(&mut self, query: &Query) -> Result<Vec<Request>, StoreError>;
     /// Requests that an older version wrote, which lists do not show yet.
     async fn unlisted(&mut self, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// Callbacks of a tenant that were tried and did not arrive, the latest first.
+    async fn troubled_callbacks(&mut self, tenant: &str, limit: u32) -> Result<Vec<Callback>, StoreError>;
+    /// The same of messages to people.
+    async fn troubled_messages(&mut self, tenant: &str, limit: u32) -> Result<Vec<Message>, StoreError>;
     /// Writes the words of a request; those that are known stay.
     async fn put_words(&mut self, request: &Request) -> Result<(), StoreError>;
     /// The stored password of an account.
@@ -173,6 +179,28 @@ macro_rules! console {
                         .fetch_all(&mut self.0)
                         .await?,
                 )
+            }
+
+            async fn troubled_callbacks(&mut self, tenant: &str, limit: u32) -> Result<Vec<Callback>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM callbacks WHERE tenant = $1 AND troubled = 1 ORDER BY created_at DESC, id LIMIT $2",
+                )
+                .bind(tenant)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("callback", body)).collect()
+            }
+
+            async fn troubled_messages(&mut self, tenant: &str, limit: u32) -> Result<Vec<Message>, StoreError> {
+                let rows: Vec<String> = sqlx::query_scalar(
+                    "SELECT body FROM messages WHERE tenant = $1 AND troubled = 1 ORDER BY created_at DESC, id LIMIT $2",
+                )
+                .bind(tenant)
+                .bind(i64::from(limit))
+                .fetch_all(&mut self.0)
+                .await?;
+                rows.iter().map(|body| read("message", body)).collect()
             }
 
             async fn put_words(&mut self, request: &Request) -> Result<(), StoreError> {

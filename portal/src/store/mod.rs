@@ -106,9 +106,12 @@ pub trait Db: CodesDb + ConsoleDb + ReportsDb {
     async fn requests_by_extraction(&mut self, code: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
     /// Requests of all tenants under a serial number, the oldest first: it is unique for one tenant only.
     async fn requests_by_serial(&mut self, serial: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
+    /// Requests of all tenants that an order of this number became, the oldest first: it is unique for one syscode only.
+    async fn requests_by_order(&mut self, number: &str, limit: u32) -> Result<Vec<Request>, StoreError>;
     /// Tenant and serial number that an order of an offline code became.
     async fn order(&mut self, syscode: &str, number: &str) -> Result<Option<(String, String)>, StoreError>;
-    /// Remembers what an order became; refused if it is remembered already.
+    /// Remembers what an order became, and that its request is found by the order's number; refused if it is remembered already.
+    /// The request is there.
     async fn put_order(&mut self, syscode: &str, number: &str, tenant: &str, serial: &str, at: i64) -> Result<(), StoreError>;
     /// Writes a task, new or not.
     async fn put_task(&mut self, task: &Task) -> Result<(), StoreError>;

@@ -37,6 +37,9 @@ pub(super) fn portal() -> Migrator {
         "0006_codes",
         "0007_codes",
         "0010_reports",
+        "0011_order_words",
+        "0012_troubled",
+        "0013_orders_number",
     ))
 }
 

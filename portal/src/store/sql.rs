@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, Executor, PgConnection, QueryBuilder, Row, SqliteConnection};
 
 use super::late::Late;
-use super::{ConsoleDb as _, Db, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
+use super::{ConsoleDb as _, Db, Field, Note, PlainCode, ReportsDb as _, StoreError, UsedToken};
 use crate::core::callback::Callback;
 use crate::core::links::{Kind, Link};
 use crate::core::outbox::{Channel, Message};
@@ -223,6 +223,12 @@ macro_rules! database {
                     .await?)
             }
 
+            async fn requests_by_order(&mut self, number: &str, limit: u32) -> Result<Vec<Request>, StoreError> {
+                let sql = "SELECT r.body FROM orders o JOIN requests r ON r.tenant = o.tenant AND r.serial = o.serial \
+                           WHERE o.number = $1 ORDER BY o.created_at, o.syscode LIMIT $2";
+                many(sqlx::query_scalar(sql).bind(number).bind(i64::from(limit)).fetch_all(&mut self.0).await?)
+            }
+
             async fn order(&mut self, syscode: &str, number: &str) -> Result<Option<(String, String)>, StoreError> {
                 Ok(sqlx::query_as("SELECT tenant, serial FROM orders WHERE syscode = $1 AND number = $2")
                     .bind(syscode)
@@ -241,6 +247,18 @@ macro_rules! database {
             ) -> Result<(), StoreError> {
                 let add = "INSERT INTO orders (syscode, number, tenant, serial, created_at) VALUES ($1, $2, $3, $4, $5)";
                 sqlx::query(add).bind(syscode).bind(number).bind(tenant).bind(serial).bind(at).execute(&mut self.0).await?;
+                // Lists go by when the request was accepted, which of another receipt's order was before.
+                sqlx::query(
+                    "INSERT INTO request_words (tenant, field, word, created_at, serial) \
+                     SELECT tenant, $3, $4, created_at, serial FROM requests WHERE tenant = $1 AND serial = $2 \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(tenant)
+                .bind(serial)
+                .bind(Field::Order.as_str())
+                .bind(number)
+                .execute(&mut self.0)
+                .await?;
                 Ok(())
             }
 
@@ -342,8 +360,9 @@ macro_rules! database {
 
             async fn put_callback(&mut self, callback: &Callback) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO callbacks (id, tenant, serial, created_at, due_at, body) VALUES ($1, $2, $3, $4, $5, $6) \
-                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                    "INSERT INTO callbacks (id, tenant, serial, created_at, due_at, body, troubled) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (id) DO UPDATE \
+                     SET due_at = excluded.due_at, body = excluded.body, troubled = excluded.troubled",
                 )
                 .bind(&callback.id)
                 .bind(&callback.tenant)
@@ -351,6 +370,7 @@ macro_rules! database {
                 .bind(callback.created_at)
                 .bind(callback.due_at)
                 .bind(written("callback", callback)?)
+                .bind(i64::from(callback.is_troubled()))
                 .execute(&mut self.0)
                 .await?;
                 Ok(())
@@ -388,9 +408,9 @@ macro_rules! database {
 
             async fn put_message(&mut self, message: &Message) -> Result<(), StoreError> {
                 sqlx::query(
-                    "INSERT INTO messages (id, tenant, serial, channel, address, created_at, due_at, body) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-                     ON CONFLICT (id) DO UPDATE SET due_at = excluded.due_at, body = excluded.body",
+                    "INSERT INTO messages (id, tenant, serial, channel, address, created_at, due_at, body, troubled) \
+                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO UPDATE \
+                     SET due_at = excluded.due_at, body = excluded.body, troubled = excluded.troubled",
                 )
                 .bind(&message.id)
                 .bind(&message.tenant)
@@ -400,6 +420,7 @@ macro_rules! database {
                 .bind(message.created_at)
                 .bind(message.due_at)
                 .bind(written("message", message)?)
+                .bind(i64::from(message.is_troubled()))
                 .execute(&mut self.0)
                 .await?;
                 Ok(())

@@ -303,6 +303,59 @@ async fn lists_are_ordered_and_filtered(db: &mut dyn Db) {
     assert_eq!(listed(db, &phone).await, ["L2", "L1"]);
     assert!(listed(db, &Query { word: word("1380000000"), ..all() }).await.is_empty());
     assert!(listed(db, &Query { tenant: "else".to_owned(), ..phone }).await.is_empty(), "another tenant sees none");
+    // A till's order number, of which the document knows nothing. Another receipt's comes later than the request.
+    for number in ["POS-1", "POS-1-copy"] {
+        db.put_order("LISTS", number, "lists", "L3", 99).await.unwrap();
+        let order = Query { word: Some((Field::Order, number.to_owned())), before: (20, "L4".to_owned()), ..all() };
+        assert_eq!(listed(db, &order).await, ["L3"], "in its place in the list");
+        assert!(listed(db, &Query { tenant: "else".to_owned(), ..order }).await.is_empty());
+    }
+    assert!(listed(db, &Query { word: Some((Field::Order, "POS".to_owned())), ..all() }).await.is_empty());
+}
+
+/// What had ended without arriving before it was listed is listed after the next start; what waits is, once it was tried.
+#[tokio::test]
+async fn what_did_not_arrive_before_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+    let mut opened = open(&url).await.unwrap();
+    let parked = Callback { standing: Standing::Parked, tries: 9, ..callback("c1", NEVER) };
+    for one in [&parked, &Callback { id: "c2".to_owned(), standing: Standing::Delivered, ..parked.clone() }, &callback("c3", 1)] {
+        opened.writer.put_callback(one).await.unwrap();
+    }
+    drop(opened);
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("UPDATE callbacks SET troubled = 0").execute(&mut connection).await.unwrap();
+    let migration = include_str!("migrations/0012_troubled.sql");
+    for update in migration.lines().filter(|line| line.starts_with("UPDATE")) {
+        sqlx::raw_sql(update).execute(&mut connection).await.unwrap();
+    }
+    drop(connection);
+    let mut again = open(&url).await.unwrap();
+    let listed = again.writer.troubled_callbacks(&parked.tenant, 10).await.unwrap();
+    assert_eq!(listed, [parked]);
+}
+
+/// What an older version wrote of a till's order is found after the next start, however often it starts.
+#[tokio::test]
+async fn orders_of_before_are_found_by_their_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+    let mut opened = open(&url).await.unwrap();
+    opened.writer.put_request(&request("one", "A1")).await.unwrap();
+    opened.writer.put_order("TOLL", "POS-7", "one", "A1", 9).await.unwrap();
+    drop(opened);
+    let options: SqliteConnectOptions = url.parse().unwrap();
+    let mut connection = options.connect().await.unwrap();
+    sqlx::raw_sql("DELETE FROM request_words WHERE word = 'POS-7'").execute(&mut connection).await.unwrap();
+    for _ in 0..2 {
+        sqlx::raw_sql(include_str!("migrations/0011_order_words.sql")).execute(&mut connection).await.unwrap();
+    }
+    drop(connection);
+    let mut again = open(&url).await.unwrap();
+    let by_number = Query { word: Some((Field::Order, "POS-7".to_owned())), ..all() };
+    assert_eq!(listed(&mut *again.writer, &by_number).await, ["A1"]);
 }
 
 async fn sign_ins_are_kept(db: &mut dyn Db) {
@@ -424,7 +477,7 @@ async fn files_codes_and_reservations_are_kept(db: &mut dyn Db) {
     db.put_reservation(&second).await.unwrap();
     assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 2));
     assert_eq!(db.reservation_counts("one", "B").await.unwrap(), (0, 0));
-    first.used = Some(Used { person: "ann".to_owned(), at: 3 });
+    first.used = Some(Used { person: "ann".to_owned(), at: 3, serial: String::new() });
     db.put_reservation(&first).await.unwrap();
     assert_eq!(db.reservation_counts("one", "A").await.unwrap(), (2, 1));
     assert_eq!(db.reservation("one", "R1").await.unwrap().as_ref(), Some(&first));

@@ -114,11 +114,16 @@ impl Place {
         Place::read(pages::answer(self.platform.portal.clone(), request).await).await
     }
 
+    /// A guest's page that goes on: its head is there, its body still comes.
+    pub(crate) async fn open(&self, path: &str) -> Response<Body> {
+        pages::answer(self.platform.portal.clone(), Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Page {
         Place::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
-    async fn read(response: Response<Body>) -> Page {
+    pub(crate) async fn read(response: Response<Body>) -> Page {
         let header =
             |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (status, location, policy) = (response.status().as_u16(), header("location"), header("content-security-policy"));

@@ -1,6 +1,8 @@
 //! What lists find, what actions do, and what pages say of it.
 
 use serde_json::{Value, json};
+use taxdisk_portal::core::callback::{Attempt, Callback};
+use taxdisk_portal::core::outbox;
 use taxdisk_portal::core::request::Phase;
 
 use crate::browser::{Browser, Place};
@@ -77,6 +79,39 @@ async fn lists_find_by_everything_and_page_without_gaps() {
     let csv = browser.get("/console/invoices.csv").await.body;
     assert!(csv.starts_with('\u{FEFF}'));
     assert_eq!(csv.lines().count(), 121);
+}
+
+#[tokio::test]
+async fn a_request_of_any_scheme_is_found_by_code_number_telephone_and_mail() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "anna", &["viewer"]).await;
+    let mut document = blue("S-1");
+    document["GMF_NSRSBH"] = json!("91310000MA00000025");
+    let address = |address: &str| json!([{ "fpqqlsh": "S-1", "address": address }]).to_string();
+    let (documents, mail, phone) = (json!([document]).to_string(), address("a@b.example"), address("13800000000"));
+    let fields = [("requestdatas", documents.as_str()), ("email", mail.as_str()), ("sms", phone.as_str())];
+    let answer = place.platform.form("insertWithArray", &fields).await;
+    assert_eq!(answer.code(), "0000", "{}", answer.body);
+    insert(&place, &blue("S-2"), true).await;
+    let mut code = blue("S-3");
+    code.as_object_mut().unwrap().retain(|name, _| !name.starts_with("GMF_"));
+    (code["ORGCODE"], code["SHMC"]) = (json!("A"), json!("示例商店"));
+    let asked = place.platform.json("insertForQRInvoice", &code.to_string()).await;
+    let extraction = asked.json()["data"]["invoicecode"].as_str().unwrap_or_else(|| panic!("{}", asked.body)).to_owned();
+    for (by, word, found) in [
+        ("taxpayer", "91310000MA00000025", "S-1"),
+        ("telephone", "13800000000", "S-1"),
+        ("mail", "a@b.example", "S-1"),
+        ("extraction", extraction.as_str(), "S-3"),
+    ] {
+        let page = browser.get(&format!("/console/invoices?by={by}&word={}", word.replace('@', "%40"))).await;
+        assert_eq!(serials(&page.body), [found], "{by}");
+        // Each word in its own field, whole.
+        let less = &word[..word.len() - 1];
+        for query in [format!("by=order&word={word}"), format!("by={by}&word={less}")] {
+            assert!(serials(&browser.get(&format!("/console/invoices?{query}")).await.body).is_empty(), "{query}");
+        }
+    }
 }
 
 /// Serial numbers of a list, in its order.
@@ -210,4 +245,58 @@ async fn an_invoice_is_sent_again_and_only_an_invoice() {
     assert_eq!(browser.post("/console/invoices/S-1/send", &[("address", "nobody")]).await.status, 422);
     let page = browser.get("/console/invoices/S-1?lang=en").await;
     assert!(page.body.contains("buyer@example.com") && page.body.contains("<html lang=\"en\">"));
+}
+
+#[tokio::test]
+async fn what_did_not_arrive_is_listed_over_all_requests_until_it_does() {
+    let place = Place::start().await;
+    let mut browser = place.signed_in("shop", "carl", &["clerk"]).await;
+    assert!(browser.get("/console/deliveries").await.body.contains("没有未送达的推送"));
+    let mut document = blue("S-1");
+    document["LYID"] = json!("1");
+    let address = json!([{ "fpqqlsh": "S-1", "address": "a@b.example" }]).to_string();
+    let url = json!([{ "fpqqlsh": "S-1", "url": "https://merchant.example/cb" }]).to_string();
+    let documents = json!([document]).to_string();
+    let fields = [("requestdatas", documents.as_str()), ("email", address.as_str()), ("url", url.as_str())];
+    assert_eq!(place.platform.form("insertWithArray", &fields).await.code(), "0000");
+    place.platform.broker_says("S-1", &Said::Issued).await;
+    let listed = browser.get("/console/deliveries").await;
+    assert!(!listed.body.contains("S-1"), "nothing was tried yet: {}", listed.body);
+    let portal = &place.platform.portal;
+    let attempt = |text: &str| Attempt { at: (portal.clock)(), status: Some(500), ms: 7, text: text.to_owned() };
+    let (mut callback, mut mail) = {
+        let mut db = portal.readers.get().await.unwrap();
+        (db.callbacks_of("shop", "S-1").await.unwrap().remove(0), db.messages_of("shop", "S-1").await.unwrap().remove(0))
+    };
+    callback.attempted(attempt("<b>商户系统出错"), false, &[60], (portal.clock)());
+    let never = outbox::Report { verdict: outbox::Verdict::Never, attempt: attempt("550 no such user"), unclear: false };
+    mail.attempted(never, &[60], (portal.clock)());
+    put(&place, &callback, &mail).await;
+    let page = browser.get("/console/deliveries").await;
+    for shown in
+        ["/console/invoices/S-1", "https://merchant.example/cb", "a@b.example", "550 no such user", "&#60;b&#62;商户系统出错"]
+    {
+        assert!(page.body.contains(shown), "{shown}: {}", page.body);
+    }
+    let mut other = place.signed_in("other", "olga", &["clerk"]).await;
+    assert!(!other.get("/console/deliveries").await.body.contains("S-1"), "another tenant's");
+    // The callback arrives; the mail is asked for again.
+    callback.attempted(attempt(""), true, &[60], (portal.clock)());
+    put(&place, &callback, &mail).await;
+    let page = browser.get("/console/deliveries?lang=en").await;
+    assert!(
+        !page.body.contains("merchant.example/cb") && page.body.contains("a@b.example") && page.body.contains("Not delivered")
+    );
+}
+
+async fn put(place: &Place, callback: &Callback, mail: &outbox::Message) {
+    let (callback, mail) = (callback.clone(), mail.clone());
+    let work = place.platform.portal.ledger.run(move |session| {
+        let (callback, mail) = (callback.clone(), mail.clone());
+        Box::pin(async move {
+            session.db.put_callback(&callback).await?;
+            session.db.put_message(&mail).await
+        })
+    });
+    work.await.unwrap();
 }

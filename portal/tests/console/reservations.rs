@@ -60,9 +60,26 @@ pub(crate) fn guest_fields<'a>(name: &'a str, phone: &'a str, room: &'a str) -> 
 pub(crate) async fn reserved(place: &Place, at: &str, fields: &[(&str, &str)]) -> String {
     let form = place.guest("GET", &public(at), &[]).await;
     assert_eq!(form.status, 303, "{}", form.body);
-    let page = place.guest("POST", &form.location, fields).await;
+    let page = confirmed(place, &form.location, fields).await;
     assert_eq!((page.status, page.location.as_str()), (303, form.location.as_str()), "{}", page.body);
     form.location
+}
+
+/// What a guest sends by the last button, once he has seen what he would reserve.
+pub(crate) async fn last_step<'a>(place: &Place, form: &str, fields: &[(&'a str, &'a str)]) -> Vec<(&'a str, String)> {
+    let check = place.guest("POST", form, &[fields, &[("step", "check")]].concat()).await;
+    let terms = check.body.split("name=\"terms\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let terms = terms.unwrap_or_else(|| panic!("it asks once more: {}", check.body)).to_owned();
+    let mut last: Vec<(&str, String)> = fields.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    last.extend([("step", "issue".to_owned()), ("terms", terms)]);
+    last
+}
+
+/// Both steps of a guest.
+pub(crate) async fn confirmed(place: &Place, form: &str, fields: &[(&str, &str)]) -> Page {
+    let last = last_step(place, form, fields).await;
+    let last: Vec<(&str, &str)> = last.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    place.guest("POST", form, &last).await
 }
 
 /// The one reservation's page at the console.
@@ -354,7 +371,7 @@ async fn every_way_to_price_an_item_is_on_the_guest_s_form() {
     let buyer = [("kind", "person"), ("GMF_MC", "张三"), ("phone", "13800000001")];
     let sent: Vec<(&str, &str)> =
         buyer.into_iter().chain([("money.1", "100"), ("quantity.2", "3"), ("money.2", "33.335")]).collect();
-    let page = place.guest("POST", &form, &sent).await;
+    let page = confirmed(&place, &form, &sent).await;
     assert_eq!(page.location, form, "{}", page.body);
     let page = place.guest("GET", &form, &[]).await;
     for amount in ["¥12.34", "¥100.00", "¥100.01", "由店员填写"] {
@@ -513,5 +530,180 @@ async fn a_search_and_a_draft_have_their_bounds() {
     for path in ["/console/issue/short", "/console/issue/AAAAAAAAAAAAAAAAAAAAA%2F"] {
         assert_eq!(clerk.get(path).await.status, 404, "{path}");
         assert_eq!(clerk.post(path, &[("step", "edit")]).await.status, 404, "{path}");
+    }
+}
+
+/// The serial number of the only reservation that a panel offers.
+fn offered(page: &Page) -> String {
+    let offers: Vec<&str> = page.body.split("name=\"attach\" value=\"").skip(1).collect();
+    assert_eq!(offers.len(), 1, "{}", page.body);
+    offers[0].split('"').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_reservation_is_attached_to_the_draft_that_is_open_and_no_line_is_lost() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    let there = reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    reserved(&place, &at, &guest_fields("李四", "13900000002", "909")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let draft = clerk.get("/console/issue").await.location;
+    let shown = clerk.get(&draft).await;
+    let serial = shown.body.split_once("流水号: <strong>").unwrap().1.split('<').next().unwrap().to_owned();
+    assert!(shown.body.contains("开票信息") && !shown.body.contains("张三丰"), "listed when it is asked for");
+    let org = format!("{SELLER}/A");
+    let written = |more: &[(&'static str, &str)]| {
+        let line = [("org", org.as_str()), ("FPLX", "1"), ("BZ", "店员的备注"), ("XMMC.0", "*餐饮服务*洗衣"), ("DW.0", "件")];
+        let rest = [("SL.0", "0.06"), ("SPBM.0", "3070401000000000000"), ("XMJSHJ.0", "12.00")];
+        let all = line.iter().chain(&rest).chain(more);
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect::<Vec<_>>()
+    };
+    let all = press(&mut clerk, &draft, &written(&[("step", "find_reservation")])).await;
+    for text in ["张三丰", "李四", "13800000001", "房号 808", "¥918.00", "value=\"*餐饮服务*洗衣\""] {
+        assert!(all.body.contains(text), "{text}: {}", all.body);
+    }
+    let elsewhere = written(&[("step", "find_reservation"), ("org", "other/B")]);
+    assert!(!press(&mut clerk, &draft, &elsewhere[1..]).await.body.contains("张三丰"), "of the chosen organisation alone");
+    let found = press(&mut clerk, &draft, &written(&[("step", "find_reservation"), ("reservation_word", "13800000001")])).await;
+    let reservation = offered(&found);
+    let form = press(&mut clerk, &draft, &written(&[("attach", &reservation)])).await;
+    for value in ["*餐饮服务*洗衣", "12.00", "*住宿服务*房费", "888.00", "30.00", "张三丰", "13800000001", "店员的备注"]
+    {
+        assert!(form.body.contains(&format!("value=\"{value}\"")), "{value}: {}", form.body);
+    }
+    assert!(
+        form.body.contains(&serial) && form.body.contains("808"),
+        "the draft's own serial number, and what the guest answered"
+    );
+    // A second clerk sees who has it and cannot attach it.
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    let second = other.get("/console/issue").await.location;
+    other.get(&second).await;
+    let seen = press(&mut other, &second, &written(&[("step", "find_reservation")])).await;
+    assert!(seen.body.contains("由 carl 处理中") && !offered(&seen).contains(&reservation), "{}", seen.body);
+    let refused = press(&mut other, &second, &written(&[("attach", &reservation)])).await;
+    assert!(refused.status == 422 && refused.body.contains("carl") && refused.body.contains("洗衣"), "{}", refused.body);
+    // Checked and issued, twice at once: one invoice, under the draft's serial number.
+    let lines = [("type", "个人"), ("GMF_MC", "张三丰"), ("reservation", reservation.as_str()), ("step", "check")];
+    let check = press(&mut clerk, &draft, &written(&lines)).await;
+    assert!(check.status == 200 && check.body.contains("12.00"), "{}", check.body);
+    let fields = hidden(&check, "make");
+    let (mut one, mut two) = (clerk.tab(), clerk.tab());
+    let (first, second_time) = tokio::join!(press(&mut one, &draft, &fields), press(&mut two, &draft, &fields));
+    let mut done = [first.location, second_time.location];
+    done.sort_unstable();
+    assert_eq!(done, ["asked", "known"].map(|what| format!("/console/invoices/{serial}?done={what}")));
+    assert_eq!(requests(&place).await.len(), 1);
+    // Whoever has it open still makes no second one of it, and its pages lead to the invoice.
+    let late = press(&mut other, &second, &written(&[lines[0], lines[1], lines[2], ("step", "make")])).await;
+    assert!(late.status == 409 && late.body.contains("已用于另一张发票"), "{}", late.body);
+    let desk = clerk.get(&format!("/console/reservations/{reservation}")).await;
+    assert!(desk.body.contains(&format!("/console/invoices/{serial}")) && desk.body.contains("已使用"), "{}", desk.body);
+    place.platform.broker_says(&serial, &Said::Issued).await;
+    assert!(place.guest("GET", &there, &[]).await.body.contains("开票成功"));
+    assert_eq!(requests(&place).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_reservation_is_taken_off_a_draft_for_others() {
+    let place = Place::start().await;
+    let (_, at) = hung_up(&place).await;
+    reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let mut clerk = place.signed_in("shop", "carl", CLERK).await;
+    let draft = clerk.get("/console/issue").await.location;
+    clerk.get(&draft).await;
+    let org = format!("{SELLER}/A");
+    let reservation = offered(&clerk.post(&draft, &[("org", &org), ("step", "find_reservation")]).await);
+    clerk.post(&draft, &[("org", &org), ("attach", &reservation)]).await;
+    let off = clerk.post(&draft, &[("org", &org), ("XMMC.0", "留下的行"), ("detach", "x"), ("reservation", &reservation)]).await;
+    assert!(off.body.contains("name=\"reservation\" value=\"\"") && off.body.contains("留下的行"), "{}", off.body);
+    let mut other = place.signed_in("shop", "olga", CLERK).await;
+    let second = other.get("/console/issue").await.location;
+    other.get(&second).await;
+    let taken = other.post(&second, &[("org", &org), ("attach", &reservation)]).await;
+    assert!(taken.status == 200 && taken.body.contains("张三丰"), "{}", taken.body);
+    // Carl's tab of before has it no longer: he is told, and his lines stay.
+    let stale = [("org", org.as_str()), ("XMMC.0", "留下的行"), ("reservation", &reservation), ("step", "check")];
+    let told = clerk.post(&draft, &stale).await;
+    assert!(told.status == 422 && told.body.contains("olga") && told.body.contains("留下的行"), "{}", told.body);
+    let nobodys = clerk.post(&draft, &[("org", &org), ("attach", "NOBODYS")]).await;
+    assert!(nobodys.status == 422 && nobodys.body.contains("没有这条预约"), "{}", nobodys.body);
+}
+
+#[tokio::test]
+async fn a_guest_confirms_what_he_reserves_and_nothing_is_stored_before() {
+    let place = Place::start().await;
+    let (mut admin, at) = hung_up(&place).await;
+    let there = place.guest("GET", &public(&at), &[]).await.location;
+    let fields = guest_fields("张三丰", "13800000001", "808");
+    let last = last_step(&place, &there, &fields).await;
+    let check = place.guest("POST", &there, &[fields.as_slice(), &[("step", "check")]].concat()).await;
+    for shown in ["请核对后提交申请", "张三丰", "13800000001", "¥888.00", "¥30.00", "房号", "808", "示例商贸有限公司", "提交申请"]
+    {
+        assert!(check.body.contains(shown), "{shown}: {}", check.body);
+    }
+    let changed = place.guest("POST", &there, &[fields.as_slice(), &[("step", "change")]].concat()).await;
+    for kept in ["张三丰", "888.00", "808"] {
+        assert!(changed.status == 200 && changed.body.contains(&format!("value=\"{kept}\"")), "{kept}: {}", changed.body);
+    }
+    assert!(place.guest("GET", &there, &[]).await.body.contains("name=\"GMF_MC\""), "nothing is reserved yet");
+    // The merchant changes what he offers: who has confirmed the old one looks again.
+    admin.get(&at).await;
+    let ids: Vec<String> = {
+        let page = admin.get(&at).await;
+        (0..2)
+            .map(|index| {
+                page.body.split(&format!("name=\"item.{index}\" value=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+            })
+            .collect()
+    };
+    let dearer = [
+        ("name", "前台"),
+        ("limit", "2000"),
+        ("item.0", ids[0].as_str()),
+        ("by.0", "amount"),
+        ("item.1", ids[1].as_str()),
+        ("by.1", "fixed"),
+        ("gross.1", "40.00"),
+        ("field.0", "房号"),
+        ("step", "save"),
+    ];
+    assert_eq!(admin.post(&at, &dearer).await.status, 303);
+    let last: Vec<(&str, &str)> = last.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let page = place.guest("POST", &there, &last).await;
+    assert!(page.status == 409 && page.body.contains("请重新核对") && page.body.contains("¥40.00"), "{}", page.body);
+    let page = place.guest("POST", &there, &[fields.as_slice(), &[("step", "issue"), ("terms", "")]].concat()).await;
+    assert_eq!(page.status, 409, "whoever leaves the step out reserves nothing");
+    assert_eq!(confirmed(&place, &there, &fields).await.location, there);
+    assert!(place.guest("GET", &there, &[]).await.body.contains("预约已提交"));
+}
+
+#[tokio::test]
+async fn a_guest_s_open_page_hears_of_his_invoice() {
+    let place = Place::start().await;
+    let (mut clerk, at) = hung_up(&place).await;
+    let there = reserved(&place, &at, &guest_fields("张三丰", "13800000001", "808")).await;
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(page.body.contains(&format!("data-live=\"{there}\" data-state=\"reserved\"")), "{}", page.body);
+    assert_eq!(place.guest("GET", &format!("{there}/state"), &[]).await.body, "reserved");
+    let stream = place.open(&format!("{there}/events")).await;
+    let at_desk = only(&mut clerk, "org=A").await;
+    clerk.get(&at_desk).await;
+    clerk.post(&format!("{at_desk}/take"), &[]).await;
+    let org = format!("{SELLER}/A");
+    let mut make = draft_fields(&org, "张三丰");
+    make.pop();
+    make.push(("step", "make"));
+    let made = clerk.post(&at_desk, &make).await;
+    assert!(made.location.ends_with("?done=asked"), "{}", made.body);
+    place.platform.broker_says(at_desk.rsplit('/').next().unwrap(), &Said::Issued).await;
+    let told = Place::read(stream).await.body;
+    let told: Vec<&str> = told.split("event: state\ndata: ").map(str::trim).skip(1).collect();
+    assert_eq!((told.first(), told.last()), (Some(&"reserved"), Some(&"issued")), "it ends with the invoice");
+    let page = place.guest("GET", &there, &[]).await;
+    assert!(!page.body.contains("data-live") && page.body.contains("/i/"), "{}", page.body);
+    let nobodys = there.replace(&there[there.len() - 4..], "AAAA");
+    for part in ["state", "events", "card?part=1"] {
+        assert_eq!(place.guest("GET", &format!("{nobodys}/{part}"), &[]).await.status, 404, "{part}");
     }
 }

@@ -337,3 +337,46 @@ async fn callers_whose_list_lacks_the_address_are_named_and_only_ones_own() {
     assert!(!page.contains("APP-LISTED"), "its list names it, whatever its case");
     assert!(!page.contains("APP-THEIRS"), "another tenant's caller");
 }
+
+#[tokio::test]
+async fn where_results_of_offline_codes_go_is_set_for_each_organisation() {
+    let place = Place::start().await;
+    place.system("TOLL");
+    let mut anna = place.signed_in("shop", "anna", ADMIN).await;
+    let page = anna.get("/console/settings/wishes").await;
+    assert!(
+        page.body.contains("TOLL") && page.body.contains("name=\"mail.0\"") && !page.body.contains("checked"),
+        "{}",
+        page.body
+    );
+    let orgs: Vec<String> =
+        page.body.split("name=\"org.").skip(1).map(|rest| rest.split('"').nth(2).unwrap().to_owned()).collect();
+    assert!(orgs.contains(&"A".to_owned()), "{orgs:?}");
+    let names: Vec<String> = (0..orgs.len()).map(|index| format!("org.{index}")).collect();
+    let form: Vec<(&str, &str)> = names.iter().zip(&orgs).map(|(name, org)| (name.as_str(), org.as_str())).collect();
+    let path = "/console/settings/wishes/TOLL";
+    // Mail and callback for the first one; the others keep what the platform offers.
+    let wished = [form.as_slice(), &[("own.0", "yes"), ("mail.0", "yes"), ("callback.0", "yes")]].concat();
+    assert_eq!(anna.post(path, &wished).await.location, "/console/settings/wishes?done=saved");
+    let wishes = || place.platform.portal.directory().system("TOLL").unwrap().wishes.clone();
+    let first = wishes();
+    assert_eq!(first.len(), 1);
+    assert_eq!(
+        (first[0].orgcode.as_str(), first[0].mail, first[0].sms, first[0].callback),
+        (orgs[0].as_str(), true, false, true)
+    );
+    let page = anna.get("/console/settings/wishes").await;
+    assert_eq!(page.body.matches(" checked").count(), 3, "{}", page.body);
+    // A page of before: an organisation that is not the tenant's, or another order of them. Nothing is guessed, nothing changed.
+    for wrong in [vec![("own.0", "yes")], vec![("org.0", "NOBODYS"), ("own.0", "yes")]] {
+        assert_eq!(anna.post(path, &wrong).await.status, 422);
+    }
+    assert_eq!(wishes(), first);
+    assert_eq!(anna.post("/console/settings/wishes/OTHER", &form).await.status, 404);
+    let history = anna.get("/console/settings/history").await.body;
+    assert!(history.contains(&format!("TOLL: {} mail callback", orgs[0])), "{history}");
+    assert_eq!(anna.post(path, &form).await.status, 303);
+    assert!(wishes().is_empty(), "without a wish of its own it offers what the platform can");
+    let mut carl = place.signed_in("shop", "carl", &["clerk", "manager"]).await;
+    assert_eq!(carl.get("/console/settings/wishes").await.status, 403);
+}

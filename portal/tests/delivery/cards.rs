@@ -308,3 +308,39 @@ async fn wechat_s_refusals_of_an_authorisation_touch_no_invoice() {
     assert!(!inside(&rig, &path).await.2.contains("/card?part"));
     assert_eq!(inside(&rig, &format!("{path}/card?part=1")).await.1, path);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_is_kept_from_its_own_page_too_and_only_one_that_stands() {
+    let fake = Fake::default();
+    let (rig, _dir) = rig(&fake).await;
+    rig.issue(&blue("PACK4"), &[], &[]).await;
+    let link = rig.platform.portal.link(&rig.request("PACK4").await).await.unwrap().unwrap();
+    let path = link.strip_prefix("https://fp.example").unwrap().to_owned();
+    let button = format!("{path}/card?part=1");
+    assert!(inside(&rig, &path).await.2.contains(&button));
+    assert!(!rig.browse("192.0.2.1", "GET", &path, "").await.text.contains("/card?"), "outside of WeChat it would lead nowhere");
+    assert!(inside(&rig, &button).await.1.starts_with("https://mp.weixin.qq.com/"));
+    let asked = fake.lock().unwrap().asked[0].clone();
+    assert_eq!(asked["redirect_url"], format!("https://fp.example{path}/carded?part=1"));
+    let back = format!("{path}/carded?part=1");
+    assert_eq!(inside(&rig, &back).await.1, format!("{path}?told=card_no"));
+    fake.lock().unwrap().authorised.insert(asked["order_id"].as_str().unwrap().to_owned());
+    assert_eq!(inside(&rig, &back).await.1, format!("{path}?told=card_sent"));
+    assert_eq!(rig.send_due().await, 1);
+    assert_eq!(inside(&rig, &back).await.1, format!("{path}?told=card_in"), "it is there, whichever page is asked");
+    assert!(inside(&rig, &format!("{path}?told=card_in")).await.2.contains("该发票已在微信卡包中"));
+    // A reversed one is no invoice to keep.
+    let mut reversed = rig.request("PACK4").await;
+    reversed.reversed = reversed.gross;
+    rig.platform
+        .portal
+        .ledger
+        .run(move |session| {
+            let reversed = reversed.clone();
+            Box::pin(async move { session.db.put_request(&reversed).await })
+        })
+        .await
+        .unwrap();
+    assert!(!inside(&rig, &path).await.2.contains("/card?"));
+    assert_eq!(inside(&rig, &button).await.1, path);
+}

@@ -7,6 +7,7 @@ use serde_json::json;
 use taxdisk_portal::config::Config;
 use taxdisk_portal::core::links::{self, Kind};
 
+use crate::offline::Scheme;
 use crate::platform::{Said, blue, form};
 use crate::rig::{Page, Rig};
 
@@ -183,4 +184,27 @@ async fn nobody_searches_faster_than_the_limits_of_his_address_and_of_all() {
     let third = tries("2001:db8::1").await;
     assert!(third < 10 && (25..=30).contains(&(first + second + third)), "all together: {first} + {second} + {third}");
     assert_eq!(rig.browse("192.0.2.9", "GET", "/find", "").await.status, 200, "the form itself costs nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_till_s_receipt_is_found_by_the_number_of_its_order() {
+    let scheme =
+        Scheme::start_with(|config| (config.limits.finds_per_min, config.limits.all_finds_per_min) = (1000, 1000), Vec::new())
+            .await;
+    let missed = find(&scheme.rig, &three("POS42-0099", "113.00", "2027-01-15")).await;
+    assert_eq!(missed.status, 404, "nobody has asked for its invoice");
+    let serial = scheme.issue("POS42-0099", &[]).await;
+    assert_ne!(serial, "POS42-0099");
+    scheme.rig.platform.broker_says(&serial, &Said::Issued).await;
+    let page = find(&scheme.rig, &three("POS42-0099", "113.00", "2027-01-15")).await;
+    assert!(page.status == 200 && page.text.contains("开票成功"), "{}", page.text);
+    for hidden in ["甲公司", "/i/", "/q/"] {
+        assert!(!page.text.contains(hidden), "{hidden}: an order's number can be guessed: {}", page.text);
+    }
+    // Of another amount or day, or a part of it: like one that never was.
+    for (number, total, date) in
+        [("POS42-0099", "113.01", "2027-01-15"), ("POS42-0099", "113.00", "2027-01-16"), ("POS42-009", "113.00", "2027-01-15")]
+    {
+        assert_eq!(plain(&find(&scheme.rig, &three(number, total, date)).await), plain(&missed), "{number} {total} {date}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Offline codes: from a till's token over the merchant's query service to one invoice, whatever anybody does.
 
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -20,6 +21,7 @@ use taxdisk_portal::order::{self, Nonce, Order, OrderKey};
 use taxdisk_portal::pages;
 use taxdisk_portal::platform_key::PlatformKey;
 use taxdisk_portal::sign::{self, PublicKey};
+use taxdisk_portal::store::{Field, Query};
 
 use crate::platform::{APPID, NOW_S, SELLER, Said, blue, form, sign as signed};
 use crate::rig::{Rig, served};
@@ -49,6 +51,8 @@ pub(crate) enum Manners {
     Names(&'static str),
     Redirects,
     Breaks,
+    /// He takes the question and says nothing.
+    Stalls,
     Floods,
     /// An answer of so many bytes more than an empty one.
     Long(usize),
@@ -76,6 +80,7 @@ async fn query(State(merchant): State<Arc<Merchant>>, headers: HeaderMap, body: 
     let status = match manners {
         Manners::Redirects => return Response::builder().status(302).header("location", "/query").body(Body::empty()).unwrap(),
         Manners::Breaks => return Response::builder().status(500).body(Body::empty()).unwrap(),
+        Manners::Stalls => std::future::pending().await,
         Manners::State(state) => state,
         _ => "INVOICEABLE",
     };
@@ -280,6 +285,19 @@ async fn a_till_s_code_becomes_one_invoice_however_often_it_is_scanned_and_sent(
     let stored = db.request("shop", &serial).await.unwrap().unwrap();
     let stored = format!("{stored:?}");
     assert!(stored.contains("甲公司") && !stored.contains("商户写的"), "the buyer is the consumer's: {stored}");
+    // The clerk whom the guest shows his receipt finds it by what is printed there.
+    let by_order = Query {
+        tenant: "shop".to_owned(),
+        from: 0,
+        before: (i64::MAX, String::new()),
+        phases: Vec::new(),
+        orgcode: String::new(),
+        fplx: None,
+        word: Some((Field::Order, "POS42-0007".to_owned())),
+        limit: 10,
+    };
+    let found = db.list_requests(&by_order).await.unwrap();
+    assert_eq!(found.iter().map(|request| request.serial.as_str()).collect::<Vec<_>>(), [serial.as_str()]);
     drop(db);
     // Later scans do not need the merchant, and see the buyer masked.
     scheme.behaves(Manners::Breaks);
@@ -518,4 +536,21 @@ async fn two_orders_of_one_system_that_name_one_sale_are_one_invoice_and_a_refus
         "the other order's buyer gets nobody's invoice"
     );
     assert!(!scheme.stored("TWO").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merchant_who_stalls_is_waited_for_so_long_and_stores_nothing() {
+    let scheme = Scheme::start(Vec::new()).await;
+    scheme.behaves(Manners::Stalls);
+    let path = path(&scheme.token("STALL", None));
+    let began = Instant::now();
+    let (status, _, text) = scheme.sent("GET", &path, "").await;
+    assert_eq!(status, 502, "{text}");
+    assert!(text.contains("没有开具发票，稍后重试是安全的") && !text.contains("<form"), "{text}");
+    assert!(began.elapsed() < Duration::from_secs(30), "three tries of five seconds: {:?}", began.elapsed());
+    assert_eq!(scheme.asked(), 3);
+    assert!(!scheme.stored("STALL").await);
+    // He comes round: the same receipt is good.
+    scheme.behaves(Manners::Good);
+    assert_eq!(scheme.sent("GET", &path, "").await.0, 200);
 }

@@ -8,11 +8,12 @@ use http_body_util::BodyExt as _;
 use serde_json::json;
 use taxdisk_portal::core::links::{self, Kind};
 use taxdisk_portal::core::outbox::Standing;
+use taxdisk_portal::core::request::Phase;
 use taxdisk_portal::core::task::{CONTACT_MAX, TEXT_MAX, Task, TaskState};
 use taxdisk_portal::pages;
 use taxdisk_portal::portal::STREAMS;
 
-use crate::platform::{Said, form};
+use crate::platform::{SELLER, Said, form};
 use crate::rig::{Page, Rig};
 use crate::texts::{self, Provider};
 
@@ -229,4 +230,58 @@ async fn what_is_not_issued_cannot_be_corrected() {
         assert_eq!(correct(&rig, &path, "抬头写错了").await, path, "there is only the state to show");
     }
     assert!(tasks(&rig, "TASK2").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_the_merchant_can_mend_is_said_and_goes_on_when_he_has() {
+    let rig = Rig::start(|_| {}).await;
+    let path = rig.code("MERCHANT1", &json!({})).await;
+    rig.fill(&path, &[]).await;
+    let failed = Said::Failed { fault: "disk", code: "disk_trouble", text: "661545600001 故障 <secret>" };
+    rig.platform.broker_says("MERCHANT1", &failed).await;
+    assert_eq!(state(&rig, &path).await, "merchant");
+    for (lang, title) in [("zh", "等待商户处理"), ("en", "The merchant has to act")] {
+        let page = rig.browse("192.0.2.1", "GET", &format!("{path}?lang={lang}"), "").await;
+        assert!(page.text.contains(title) && page.text.contains("data-live"), "{lang}: it may go on: {}", page.text);
+        assert!(
+            !page.text.contains("661545600001") && !page.text.contains("secret"),
+            "why is the merchant's business: {}",
+            page.text
+        );
+        assert!(!page.text.contains("/i/") && !page.text.contains("GMF_MC"), "no invoice and no second form: {}", page.text);
+    }
+    let mut stream = Stream::open(&rig, &path).await.unwrap();
+    assert_eq!(stream.next().await.as_deref(), Some("merchant"));
+    // The merchant re-issues: the same request, and the open page hears of it.
+    let entry = json!([{ "FPQQLSH": "MERCHANT1", "XSF_NSRSBH": SELLER, "JSHJ": "11.30" }]).to_string();
+    let answer = rig.platform.form("reissue", &[("requestdatas", &entry)]).await;
+    assert_eq!(answer.code(), "0000", "{}", answer.body);
+    assert_ne!(stream.next().await.as_deref(), Some("merchant"));
+}
+
+/// A consumer has no session: what he may do rests on the address that he was given, and a page of others cannot make his browser
+/// do more than its author could do himself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_sent_from_another_site_does_what_its_address_allows_and_nothing_more() {
+    let rig = Rig::start(|_| {}).await;
+    let path = rig.code("CROSS1", &json!({})).await;
+    let send = async |path: &str, body: String, cookie: &str| {
+        let request = Request::post(path)
+            .header("accept", "text/html")
+            .header("origin", "https://evil.example")
+            .header("sec-fetch-site", "cross-site")
+            .header("cookie", cookie)
+            .body(Body::from(body))
+            .unwrap();
+        let response = pages::answer(rig.platform.portal.clone(), request).await;
+        let cookies = response.headers().get_all("set-cookie").iter().count();
+        (response.status().as_u16(), cookies)
+    };
+    let filled = form(&[("kind", "person"), ("GMF_MC", "跨站"), ("step", "issue"), ("terms", "guessed")]);
+    for cookie in ["", "lang=en", "__Host-taxdisk=somebody"] {
+        // Without having seen the page nobody knows its terms: the form comes back, and nothing is issued.
+        assert_eq!(send(&path, filled.clone(), cookie).await, (409, 0), "no cookie counts for anything: {cookie:?}");
+        assert_eq!(send("/q/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", filled.clone(), cookie).await.0, 404);
+    }
+    assert_eq!(rig.request("CROSS1").await.phase, Phase::Buyer);
 }

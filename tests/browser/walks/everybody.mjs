@@ -34,6 +34,25 @@ walk("offline_scheme_without_javascript", { over: [{ lang: "zh", width: 390 }, {
   await me.look("invoice");
   await hasPdf(page);
   assert.equal((await site.signed(title)).length, 1);
+
+  // What stands around it: the page for printers, a receipt that is searched for, and the terminal.
+  await go(page, "a[href$='/print']");
+  assert.ok(await page.locator("[data-print]").isHidden(), "a button that needs a script is not there");
+  await me.look("print");
+  await me.open("/find");
+  const date = new Date(Date.now() + 8 * 3600_000).toISOString().slice(0, 10);
+  for (const [name, value] of Object.entries({ serial: order, total: "113.00", date })) await page.fill(`input[name=${name}]`, value);
+  await go(page, "main form button.main");
+  assert.equal(await page.innerText("[role=status] strong"), WORDS[lang].issued, "by the number of the order on the receipt");
+  await me.look("found");
+  await me.open("/kiosk");
+  await page.locator("#scan:focus").waitFor();
+  await page.keyboard.type(code);
+  assert.equal(await page.inputValue("#scan"), code);
+  await Promise.all([page.waitForEvent("load"), page.keyboard.press("Enter")]);
+  assert.match(await page.innerText("main"), /011002000111/);
+  assert.equal(await page.locator("meta[http-equiv=refresh]").getAttribute("content"), "60;url=/kiosk", "it clears itself");
+  await hasPdf(page);
 });
 
 async function issuedAlready(page, lang) {
@@ -237,6 +256,8 @@ walk("first_paint_over_a_slow_line", { alone: true }, async (site, { lang, visit
   const desk = await visit({ width: 1280 });
   await atTheDesk(site, desk, fresh("clerk").toLowerCase());
   for (const [name, address] of [["state", state], ["invoice", invoice]]) await (await visit()).paint(name, address);
-  await (await visit()).paint("sign-in", "/console/sign-in");
+  for (const [name, address] of [["find", "/find"], ["kiosk", "/kiosk"], ["sign-in", "/console/sign-in"]]) {
+    await (await visit()).paint(name, address);
+  }
   await desk.paint("console list", "/console/invoices");
 });

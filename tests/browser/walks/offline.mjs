@@ -170,7 +170,8 @@ walk("offline_in_the_middle", { over: [{ lang: "zh" }, { lang: "en", width: 1280
       await sale.me.look(`${what}-away`, lang === "zh" && what === "agent" ? { picture: "consumer-offline" } : {});
       // The clerk reads why, in his language, and that nothing is issued.
       await desk.open("/console/invoices");
-      await search(desk.page, "buyer", sale.title);
+      // By what is printed on the guest's receipt, as well as by his name.
+      await search(desk.page, ...(what === "agent" ? ["order", order] : ["buyer", sale.title]));
       await go(desk.page, "tbody a");
       await until(`the desk to say: ${said[lang]}`, async () => {
         if ((await desk.page.innerText("main")).includes(said[lang])) return true;

@@ -1,29 +1,15 @@
-// Inside WeChat: the titles that its user keeps there (sections 6.3.3 and 7.3.3), by the bridge that WeChat puts into its pages.
+// Inside WeChat: the titles that its user keeps there (sections 6.3.3 and 7.3.3), by the bridge that WeChat puts into its pages, and
+// its card pack (section 3.3.6), by WeChat's own page.
 
 import assert from "node:assert/strict";
 import { COMPANY_NUMBER, check, issue, seenIssued } from "../consumer.mjs";
-import { fresh, isSigned } from "../site.mjs";
+import { AUTHORISES, fresh, until } from "../site.mjs";
+import { go } from "../visitor.mjs";
+import { CARDS, WECHAT, authoriser, bridge } from "../wechat.mjs";
 import { walk } from "../walk.mjs";
 
-/** How its browser calls itself. */
-const WECHAT = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 Chrome/126.0 Mobile Safari/537.36 MicroMessenger/8.0.50";
 /** The page's words when the bridge refuses. */
 const FAILED = { zh: /微信/, en: /WeChat/ };
-
-/** Puts a bridge into every page of a device, which asks WeChat: `says` is what its user does, and may change. */
-async function bridge(visitor, says) {
-  await visitor.context.exposeFunction("askWechat", (page, name, given) => {
-    if (name === "preVerifyJSAPI") {
-      const may = given.appId === "wxplatform" && given.verifyJsApiList.includes("chooseInvoiceTitle") && isSigned(page, given);
-      return { err_msg: `preVerifyJSAPI:${may ? "ok" : "fail_invalid signature"}` };
-    }
-    assert.equal(name, "chooseInvoiceTitle");
-    return says(isSigned(page, given));
-  });
-  await visitor.context.addInitScript(`window.WeixinJSBridge = { invoke: (name, given, done) =>
-    window.askWechat(location.href, name, given).then(done) };`);
-}
-
 walk("title_is_picked_inside_wechat", { over: [{ lang: "zh" }, { lang: "en" }] }, async (site, { lang, visit }) => {
   const serial = fresh("WECHAT");
   const title = `微信抬头${serial}有限公司`;
@@ -36,7 +22,7 @@ walk("title_is_picked_inside_wechat", { over: [{ lang: "zh" }, { lang: "en" }] }
   assert.equal(await other.page.locator("[data-titles]").count(), 0);
 
   let answer = { err_msg: "chooseInvoiceTitle:cancel" };
-  const me = await visit({ agent: WECHAT });
+  const me = await visit({ agent: WECHAT, elsewhere: [AUTHORISES] });
   await bridge(me, (signed) => (signed ? answer : { err_msg: "chooseInvoiceTitle:fail_access denied" }));
   const { page } = me;
   await me.open(asked.data.qrcode);
@@ -69,4 +55,32 @@ walk("title_is_picked_inside_wechat", { over: [{ lang: "zh" }, { lang: "en" }] }
   await issue(page);
   await seenIssued(page, lang);
   assert.equal((await site.signed(title)).length, 1);
+
+  // The card pack, from the page of the code and of the invoice: he says no, then yes, then presses once more.
+  let yes = false;
+  await authoriser(site, me, () => yes);
+  const says = (word) => page.locator("[role=status]", { hasText: word }).waitFor();
+  await me.look("offered-card");
+  await go(page, "a[href*='/card?part=1']");
+  await says(CARDS[lang].no);
+  assert.ok(![...site.cards.inserted.values()].some((one) => one.title === title), "nothing without his word");
+  yes = true;
+  await go(page, "a[href*='/card?part=1']");
+  await says(CARDS[lang].sent);
+  await me.look("card-sent");
+  const card = await until("the card", () => [...site.cards.inserted.values()].find((one) => one.title === title));
+  assert.equal(card.fee, 11300);
+  await page.goto(new URL(await page.getAttribute("a[href^='/i/']", "href"), page.url()).href);
+  await until("the page that says it is there", async () => {
+    await go(page, "a[href*='/card?part=1']");
+    return (await page.innerText("[role=status]")).includes(CARDS[lang].kept) || undefined;
+  });
+  await me.look("card-kept");
+  assert.equal([...site.cards.inserted.values()].filter((one) => one.title === title).length, 1, "one card");
+
+  // Titles are offered on the form of a till's code too.
+  await me.open(await site.till(fresh("POS")));
+  await button.waitFor();
+  await picked();
+  assert.equal(await page.inputValue("input[name=GMF_MC]"), title);
 });

@@ -74,6 +74,10 @@ pub(super) struct Draft {
     pub(super) goods_word: String,
     /// What is looked for in the customer file.
     pub(super) customer_word: String,
+    /// Serial number of the reservation that is attached; empty: none is.
+    pub(super) reservation: String,
+    /// What is looked for among the reservations.
+    pub(super) reservation_word: String,
 }
 
 /// An entry of a file that a search found.
@@ -161,6 +165,8 @@ impl Draft {
             lines: (0..count).map(line).collect(),
             goods_word: field("goods_word"),
             customer_word: field("customer_word"),
+            reservation: field("reservation"),
+            reservation_word: field("reservation_word"),
         }
     }
 
@@ -197,6 +203,30 @@ impl Draft {
             lines,
             ..Draft::default()
         }
+    }
+
+    /// Adds what a guest wants to what the clerk has written: the guest is the buyer, his lines come behind those that are there.
+    /// A remark of the clerk's stays. False: there are too many lines, and nothing is changed.
+    pub(super) fn attach(&mut self, reservation: &Reservation) -> bool {
+        let wanted = Draft::of_reservation(reservation, self.org.clone());
+        let written = self.lines.iter().chain(&wanted.lines).filter(|line| !line.is_empty());
+        let lines: Vec<LineText> = written.cloned().collect();
+        if lines.len() > MAX_LINES {
+            return false;
+        }
+        self.lines = if lines.is_empty() { vec![LineText::default()] } else { lines };
+        self.buyer = wanted.buyer;
+        if self.remark.is_empty() {
+            self.remark = wanted.remark;
+        }
+        self.reservation = reservation.serial.clone();
+        self.reservation_word.clear();
+        true
+    }
+
+    /// ORGCODE of the organisation that is chosen.
+    pub(super) fn orgcode(&self) -> &str {
+        self.org.split_once('/').map_or("", |(_, orgcode)| orgcode)
     }
 
     /// What a clerk begins with who corrects a request that was sent back.
@@ -244,6 +274,7 @@ impl Draft {
             ("org".to_owned(), self.org.clone()),
             ("FPLX".to_owned(), self.kind.clone()),
             ("BZ".to_owned(), self.remark.clone()),
+            ("reservation".to_owned(), self.reservation.clone()),
         ];
         fields.extend(BUYER_FIELDS.iter().zip(&self.buyer).map(|(name, value)| ((*name).to_owned(), value.clone())));
         for (index, line) in self.lines.iter().enumerate() {
@@ -500,6 +531,7 @@ mod tests {
         let mut draft = Draft::new();
         draft.lines = vec![line(COFFEE, "2", ""), line(COFFEE, "", "3")];
         draft.buyer[1] = "张三 & \"Söhne\"".to_owned();
+        draft.reservation = "RESERVED1".to_owned();
         assert_eq!(Draft::of(&Form::of(draft.hidden())), draft);
         let many = (0..MAX_LINES + 5).map(|index| (format!("XMMC.{index}"), "x".to_owned())).collect();
         assert_eq!(Draft::of(&Form::of(many)).lines.len(), MAX_LINES);

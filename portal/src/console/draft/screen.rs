@@ -6,6 +6,7 @@ use axum::http::{Response, StatusCode};
 
 use super::{Computed, Draft, Hits, LineText, computed, kind_choices, org_choices, type_choices, type_text};
 use crate::console::invoices::Choice;
+use crate::console::reservations::Offer;
 use crate::console::shell::Shell;
 use crate::console::{with_status, words};
 use crate::core::insert::{Content, Incoming};
@@ -29,10 +30,19 @@ pub(in crate::console) struct Screen {
     pub(in crate::console) only: Option<String>,
     /// What else the clerk should see: label and value.
     pub(in crate::console) facts: Vec<(String, String)>,
-    /// Where reservations of guests are chosen from.
-    pub(in crate::console) panel: bool,
+    /// 开票信息: where guests' reservations are attached.
+    pub(in crate::console) panel: Option<Panel>,
     /// The form by which a reservation is given back goes there.
     pub(in crate::console) release: Option<String>,
+}
+
+/// 开票信息: reservations of the chosen organisation.
+#[derive(Default)]
+pub(in crate::console) struct Panel {
+    /// Those that were looked for; none: nobody did.
+    pub(in crate::console) offers: Option<Vec<Offer>>,
+    /// There may be more of them than are shown.
+    pub(in crate::console) more: bool,
 }
 
 #[derive(Template)]
@@ -47,6 +57,8 @@ struct FormPage<'a> {
     types: Vec<Choice>,
     hits: Hits,
     faults: Vec<String>,
+    /// What names characters that no disk prints, while they are typed.
+    script: &'static str,
 }
 
 #[derive(Template)]
@@ -73,6 +85,7 @@ pub(in crate::console) fn form(screen: &Screen, tenant: &Tenant, draft: &Draft, 
         types: type_choices(screen.shell.lang, &draft.buyer[0]),
         hits,
         faults: faults.iter().map(|fault| words::said(screen.shell.lang, fault)).collect(),
+        script: &crate::assets::SCRIPT,
     };
     with_status(status, &page)
 }

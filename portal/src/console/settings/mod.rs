@@ -5,6 +5,7 @@ mod callbacks;
 mod keys;
 mod organisations;
 mod users;
+mod wishes;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .merge(callbacks::routes())
         .merge(keys::routes())
         .merge(users::routes())
+        .merge(wishes::routes())
 }
 
 /// Writes a change into the history; in the transaction that makes it.

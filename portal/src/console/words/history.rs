@@ -26,6 +26,11 @@ pub(super) const TABLE: &[Row] = &[
     ("what_returned", "已退回", "Returned"),
     ("what_split", "已拆分为", "Split into"),
     ("what_voiding", "申请作废", "Void asked for"),
+    ("menu_deliveries", "推送异常", "Not delivered"),
+    ("deliveries_note", "已尝试但未送达的回调、邮件和短信；发票不受影响。请在单据页面重发。", "Callbacks, mails and messages that were tried and did not arrive. The invoices stand. Send them again on the page of the request."),
+    ("deliveries_none", "没有未送达的推送", "Everything has arrived"),
+    ("deliveries_more", "仅显示最近的记录", "The latest are shown"),
+    ("channel_callback", "回调", "Callback"),
 ];
 
 #[cfg(test)]

@@ -9,7 +9,27 @@
 //! Refused by design: an order in the clear, ECB, digests without a key, an algorithm that the token chooses by itself (that of
 //! the registered key counts).
 //!
+//! A crate of its own, so that the program of a till can depend on it and on nothing else of ours. It does no I/O and reads no
+//! clock; the one thing that it asks of the machine is [`Nonce::random`]. A till whose machine has no good generator counts:
+//!
+//! ```
+//! use taxdisk_order::{Algorithm, Nonce, Order, OrderKey, make};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let secret = [7; 32]; // as the platform gave it, once
+//! let key = OrderKey::new(3, Algorithm::Aes256Gcm, &secret)?;
+//! let order = Order { number: "POS42-0007".to_owned(), made_at_s: 1_800_000_000, expires_at_s: None };
+//! // Till 42, its token number 7. The counter is kept on the disk before the token is printed, and never goes back.
+//! let token = make("DEMOSYS", &key, &order, Nonce::counted(42, 7))?;
+//! let printed = format!("https://fp.example/qrcode-connector?syscode=DEMOSYS&order={token}");
+//! # assert!(printed.len() < 300);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! Read first: [`make`], [`open`], [`Keyring`].
+
+#![forbid(unsafe_code)]
 
 mod key;
 
