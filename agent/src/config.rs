@@ -14,6 +14,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use taxdisk_drivers::profile::{DEFAULT_DIR as DEFAULT_PROFILES_DIR, Profiles};
+use taxdisk_telemetry::Traces;
 
 use crate::failure::Failure;
 
@@ -45,6 +46,8 @@ pub struct Config {
     pub update: UpdateConfig,
     /// Logs.
     pub log: LogConfig,
+    /// Where spans of jobs are sent.
+    pub traces: Traces,
     /// Device profiles.
     pub profiles: ProfilesConfig,
     /// Disks at this PC.

@@ -33,6 +33,7 @@ pub mod run;
 pub mod secrets;
 pub mod status;
 pub mod tls;
+mod traces;
 pub mod update;
 pub mod version;
 pub mod worker;

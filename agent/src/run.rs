@@ -135,6 +135,14 @@ pub fn prepare(config: Config) -> Result<Prepared, Failure> {
 /// # Errors
 /// What kept it from running.
 pub fn run(prepared: Prepared, options: &Options) -> Result<Ended, Failure> {
+    taxdisk_telemetry::start(&prepared.config.traces, "taxdisk-agent", version::text())
+        .map_err(|error| Failure::config(error.0))?;
+    let ended = work(prepared, options);
+    taxdisk_telemetry::flush();
+    ended
+}
+
+fn work(prepared: Prepared, options: &Options) -> Result<Ended, Failure> {
     let lock = daemon::Lock::take(&prepared.state.lock_file())?;
     let journal = Journal::open(&prepared.state.journal_dir()).map_err(|error| match error {
         JournalError::InUse(_) => Failure::failed(format!("{error}.")),

@@ -108,6 +108,7 @@ fn coffee(serial: &str, sequence: u64) -> Assignment {
         content_hash: "00".repeat(32),
         original: None,
         mark: None,
+        trace: None,
     }
 }
 

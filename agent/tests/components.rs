@@ -69,6 +69,7 @@ fn paper(serial: &str, sim: &SimHandle) -> Assignment {
         content_hash: "00".repeat(32),
         original: None,
         mark: None,
+        trace: None,
     }
 }
 

@@ -67,6 +67,7 @@ fn ended(seller: &TaxpayerNumber, place: u64) -> Result<[Change; 2], Box<dyn std
             fields: [("/invoice/totals/gross", format!("{place:016x}"))].into_iter().collect(),
             mark: None,
             place,
+            trace: None,
         },
     };
     let job = Job::accept(&accepted)?;

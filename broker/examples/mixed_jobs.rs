@@ -163,6 +163,7 @@ fn job(number: u64, count: u64, place: u64, at: Timestamp, sequences: &mut BTree
             fields: fields.into_iter().collect(),
             mark: None,
             place,
+            trace: None,
         },
     };
     let mut now = Job::accept(&accepted)?;

@@ -290,7 +290,11 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Serve(serve) => {
             let loaded = load(&serve.file, serve.listen.clone())?;
             logging::start(&loaded.config.log)?;
-            runtime()?.block_on(serve_until_signal(&loaded, &serve))
+            taxdisk_telemetry::start(&loaded.config.traces, "taxdisk-broker", env!("CARGO_PKG_VERSION"))
+                .map_err(|error| ConfigError(error.0))?;
+            let ended = runtime()?.block_on(serve_until_signal(&loaded, &serve));
+            taxdisk_telemetry::flush();
+            ended
         }
     }
 }

@@ -12,6 +12,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::{Deserialize, Serialize};
+use taxdisk_telemetry::Traces;
 
 mod webhooks;
 
@@ -51,6 +52,8 @@ pub struct Config {
     pub console: Console,
     /// What is written to standard error.
     pub log: Log,
+    /// Where spans of jobs are sent.
+    pub traces: Traces,
 }
 
 /// The chains.

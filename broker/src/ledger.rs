@@ -22,8 +22,10 @@ use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNum
 use taxdisk_protocol::job::{Job, Origin};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::trace::Traceparent;
 use tokio::sync::{mpsc, watch};
 
+use crate::core::accept::Prepared;
 use crate::core::change::{Change, EnrollmentRow, KeyRow};
 use crate::core::{Core, Input, Reply};
 use crate::store::Store;
@@ -277,7 +279,16 @@ impl Ledger {
     /// `invalid_invoice` (breaches), `conflict` (differences, job), `not_expressible` (breaches), `operation_unsupported`,
     /// `seller_unknown`, `not_ready`.
     pub async fn submit(&self, submission: JobSubmission) -> Answer<Submitted> {
-        let answer = self.ask(Input::Submit(Box::new(submission.into()))).await;
+        self.submit_traced(submission, None).await
+    }
+
+    /// As [`Ledger::submit`], with the acceptance in a trace. One that is known keeps the trace of its first submission.
+    ///
+    /// # Errors
+    /// As [`Ledger::submit`].
+    pub async fn submit_traced(&self, submission: JobSubmission, trace: Option<Traceparent>) -> Answer<Submitted> {
+        let prepared = Prepared::from(submission).traced(trace);
+        let answer = self.ask(Input::Submit(Box::new(prepared))).await;
         let name = match &answer {
             Ok(Reply::Submitted(Submitted::New(_))) => "new",
             Ok(_) => "repeated",

@@ -24,4 +24,5 @@ pub mod ready;
 pub mod serve;
 pub mod store;
 pub mod tls;
+pub mod traces;
 pub mod updates;

@@ -415,6 +415,10 @@ pub struct JobView {
     /// Readings and late outcomes that were kept, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub evidence: Vec<EvidenceView>,
+    /// Id of the trace that its way is recorded under, 32 hex digits: the first submission's `traceparent`, else one of the
+    /// broker's. Log lines about the job carry it. Absent of jobs that an older version accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
     /// Accepted at, RFC 3339.
     pub accepted_at: String,
     /// Last changed at, RFC 3339.

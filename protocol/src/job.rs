@@ -17,6 +17,7 @@ use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::time::Timestamp;
+use crate::trace::Traceparent;
 use crate::undo::{About, Link, LinkState};
 
 mod apply;
@@ -170,6 +171,9 @@ pub struct Job {
     /// Our mark.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// Whose way it is on, for whoever looks on: the first submission's, for ever. Its span is the acceptance.
+    #[serde(default, deserialize_with = "crate::trace::lenient", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Traceparent>,
     /// Why it was queued (again); what it waits for now is shown by the broker, which knows the disks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting: Option<Waiting>,

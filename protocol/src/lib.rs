@@ -32,5 +32,6 @@ mod quote;
 pub mod rules;
 pub mod support;
 pub mod time;
+pub mod trace;
 pub mod undo;
 pub mod update;

@@ -28,6 +28,7 @@ use crate::ids::{AgentId, DiskNumber, JobKey};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::printed::Printed;
+use crate::trace::Traceparent;
 use crate::undo::Undoing;
 use crate::update::{AgentUpdate, UpdateOffer};
 
@@ -89,6 +90,9 @@ pub struct Assignment {
     /// Our mark, which the agent puts at the end of the remark; absent where the seller has it off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mark: Option<String>,
+    /// The hand-over in the job's trace, for whoever looks on; older brokers leave it out, and older agents leave it unread.
+    #[serde(default, deserialize_with = "crate::trace::lenient", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Traceparent>,
 }
 
 /// The last number of a kind of which the broker knows whose it is.
@@ -321,6 +325,19 @@ pub enum AttemptResult {
         /// Why it cannot be decided.
         text: String,
     },
+}
+
+impl AttemptResult {
+    /// The word that it has on the wire, for log lines.
+    pub fn name(&self) -> &'static str {
+        match self {
+            AttemptResult::Issued { .. } => "issued",
+            AttemptResult::Voided { .. } => "voided",
+            AttemptResult::NotIssued { .. } => "not_issued",
+            AttemptResult::GivenBack { .. } => "given_back",
+            AttemptResult::Unsettled { .. } => "unsettled",
+        }
+    }
 }
 
 /// What an administrator asks of a disk.

@@ -92,6 +92,16 @@ impl Api {
         self.post("/v1/jobs", job)
     }
 
+    /// As [`Api::submit`], with a `traceparent`; also what the answer's `x-trace-id` says.
+    pub fn submit_traced(&self, job: &Value, traceparent: &str) -> (Answer, String) {
+        let body = serde_json::to_vec(job).unwrap();
+        let request = self.agent.post(format!("{}/v1/jobs", self.url)).header("authorization", format!("Bearer {}", self.key));
+        let request = request.header("content-type", "application/json").header("traceparent", traceparent);
+        let answer = request.send(body.as_slice());
+        let header = answer.as_ref().ok().and_then(|answer| answer.headers().get("x-trace-id")?.to_str().ok().map(str::to_owned));
+        (finish(answer).unwrap(), header.unwrap_or_default())
+    }
+
     /// Submits many at once; the answers in order.
     pub fn batch(&self, jobs: &[Value]) -> Result<Vec<BatchLine>, String> {
         let body: String = jobs.iter().map(|job| format!("{job}\n")).collect();

@@ -14,6 +14,7 @@ pub mod fleet;
 pub mod jobs;
 pub mod load;
 pub mod oracle;
+pub mod otlp;
 pub mod patroni;
 pub mod portal;
 pub mod postgres;

@@ -271,7 +271,7 @@ async fn a_message_carries_the_headers_of_the_standard() {
     let outbound = Outbound::new(open()).unwrap();
     let signers = Signers(vec![Secret::parse("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap()]);
     let body = Bytes::from_static(br#"{"test": 2432232314}"#);
-    let message = Message { id: "msg_p5jXN8AQM9LWM0D4loKWxJek", at: Timestamp(1_614_265_330_999), body };
+    let message = Message { id: "msg_p5jXN8AQM9LWM0D4loKWxJek", at: Timestamp(1_614_265_330_999), body, trace: None };
     let target = outbound.target(&format!("http://{address}/hooks")).unwrap();
     let sent = webhook::send(&outbound, &target, &signers, &message).await;
     assert_eq!((sent.outcome, sent.status), (Outcome::Failed { after_ms: Some(7000) }, Some(503)));

@@ -34,6 +34,18 @@ pub(crate) struct ReleaseArgs {
     /// The oldest version whose agents may go to this one directly; left out: the version before this one
     #[arg(long)]
     from: Option<Version>,
+    /// Builds for development, to try the steps: minutes instead of an hour, into a folder of its own, and nothing to ship
+    #[arg(long)]
+    debug: bool,
+}
+
+impl ReleaseArgs {
+    /// The folder that it goes to, and cargo's beside it.
+    fn folders(&self) -> (PathBuf, PathBuf) {
+        let name = if self.debug { format!("{}.debug", self.tag) } else { self.tag.clone() };
+        let releases = workspace::target().join("releases");
+        (releases.join(&name), releases.join(format!("{name}.build")))
+    }
 }
 
 /// Builds the tag and copies its programs to `target/releases/TAG`.
@@ -51,6 +63,8 @@ pub(crate) fn run(args: &ReleaseArgs) -> Result<(), String> {
     let folder = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let tree = folder.path().join("tree");
     let tree_text = tree.to_string_lossy().into_owned();
+    // One that was cut off may have left its folder registered.
+    workspace::run(git(&["worktree", "prune"]))?;
     workspace::run(git(&["worktree", "add", "--detach", &tree_text, tag]))?;
     let built = build(&tree, args);
     // The worktree is registered in the repository: it goes whether the build went well or not.
@@ -85,13 +99,17 @@ pub(crate) fn previous() -> Result<PathBuf, String> {
 }
 
 fn build(tree: &Path, args: &ReleaseArgs) -> Result<(), String> {
-    let tag = &args.tag;
+    // Programs that say that they are another version would be offered, and tried by agents, as that one.
+    check_version(&tree.join("Cargo.toml"), &args.tag)?;
     // Before an hour of building, so that a wrong password is said at once.
     let signer = args.sign_key.as_deref().map(Signer::read).transpose()?;
     let programs: Vec<&str> =
         PROGRAMS.iter().filter(|(_, folder)| tree.join(folder).join("Cargo.toml").is_file()).map(|(name, _)| *name).collect();
-    let built_to = workspace::target().join("releases").join(format!("{tag}.build"));
-    let mut cargo = workspace::cargo(&["build", "--release", "--locked"]);
+    let (to, built_to) = args.folders();
+    let mut cargo = workspace::cargo(&["build", "--locked"]);
+    if !args.debug {
+        cargo.arg("--release");
+    }
     for program in &programs {
         cargo.args(["-p", program]);
     }
@@ -101,10 +119,9 @@ fn build(tree: &Path, args: &ReleaseArgs) -> Result<(), String> {
         cargo.env("TAXDISK_UPDATE_KEYS", keys.join(","));
     }
     workspace::run(cargo)?;
-    let to = workspace::target().join("releases").join(tag);
     std::fs::create_dir_all(&to).map_err(|error| format!("{}: {error}", to.display()))?;
     for program in &programs {
-        let from = built_to.join("release").join(program);
+        let from = built_to.join(if args.debug { "debug" } else { "release" }).join(program);
         let bytes = std::fs::copy(&from, to.join(program)).map_err(|error| format!("{}: {error}", from.display()))?;
         println!("{} ({bytes} bytes)", to.join(program).display());
     }
@@ -122,6 +139,20 @@ fn build(tree: &Path, args: &ReleaseArgs) -> Result<(), String> {
     Ok(())
 }
 
+/// The workspace of a tag must be of the version that the tag names.
+fn check_version(manifest: &Path, tag: &str) -> Result<(), String> {
+    let text = std::fs::read_to_string(manifest).map_err(|error| format!("{}: {error}", manifest.display()))?;
+    // The workspace's own: dependencies have theirs within braces.
+    let found = text.lines().find_map(|line| line.strip_prefix("version = ")).map(|version| version.trim().trim_matches('"'));
+    match found {
+        Some(version) if tag.strip_prefix('v') == Some(version) => Ok(()),
+        Some(version) => {
+            Err(format!("The tag {tag} holds version {version}: set the version, commit, and tag that as v{version}."))
+        }
+        None => Err(format!("{} names no version.", manifest.display())),
+    }
+}
+
 /// The version that a program says it is.
 fn version_of(program: &Path) -> Result<Version, String> {
     let mut ask = Command::new(program);
@@ -135,4 +166,30 @@ fn git(arguments: &[&str]) -> Command {
     let mut git = Command::new("git");
     git.args(arguments).current_dir(workspace::root());
     git
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_of_another_version_is_refused_before_it_is_built() {
+        let folder = tempfile::tempdir().unwrap();
+        let manifest = folder.path().join("Cargo.toml");
+        std::fs::write(
+            &manifest,
+            "[workspace.package]\nversion = \"0.2.0\"\n[workspace.dependencies]\na = { version = \"1\" }\n",
+        )
+        .unwrap();
+        assert_eq!(check_version(&manifest, "v0.2.0"), Ok(()));
+        for wrong in ["v0.2.1", "0.2.0", "v0.2.0-try", "release"] {
+            assert!(check_version(&manifest, wrong).unwrap_err().contains("v0.2.0"), "{wrong}");
+        }
+        std::fs::write(&manifest, "[workspace]\n").unwrap();
+        assert!(check_version(&manifest, "v0.2.0").unwrap_err().contains("no version"));
+        // This workspace's own is found.
+        let own = check_version(&workspace::root().join("Cargo.toml"), concat!("v", env!("CARGO_PKG_VERSION")));
+        assert_eq!(own, Ok(()));
+    }
 }

@@ -20,8 +20,10 @@ use crate::{needs, packages, release, schemes, tidy, workspace};
 /// The whole ladder, on two cores, from a cold start.
 const LADDER_BUDGET_S: u64 = 33 * 60;
 /// The programs with the points at which a test can kill them. Never in a release.
-const FAULT_POINTS: [&str; 2] =
-    ["--features", "taxdisk-agent/fault-points,taxdisk-broker/fault-points,taxdisk-portal/fault-points"];
+const FAULT_POINTS: [&str; 2] = [
+    "--features",
+    "taxdisk-agent/fault-points,taxdisk-broker/fault-points,taxdisk-portal/fault-points,taxdisk-agent/otel,taxdisk-broker/otel",
+];
 
 /// Which rungs.
 #[derive(Debug, Args)]
@@ -181,7 +183,7 @@ enum Made {
     Nothing,
     /// The programs of the version before this one.
     Previous,
-    /// Packages of two versions, and a clean Debian.
+    /// Packages of two versions, a clean Debian, and the programs of the version before this one.
     Packages,
 }
 
@@ -193,7 +195,8 @@ impl Made {
             Made::Previous => vec![("TAXDISK_TEST_PREVIOUS", release::previous()?)],
             Made::Packages => {
                 let (packages, debian) = packages::for_test()?;
-                vec![("TAXDISK_TEST_PACKAGES", packages), ("TAXDISK_TEST_DEBIAN", debian)]
+                let previous = ("TAXDISK_TEST_PREVIOUS", release::previous()?);
+                vec![("TAXDISK_TEST_PACKAGES", packages), ("TAXDISK_TEST_DEBIAN", debian), previous]
             }
         })
     }
@@ -282,7 +285,7 @@ const LONG: [Long; 8] = [
         test: "packages::",
         programs: &[needs::DPKG, needs::DEBOOTSTRAP],
         made: Made::Packages,
-        size: "four Debian packages in a clean Debian: installed, used, upgraded, removed, purged",
+        size: "four Debian packages in a clean Debian: installed, used, upgraded, removed, purged; data of the version before",
         env: &[],
         budget_s: 900,
     },

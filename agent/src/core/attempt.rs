@@ -119,6 +119,7 @@ impl Attempt {
             kind: assignment.kind,
             expected: stock.current,
             mark: assignment.mark.clone(),
+            trace: assignment.trace,
             epoch: self.epoch,
             sequence: assignment.sequence,
             undoing: Some(assignment.original.into()),

@@ -134,6 +134,7 @@ impl Open {
             kind: outcome.kind,
             expected: outcome.expected?,
             mark: outcome.mark,
+            trace: None,
             epoch: outcome.epoch,
             sequence: outcome.sequence,
             undoing: outcome.undoing,

@@ -7,6 +7,7 @@ use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{self, AgentFrame, AttemptRef, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::trace::Traceparent;
 use taxdisk_protocol::undo::Undoing;
 
 use super::operation::{OperationEvidence, OperationIntent, OperationOutcome};
@@ -26,6 +27,9 @@ pub struct Intent {
     pub expected: NumberPair,
     /// Our mark in the remark, if the seller has it on.
     pub mark: Option<String>,
+    /// The hand-over in the job's trace: whoever settles it after a restart goes on under it. No decision rests on it.
+    #[serde(default, deserialize_with = "taxdisk_protocol::trace::lenient", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Traceparent>,
     /// Epoch of the assignment.
     pub epoch: u64,
     /// Sequence of the assignment.

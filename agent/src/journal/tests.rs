@@ -28,6 +28,7 @@ fn intent(serial: &str, number: u32) -> Record {
         kind: InvoiceKind::Roll,
         expected: format!("011002000107 {number:08}").parse().unwrap(),
         mark: None,
+        trace: None,
         epoch: 1,
         sequence: u64::from(number),
         undoing: None,

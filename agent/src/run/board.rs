@@ -219,6 +219,7 @@ impl Board {
             LinkEvent::Heard(at) => self.workers.iter().for_each(|worker| worker.heard(at)),
             LinkEvent::Confirm(ids) => {
                 self.under_way.retain(|id| !ids.contains(id));
+                crate::traces::confirmed(&ids);
                 // Nobody waits for it: an ack that is lost in a crash only means that the entry is sent once more.
                 drop(self.journal.append(vec![Record::Acked { ids }]));
                 crate::fault::point("after_confirm");

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use taxdisk_protocol::update::{Manifest, UPDATES_PATH, UpdateOffer};
 
-use super::shelf::Shelf;
+use super::shelf::{Fresh, Shelf};
 use crate::config::BrokerUrl;
 
 /// A program is through in this time: 20 MiB over 100 kbit/s.
@@ -69,10 +69,26 @@ fn from(way: &Way, shelf: &Shelf, wanted: &Wanted, stop: &Arc<AtomicBool>) -> Re
     if answer.status() != 200 {
         return Err(format!("The program cannot be fetched from {} (HTTP status {}).", way.url, answer.status().as_u16()));
     }
-    let kept = |error: std::io::Error| format!("The program cannot be kept ({error}).");
-    let mut fresh = shelf.begin(manifest).map_err(kept)?;
+    let fresh = shelf.begin(manifest).map_err(kept)?;
     crate::fault::point("update_begun");
-    room(free_bytes(shelf), manifest.size_bytes)?;
+    let filled = room(free_bytes(shelf), manifest.size_bytes).and_then(|()| fill(way, &mut answer, fresh, wanted, stop));
+    if filled.is_err() {
+        // A drive that is full needs the room now, and the next try begins anew.
+        shelf.discard(manifest);
+    }
+    filled?;
+    crate::fault::point("update_stored");
+    Ok(())
+}
+
+fn fill(
+    way: &Way,
+    answer: &mut ureq::http::Response<ureq::Body>,
+    mut fresh: Fresh,
+    wanted: &Wanted,
+    stop: &Arc<AtomicBool>,
+) -> Result<(), String> {
+    let manifest = &wanted.manifest;
     // One byte more than was signed, so that too much is noticed, and no more.
     let mut body = answer.body_mut().with_config().limit(manifest.size_bytes + 1).reader();
     let mut chunk = vec![0; CHUNK_BYTES];
@@ -89,9 +105,17 @@ fn from(way: &Way, shelf: &Shelf, wanted: &Wanted, stop: &Arc<AtomicBool>) -> Re
             Err(error) => return Err(format!("The program did not come whole from {} ({error}).", way.url)),
         }
     }
-    fresh.finish(manifest, &wanted.offer)?;
-    crate::fault::point("update_stored");
-    Ok(())
+    fresh.finish(manifest, &wanted.offer)
+}
+
+/// Why a program cannot be kept, and what to do about it.
+fn kept(error: std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            format!("The program cannot be kept: the drive is full ({error}). Make room on it; it is fetched again by itself.")
+        }
+        _ => format!("The program cannot be kept ({error})."),
+    }
 }
 
 fn free_bytes(shelf: &Shelf) -> u64 {

@@ -266,6 +266,11 @@ impl Shelf {
         Ok(Fresh { file, hash: Sha256::new(), bytes: 0, part, to: self.folder(&manifest.version), versions: self.versions() })
     }
 
+    /// Removes what was fetched of this version in part. What cannot be removed is tried again by the next sweep.
+    pub fn discard(&self, manifest: &Manifest) {
+        let _ = std::fs::remove_dir_all(self.versions().join(format!("{}.part", manifest.version)));
+    }
+
     /// Removes every version but these, and what was fetched in part. What cannot be removed is tried again next time.
     pub fn sweep(&self, keep: &[&Version]) {
         let keep: Vec<String> = keep.iter().map(ToString::to_string).collect();

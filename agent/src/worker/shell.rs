@@ -25,6 +25,7 @@ use crate::failure::Failure;
 use crate::fault;
 use crate::journal::Journal;
 use crate::secrets::Secrets;
+use crate::traces::Traces;
 
 /// Everything that the thread owns.
 pub(super) struct Shell {
@@ -42,6 +43,7 @@ pub(super) struct Shell {
     /// The PC slept for so long, milliseconds, and the core was not told yet.
     woke: Option<u64>,
     disconnected: bool,
+    traces: Traces,
 }
 
 fn trouble(error: ActorError) -> Trouble {
@@ -99,6 +101,7 @@ impl Shell {
             sleep: Watch::default(),
             woke: None,
             disconnected: false,
+            traces: Traces::default(),
         }
     }
 
@@ -129,7 +132,9 @@ impl Shell {
                 return;
             }
             let brought_back = effect == Effect::Resync;
+            let step = self.traces.begin(&effect, core.about(), core.is_settling(), &self.journal);
             let answer = self.perform(effect, &mut core);
+            self.traces.end(step, answer.failure());
             if let Some(why) = answer.failure() {
                 self.opener.keep_recording(&why);
             } else if brought_back {
@@ -152,11 +157,16 @@ impl Shell {
     fn take_commands(&mut self, core: &mut DiskCore) {
         loop {
             match self.commands.try_recv() {
-                Ok(command) => self.with(|context| core.command(command, context)),
+                Ok(command) => self.take(command, core),
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => return self.disconnect(core),
             }
         }
+    }
+
+    fn take(&mut self, command: Command, core: &mut DiskCore) {
+        self.traces.hear(&command);
+        self.with(|context| core.command(command, context));
     }
 
     /// Nobody holds the worker any more: that is a stop.
@@ -167,8 +177,9 @@ impl Shell {
         }
     }
 
-    fn tell(&self, core: &mut DiskCore) {
+    fn tell(&mut self, core: &mut DiskCore) {
         for told in core.told() {
+            self.log(&told);
             let reported = matches!(&told, Told::Frame(AgentFrame::Outcome { .. }));
             if reported {
                 fault::point("before_report");
@@ -183,6 +194,16 @@ impl Shell {
             if reported {
                 fault::point("after_report");
             }
+        }
+    }
+
+    /// What an attempt came to, with its trace: a line for whoever searches for it at this PC.
+    fn log(&mut self, told: &Told) {
+        let Told::Frame(frame) = told else { return };
+        let trace_id = self.traces.told(frame, &self.journal);
+        if let AgentFrame::Outcome { attempt, disk, outcome, disk_ms, .. } = frame {
+            let result = outcome.name();
+            tracing::info!(job = %attempt.key, attempt = attempt.attempt, %disk, result, disk_ms, trace_id, "attempt ended");
         }
     }
 
@@ -416,7 +437,7 @@ impl Shell {
             None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match received {
-            Ok(command) => self.with(|context| core.command(command, context)),
+            Ok(command) => self.take(command, core),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => self.disconnect(core),
         }

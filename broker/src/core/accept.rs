@@ -9,6 +9,7 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job, What};
 use taxdisk_protocol::mark::mark;
 use taxdisk_protocol::rules;
+use taxdisk_protocol::trace::Traceparent;
 
 use super::change::Change;
 use super::types::{Refusal, Submitted};
@@ -21,6 +22,8 @@ use crate::fault::planted;
 pub struct Prepared {
     /// As it was sent.
     pub submission: JobSubmission,
+    /// The acceptance in the trace that it came with, or in one of its own. Nothing is decided by it.
+    pub trace: Option<Traceparent>,
     key: Result<JobKey, Vec<Breach>>,
     content: hash::Content,
     /// Used only once the key was looked up (I6).
@@ -31,11 +34,16 @@ impl From<JobSubmission> for Prepared {
     fn from(submission: JobSubmission) -> Prepared {
         let (key, content) = (rules::parse_key(&submission), hash::content(&submission));
         let parsed = rules::parse(&submission);
-        Prepared { submission, key, content, parsed }
+        Prepared { submission, trace: None, key, content, parsed }
     }
 }
 
 impl Prepared {
+    /// The same, on its way in a trace.
+    pub fn traced(self, trace: Option<Traceparent>) -> Prepared {
+        Prepared { trace, ..self }
+    }
+
     /// Its key, if it has one.
     pub(super) fn key(&self) -> Option<&JobKey> {
         self.key.as_ref().ok()
@@ -55,7 +63,7 @@ pub(super) fn invalid(breaches: Vec<Breach>) -> Refusal {
 
 impl Core {
     pub(super) fn submit(&mut self, prepared: Prepared, known: &Known) -> Result<Reply, Refusal> {
-        let Prepared { submission, key, content, parsed } = prepared;
+        let Prepared { submission, trace, key, content, parsed } = prepared;
         let key = key.map_err(invalid)?;
         if let Some(job) = self.job(&key, known) {
             return self.answer_known(&job, &content);
@@ -103,6 +111,7 @@ impl Core {
                 fields: content.fields,
                 mark,
                 place,
+                trace,
             },
         };
         let job = Job::accept(&event).map_err(|error| Refusal::new("internal", error.to_string()))?;

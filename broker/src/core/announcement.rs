@@ -105,6 +105,11 @@ pub fn body(job: &Job) -> Value {
     if let Some(problem) = &job.problem {
         body["problem"] = json!(problem);
     }
+    if let Some(trace) = &job.trace {
+        // The one for people, the other for whoever goes on with the trace.
+        body["trace_id"] = json!(trace.trace_id());
+        body["traceparent"] = json!(trace);
+    }
     if job.state == JobState::Queued
         && let Some(waiting) = job.waiting
     {

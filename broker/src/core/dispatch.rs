@@ -7,6 +7,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{Assignment, AttemptRef, BrokerFrame};
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::rules;
+use taxdisk_protocol::trace::HAND_OVER;
 
 use super::change::Change;
 use super::disk::{Disk, OpenRef};
@@ -323,5 +324,7 @@ pub(super) fn assignment(job: &Job, attempt: u32) -> Option<Assignment> {
         original: job.original.as_ref().and_then(|original| original.pair()),
         content_hash: job.versions.get((found.version as usize).checked_sub(1)?)?.hash.clone(),
         mark: job.mark.clone(),
+        // Made from the job's, not drawn: an assignment that is told again is the same one.
+        trace: job.trace.map(|trace| trace.step(HAND_OVER, attempt)),
     })
 }

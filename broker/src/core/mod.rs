@@ -23,7 +23,7 @@ use taxdisk_protocol::proof::{ANCHOR, Anchor};
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
 
-mod accept;
+pub(crate) mod accept;
 pub mod announcement;
 pub mod bulk;
 pub mod change;
@@ -51,6 +51,7 @@ mod session;
 pub mod types;
 mod updates;
 mod view;
+mod waiting;
 mod warn;
 pub mod webhooks;
 

@@ -113,6 +113,11 @@ impl Queue {
         }
     }
 
+    /// The jobs of each lane at each priority, by their places.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = &BTreeMap<u64, JobKey>> {
+        self.lanes.values().flat_map(|jobs| [&jobs.waiting, &jobs.bulk])
+    }
+
     /// Every lane with its jobs, those of waiting people first.
     pub(crate) fn lanes(&self) -> impl Iterator<Item = (&LaneKey, impl Iterator<Item = &JobKey>)> {
         self.lanes.iter().map(|(lane, jobs)| (lane, jobs.waiting.values().chain(jobs.bulk.values())))

@@ -1,8 +1,10 @@
 //! The task: takes in, keeps, sends, waits; in this order, again and again.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::trace::Traceparent;
+use taxdisk_telemetry::{Kind, Span};
 use taxdisk_web::outbound::Outbound;
 use taxdisk_web::webhook::schedule::Outcome;
 use taxdisk_web::webhook::{self, Message, Sent};
@@ -196,11 +198,20 @@ impl Actor {
 }
 
 async fn deliver(ledger: Ledger, outbound: Outbound, row: WebhookRow, delivery: DeliveryRow) -> Done {
-    let began = ledger.now();
-    let sent = attempt(&ledger, &outbound, &row, &delivery, began).await.unwrap_or_else(|text| {
+    let (began, start) = (ledger.now(), SystemTime::now());
+    let mut trace = None;
+    let sent = attempt(&ledger, &outbound, &row, &delivery, began, &mut trace).await.unwrap_or_else(|text| {
         let outcome = Outcome::Failed { after_ms: None };
         Sent { outcome, status: None, ms: 0, text }
     });
+    if let Some((at, job)) = trace {
+        let failed = (sent.outcome != Outcome::Delivered).then(|| sent.text.clone());
+        let span = Span::part(at, job, "webhook", Kind::Client, start, SystemTime::now()).failed(failed);
+        span.with("taxdisk.webhook", &row.id)
+            .with("taxdisk.event", &delivery.event)
+            .with("taxdisk.try", delivery.tries + 1)
+            .tell();
+    }
     tracing::debug!(webhook = row.id, event = delivery.event, status = sent.status, ms = sent.ms, "webhook sent");
     Done { webhook: row.id, position: delivery.position, sent, began }
 }
@@ -211,6 +222,7 @@ async fn attempt(
     row: &WebhookRow,
     delivery: &DeliveryRow,
     now: Timestamp,
+    trace: &mut Option<(Traceparent, Traceparent)>,
 ) -> Result<Sent, String> {
     // Judged again: the configuration may have become stricter since.
     let target = outbound.target(&row.url).map_err(|error| error.0)?;
@@ -219,8 +231,11 @@ async fn attempt(
     let found = ledger.feed().after(store, delivery.position.saturating_sub(1), 1).await.map_err(unreadable)?;
     let announcement = found.into_iter().find(|found| found.position == delivery.position && found.id() == delivery.event);
     let announcement = announcement.ok_or("the event is not kept any more")?;
+    // Of an event about a job: the try's own place, under the job's.
+    let job = announcement.announcement.body["traceparent"].as_str().and_then(|text| text.parse::<Traceparent>().ok());
+    *trace = job.and_then(|job| Some((job.at(rand::random())?, job)));
     let body = ledger.feed().seen(store, announcement).await.map_err(unreadable)?.body();
     let body = serde_json::to_vec(&body).map_err(|error| error.to_string())?;
-    let message = Message { id: &delivery.event, at: now, body: body.into() };
+    let message = Message { id: &delivery.event, at: now, body: body.into(), trace: trace.map(|(at, _)| at) };
     Ok(webhook::send(outbound, &target, &signers(row, now), &message).await)
 }

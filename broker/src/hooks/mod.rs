@@ -289,7 +289,7 @@ impl Hooks {
         let body = serde_json::json!({
             "id": id, "type": "webhook.test", "timestamp": now.to_string(), "data": { "webhook": row.id },
         });
-        let message = Message { id: &id, at: now, body: body.to_string().into() };
+        let message = Message { id: &id, at: now, body: body.to_string().into(), trace: None };
         let sent = webhook::send(outbound, &target, &signers(&row, now), &message).await;
         let delivered = sent.outcome == webhook::schedule::Outcome::Delivered;
         Ok(TestAnswer { delivered, id: id.clone(), status: sent.status, ms: sent.ms, text: sent.text })

@@ -26,7 +26,7 @@ use tracing::Instrument;
 
 use super::auth::Caller;
 use super::refused::Refused;
-use super::{Edge, body, jobs};
+use super::{Edge, Traced, body, jobs};
 use crate::serve::stopped;
 
 /// The longest line, bytes: an invoice of 100 lines is under 64 KiB.
@@ -54,7 +54,8 @@ pub async fn submit(State(edge): State<Edge>, caller: Caller, request: Request) 
     let room = edge.batches.clone().try_acquire_owned();
     let room = room.map_err(|_| Refused::new(Code::NotReady, "too many batches are running; send this one again in a moment"))?;
     let chunks = body.into_data_stream().map(|chunk| chunk.map_err(|error| error.to_string()));
-    let answers = start(edge, caller, chunks, room);
+    let traced = parts.extensions.get::<Traced>().cloned().unwrap_or_default();
+    let answers = start(edge, (caller, traced), chunks, room);
     Ok((StatusCode::OK, [(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(answers)).into_response())
 }
 
@@ -62,7 +63,7 @@ pub async fn submit(State(edge): State<Edge>, caller: Caller, request: Request) 
 /// error, so that the connection breaks and nobody takes half an answer for a whole one.
 fn start(
     edge: Edge,
-    caller: Caller,
+    (caller, traced): (Caller, Traced),
     chunks: impl Stream<Item = Result<Bytes, String>> + Send + Unpin + 'static,
     room: OwnedSemaphorePermit,
 ) -> BoxStream<'static, Result<Bytes, std::io::Error>> {
@@ -72,7 +73,7 @@ fn start(
     tokio::spawn(
         async move {
             let _room = room;
-            let mut work = std::pin::pin!(answered(&edge, &caller, chunks));
+            let mut work = std::pin::pin!(answered(&edge, (&caller, &traced), chunks));
             while let Some(answer) = work.next().await {
                 let mut text = serde_json::to_vec(&answer).unwrap_or_default();
                 text.push(b'\n');
@@ -121,7 +122,7 @@ impl OwnedForget for tokio::sync::SemaphorePermit<'_> {
 /// Answers in the order of the lines.
 fn answered<'a>(
     edge: &'a Edge,
-    caller: &'a Caller,
+    who: (&'a Caller, &'a Traced),
     chunks: impl Stream<Item = Result<Bytes, String>> + Send + Unpin + 'a,
 ) -> impl Stream<Item = BatchLine> + Send + 'a {
     let mut seen = Seen::default();
@@ -136,7 +137,7 @@ fn answered<'a>(
             async move {
                 match read {
                     Err(refused) => refused_line(line, refused),
-                    Ok((parsed, first)) => one(edge, caller, line, parsed, first).await,
+                    Ok((parsed, first)) => one(edge, who, line, parsed, first).await,
                 }
             }
         })
@@ -146,10 +147,10 @@ fn answered<'a>(
 /// A line that was read, or its text and why it could not be.
 type Parsed = Result<JobSubmission, (Vec<u8>, Refused)>;
 
-async fn one(edge: &Edge, caller: &Caller, line: u64, parsed: Parsed, first: Option<u64>) -> BatchLine {
+async fn one(edge: &Edge, (caller, traced): (&Caller, &Traced), line: u64, parsed: Parsed, first: Option<u64>) -> BatchLine {
     let accepted = async {
         match parsed {
-            Ok(submission) => jobs::accept(edge, caller, submission).await,
+            Ok(submission) => jobs::accept(edge, caller, submission, traced, true).await,
             Err((bytes, refused)) => Err(jobs::about_known(edge, caller, &bytes, refused).await),
         }
     };

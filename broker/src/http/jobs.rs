@@ -17,7 +17,7 @@ use taxdisk_protocol::ids::JobKey;
 use super::auth::{Admin, Caller};
 use super::body::{self, Strict};
 use super::refused::Refused;
-use super::{Edge, Path, Query, json, parsed};
+use super::{Edge, Path, Query, Traced, json, parsed};
 use crate::config::MAX_WAIT_S;
 use crate::ledger::{CancelAnswer, JobFilter, Submitted, Until};
 use crate::serve::stopped;
@@ -44,7 +44,9 @@ pub async fn submit(State(edge): State<Edge>, caller: Caller, request: Request) 
         // Only what is a key: a caller's own text stays out of the log.
         tracing::Span::current().record("job", tracing::field::display(JobKey { seller, serial }));
     }
-    let (status, job) = accept(&edge, &caller, submission).await?;
+    let traced = parts.extensions.get::<Traced>().cloned().unwrap_or_default();
+    let (status, job) = accept(&edge, &caller, submission, &traced, false).await?;
+    traced.answers(&job);
     Ok((status, Json(job)))
 }
 
@@ -76,15 +78,28 @@ async fn known(edge: &Edge, caller: &Caller, bytes: &[u8]) -> Option<JobView> {
     edge.ledger.job(&key).await.ok()
 }
 
-/// Hands a submission to the ledger.
-pub(crate) async fn accept(edge: &Edge, caller: &Caller, submission: JobSubmission) -> Result<(StatusCode, JobView), Refused> {
+/// Hands a submission to the ledger; `of_many`: the call holds others too.
+pub(crate) async fn accept(
+    edge: &Edge,
+    caller: &Caller,
+    submission: JobSubmission,
+    traced: &Traced,
+    of_many: bool,
+) -> Result<(StatusCode, JobView), Refused> {
     caller.may(&submission.seller)?;
-    match caller.ledger(edge).submit(submission).await? {
+    let at = traced.acceptance(of_many);
+    match caller.ledger(edge).submit_traced(submission, Some(at)).await? {
         Submitted::New(job) => {
-            tracing::info!(job = %format_args!("{}/{}", job.seller, job.serial), kind = job.kind, "job accepted");
+            let key = format_args!("{}/{}", job.seller, job.serial);
+            tracing::info!(job = %key, kind = job.kind, trace_id = job.trace_id, "job accepted");
+            traced.accepted(at, &job);
             Ok((StatusCode::CREATED, job))
         }
-        Submitted::Repeated(job) => Ok((StatusCode::OK, job)),
+        Submitted::Repeated(job) => {
+            // Under the trace of the first submission, which this line joins to the request's own.
+            tracing::info!(job = %format_args!("{}/{}", job.seller, job.serial), trace_id = job.trace_id, "job known");
+            Ok((StatusCode::OK, job))
+        }
     }
 }
 
@@ -93,6 +108,15 @@ pub(crate) async fn accept(edge: &Edge, caller: &Caller, submission: JobSubmissi
 pub struct Named {
     key: JobKey,
     caller: Caller,
+    traced: Traced,
+}
+
+impl Named {
+    /// The answer is this job.
+    fn with(&self, job: JobView) -> Json<JobView> {
+        self.traced.answers(&job);
+        Json(job)
+    }
 }
 
 impl FromRequestParts<Edge> for Named {
@@ -104,7 +128,8 @@ impl FromRequestParts<Edge> for Named {
         caller.may(&seller)?;
         let key = JobKey { seller: parsed("seller", &seller)?, serial: parsed("serial", &serial)? };
         tracing::Span::current().record("job", tracing::field::display(&key));
-        Ok(Named { key, caller })
+        let traced = parts.extensions.get::<Traced>().cloned().unwrap_or_default();
+        Ok(Named { key, caller, traced })
     }
 }
 
@@ -145,14 +170,14 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Refused> {
 ), security(("key" = [])))]
 pub async fn show(State(edge): State<Edge>, named: Named, Query(wait): Query<Wait>) -> Result<Json<JobView>, Refused> {
     let Some(time) = wait.wait.as_deref().map(duration).transpose()? else {
-        return Ok(Json(edge.ledger.job(&named.key).await?));
+        return Ok(named.with(edge.ledger.job(&named.key).await?));
     };
     let until = wait.revision.map_or(Until::Ended, Until::After);
     let mut stopping = edge.stopping.clone();
     tokio::select! {
-        job = edge.ledger.job_when(&named.key, until, time) => Ok(Json(job?)),
+        job = edge.ledger.job_when(&named.key, until, time) => Ok(named.with(job?)),
         // A broker that stops does not hold its callers up.
-        () = stopped(&mut stopping) => Ok(Json(edge.ledger.job(&named.key).await?)),
+        () = stopped(&mut stopping) => Ok(named.with(edge.ledger.job(&named.key).await?)),
     }
 }
 
@@ -230,6 +255,7 @@ pub async fn reissue(
 ) -> Result<Json<ReissueAnswer>, Refused> {
     let answer = named.caller.ledger(&edge).reissue(&named.key, request, named.caller.by()).await?;
     tracing::info!(job = %named.key, outcome = ?answer.outcome, by = named.caller.by(), "re-issue asked");
+    named.traced.answers(&answer.job);
     Ok(Json(answer))
 }
 
@@ -290,8 +316,8 @@ pub async fn cancel(
     let answer = named.caller.ledger(&edge).cancel(&named.key, request, named.caller.by()).await?;
     tracing::info!(job = %named.key, state = ?answer.job().state, by = named.caller.by(), "withdrawal asked");
     Ok(match answer {
-        CancelAnswer::Cancelled(job) => (StatusCode::OK, Json(job)),
-        CancelAnswer::Asked(job) => (StatusCode::ACCEPTED, Json(job)),
+        CancelAnswer::Cancelled(job) => (StatusCode::OK, named.with(job)),
+        CancelAnswer::Asked(job) => (StatusCode::ACCEPTED, named.with(job)),
     })
 }
 
@@ -311,7 +337,7 @@ pub async fn settle(
     let decision = request.decision;
     let job = named.caller.ledger(&edge).settle(&named.key, request, named.caller.by()).await?;
     tracing::warn!(job = %named.key, ?decision, by = named.caller.by(), "settled by hand");
-    Ok(Json(job))
+    Ok(named.with(job))
 }
 
 #[cfg(test)]

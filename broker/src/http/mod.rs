@@ -46,11 +46,13 @@ pub mod pauses;
 pub mod reconcile;
 pub mod refused;
 pub mod sellers;
+mod traced;
 pub mod updates;
 pub mod webhooks;
 
 pub use refused::Refused;
 pub use taxdisk_web::serve::Peer;
+pub use traced::Traced;
 
 /// What every call can reach. Cheap to clone.
 #[derive(Clone)]
@@ -216,18 +218,25 @@ async fn observe(mut request: Request, next: Next) -> Response {
     let id = RequestId(request_id(&request));
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
     let method = request.method().clone();
+    let traced = Traced::of(request.headers());
     let span = tracing::info_span!(
         "request",
         request = &*id.0,
+        trace_id = traced.trace_id(),
         %method,
         path = request.uri().path(),
         key = tracing::field::Empty,
         job = tracing::field::Empty
     );
     request.extensions_mut().insert(id.clone());
+    request.extensions_mut().insert(traced.clone());
     let mut response = next.run(request).instrument(span.clone()).await;
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         response.headers_mut().insert("x-request-id", value);
+    }
+    // A door hands on what the broker that leads has said.
+    if !response.headers().contains_key(traced::HEADER) {
+        response.headers_mut().insert(traced::HEADER, traced.header());
     }
     let (status, took) = (response.status(), began.elapsed());
     let labels = [("route", route.clone()), ("method", method.to_string()), ("status", status.as_u16().to_string())];

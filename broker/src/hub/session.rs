@@ -13,7 +13,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
-use taxdisk_protocol::link::{AgentFrame, AttemptResult, BrokerFrame};
+use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
@@ -234,13 +234,7 @@ fn log(frame: &AgentFrame) {
             tracing::info!(job = %attempt.key, attempt = attempt.attempt, %disk, %expected, "attempt began");
         }
         AgentFrame::Outcome { disk, attempt, outcome, disk_ms, .. } => {
-            let result = match outcome {
-                AttemptResult::Issued { .. } => "issued",
-                AttemptResult::Voided { .. } => "voided",
-                AttemptResult::NotIssued { .. } => "not_issued",
-                AttemptResult::GivenBack { .. } => "given_back",
-                AttemptResult::Unsettled { .. } => "unsettled",
-            };
+            let result = outcome.name();
             tracing::info!(job = %attempt.key, attempt = attempt.attempt, %disk, result, disk_ms, "outcome came");
         }
         AgentFrame::Accounted { disk, entries, last, note, .. } => {
@@ -283,7 +277,8 @@ async fn write(
             }
         };
         if let BrokerFrame::Assign { disk, epoch, assignment } = &frame {
-            tracing::info!(job = %assignment.attempt.key, attempt = assignment.attempt.attempt, %disk, epoch, "assigned");
+            let (attempt, trace_id) = (&assignment.attempt, assignment.trace.map(|trace| trace.trace_id()));
+            tracing::info!(job = %attempt.key, attempt = attempt.attempt, %disk, epoch, trace_id, "assigned");
         }
         let Ok(text) = serde_json::to_string(&frame) else {
             tracing::error!("a frame could not be written as JSON");

@@ -11,6 +11,7 @@ use super::shared::unreadable;
 use super::{Answer, Ledger};
 use crate::core::types::JobFilter;
 use crate::core::{BurnDown, Core, Input, Scope};
+use crate::store::StoreError::Cursor;
 
 /// Pages of the store that one request by reason looks through at most: the reason is not in the store, it is of now.
 const PAGES: usize = 20;
@@ -92,6 +93,20 @@ impl Ledger {
 
     /// A page of queued jobs that wait for `filter.waiting`. It may be short, or empty, with a cursor all the same.
     pub(super) async fn jobs_waiting(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Answer<JobPage> {
+        let before = match cursor {
+            None => u64::MAX,
+            Some(cursor) => cursor.strip_prefix('p').and_then(|place| place.parse().ok()).ok_or_else(|| unreadable(Cursor))?,
+        };
+        let asked = filter.clone();
+        let found = self.look(move |core| core.waiting_page(&asked, before, limit as usize)).await?;
+        if let Some(found) = found {
+            return Ok(JobPage { jobs: found.jobs, cursor: found.before.map(|place| format!("p{place}")) });
+        }
+        self.jobs_waiting_alone(filter, cursor, limit).await
+    }
+
+    /// The same for reasons that may be a single job's own: through the store, a bounded number of pages at a time.
+    async fn jobs_waiting_alone(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Answer<JobPage> {
         let mut page = JobPage { jobs: Vec::new(), cursor: cursor.map(str::to_owned) };
         for _ in 0..PAGES {
             // No more is read than may be answered: the cursor stands behind the last job that was looked at.

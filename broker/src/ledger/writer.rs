@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use taxdisk_protocol::ids::TaxpayerNumber;
 use taxdisk_protocol::job::Origin;
@@ -20,6 +20,7 @@ use crate::core::types::{Left, Refusal, SessionId};
 use crate::core::{Core, Cut, Effect, Input, Known, Output, Overlay, Reply};
 use crate::fault;
 use crate::store::{Store, StoreError};
+use crate::traces;
 
 /// Looks at the core and comes back with the answer, to be told once everything before it is durable.
 type Look = Box<dyn FnOnce(&Core) -> Tell + Send>;
@@ -275,8 +276,10 @@ impl WriterTask {
         if changes.iter().any(|change| matches!(change, Change::Operation(_))) {
             self.shared.operations.send_modify(|turns| *turns += 1);
         }
+        let durable = SystemTime::now();
         for change in changes {
             if let Change::Job { job, event } = change {
+                traces::tell(job, event, durable);
                 metrics::counter!("taxdisk_job_events_total", "event" => event.what.name()).increment(1);
                 self.shared.waits.wake(job);
             }

@@ -81,6 +81,7 @@ pub(crate) fn accept(serial: &str, place: u64) -> (Arc<Job>, Change) {
             fields: [("/kind", "00")].into_iter().collect(),
             mark: Some("#123456789".to_owned()),
             place,
+            trace: None,
         },
     };
     let job = Arc::new(Job::accept(&event).unwrap());

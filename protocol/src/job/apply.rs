@@ -54,8 +54,21 @@ impl Job {
         if event.revision != 0 {
             return Err(TransitionError::Revision { given: event.revision, known: 0 });
         }
-        let What::Accepted { key, operation, kind, issue_point, priority, original, about, invoice, hash, fields, mark, place } =
-            &event.what
+        let What::Accepted {
+            key,
+            operation,
+            kind,
+            issue_point,
+            priority,
+            original,
+            about,
+            invoice,
+            hash,
+            fields,
+            mark,
+            place,
+            trace,
+        } = &event.what
         else {
             return Err(TransitionError::Content("a job begins with its acceptance"));
         };
@@ -74,6 +87,7 @@ impl Job {
             versions: vec![Version { hash: hash.clone(), fields: fields.clone() }],
             invoice: invoice.clone(),
             mark: mark.clone(),
+            trace: *trace,
             waiting: None,
             cancel_asked: false,
             proposal: None,

@@ -11,6 +11,7 @@ use crate::ids::{AgentId, DiskNumber, IssuePoint, JobKey, SerialNumber};
 use crate::kind::InvoiceKind;
 use crate::number::NumberPair;
 use crate::time::Timestamp;
+use crate::trace::Traceparent;
 use crate::undo::{About, LinkState};
 
 /// One event of one job.
@@ -118,6 +119,9 @@ pub enum What {
         mark: Option<String>,
         /// Place in the queue.
         place: u64,
+        /// Whose way it is on, for whoever looks on; no decision rests on it. Absent in events of older versions.
+        #[serde(default, deserialize_with = "crate::trace::lenient", skip_serializing_if = "Option::is_none")]
+        trace: Option<Traceparent>,
     },
     /// Handed to a disk.
     Assigned {
@@ -369,6 +373,7 @@ impl Event {
                 fields,
                 mark,
                 place,
+                trace,
             } => What::Accepted {
                 key: key.clone(),
                 operation: *operation,
@@ -382,6 +387,7 @@ impl Event {
                 fields: fields.clone(),
                 mark: mark.clone(),
                 place: *place,
+                trace: *trace,
             },
             other => {
                 let mut what = other.clone();

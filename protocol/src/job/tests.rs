@@ -42,6 +42,7 @@ fn accepted() -> What {
         fields: Fields::default(),
         mark: None,
         place: 1,
+        trace: None,
     }
 }
 
@@ -393,4 +394,33 @@ fn i1_attempts_of_a_new_generation_are_numbered_from_the_next_thousand_and_an_ol
     let job = job.apply(&event(&job, recovered(2))).unwrap();
     assert_eq!(job.attempts.iter().map(|attempt| attempt.attempt).collect::<Vec<_>>(), [1, 2, 1001]);
     assert_eq!((job.state, job.attempt(2).unwrap().state), (JobState::Issued, AttemptState::Issued));
+}
+
+#[test]
+fn a_trace_is_carried_and_jobs_and_events_of_before_are_read_without_one() {
+    let trace: Traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let mut first = Event { revision: 0, at: Timestamp(0), origin: None, what: accepted() };
+    let plain = Job::accept(&first).unwrap();
+    let (old_event, old_job) = (serde_json::to_value(&first).unwrap(), serde_json::to_value(&plain).unwrap());
+    assert!(old_event.get("trace").is_none() && old_job.get("trace").is_none(), "{old_event} {old_job}");
+    assert_eq!(serde_json::from_value::<Event>(old_event.clone()).unwrap(), first);
+    assert_eq!(serde_json::from_value::<Job>(old_job.clone()).unwrap(), plain);
+    assert_eq!(plain.view().trace_id, None);
+
+    if let What::Accepted { trace: of, .. } = &mut first.what {
+        *of = Some(trace);
+    }
+    let traced = Job::accept(&first).unwrap();
+    assert_eq!(traced.view().trace_id.as_deref(), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+    assert_eq!(traced.version(), plain.version(), "it is no part of the content");
+    let after = after(&traced, assigned(1)).unwrap();
+    assert_eq!(after.trace, Some(trace));
+    // The chain's form of the event keeps it, and so does what is put together again.
+    let (rest, content) = first.parts();
+    let back: Event = serde_json::from_str(&rest).unwrap();
+    assert!(content.is_some() && matches!(back.what, What::Accepted { trace: Some(of), .. } if of == trace));
+    // What is damaged there costs the trace and not the job.
+    let mut damaged = serde_json::to_value(&traced).unwrap();
+    damaged["trace"] = serde_json::json!({"of": 1});
+    assert_eq!(serde_json::from_value::<Job>(damaged).unwrap(), plain);
 }

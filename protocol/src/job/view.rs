@@ -45,6 +45,7 @@ impl Job {
             mark: self.mark.clone(),
             attempts: self.attempts.iter().map(Attempt::view).collect(),
             evidence: Vec::<EvidenceView>::new(),
+            trace_id: self.trace.map(|trace| trace.trace_id()),
             accepted_at: self.accepted_at.to_string(),
             changed_at: self.changed_at.to_string(),
         }

@@ -40,6 +40,7 @@ fn assignment() -> Assignment {
         content_hash: taxdisk_protocol::hash::content(&first()).hash,
         original: None,
         mark: Some(taxdisk_protocol::mark::mark(&attempt().key)),
+        trace: None,
     }
 }
 
@@ -337,6 +338,23 @@ fn a_void_is_assigned_in_a_form_that_older_agents_read_too() {
     assert!(text["assignment"]["invoice"].is_object(), "{text}");
     let decoded = taxdisk_protocol::link::decode_broker(&text.to_string()).unwrap();
     assert_eq!(decoded, frame);
+}
+
+#[test]
+fn an_assignment_carries_its_trace_and_whatever_stands_in_its_place_is_no_trouble() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let traced = Assignment { trace: trace.parse().ok(), ..assignment() };
+    let frame = BrokerFrame::Assign { disk: "499000123456".parse().unwrap(), epoch: 3, assignment: traced };
+    let mut text = serde_json::to_value(&frame).unwrap();
+    assert_eq!(text["assignment"]["trace"], trace);
+    assert_eq!(taxdisk_protocol::link::decode_broker(&text.to_string()).unwrap(), frame);
+    // A broker of the version before sends none, a broken one sends anything: the job is the same.
+    let plain = BrokerFrame::Assign { disk: "499000123456".parse().unwrap(), epoch: 3, assignment: assignment() };
+    assert!(serde_json::to_value(&plain).unwrap()["assignment"].get("trace").is_none());
+    for wrong in [serde_json::json!(null), serde_json::json!(7), serde_json::json!("00-00"), serde_json::json!({"a": []})] {
+        text["assignment"]["trace"] = wrong;
+        assert_eq!(taxdisk_protocol::link::decode_broker(&text.to_string()).unwrap(), plain);
+    }
 }
 
 #[test]

@@ -112,6 +112,38 @@ walk("broker_console", { over: EVERYWHERE }, async (site, one) => {
   assert.match(page.url(), /\/console\/sign-in$/, "back after signing out shows nothing");
 });
 
+walk("broker_console_updates", { over: EVERYWHERE, alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  await atTheConsole(site, me, fresh("anna").toLowerCase());
+  const card = page.locator("section.card", { has: page.locator("input[name=versions]") });
+  const offer = async (versions) => {
+    await card.locator("input[name=versions]").fill(versions);
+    await go(page, "form[action$='/updates']:has(input[name=versions]) button");
+  };
+  // What lies there and cannot be used says why; the two others are shown, and offered to nobody.
+  await me.open("/console/agents");
+  assert.equal(await card.locator("li").count(), 2);
+  assert.match(await card.locator(".state.warn").innerText(), /taxdisk-agent-0\.9\.9/);
+  assert.equal(await card.locator(".state.good").count(), 0);
+  // Agents of the tests are built without a key: each says so.
+  assert.match(await page.innerText("main"), new RegExp(words.takesNone));
+  await me.look("admin-updates-none");
+  await offer("newest please");
+  assert.equal(await page.locator("nav").count(), 1, "it is a page of the console");
+  assert.match(await page.innerText("main"), /newest please/, "it says what cannot be read");
+  await me.look("admin-updates-wrong");
+  await me.open("/console/agents");
+  await offer("^0.2");
+  assert.match(await page.innerText("[role=status]"), new RegExp(words.paused));
+  assert.equal(await card.locator("li .state.good").count(), 1, "the one in the range");
+  await me.look("admin-updates-offered");
+  await go(page, "form[action$='/updates']:has(input[value=stop]) button");
+  assert.equal(await card.locator(".state.good").count(), 0);
+});
+
 // These walk alone, in this order: all use the disk of the second seller. The operation is the last: its agent must have heard what
 // people settled.
 

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitCode, Stdio};
 use std::time::Instant;
 
+use minisign::KeyPair;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use taxdisk_drivers::sim::SimHandle;
 use taxdisk_drivers::sim::config::SimConfig;
 use taxdisk_drivers::sim::faults::{Fault, FaultKind};
@@ -96,6 +98,8 @@ fn main() -> ExitCode {
 
 /// Everything that runs while the walks do.
 struct Site {
+    /// Programs that the broker could offer; its agents take none.
+    _releases: tempfile::TempDir,
     rig: Rig,
     agent: AgentRig,
     portal: PortalRig,
@@ -131,6 +135,28 @@ fn till(rig: &Rig) -> (SimRig, AgentRig) {
     let mut agent = AgentRig::enroll(rig, "till", &[&till.port], "answer_timeout_ms = 1000");
     agent.start(None);
     (till, agent)
+}
+
+/// Two signed programs, and one of which the program itself is missing.
+fn releases_in(folder: &Path) {
+    let pair = KeyPair::generate_unencrypted_keypair().unwrap();
+    for version in ["0.2.0", "1.0.0", "0.9.9"] {
+        let file = format!("taxdisk-agent-{version}-{}", taxdisk_protocol::update::target());
+        let program = format!("program {version}");
+        let manifest = json!({
+            "format": 1, "product": "taxdisk-agent", "version": version, "channel": "stable",
+            "target": taxdisk_protocol::update::target(), "file": file, "size_bytes": program.len(),
+            "sha256": hex::encode(Sha256::digest(&program)), "from": "0.1.0",
+        })
+        .to_string();
+        let signature = minisign::sign(Some(&pair.pk), &pair.sk, manifest.as_bytes(), None, None).unwrap();
+        let put = |name: String, content: &str| std::fs::write(folder.join(name), content).unwrap();
+        if version != "0.9.9" {
+            put(file.clone(), &program);
+        }
+        put(format!("{file}.json.minisig"), &signature.to_string());
+        put(format!("{file}.json"), &manifest);
+    }
 }
 
 /// A job of the second seller; the buyer makes it unlike all others.
@@ -188,7 +214,9 @@ fn found(package: &str, names: &[&str]) -> Result<PathBuf, String> {
 
 impl Site {
     fn start() -> Site {
-        let mut rig = Rig::with_broker_config(HOOKS);
+        let releases = tempfile::Builder::new().prefix("taxdisk-releases-").tempdir().unwrap();
+        releases_in(releases.path());
+        let mut rig = Rig::with_broker_config(&format!("{HOOKS}[updates]\ndir = {:?}\n", releases.path()));
         rig.broker.kill();
         let administrator_link = rig.broker.tool(&["user", "add", "root", "--role", "administrator"]).trim().to_owned();
         rig.broker.start_again(None);
@@ -219,7 +247,7 @@ impl Site {
         let portal = PortalRig::with_config(&rig, &more);
         portal.set_up();
         rig.wait_online(&till.number);
-        Site { rig, agent, portal, disk, sim, till, _till_agent: till_agent, administrator_link }
+        Site { _releases: releases, rig, agent, portal, disk, sim, till, _till_agent: till_agent, administrator_link }
     }
 
     /// What the walks need to know.

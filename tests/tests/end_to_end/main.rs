@@ -21,6 +21,7 @@ mod portal_walk;
 mod restore;
 mod samples;
 mod settling;
+mod traces;
 mod undoing;
 mod updates;
 mod webhooks;

@@ -483,6 +483,65 @@ fn what_a_package_manager_installed_is_left_to_it() {
     bench.finish();
 }
 
+/// A file system of its own, gone with the test.
+struct Drive(PathBuf);
+
+impl Drive {
+    fn mount(at: PathBuf, size: &str) -> Drive {
+        std::fs::create_dir_all(&at).unwrap();
+        let drive = Drive(at);
+        drive.command(&["mount", "-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]);
+        drive
+    }
+
+    fn command(&self, words: &[&str]) {
+        let status = std::process::Command::new(words[0]).args(&words[1..]).arg(&self.0).status().unwrap();
+        assert!(status.success(), "{words:?}");
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        // A process of the test may still look at it: it goes when that ends.
+        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_drive_that_is_full_in_the_middle_of_a_program_costs_neither_the_old_version_nor_an_invoice() {
+    assert!(rustix::process::geteuid().is_root(), "a drive of its own needs root");
+    let mut bench = Bench::new();
+    // The state folder has room and says so; what holds the versions is full after some of the program: ENOSPC of the kernel.
+    let versions = bench.agent.state_dir().join("versions");
+    let drive = Drive::mount(versions.clone(), "8m");
+    let program = as_version("9.0.0");
+    assert!(program.len() > 16 << 20, "it does not fit, by far");
+    bench.publish("9.0.0", &program, &bench.pair);
+    bench.start(None);
+    bench.rig.wait_online(&bench.disk.number);
+    bench.sell();
+    bench.offer("*");
+    let full = |view: &AgentView| view.update.as_ref().is_some_and(|update| update.text.contains("the drive is full"));
+    let update = bench.wait_view("its word", full).update.unwrap();
+    assert!(update.text.contains("No space left on device") && update.text.contains("Make room"), "{update:?}");
+    assert!(update.failed.is_empty(), "that is no fault of the version: {update:?}");
+    assert_eq!(std::fs::read_dir(&versions).unwrap().count(), 0, "nothing half-installed is left, and no room is held");
+    bench.sell();
+    assert_eq!(bench.shown()["current"], Value::Null);
+    // Restarted on the full drive, the old version issues.
+    bench.agent.terminate();
+    bench.start(None);
+    bench.rig.wait_online(&bench.disk.number);
+    bench.sell();
+    // With room it is taken, without anybody's help.
+    bench.wait_view("its word again", full);
+    drive.command(&["mount", "-o", "remount,size=1g"]);
+    bench.wait_version("9.0.0");
+    bench.rig.wait_online(&bench.disk.number);
+    bench.sell();
+    bench.finish();
+}
+
 /// A root with the agent in it, as a package leaves it.
 fn installed(root: &Path) {
     std::fs::create_dir_all(root.join("bin")).unwrap();

@@ -1,5 +1,6 @@
 //! The Debian packages in a clean Debian: installed, set up, upgraded, removed and purged, with the units' own commands and a
-//! simulated disk. `cargo xtask test-long packages` builds packages and Debian. It needs root for chroot.
+//! simulated disk; and data that the version before wrote, gone on with. `cargo xtask test-long packages` builds packages,
+//! Debian and the programs of the version before. It needs root for chroot.
 //!
 //! There is no systemd in it; what it would do (account, folder, notification) is done here from what the unit says.
 
@@ -368,4 +369,90 @@ fn packages_install_work_upgrade_and_go_without_a_trace() {
     let _ = std::fs::remove_dir(debian.file("/etc/taxdisk"));
     let _ = Command::new("chroot").arg(&debian.path).args(["userdel", "taxdisk-broker"]).status();
     assert_eq!(debian.contents(), before, "nothing is left");
+}
+
+/// A program of the version before, as the account whose folders it writes.
+fn old_program(debian: &Debian, name: &str, account: &[String], words: &[&str]) -> Running {
+    let program = format!("/srv/previous/{name}");
+    let all: Vec<&str> = std::iter::once(program.as_str()).chain(words.iter().copied()).collect();
+    Running::start(name, &debian.file(&format!("/tmp/old-{name}.log")), debian.command(account, &all))
+}
+
+#[test]
+fn what_the_version_before_wrote_is_gone_on_with_by_the_packages() {
+    let debian = Debian::fresh();
+    // Accounts, folders and units come with the packages; the programs that write first are those of the version before. That
+    // version had no packages of its own.
+    debian.dpkg_install("new");
+    std::fs::create_dir_all(debian.file("/srv/previous")).unwrap();
+    for name in ["taxdisk-broker", "taxdisk-agent"] {
+        std::fs::copy(given("TAXDISK_TEST_PREVIOUS").join(name), debian.file(&format!("/srv/previous/{name}"))).unwrap();
+    }
+    let port = free_port();
+    debian.edit("/etc/taxdisk/broker.toml", "#address = \"127.0.0.1:8470\"", &format!("address = \"127.0.0.1:{port}\""));
+    let url = format!("http://127.0.0.1:{port}");
+
+    let account = debian.account("taxdisk-broker");
+    let text = format!("[listen]\naddress = \"127.0.0.1:{port}\"\n[store]\nurl = \"sqlite:/var/lib/taxdisk-broker/ledger.db\"\n");
+    std::fs::write(debian.file("/srv/previous/broker.toml"), text).unwrap();
+    let words = ["serve", "--config", "/srv/previous/broker.toml", "--bootstrap-key-file", "/var/lib/taxdisk-broker/admin.key"];
+    let mut broker = old_program(&debian, "taxdisk-broker", &account, &words);
+    let key = debian.file("/var/lib/taxdisk-broker/admin.key");
+    let key = wait_for("the first key", PATIENCE, || std::fs::read_to_string(&key).map_err(|error| error.to_string()));
+    let api = Api::new(&url, key.trim());
+    let made = wait_for("the broker", PATIENCE, || {
+        api.try_send("PUT", &format!("/v1/sellers/{SELLER}"), "application/json", "{\"name\":\"示例商贸有限公司\"}".as_bytes())
+    });
+    assert!(made.status < 300, "{made:?}");
+    let code = api.post("/v1/enrollments", &serde_json::json!({"name": "till"})).body["code"].as_str().unwrap().to_owned();
+
+    let account = debian.account("taxdisk-agent");
+    let owner = std::fs::metadata(debian.file("/var/lib/taxdisk-agent")).unwrap();
+    std::fs::create_dir_all(debian.file("/srv/disk")).unwrap();
+    std::os::unix::fs::chown(debian.file("/srv/disk"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    let words = ["taxdisk-agent", "sim", "--pty", PORT_OF_DISK, "--state", "/srv/disk/state", "--taxpayer", SELLER];
+    let mut disk = Running::start("disk", &debian.file("/tmp/disk.log"), debian.command(&account, &words));
+    wait_for("the disk", PATIENCE, || if debian.file(PORT_OF_DISK).is_symlink() { Ok(()) } else { Err("no port".to_owned()) });
+    let text = format!(
+        "[broker]\nurl = \"{url}\"\n[state]\ndir = \"/var/lib/taxdisk-agent\"\n[[disk]]\nport = \"{PORT_OF_DISK}\"\n\
+         dialect = \"zc\"\nspeed = 115200\n"
+    );
+    for file in ["/srv/previous/agent.toml", "/etc/taxdisk/agent.toml"] {
+        std::fs::write(debian.file(file), &text).unwrap();
+    }
+    let secret = "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n";
+    debian.private("/srv/disk/secret.toml", secret);
+    std::os::unix::fs::chown(debian.file("/srv/disk/secret.toml"), Some(owner.uid()), Some(owner.gid())).unwrap();
+    let config = ["--config", "/srv/previous/agent.toml"];
+    let once = |words: &[&str]| {
+        let mut all = vec!["/srv/previous/taxdisk-agent"];
+        all.extend(words.iter().chain(&config));
+        let output = debian.command(&account, &all).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    once(&["enroll", &url, &code]);
+    once(&["disks", "secret", "set", PORT_OF_DISK, "--from-file", "/srv/disk/secret.toml"]);
+    let mut agent = old_program(&debian, "taxdisk-agent", &account, &["run", "--config", "/srv/previous/agent.toml"]);
+    let first = issue(&api, "P1");
+    issue(&api, "P2");
+    // One job is accepted and waits for its disk while the versions change.
+    assert!(agent.terminate().success());
+    assert!(api.submit(&jobs::toll("P3")).status < 300);
+    assert!(broker.terminate().success());
+    drop((agent, broker));
+
+    let mut broker = debian.serve("taxdisk-broker");
+    let mut agent = debian.serve("taxdisk-agent");
+    assert_eq!(issue(&api, "P1").issued, first.issued, "the same number as before");
+    let waited = issue(&api, "P3");
+    assert_eq!((waited.attempts.len(), waited.trace_id), (1, None), "a job of the version before has no trace");
+    assert!(issue(&api, "P4").trace_id.is_some());
+    let jobs = oracle::wait_done(&api, 4, PATIENCE);
+    let numbers: BTreeSet<_> = jobs.iter().map(|job| job.issued.as_ref().unwrap().number.clone()).collect();
+    assert_eq!(numbers.len(), 4, "each has its own number: {jobs:?}");
+    debian.owns_its_folder("taxdisk-broker");
+    debian.owns_its_folder("taxdisk-agent");
+    assert!(agent.terminate().success() && broker.terminate().success() && disk.terminate().success());
+    // Nothing that the version before wrote is broken, and its chains are whole.
+    debian.run(&["taxdisk-broker", "check", "--config", "/etc/taxdisk/broker.toml"]);
 }

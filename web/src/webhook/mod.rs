@@ -8,6 +8,7 @@
 use hyper::body::Bytes;
 use hyper::header::{HeaderName, HeaderValue};
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_protocol::trace::Traceparent;
 
 use crate::outbound::{CallError, Outbound, Target};
 
@@ -30,6 +31,8 @@ pub struct Message<'a> {
     pub at: Timestamp,
     /// JSON.
     pub body: Bytes,
+    /// The place of this attempt in the trace of what it tells of.
+    pub trace: Option<Traceparent>,
 }
 
 /// What an attempt came to.
@@ -63,6 +66,9 @@ pub async fn send(outbound: &Outbound, target: &Target, signers: &Signers, messa
             return Sent { outcome: Outcome::Failed { after_ms: None }, status: None, ms: 0, text };
         };
         sent.push((HeaderName::from_static(name), value));
+    }
+    if let Some(trace) = message.trace.and_then(|trace| value(&trace.to_string())) {
+        sent.push((HeaderName::from_static("traceparent"), trace));
     }
     match outbound.post(target, &sent, message.body.clone()).await {
         Ok(answer) => {

@@ -589,6 +589,19 @@ impl DiskCore {
             || self.void_opens.iter().any(|open| open.assignment.attempt == *attempt)
     }
 
+    /// The attempt that the effect in flight is about, for whoever looks on.
+    pub fn about(&self) -> Option<&AttemptRef> {
+        match &self.state {
+            State::Surveying(_, opens) => opens.iter().find(|open| !open.again).map(|open| &open.attempt),
+            _ => self.running(),
+        }
+    }
+
+    /// The disk is read to know how an attempt ended.
+    pub fn is_settling(&self) -> bool {
+        matches!(&self.state, State::Surveying(_, opens) if opens.iter().any(|open| !open.again))
+    }
+
     fn is_first_contact(&self, context: &Context<'_>) -> bool {
         let Some(opened) = &self.opened else { return true };
         // A kind without stock has nothing to account from, and nothing that could be issued.

@@ -484,6 +484,7 @@ pub(super) fn repeated(attempt: &AttemptRef, sequence: u64) -> taxdisk_protocol:
         content_hash: "h".into(),
         original: None,
         mark: Some(taxdisk_protocol::mark::mark(&attempt.key)),
+        trace: None,
     }
 }
 

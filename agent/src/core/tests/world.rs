@@ -210,6 +210,7 @@ impl World {
             content_hash: "h".into(),
             original: job.original,
             mark: job.marked.then(|| mark(&job.key)),
+            trace: None,
         };
         let open = OpenAttempt {
             assignment: assignment.clone(),

@@ -1,7 +1,9 @@
 //! I6: same question, same answer.
 
 use super::*;
+use crate::core::accept::Prepared;
 use taxdisk_protocol::api::Operation;
+use taxdisk_protocol::trace::{HAND_OVER, Traceparent};
 
 fn refused(world: &mut World, submission: JobSubmission) -> Refusal {
     world.input(Input::Submit(Box::new(submission.into()))).unwrap_err()
@@ -26,6 +28,34 @@ fn i6_the_same_content_is_answered_with_the_current_job() {
     assert!(view.repeated);
     assert_eq!(view.issued.unwrap().number, "00000007");
     assert_eq!(world.job("A1").attempts.len(), 1);
+}
+
+#[test]
+fn i6_a_trace_is_the_first_submissions_and_no_part_of_the_content() {
+    let trace = |digit: &str| format!("00-{}-{}-01", digit.repeat(32), digit.repeat(16)).parse::<Traceparent>().ok();
+    let traced = |digit| Box::new(Prepared::from(submission("A1")).traced(trace(digit)));
+    let mut world = World::new();
+    let Reply::Submitted(Submitted::New(first)) = world.ok(Input::Submit(traced("1"))) else { panic!("not new") };
+    assert_eq!(first.trace_id, Some("1".repeat(32)));
+    let hash = world.job("A1").version().hash.clone();
+    for again in [traced("2"), Box::new(submission("A1").into())] {
+        let Reply::Submitted(Submitted::Repeated(view)) = world.ok(Input::Submit(again)) else { panic!("not repeated") };
+        assert_eq!(view.trace_id, first.trace_id);
+    }
+    assert_eq!(world.job("A1").version().hash, hash);
+    // Whoever has no trace has the same content.
+    let Reply::Submitted(Submitted::New(plain)) = world.ok(Input::Submit(Box::new(submission("A2").into()))) else {
+        panic!("not new")
+    };
+    assert_eq!((plain.trace_id, world.job("A2").version().hash.as_str()), (None, hash.as_str()));
+    // The hand-over is a step of it, the same one however often the attempt is told.
+    let session = world.connect('a', DISK);
+    let work = world.assigned(session).remove(0);
+    assert_eq!(work.1.trace, trace("1").map(|trace| trace.step(HAND_OVER, 1)));
+    world.leave(session, Left::Lost);
+    let again = world.connect('a', DISK);
+    let told = world.granted(again).into_iter().flat_map(|(_, open)| open).find(|open| open.assignment.attempt == work.1.attempt);
+    assert_eq!(told.unwrap().assignment.trace, work.1.trace);
 }
 
 #[test]

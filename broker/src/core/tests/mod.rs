@@ -45,6 +45,7 @@ mod retaining;
 mod routing;
 mod telling;
 mod undoing;
+mod waiting;
 mod warnings;
 
 pub(crate) const DISK: &str = "661234567890";

@@ -30,6 +30,7 @@ fn job(number: u64) -> (Arc<Job>, Vec<Change>) {
             fields: Default::default(),
             mark: None,
             place: number,
+            trace: None,
         },
     };
     let accepted = Arc::new(Job::accept(&event).unwrap());
