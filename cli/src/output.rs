@@ -50,6 +50,9 @@ pub(crate) fn jobs(jobs: &[JobView]) -> String {
 pub(crate) fn job(job: &JobView) -> String {
     let mut lines = vec![format!("{} {}: {}, revision {}", job.seller, job.serial, state(job), job.revision)];
     lines.push(format!("  accepted {}, changed {}", job.accepted_at, job.changed_at));
+    if let Some(trace_id) = &job.trace_id {
+        lines.push(format!("  trace {trace_id}"));
+    }
     if let Some(text) = &job.waiting_text {
         lines.push(format!("  waits: {text}"));
     }

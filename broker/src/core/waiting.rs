@@ -7,8 +7,9 @@
 //! stand in no lane; for these reasons the caller looks through the store.
 
 use std::collections::BinaryHeap;
+use std::sync::Arc;
 
-use taxdisk_protocol::api::{JobView, Waiting};
+use taxdisk_protocol::api::Waiting;
 use taxdisk_protocol::job::Job;
 
 use super::Core;
@@ -23,7 +24,7 @@ const LOOKED_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub struct WaitingPage {
     /// The jobs.
-    pub jobs: Vec<JobView>,
+    pub jobs: Vec<Arc<Job>>,
     /// The next page begins below this place; `None`: there is no more.
     pub before: Option<u64>,
     /// Jobs that were looked at for it.
@@ -52,7 +53,7 @@ impl Core {
                 let mut run = run.range(..before).rev();
                 if let Some((place, key)) = run.next() {
                     newest.push((*place, runs.len(), key));
-                    runs.push((run, overlay));
+                    runs.push(run);
                 }
             }
         }
@@ -62,7 +63,7 @@ impl Core {
                 return Some(page);
             }
             page.looked += 1;
-            let Some((run, overlay)) = runs.get_mut(index) else { break };
+            let Some(run) = runs.get_mut(index) else { break };
             if let Some((next, key)) = run.next() {
                 newest.push((*next, index, key));
             }
@@ -72,7 +73,7 @@ impl Core {
                 page.before = Some(place + 1);
                 return Some(page);
             }
-            page.jobs.push(overlay.view(&open.job));
+            page.jobs.push(open.job.clone());
         }
         Some(page)
     }

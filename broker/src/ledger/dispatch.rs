@@ -100,7 +100,9 @@ impl Ledger {
         let asked = filter.clone();
         let found = self.look(move |core| core.waiting_page(&asked, before, limit as usize)).await?;
         if let Some(found) = found {
-            return Ok(JobPage { jobs: found.jobs, cursor: found.before.map(|place| format!("p{place}")) });
+            // Shown out here: the writer has better things to do.
+            let jobs = found.jobs.iter().map(|job| self.shared.view(job)).collect();
+            return Ok(JobPage { jobs, cursor: found.before.map(|place| format!("p{place}")) });
         }
         self.jobs_waiting_alone(filter, cursor, limit).await
     }

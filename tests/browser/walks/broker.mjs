@@ -126,10 +126,12 @@ walk("broker_console_updates", { over: EVERYWHERE, alone: true }, async (site, o
   // What lies there and cannot be used says why; the two others are shown, and offered to nobody.
   await me.open("/console/agents");
   assert.equal(await card.locator("li").count(), 2);
-  assert.match(await card.locator(".state.warn").innerText(), /taxdisk-agent-0\.9\.9/);
+  assert.match(await card.locator(".notice").innerText(), /taxdisk-agent-0\.9\.9/);
   assert.equal(await card.locator(".state.good").count(), 0);
   // Agents of the tests are built without a key: each says so.
   assert.match(await page.innerText("main"), new RegExp(words.takesNone));
+  // A file's name is a long word; a telephone must not become wider by it.
+  assert.ok(await page.evaluate("document.documentElement.scrollWidth") <= one.width, "it fits the window");
   await me.look("admin-updates-none");
   await offer("newest please");
   assert.equal(await page.locator("nav").count(), 1, "it is a page of the console");

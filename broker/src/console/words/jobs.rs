@@ -53,6 +53,7 @@ pub(super) const TABLE: &[Row] = &[
     ("accepted", "受理时间", "Accepted"),
     ("changed", "最近变化", "Changed"),
     ("revision", "版本", "Revision"),
+    ("trace", "跟踪号", "Trace"),
     ("problem", "问题", "Problem"),
     ("original", "原发票", "Original invoice"),
     ("job", "任务", "Job"),
