@@ -148,7 +148,8 @@ impl World {
             let text = format!("{attempt} expects {expected}, and PC {at} has accounted up to before {accounted:?}");
             self.violate("I5", job.clone(), text);
         }
-        // Who has not noticed that the broker died works on under the epochs of the generation before, for as long as the begin lease.
+        // Who has not noticed that the broker died works on under the epochs of the generation before, for as long as the begin
+        // lease.
         let may_be_old = self.oracle.went_back_ms.is_some_and(|at| self.now < at + BEGIN_LEASE_S * 1000);
         let highest = self.oracle.epochs.entry(number).or_default();
         if epoch < *highest {
