@@ -221,6 +221,8 @@ impl Core {
             match self.number_owner(&key, known) {
                 // The recount says more of it, and a person whose it is.
                 _ if entry.owner == Owner::Foreign && (recounting || self.is_unknown(&key)) => {}
+                // An attempt that the ledger forgot. If its index is told, the number is its; if not, nobody's.
+                _ if recounting && !self.knows(&entry.owner, known) && !planted("forgotten_owner_entered") => {}
                 None => {
                     let owner = entry.owner.clone();
                     let row = NumberRow { key: key.clone(), owner, status: entry.status, digest: entry.digest };
@@ -248,6 +250,14 @@ impl Core {
             disk.accounted.insert(kind, last);
             self.turn.changes.push(Change::Accounted(number, kind, last));
         }
+    }
+}
+
+impl Core {
+    /// Is it an attempt of a job of this ledger?
+    fn knows(&self, owner: &Owner, known: &Known) -> bool {
+        let Owner::Ours(attempt) = owner else { return false };
+        self.job(&attempt.key, known).is_some_and(|job| job.attempt(attempt.attempt).is_some())
     }
 }
 

@@ -410,7 +410,7 @@ impl Core {
             Input::Reissue(of, ..) | Input::Cancel(of, ..) | Input::ReissueOf(of, _) => key(of),
             Input::DecideLine(of, decision) => {
                 key(of);
-                numbers.extend(self.line_number(of, decision));
+                numbers.extend(self.line_numbers(of, decision));
             }
             Input::DecideNumber(decision) => {
                 if let Some(of) = &decision.job {
@@ -420,9 +420,7 @@ impl Core {
             }
             Input::Settle(of, request, _) => {
                 key(of);
-                if let Some(number) = self.settle_number(of, request) {
-                    numbers.push(number);
-                }
+                numbers.extend(self.settle_numbers(of, request));
             }
             Input::Frame(_, frame) => match frame.as_ref() {
                 AgentFrame::Started { attempt, .. } => key(&attempt.key),
@@ -450,6 +448,11 @@ impl Core {
                     }
                 }
                 AgentFrame::Accounted { disk, kind, entries, .. } => {
+                    for entry in entries {
+                        if let taxdisk_protocol::link::Owner::Ours(attempt) = &entry.owner {
+                            key(&attempt.key);
+                        }
+                    }
                     numbers.extend(entries.iter().map(|entry| NumberKey { disk: disk.clone(), kind: *kind, pair: entry.pair }))
                 }
                 _ => {}

@@ -12,8 +12,10 @@ use taxdisk_protocol::api::{JobState, Operation, PairBody};
 use taxdisk_protocol::error::Breach;
 use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Job, What};
+use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, Owner};
 use taxdisk_protocol::money::Amount;
+use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::rules::{self, Rule, RuleSet};
 use taxdisk_protocol::undo::{About, LinkState, red_sum, void_period};
 
@@ -108,9 +110,19 @@ impl Core {
     }
 
     /// Where the number would stand on each disk of the seller.
-    fn numbers_of<'a>(&'a self, original: &'a OriginalKey) -> impl Iterator<Item = NumberKey> + 'a {
-        let disks = self.shops.get(&original.seller).map(|shop| shop.disks.as_slice()).unwrap_or_default();
-        disks.iter().map(|disk| NumberKey { disk: disk.clone(), kind: original.kind, pair: original.pair })
+    fn numbers_of(&self, original: &OriginalKey) -> impl Iterator<Item = NumberKey> {
+        self.numbers_at(&original.seller, original.kind, original.pair)
+    }
+
+    /// The same number at each disk of the seller.
+    pub(super) fn numbers_at(
+        &self,
+        seller: &TaxpayerNumber,
+        kind: InvoiceKind,
+        pair: NumberPair,
+    ) -> impl Iterator<Item = NumberKey> {
+        let disks = self.shops.get(seller).map(|shop| shop.disks.as_slice()).unwrap_or_default();
+        disks.iter().map(move |disk| NumberKey { disk: disk.clone(), kind, pair })
     }
 
     /// The disk that has the number, and the job that issued it.

@@ -555,8 +555,9 @@ impl Core {
     }
 
     /// The number that a person gives to a remembered attempt, whose owner must be looked up first.
-    pub(super) fn line_number(&self, key: &JobKey, decision: &LineDecision) -> Option<NumberKey> {
-        Some(self.reconcile.line(key)?.number(decision.issued?))
+    pub(super) fn line_numbers(&self, key: &JobKey, decision: &LineDecision) -> Vec<NumberKey> {
+        let given = self.reconcile.line(key).zip(decision.issued);
+        given.into_iter().flat_map(|(line, pair)| self.numbers_at(&key.seller, line.line.kind, pair)).collect()
     }
 
     /// A person says what became of a forgotten attempt that is unsettled.
@@ -580,6 +581,11 @@ impl Core {
         }
         let ours = Owner::Ours(line.line.attempt.clone());
         let given = issued.map(|pair| (pair, line.number(pair)));
+        let elsewhere = given.as_ref().and_then(|(_, number)| self.stands_elsewhere(&key.seller, number, known));
+        if let Some(other) = elsewhere.filter(|_| remembered.is_none()) {
+            let text = format!("this number stands on disk {other}, and the attempt was at disk {}", line.disk);
+            return Err(Refusal::new("settle_contradiction", text));
+        }
         // One of unknown origin was to be decided by a person anyway.
         let claimed = given.as_ref().filter(|(_, number)| !self.is_unknown(number));
         let owner = claimed.and_then(|(_, number)| self.number_owner(number, known));

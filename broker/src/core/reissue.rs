@@ -5,7 +5,7 @@ use taxdisk_protocol::api::{
     SettleProposal, SettleReading, SettleRequest,
 };
 use taxdisk_protocol::hash;
-use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{EvidenceKind, Job, NewContent, What};
 use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
@@ -147,10 +147,17 @@ impl Core {
     }
 
     /// The number that a decision by hand would give to a job, to be looked up first.
-    pub(super) fn settle_number(&self, key: &JobKey, request: &SettleRequest) -> Option<NumberKey> {
-        let job = &self.jobs.get(key)?.job;
-        let disk = job.open_attempt()?.disk.clone();
-        Some(NumberKey { disk, kind: job.kind, pair: pair(request.pair.as_ref()?)? })
+    pub(super) fn settle_numbers(&self, key: &JobKey, request: &SettleRequest) -> Vec<NumberKey> {
+        let pair = request.pair.as_ref().and_then(pair);
+        let Some((open, pair)) = self.jobs.get(key).zip(pair) else { return Vec::new() };
+        self.numbers_at(&key.seller, open.job.kind, pair).collect()
+    }
+
+    /// The disk of the seller, other than this one, on which the number is known to stand. A person took it from the wrong disk.
+    pub(super) fn stands_elsewhere(&self, seller: &TaxpayerNumber, number: &NumberKey, known: &Known) -> Option<DiskNumber> {
+        let others = self.numbers_at(seller, number.kind, number.pair).filter(|other| other.disk != number.disk);
+        let mut stands = others.filter(|other| self.number_owner(other, known).is_some() || self.is_unknown(other));
+        stands.next().map(|other| other.disk)
     }
 
     pub(super) fn settle_by_hand(
@@ -197,6 +204,10 @@ impl Core {
                     return refuse("settle_contradiction", contradiction);
                 }
                 let number = NumberKey { disk: open.disk.clone(), kind: job.kind, pair };
+                if let Some(other) = self.stands_elsewhere(&key.seller, &number, known) {
+                    let text = format!("{pair} stands on disk {other}, and this attempt was at disk {}", open.disk);
+                    return refuse("settle_contradiction", &text);
+                }
                 let ours = Owner::Ours(AttemptRef { key: key.clone(), attempt: open.attempt });
                 match self.number_owner(&number, known) {
                     // After a ledger went back: whose it is was asked of people, and here one says so.
@@ -262,9 +273,12 @@ impl Core {
             self.own(number, ours);
         }
         self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
-        let job = self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
+        self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
         self.free(&open.disk, open.sequence);
         self.tell_settled(&open.disk, key, attempt);
+        // This attempt did not issue, and an index may remember another one that did: then the job is not free to be issued.
+        self.apply_line(key)?;
+        let job = self.job(key, known).ok_or_else(|| unknown(key))?;
         self.pump(&open.disk);
         self.release(&key.seller);
         Ok(Reply::Job(Box::new(self.view(&job))))

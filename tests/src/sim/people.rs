@@ -135,6 +135,8 @@ impl World {
     pub(super) fn sale_answered(&mut self, index: usize, other_content: bool, reply: Result<Reply, Refusal>) {
         let key = self.people.sales[index].key.clone();
         match reply {
+            // What set the seller up was in a commit that got lost, and nobody was told that it was done.
+            Err(refusal) if refusal.code == "seller_unknown" => self.set_up_seller(),
             Err(refusal) if other_content && refusal.code == "conflict" => self.trace.state("conflict"),
             reply if other_content => self.violate("I6", Some(key), format!("other content was answered {reply:?}")),
             Ok(Reply::Submitted(submitted)) => {
@@ -248,7 +250,13 @@ impl World {
         self.devices[device].power_cycle(self.now);
         self.look_at_disk(device);
         let current = self.read_current(device);
-        let ours = self.invoices_of(key).first().map(|(_, pair)| *pair);
+        let (here, elsewhere): (Vec<_>, Vec<_>) = self.invoices_of(key).into_iter().partition(|(at, _)| *at == device);
+        let ours = here.first().map(|(_, pair)| *pair);
+        let row = ("line", key.to_string());
+        if !elsewhere.is_empty() && (self.is_recounting() || !self.broker.store.reconcile.contains_key(&row)) {
+            // The ledger forgot an attempt at another disk, and that one comes first.
+            return;
+        }
         let status = |pair: &NumberPair| self.devices[device].ledger.get(pair).map(|entry| entry.status);
         let (decision, pair, expected) = match (job.operation, ours) {
             (Operation::Void, _) => {
@@ -434,10 +442,18 @@ impl World {
         self.devices[device].power_cycle(self.now);
         self.look_at_disk(device);
         let key = line.attempt.key.clone();
-        let issued = self.invoices_of(&key).first().map(|(_, pair)| *pair);
+        let invoices = self.invoices_of(&key);
+        let issued = invoices.iter().find(|(at, _)| *at == device).map(|(_, pair)| *pair);
+        if issued.is_none() && !invoices.is_empty() && self.is_recounting() {
+            return;
+        }
         self.note(Lane::People, || format!("a person says that the forgotten attempt of {} issued {issued:?}", key.serial));
         let decision = LineDecision { issued, reason: "looked at the disk".to_owned() };
         self.hand_in(Input::DecideLine(key, decision), Waiter::Person("line"));
+    }
+
+    fn is_recounting(&self) -> bool {
+        self.broker.store.reconcile.keys().any(|(what, _)| *what == "disk")
     }
 
     /// Nothing is left that could change by itself.

@@ -36,7 +36,7 @@ impl Plant {
 }
 
 /// All of them.
-pub const PLANTS: [Plant; 38] = [
+pub const PLANTS: [Plant; 40] = [
     Plant {
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
@@ -260,6 +260,20 @@ pub const PLANTS: [Plant; 38] = [
         place: "agent: core/disk/commands.rs",
         needs: &[Fault::LedgerRestored, Fault::RunsLate],
         unmarked: false,
+    },
+    Plant {
+        name: "undecided_is_accounted",
+        what: "the accounts go on past a number that may be an open attempt's, and nobody but a journal remembers it",
+        place: "agent: core/disk/answers.rs",
+        needs: &[Fault::JournalLost, Fault::BrokerCrash],
+        unmarked: true,
+    },
+    Plant {
+        name: "forgotten_owner_entered",
+        what: "after a restore a number is entered for an attempt that the ledger forgot, and counts as known",
+        place: "broker: core/late.rs",
+        needs: &[Fault::LedgerRestored, Fault::JournalLost],
+        unmarked: true,
     },
     Plant {
         name: "void_forgotten",

@@ -235,21 +235,25 @@ impl DiskCore {
             // The journal knows more than the broker from here on.
             self.broker_accounted.retain(|accounted| accounted.kind != kind);
         }
-        let (mut records, frame) =
-            outbox::accounted(&decision.accounts, kind, survey.remaining, self.epoch.unwrap_or(0), disk, context);
-        let mut after = After { frames: frame.into_iter().collect(), opens: opens.clone(), ..After::default() };
+        // The outcomes first: a broker that hears of the accounts alone looks for an undecided number no more.
+        let mut records = Vec::new();
+        let mut after = After { opens: opens.clone(), ..After::default() };
         for (open, result) in opens.iter().zip(decision.results) {
             if open.again && matches!(result, AttemptResult::Unsettled { .. }) {
                 continue;
             }
             self.learn(&result, context);
             after.report |= matches!(result, AttemptResult::NotIssued { .. });
+            // The broker keeps it for an agent that has lost this journal: the accounts go on past a number that is undecided.
+            let from_here = || survey.plan.bases.iter().find_map(|base| base.next());
+            let is_unsettled = matches!(result, AttemptResult::Unsettled { .. }) && !planted("undecided_is_accounted");
+            let expected = open.expected.or_else(|| from_here().filter(|_| is_unsettled));
             let ending = Ending {
                 attempt: open.attempt.clone(),
                 epoch: open.epoch,
                 sequence: open.sequence,
                 kind: open.kind,
-                expected: open.expected,
+                expected,
                 result,
                 readings: survey.readings.clone(),
                 disk_ms: open.disk_ms,
@@ -259,6 +263,9 @@ impl DiskCore {
             records.extend(more);
             after.frames.push(frame);
         }
+        let (more, frame) = outbox::accounted(&decision.accounts, kind, survey.remaining, self.epoch.unwrap_or(0), disk, context);
+        records.extend(more);
+        after.frames.extend(frame);
         if let Some(text) = decision.accounts.contradiction {
             tracing::error!(%disk, text, "the disk contradicts the journal; nothing is issued on it");
             self.breaker.hold(DeviceClass::DeviceFault, text, context.now_ms);

@@ -7,7 +7,7 @@ use taxdisk_protocol::undo::Undoing;
 
 use super::super::change::ReconcileRow;
 use super::super::types::{LineDecision, NumberDecision};
-use super::undoing::{half_red, take, void, voided, whole_red};
+use super::undoing::{OTHER, half_red, take, void, voided, whole_red};
 
 /// What a backup holds.
 struct Backup {
@@ -543,6 +543,34 @@ fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
     assert!(world.assigned(session).is_empty());
 }
 
+/// Found by the simulation: the job was called *failed*, while an index remembered its invoice.
+#[test]
+fn i3_a_person_says_not_issued_of_one_attempt_and_another_one_is_remembered_as_issued() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.accounts(session, 1, Vec::new(), 6);
+    world.submit("A1");
+    let work = world.assigned(session).remove(0);
+    let backup = world.backup();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 2);
+    let again = IndexLine { attempt: AttemptRef { key: key("A1"), attempt: 2 }, ..remembered("A1", 2, issued(8)) };
+    world.tells(session, vec![again], Vec::new(), 8);
+    world.outcome(session, &work, unsettled());
+    assert_eq!(world.state("A1"), JobState::Unsettled);
+    let request = SettleRequest {
+        decision: SettleDecision::NotIssued,
+        pair: None,
+        current: PairBody::from(pair(9)),
+        expected: SettleReading::PresentForeign,
+        tax_office: None,
+        reason: "read by hand".to_owned(),
+        revision: world.job("A1").revision,
+    };
+    world.ok(Input::Settle(key("A1"), request, "admin".to_owned()));
+    assert_eq!((world.state("A1"), world.invoice("A1").as_str()), (JobState::Issued, "00000008"));
+}
+
 impl World {
     fn decide_line(&mut self, serial: &str, issued: Option<NumberPair>) -> Result<Reply, Refusal> {
         self.input(Input::DecideLine(key(serial), LineDecision { issued, reason: "read by hand".to_owned() }))
@@ -617,6 +645,62 @@ fn i3_what_the_disk_says_later_of_a_forgotten_attempt_decides_it() {
         }
         assert_eq!(world.core.reconcile_view().jobs.is_empty(), state != JobState::Queued);
     }
+}
+
+/// Found by the simulation: the number was entered for an attempt that the ledger had forgotten, its agent lost the disk before it
+/// told its index, and the next agent's reading passed it over as known. The job was issued again.
+#[test]
+fn i1_a_number_that_is_entered_for_a_forgotten_attempt_is_not_known() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 3);
+    let entry = |attempt: AttemptRef| NumberEntry {
+        pair: pair(9),
+        owner: Owner::Ours(attempt),
+        status: "positive".to_owned(),
+        digest: "d".to_owned(),
+    };
+    let epoch = world.asked_to_recount(session)[0].0;
+    world.accounts(session, epoch, vec![entry(AttemptRef { key: key("A3"), attempt: 1 })], 9);
+    assert_eq!(world.number(9), None);
+    world.leave(session, Left::Lost);
+    world.pass_ms(300_000);
+    // An agent without that journal reads it, and says what it holds.
+    let session = world.connect_knowing('b', 0);
+    world.tells(session, Vec::new(), vec![SeenNumber { buyer: "个人".to_owned(), ..seen(9, None) }], 9);
+    world.submit("A3");
+    assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
+    assert!(world.assigned(session).iter().all(|work| work.1.attempt.key != key("A3")));
+}
+
+#[test]
+fn i10_a_number_of_another_disk_is_not_what_an_attempt_at_this_one_issued() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let other = world.connect('b', OTHER);
+    let session = world.connect_knowing('a', 3);
+    world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 8);
+    let asked = world.asked_to_recount(other);
+    let numbers = RecountedNumbers { kind: InvoiceKind::Roll, seen: vec![seen(30, None)], last: Some(pair(30)), complete: true };
+    if let Some((epoch, ..)) = asked.first() {
+        let frame = AgentFrame::Recounted {
+            disk: OTHER.parse().unwrap(),
+            epoch: *epoch,
+            lines: Vec::new(),
+            numbers: Some(numbers),
+            done: true,
+        };
+        world.ok(Input::Frame(other, Box::new(frame)));
+    } else {
+        let (disk, kind, last) = (OTHER.parse().unwrap(), InvoiceKind::Roll, pair(30));
+        let entry = NumberEntry { pair: pair(30), owner: Owner::Foreign, status: "positive".to_owned(), digest: "d".to_owned() };
+        let frame = AgentFrame::Accounted { id: "n".to_owned(), disk, epoch: 1, kind, entries: vec![entry], last, note: None };
+        world.ok(Input::Frame(other, Box::new(frame)));
+    }
+    let refusal = world.decide_line("A3", Some(pair(30))).unwrap_err();
+    assert_eq!(refusal.code, "settle_contradiction");
+    assert!(refusal.detail.contains(OTHER), "{refusal}");
+    world.decide_line("A3", Some(pair(9))).unwrap();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::*;
 use taxdisk_protocol::api::{PairBody, ReissueOutcome, ReissueRequest, SettleDecision, SettleReading, SettleRequest};
 
-const OTHER: &str = "661234567891";
+pub(super) const OTHER: &str = "661234567891";
 
 pub(super) fn void(serial: &str, original: u32) -> JobSubmission {
     JobSubmission {
