@@ -103,3 +103,28 @@ fn attempt_whose_number_was_given_before_is_given_back_and_comes_again_under_the
     assert!(matches!(answer, Some((50, AttemptResult::GivenBack { .. }))), "{answer:?}");
     assert_eq!(world.disk.issues_sent(), 1, "it was begun under a number that the index has");
 }
+
+/// The accounts went on past a number that may be an open attempt's, and with the journal lost once more nobody knew where to
+/// look: the attempt was told never begun, and its job was issued again.
+#[test]
+fn i1_what_is_unsettled_tells_where_to_look_from_before_the_accounts_go_on() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", false);
+    while world.disk.issues_sent() == 0 {
+        world.step();
+    }
+    // The journal goes, and with it what the broker had not heard yet: which number was expected.
+    world.journal = Default::default();
+    world.crash();
+    world.broker.open.values_mut().for_each(|open| open.expected = None);
+    let from = world.frames.len();
+    world.run();
+    assert!(matches!(world.result("A1", 1), Some(AttemptResult::Unsettled { .. })));
+    let told = &world.frames[from..];
+    let outcome =
+        told.iter().position(|frame| matches!(frame, AgentFrame::Outcome { expected, .. } if *expected == Some(pair(10))));
+    let accounted = told.iter().position(|frame| matches!(frame, AgentFrame::Accounted { last, .. } if *last == pair(10)));
+    assert!(outcome.is_some_and(|outcome| accounted.is_none_or(|accounted| outcome < accounted)), "{told:?}");
+}
