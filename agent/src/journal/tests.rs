@@ -9,6 +9,7 @@ use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult};
 use taxdisk_protocol::printed::Printed;
+use taxdisk_protocol::undo::Undoing;
 
 use crate::core::records::Owner;
 
@@ -112,6 +113,21 @@ fn reopen(dir: &std::path::Path) -> Journal {
         }
     }
     panic!("the journal is still locked");
+}
+
+/// After a restart the content of an open attempt may not be known; its intent is, and says what a red reverses.
+#[test]
+fn what_an_attempt_undoes_is_taken_over_from_its_intent() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(dir.path()).unwrap();
+    let (Record::Intent(intent), Record::Outcome(outcome)) = (intent("R1", 7), issued("R1", 7)) else { panic!("other records") };
+    let (disk, kind, original) = (intent.disk.clone(), intent.kind, "011002000107 00000003".parse().unwrap());
+    let intent = Intent { undoing: Some(Undoing::Of(original)), ..intent };
+    journal.append(vec![Record::Intent(intent)]).wait().unwrap();
+    journal.append(vec![owned("R1", 7), Record::Outcome(outcome)]).wait().unwrap();
+    assert_eq!(journal.reversed_by(&disk, kind, original), Some("011002000107 00000007".parse().unwrap()));
+    let kept = journal.outcome(&attempt("R1", 1)).unwrap();
+    assert_eq!((kept.undoing, kept.content_hash.as_deref()), (Some(Undoing::Of(original)), Some("h")));
 }
 
 #[test]

@@ -12,6 +12,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AttemptResult, IndexLine, SeenNumber};
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::undo::Undoing;
 
 use super::change::NumberKey;
 use super::original::original_key;
@@ -56,10 +57,10 @@ impl Doubts {
             || self.numbers.iter().any(|number| number.fits(job) || number.may_reverse(undone.kind, undone.pair))
     }
 
-    /// The serial number of another job that voided this invoice, as an index proves.
-    pub(super) fn voided_by(&self, kind: InvoiceKind, original: NumberPair, than: &JobKey) -> Option<&JobKey> {
-        let voided = |line: &Line| line.line.kind == kind && line.voided() == Some(original);
-        self.lines.iter().find(|(key, line)| *key != than && voided(line)).map(|(key, _)| key)
+    /// Another job that voided or reversed this invoice, as an index proves.
+    pub(super) fn undone_by(&self, kind: InvoiceKind, original: NumberPair, than: &JobKey) -> Option<&Line> {
+        let undid = |line: &&Line| line.line.kind == kind && line.undid() == Some(original);
+        self.lines.iter().filter(|(key, _)| *key != than).map(|(_, line)| line).find(undid)
     }
 
     /// The number of unknown origin at this place.
@@ -88,6 +89,12 @@ impl Line {
             AttemptResult::Voided { pair, .. } => Some(*pair),
             _ => None,
         }
+    }
+
+    /// The invoice that it undid.
+    pub(super) fn undid(&self) -> Option<NumberPair> {
+        let reversed = || self.line.undoing.filter(|_| self.issued().is_some()).and_then(Undoing::original);
+        self.voided().or_else(reversed)
     }
 
     /// Did it do what its job asks for?

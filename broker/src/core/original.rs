@@ -197,8 +197,12 @@ impl Core {
             return Ok(());
         }
         let pair = original.pair;
-        if let Some(void) = self.remembered_void(original, key) {
-            let text = format!("{pair}: voided by job {}, in the part that this ledger lost; its agent remembers", void.serial);
+        if let Some(line) = self.remembered_undoing(original, key) {
+            let serial = &line.line.attempt.key.serial;
+            let what = if line.voided().is_some() { "voided" } else { "reversed" };
+            let then = format!("send {serial} again first, if something is left to be reversed");
+            let text =
+                format!("{pair}: {what} by job {serial}, in the part that this ledger lost, as its agent remembers; {then}");
             return Err(Refusal::new("original_undone", text));
         }
         if parsed.operation == Operation::Red && self.is_found_void(original) {

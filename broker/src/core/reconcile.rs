@@ -350,9 +350,10 @@ impl Core {
             self.turn.changes.push(row("line", key.to_string(), &line));
             self.reconcile.remember(line.clone());
         }
-        if let Some(pair) = line.voided() {
+        if let Some(pair) = line.undid() {
             self.fail_overtaken(&OriginalKey { seller: key.seller.clone(), kind: line.line.kind, pair }, &key)?;
-        } else if let Some(job) = job {
+        }
+        if let Some(job) = job.filter(|_| line.voided().is_none()) {
             self.revive(job);
             self.dequeue(&key);
             self.apply_line(&key)?;
@@ -423,9 +424,9 @@ impl Core {
         self.reconcile.line(key).is_some_and(Line::is_done)
     }
 
-    /// Which other job voided this invoice, in the part that the ledger lost.
-    pub(super) fn remembered_void(&self, original: &OriginalKey, than: &JobKey) -> Option<&JobKey> {
-        self.reconcile.of(&original.seller)?.voided_by(original.kind, original.pair, than)
+    /// Which other job undid this invoice, in the part that the ledger lost.
+    pub(super) fn remembered_undoing(&self, original: &OriginalKey, than: &JobKey) -> Option<&Line> {
+        self.reconcile.of(&original.seller)?.undone_by(original.kind, original.pair, than)
     }
 
     /// What was read of a number of unknown origin.

@@ -451,10 +451,8 @@ fn i1_a_void_that_a_restored_ledger_forgot_is_the_only_undoing_of_its_invoice() 
 
 #[test]
 fn a_remembered_invoice_that_undoes_nothing_holds_no_void_and_no_red() {
-    // An agent of 0.1 does not say what its lines did; what reverses this very invoice holds as well.
-    for (undoing, waits) in
-        [(Some(Undoing::Nothing), false), (Some(Undoing::Of(pair(4))), false), (Some(Undoing::Of(pair(3))), true), (None, true)]
-    {
+    // An agent of 0.1 does not say what its lines did.
+    for (undoing, waits) in [(Some(Undoing::Nothing), false), (Some(Undoing::Of(pair(4))), false), (None, true)] {
         let (mut world, backup) = yesterday();
         world.go_back(backup, true);
         let session = world.connect_knowing('a', 4);
@@ -469,6 +467,24 @@ fn a_remembered_invoice_that_undoes_nothing_holds_no_void_and_no_red() {
         work.extend(world.assigned(session));
         assert_eq!(work.iter().map(|work| work.1.attempt.key.clone()).collect::<Vec<_>>(), [key("R1")], "{undoing:?}");
     }
+}
+
+/// Found by the simulation: a red job that had been done was refused before its agent told of it, because another one had come first;
+/// and that waited for ever.
+#[test]
+fn i1_a_red_that_is_remembered_as_done_ends_those_that_came_first_and_keeps_the_others_out() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 4);
+    take(&mut world, half_red("R2", 3)).unwrap();
+    let line = IndexLine { undoing: Some(Undoing::Of(pair(3))), ..remembered("R1", 4, issued(8)) };
+    world.tells(session, vec![line], Vec::new(), 8);
+    assert_eq!(world.job("R2").problem.as_ref().unwrap().code, "original_undone");
+    let refusal = take(&mut world, void("V1", 3)).unwrap_err();
+    assert!(refusal.code == "original_undone" && refusal.detail.contains("send R1 again"), "{refusal}");
+    take(&mut world, half_red("R1", 3)).unwrap();
+    assert_eq!((world.state("R1"), world.invoice("R1").as_str()), (JobState::Issued, "00000008"));
+    assert!(world.core.reconcile_view().jobs.is_empty(), "from here on the job itself is the guard");
 }
 
 #[test]
@@ -504,8 +520,9 @@ fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
         world.tells(session, Vec::new(), vec![SeenNumber { status: status.to_owned(), ..seen(8, Some("#x")) }], 8);
         let red = take(&mut world, whole_red("R1", 8));
         assert_eq!(red.as_ref().err().map(|refusal| refusal.code), code);
-        if let Ok(view) = red {
-            assert_eq!(view.disk.as_deref(), Some(DISK), "only the disk that has it can tell whether it was undone");
+        if red.is_ok() {
+            let about = world.job("R1").about.as_ref().and_then(|about| about.disk.clone());
+            assert_eq!(about, Some(DISK.parse().unwrap()), "only the disk that has it can tell whether it was undone");
         }
         // A void job of it hears from the disk that it is so.
         assert_eq!(take(&mut world, void("V1", 8)).is_ok(), code.is_some());
@@ -688,6 +705,33 @@ fn i10_a_number_of_another_disk_is_not_what_an_attempt_at_this_one_issued() {
     assert_eq!(refusal.code, "settle_contradiction");
     assert!(refusal.detail.contains(OTHER), "{refusal}");
     world.decide_line("A3", Some(pair(9))).unwrap();
+    // The same of an attempt that the ledger knows.
+    let work = world.assigned(session).remove(0);
+    world.outcome(session, &work, unsettled());
+    let serial = work.1.attempt.key.serial.to_string();
+    let request = SettleRequest {
+        decision: SettleDecision::Issued,
+        pair: Some(PairBody::from(pair(30))),
+        current: PairBody::from(pair(40)),
+        expected: SettleReading::PresentOurs,
+        tax_office: None,
+        reason: "read by hand".to_owned(),
+        revision: world.job(&serial).revision,
+    };
+    let refusal = world.input(Input::Settle(key(&serial), request, "admin".to_owned())).unwrap_err();
+    assert!(refusal.code == "settle_contradiction" && refusal.detail.contains(OTHER), "{refusal}");
+}
+
+#[test]
+fn i3_a_void_that_was_done_and_forgotten_is_told_so_when_its_period_is_over() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let session = world.connect_knowing('a', 4);
+    world.tells(session, vec![remembered("V1", 4, voided(7))], Vec::new(), 8);
+    world.reports(session, vec![DiskReport { clock: Some("20240201000000".to_owned()), sequence: 4, ..report(DISK) }]);
+    let other = take(&mut world, void("V2", 7)).unwrap_err();
+    assert_eq!(other.code, "original_undone", "{other}");
+    take(&mut world, void("V1", 7)).unwrap();
 }
 
 #[test]
