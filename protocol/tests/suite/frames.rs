@@ -314,7 +314,7 @@ fn from_the_future(frame: &impl serde::Serialize) -> String {
             serde_json::Value::Object(fields) => {
                 fields.values_mut().for_each(add);
                 // An object that stands for one of several cases has its case as only field.
-                if !fields.keys().any(|key| ["ours", "present", "failed"].contains(&key.as_str())) {
+                if !fields.keys().any(|key| ["ours", "present", "failed", "of"].contains(&key.as_str())) {
                     fields.insert("of_the_future".into(), serde_json::json!({"a": [1, null]}));
                 }
             }
