@@ -194,6 +194,7 @@ mod tests {
         keys.extend(due.map(|one| format!("due_{one}")));
         let deliveries = [DeliveryState::Waiting, DeliveryState::Delivered, DeliveryState::Failed];
         keys.extend(deliveries.iter().map(|one| format!("delivery_{}", word(one))));
+        keys.extend(taxdisk_protocol::api::ClimbRung::ALL.iter().map(|one| format!("rung_{}", word(one))));
         for key in keys {
             assert!(is_known(&key), "{key}");
         }

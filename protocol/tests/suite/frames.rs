@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use taxdisk_protocol::api::{DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
+use taxdisk_protocol::api::{ClimbRung, DiskClimb, DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
 use taxdisk_protocol::api::{OperationKind, OperationReadings, OperationResultView, OperationVerdict};
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
@@ -130,6 +130,12 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         clock_offset_s: None,
         takes: vec![Operation::Issue, Operation::Void],
         sequence: 0,
+        climbs: vec![DiskClimb {
+            at: "2026-02-03T01:52:00Z".into(),
+            rung: ClimbRung::Reopen,
+            class: DeviceClass::Link,
+            text: "the disk does not answer".into(),
+        }],
     };
     vec![
         (

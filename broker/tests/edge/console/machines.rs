@@ -99,6 +99,29 @@ async fn a_disk_shows_how_its_stock_goes_and_what_is_due() {
 }
 
 #[tokio::test]
+async fn a_disk_shows_what_its_agent_tried_rung_by_rung_the_newest_first() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let mut link = agent.join(&broker, 1).await;
+    let mut report = disks();
+    let climb = |n: usize, rung: &str, text: &str| json!({ "at": format!("2026-02-03T01:53:{n:02}Z"), "rung": rung, "class": "link", "text": text });
+    let mut climbs: Vec<_> = (0..9).map(|n| climb(n, "retry", &format!("silence {n}"))).collect();
+    climbs.push(climb(9, "ask_person", "<b>look at the cable</b>"));
+    report["disks"][0]["climbs"] = json!(climbs);
+    link.send(&report).await;
+    assert_eq!(link.next().await["type"], "grant", "what failed lately keeps nothing from work");
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get(&format!("/console/disks/{DISK}")).await.text();
+    let table = after(&text, "Readings that failed lately", "Recent jobs").unwrap();
+    assert_eq!(table.matches("read again</span>").count(), 7, "eight of them at most: {table}");
+    assert!(!table.contains("silence 1") && table.contains("silence 2"), "the newest stay: {table}");
+    assert!(table.contains("2026-02-03 09:53:09") && table.contains("a person must look"), "{table}");
+    assert!(table.contains("&#60;b&#62;look at the cable"), "{table}");
+    let first = table.find("look at the cable").unwrap();
+    assert!(table.find("silence 8").unwrap() > first, "the newest first: {table}");
+}
+
+#[tokio::test]
 async fn the_overview_shows_the_first_warnings_and_how_many_there_are_more() {
     let broker = Broker::start().await;
     let agent = Agent::enrol(&broker).await;
