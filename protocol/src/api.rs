@@ -696,6 +696,10 @@ pub struct AgentView {
     /// How it stands with updates; absent while it is away, and for agents of 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<crate::update::AgentUpdate>,
+    /// Network address that its link comes from, or came from last; absent where there was none since the broker's start. Behind
+    /// a proxy it is the proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// Make an enrolment code.

@@ -122,6 +122,34 @@ async fn a_disk_shows_what_its_agent_tried_rung_by_rung_the_newest_first() {
 }
 
 #[tokio::test]
+async fn agents_are_counted_by_the_network_that_they_came_from_last() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let table = async |browser: &mut Browser<'_>| {
+        let text = browser.get("/console/agents").await.text();
+        after(&text, "<tbody>", "</tbody>").unwrap().to_owned()
+    };
+    let row = |network: &str, online: &str, offline: &str| {
+        format!(
+            "<th scope=\"row\">{network}</th><td class=\"sum\">1</td><td class=\"sum\">{online}</td><td class=\"sum\">{offline}</td>"
+        )
+    };
+    let bad = "<span class=\"state bad\">1</span>";
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("not heard of since the broker&#39;s start", "0", bad)), "{text}");
+    let link = agent.join(&broker, 1).await;
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("127.0.0.0/24", "1", "0")), "{text}");
+    let agents = broker.call("GET", "/v1/agents", None).await.json();
+    assert_eq!(agents[0]["address"], "127.0.0.1");
+    drop(link);
+    until("its link is gone", async || broker.ledger.agents().await.unwrap().iter().all(|one| !one.online)).await;
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("127.0.0.0/24", "0", bad)), "a shop that is away is away in its network: {text}");
+}
+
+#[tokio::test]
 async fn the_overview_shows_the_first_warnings_and_how_many_there_are_more() {
     let broker = Broker::start().await;
     let agent = Agent::enrol(&broker).await;
