@@ -189,7 +189,10 @@ async fn administrators_offer_updates_and_the_agents_they_named_stay_the_only_on
     assert!(text.contains("stable ^0.2") && text.contains("holds no program"), "{text}");
     let bad = [("act", "offer"), ("channel", "stable"), ("versions", "newest")];
     let refused = browser.post("/console/agents/updates", &bad).await;
-    assert!((400..500).contains(&refused.status) && refused.text().contains("newest"), "{refused:?}");
+    let text = refused.text();
+    assert!((400..500).contains(&refused.status) && text.contains("newest"), "{refused:?}");
+    assert!(text.contains("Who can help?"), "{text}");
+    assert!(!text.contains("invoice") && !text.contains("serial"), "no job is concerned: {text}");
     assert_eq!(browser.post("/console/agents/updates", &[("act", "stop")]).await.status, 303);
     assert_eq!(broker.call("GET", "/v1/updates", None).await.json()["policy"], serde_json::Value::Null);
     let mut operator = Browser::of(&broker, "olga", ConsoleRole::Operator).await;
