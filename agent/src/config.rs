@@ -173,6 +173,8 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+    /// To the systemd journal, each field by itself; lines for people where standard error is not that journal.
+    Journal,
 }
 
 impl Config {

@@ -1,10 +1,13 @@
-//! Log lines on standard error: plain under systemd and in log files, coloured on a terminal, JSON on request.
+//! Log lines on standard error: plain under systemd and in log files, coloured on a terminal, JSON on request, or to the
+//! systemd journal with fields.
 //!
 //! No secret is ever given to it: passwords are of a type that prints as dots ([`crate::secrets`]).
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::{LogConfig, LogFormat};
 use crate::failure::Failure;
@@ -18,11 +21,19 @@ pub fn start(config: &LogConfig) -> Result<(), Failure> {
         Failure::config(format!("[log] level = {:?} is not a filter such as info or debug ({error}).", config.level))
     })?;
     let terminal = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let lines = |filter| tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
     // The second start in one process (tests) keeps the first one's settings.
     let _ = match config.format {
-        LogFormat::Json => builder.json().with_target(true).try_init(),
-        LogFormat::Text => builder.with_ansi(terminal).try_init(),
+        LogFormat::Json => lines(filter).json().with_target(true).try_init(),
+        LogFormat::Text => lines(filter).with_ansi(terminal).try_init(),
+        LogFormat::Journal => match taxdisk_telemetry::journal::layer() {
+            Ok(journal) => tracing_subscriber::registry().with(filter).with(journal).try_init().map_err(Into::into),
+            Err(why) => {
+                let started = lines(filter).with_ansi(terminal).try_init();
+                tracing::warn!("[log] format = \"journal\": {why}");
+                started
+            }
+        },
     };
     Ok(())
 }

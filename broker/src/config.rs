@@ -268,7 +268,7 @@ impl Default for Limits {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `human` or `json`.
+    /// `human`, `json` or `journal`.
     pub format: LogFormat,
     /// Directives of the filter: `info`, `taxdisk_broker=debug,info`.
     pub filter: String,
@@ -288,6 +288,8 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+    /// To the systemd journal, each field by itself; lines for people where standard error is not that journal.
+    Journal,
 }
 
 /// The configuration cannot be used. Ends the process with code 78; the text says which value, from where, and what to set.

@@ -228,20 +228,22 @@ fn read(dir: &Path) -> Stock {
 }
 
 fn release(dir: &Path, path: &Path) -> Result<Release, String> {
+    // People elsewhere read this: where the folder lies on this machine is no business of theirs.
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let small = |path: &Path, max: usize| -> Result<String, String> {
-        let found = std::fs::metadata(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let found = std::fs::metadata(path).map_err(|error| format!("{}: {error}", name(path)))?;
         if found.len() > max as u64 {
-            return Err(format!("{} is too long", path.display()));
+            return Err(format!("{} is too long", name(path)));
         }
-        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", name(path)))
     };
     let text = small(path, MANIFEST_MAX_BYTES)?;
     let manifest = Manifest::parse(&text)?;
     let signature = small(&path.with_extension("json.minisig"), SIGNATURE_MAX_BYTES)?;
     let program = dir.join(&manifest.file);
-    let found = std::fs::metadata(&program).map_err(|error| format!("{}: {error}", program.display()))?;
+    let found = std::fs::metadata(&program).map_err(|error| format!("{}: {error}", name(&program)))?;
     if !found.is_file() || found.len() != manifest.size_bytes {
-        return Err(format!("{} is not the file of {} bytes that was signed", program.display(), manifest.size_bytes));
+        return Err(format!("{} is not the file of {} bytes that was signed", name(&program), manifest.size_bytes));
     }
     Ok(Release { manifest, text, signature })
 }
@@ -304,7 +306,10 @@ mod tests {
         let versions: Vec<_> = stock.releases.iter().map(|release| release.manifest.version.to_string()).collect();
         assert_eq!(versions, ["0.4.0"]);
         assert_eq!(stock.unusable.len(), 3, "{:?}", stock.unusable);
-        assert!(stock.unusable[0].contains("bytes that was signed"), "{:?}", stock.unusable);
+        assert_eq!(stock.unusable[0], "0.2.0.json: agent-0.2.0 is not the file of 3 bytes that was signed");
+        assert!(stock.unusable[1].starts_with("0.3.0.json: 0.3.0.json.minisig: "), "{:?}", stock.unusable);
+        let folder = dir.path().to_string_lossy().into_owned();
+        assert!(!stock.unusable.iter().any(|why| why.contains(&folder)), "where it lies is told: {:?}", stock.unusable);
         assert!(read(&dir.path().join("none")).releases.is_empty());
     }
 }

@@ -22,12 +22,14 @@ pub use dispatch::{
 };
 pub use keys::{KeyRequest, KeyView, NewKey, Role};
 mod bulk;
+mod climbs;
 mod operations;
 mod reconcile;
 mod sellers;
 mod settle;
 
 pub use bulk::{BulkAction, BulkFilter, BulkLine, BulkReissueRequest, BulkView};
+pub use climbs::{CLIMB_TEXT_CHARS, CLIMBS_MAX, ClimbRung, DiskClimb};
 pub use operations::{
     BulkOperationAction, BulkOperationLine, BulkOperationRequest, BulkOperationView, DueState, DueView, DueWhat, OperationCancel,
     OperationKind, OperationPage, OperationReadings, OperationRequest, OperationResultView, OperationState, OperationVerdict,
@@ -609,6 +611,9 @@ pub struct DiskReport {
     /// The highest assign sequence that the agent's journal holds for this disk. A ledger that knows less has gone back.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence: u64,
+    /// Readings that failed last and what was done about each, the newest last, at most [`CLIMBS_MAX`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "climbs::known_climbs")]
+    pub climbs: Vec<DiskClimb>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
@@ -691,6 +696,10 @@ pub struct AgentView {
     /// How it stands with updates; absent while it is away, and for agents of 0.1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub update: Option<crate::update::AgentUpdate>,
+    /// Network address that its link comes from, or came from last; absent where there was none since the broker's start. Behind
+    /// a proxy it is the proxy's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
 }
 
 /// Make an enrolment code.

@@ -163,9 +163,10 @@ export class Visitor {
     if (load.requests > PAGE_REQUESTS[this.at]) wrong.push(`${load.requests} files are loaded, ${PAGE_REQUESTS[this.at]} are allowed`);
     if (load.requests < 1) wrong.push("no request was counted");
     if (load.bytes < 500) wrong.push(`${load.bytes} bytes are loaded: nothing was counted`);
-    const { scrollWidth, innerWidth } = await page.evaluate("({ scrollWidth: document.documentElement.scrollWidth, innerWidth })");
-    if (scrollWidth > innerWidth + 1) wrong.push(`it is ${scrollWidth} wide, the window ${innerWidth}`);
-    wrong.push(...await page.evaluate(cutOff));
+    // Against the device, not the window: a telephone's window grows with a page that is too wide.
+    const scrollWidth = await page.evaluate("document.documentElement.scrollWidth");
+    if (scrollWidth > this.width + 1) wrong.push(`it is ${scrollWidth} wide, the device ${this.width}`);
+    wrong.push(...await page.evaluate(cutOff, this.width));
     // Axe runs in the page; without JavaScript the same HTML comes as with it.
     if (this.script) wrong.push(...await objections(page, excused));
     await this.keep(name, page);
@@ -267,7 +268,7 @@ async function objections(page, excused) {
  * Headings, buttons and links of menus that are wider than their place or stand out of the window or their card, and labels of
  * plots that are cut off or lie over each other; a sentence for each. Runs in the page.
  */
-function cutOff() {
+function cutOff(width) {
   const wrong = [];
   const named = (element) => `<${element.localName}> ${JSON.stringify(element.textContent.trim().slice(0, 40))}`;
   const seen = (box) => box.width > 0 && box.height > 0;
@@ -278,7 +279,7 @@ function cutOff() {
     if (element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).display !== "inline") {
       wrong.push(`${named(element)} is ${element.scrollWidth} wide, its place ${element.clientWidth}`);
     }
-    if (box.left < -1 || box.right > innerWidth + 1) wrong.push(`${named(element)} ends at ${box.right}, the window at ${innerWidth}`);
+    if (box.left < -1 || box.right > width + 1) wrong.push(`${named(element)} ends at ${box.right}, the device at ${width}`);
     const card = element.parentElement?.closest(".card, fieldset, main")?.getBoundingClientRect();
     if (card && box.right > card.right + 1) wrong.push(`${named(element)} ends at ${box.right}, its box at ${card.right}`);
   }

@@ -155,6 +155,7 @@ fn report(stock_text: &str, ready: bool) -> DiskReport {
         clock_offset_s: None,
         takes: Vec::new(),
         sequence: 0,
+        climbs: Vec::new(),
     }
 }
 

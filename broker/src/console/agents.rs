@@ -1,6 +1,8 @@
 //! Agents: which are on line, with which version and disks, and how they stand with updates; a code to enrol a new one, also as a
 //! picture to be scanned.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use askama::Template;
@@ -46,6 +48,17 @@ struct Row {
     enrolled: String,
     seen: String,
     alarms: Vec<String>,
+    address: String,
+}
+
+/// Agents whose links come from one network: of a shop's, all are away at once when its line is.
+#[derive(Default)]
+struct Network {
+    name: String,
+    agents: usize,
+    online: usize,
+    paused: usize,
+    disks: usize,
 }
 
 /// A new code, with its picture: side in modules, and the dark ones as a path.
@@ -60,11 +73,39 @@ struct Made {
 #[template(path = "console/agents.html")]
 struct Agents {
     shell: Shell,
+    networks: Vec<Network>,
     rows: Vec<Row>,
     updates: UpdatesView,
     made: Option<Made>,
     may_operate: bool,
     may_manage: bool,
+}
+
+/// The network of an address: what one line of a shop usually has. Of an address of IPv4 that is mapped to IPv6, the former.
+fn network(address: IpAddr) -> (IpAddr, u8) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            let [a, b, c, _] = v4.octets();
+            (Ipv4Addr::new(a, b, c, 0).into(), 24)
+        }
+        IpAddr::V6(v6) => (Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(), 64),
+    }
+}
+
+/// Who counts where, in the order of the networks; last, under no name, who was not heard of since the broker's start. Revoked
+/// agents come no more and do not count.
+fn networks(agents: &[AgentView]) -> Vec<Network> {
+    let mut found: BTreeMap<(bool, Option<(IpAddr, u8)>), Network> = BTreeMap::new();
+    for agent in agents.iter().filter(|agent| !agent.revoked) {
+        let of = agent.address.as_deref().and_then(|address| address.parse().ok()).map(network);
+        let one = found.entry((of.is_none(), of)).or_default();
+        one.name = of.map(|(address, bits)| format!("{address}/{bits}")).unwrap_or_default();
+        one.agents += 1;
+        one.online += usize::from(agent.online);
+        one.paused += usize::from(agent.pause.is_some());
+        one.disks += agent.disks.len();
+    }
+    found.into_values().collect()
 }
 
 fn row(agent: AgentView, t: impl Fn(&str) -> String) -> Row {
@@ -86,6 +127,7 @@ fn row(agent: AgentView, t: impl Fn(&str) -> String) -> Row {
         enrolled: words::time_of(&agent.enrolled_at),
         seen: agent.seen_at.as_deref().map(words::time_of).unwrap_or_default(),
         alarms: agent.alarms,
+        address: agent.address.unwrap_or_default(),
     }
 }
 
@@ -106,12 +148,14 @@ async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body>
 
 async fn shown(console: &Console, visitor: &Visitor, made: Option<Made>) -> Page {
     let mut agents = console.edge.ledger.agents().await.map_err(|refusal| refused(console, visitor, refusal))?;
-    console.edge.hub.updates.add_to(&mut agents);
+    console.edge.hub.add_to(&mut agents);
     let updates = console.edge.hub.updates.view().await.map_err(|refusal| refused(console, visitor, refusal))?;
     let shell = Shell::new(visitor, "menu_agents");
+    let networks = networks(&agents);
     let rows = agents.into_iter().map(|agent| row(agent, |key| shell.t(key).to_owned())).collect();
     Ok(page(&Agents {
         shell,
+        networks,
         rows,
         updates,
         made,
@@ -176,4 +220,44 @@ async fn revoke(
     }
     .await;
     either(step)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn agent(address: Option<&str>, online: bool, revoked: bool) -> AgentView {
+        AgentView {
+            agent: "ag_0123456789abcdef".to_owned(),
+            name: "till".to_owned(),
+            online,
+            version: "0.1.0".to_owned(),
+            disks: if online { vec!["499000123456".to_owned()] } else { Vec::new() },
+            enrolled_at: "2026-02-03T01:53:00Z".to_owned(),
+            seen_at: None,
+            revoked,
+            alarms: Vec::new(),
+            pause: None,
+            update: None,
+            address: address.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn agents_count_by_network_and_who_was_not_heard_of_comes_last() {
+        let agents = [
+            agent(Some("192.0.2.200"), true, false),
+            agent(None, false, false),
+            agent(Some("2001:db8::1:2:3:4"), true, false),
+            agent(Some("192.0.2.7"), false, false),
+            agent(Some("::ffff:192.0.2.8"), true, false),
+            agent(Some("192.0.3.7"), true, false),
+            agent(Some("192.0.3.8"), false, true),
+        ];
+        let found: Vec<_> = networks(&agents).into_iter().map(|one| (one.name, one.agents, one.online, one.disks)).collect();
+        let row = |name: &str, agents, online, disks| (name.to_owned(), agents, online, disks);
+        let expected =
+            [row("192.0.2.0/24", 3, 2, 2), row("192.0.3.0/24", 1, 1, 1), row("2001:db8::/64", 1, 1, 1), row("", 1, 0, 0)];
+        assert_eq!(found, expected);
+    }
 }

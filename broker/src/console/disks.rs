@@ -10,7 +10,8 @@ use axum::extract::{Extension, Path, State};
 use axum::http::Response;
 use axum::routing::{get, post};
 use taxdisk_protocol::api::{
-    DiskView, DueState, DueView, JobState, JobView, PauseMode, PauseOf, PauseRequest, PauseView, StockView, Waiting,
+    ClimbRung, DiskClimb, DiskView, DueState, DueView, JobState, JobView, PauseMode, PauseOf, PauseRequest, PauseView, StockView,
+    Waiting,
 };
 use taxdisk_protocol::ids::{DiskNumber, TaxpayerNumber};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -87,6 +88,15 @@ struct Due {
     text: String,
 }
 
+/// A reading that failed, and what the agent did about it.
+struct Climb {
+    at: String,
+    rung: String,
+    class: &'static str,
+    text: String,
+    code: String,
+}
+
 #[derive(Template)]
 #[template(path = "console/disks.html")]
 struct Disks {
@@ -108,6 +118,8 @@ struct Disk {
     clock: String,
     dialect: String,
     port: String,
+    /// The newest first.
+    climbs: Vec<Climb>,
     errors: Vec<Fault>,
     /// Codes of these, and how often each.
     codes: Vec<(String, usize)>,
@@ -238,6 +250,7 @@ async fn shown(console: &Console, visitor: &Visitor, number: &str) -> Page {
         clock: report.clock.clone().unwrap_or_default(),
         dialect: report.dialect.clone(),
         port: report.port.clone(),
+        climbs: report.climbs.iter().rev().map(|one| climb(&shell, one)).collect(),
         errors: failed.jobs.iter().map(|job| fault(&shell, job)).collect(),
         codes: codes.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
         may_operate: visitor.may(Action::Operate),
@@ -258,6 +271,16 @@ fn due(shell: &Shell, line: &DueView) -> Due {
         class,
         until: line.due.as_deref().map(words::time_of).unwrap_or_default(),
         text: words::said(shell.lang, &line.text),
+    }
+}
+
+fn climb(shell: &Shell, climb: &DiskClimb) -> Climb {
+    Climb {
+        at: words::time_of(&climb.at),
+        rung: shell.t(&format!("rung_{}", words::word(&climb.rung))).to_owned(),
+        class: if climb.rung == ClimbRung::AskPerson { "bad" } else { "warn" },
+        text: words::said(shell.lang, &climb.text),
+        code: words::word(&climb.class),
     }
 }
 

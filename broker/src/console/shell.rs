@@ -204,17 +204,26 @@ pub(super) fn problem(_: &Console, visitor: &Visitor, Refused(problem): Refused)
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let t = |key: &str| words::text(visitor.language, key).to_owned();
     let shell = Shell::new(visitor, "refused").titled(problem.detail.clone());
-    with_status(status, &NoticePage { shell, facts: facts(&problem, t) })
+    with_status(status, &NoticePage { shell, facts: facts(&problem, is_about_jobs(&visitor.path), t) })
 }
 
-fn facts(problem: &Problem, t: impl Fn(&str) -> String) -> Vec<(String, String)> {
+/// Whether what was asked for concerns jobs, one or many. Whoever makes a key is not to wonder about an invoice.
+fn is_about_jobs(path: &str) -> bool {
+    ["/console/jobs", "/console/bulk"].iter().any(|begin| {
+        let rest = path.strip_prefix(begin);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    })
+}
+
+fn facts(problem: &Problem, of_jobs: bool, t: impl Fn(&str) -> String) -> Vec<(String, String)> {
     let issued = match problem.issued {
         Issued::Yes => "issued_yes",
         Issued::No => "issued_no",
         Issued::Unknown => "issued_unknown",
     };
     let retry = match problem.retry {
-        Retry::Safe => "retry_safe",
+        Retry::Safe if of_jobs => "retry_safe",
+        Retry::Safe => "retry_any_time",
         Retry::After => "retry_after",
         Retry::Never => "retry_never",
     };
@@ -224,12 +233,13 @@ fn facts(problem: &Problem, t: impl Fn(&str) -> String) -> Vec<(String, String)>
         Who::Administrator => "who_administrator",
         Who::TaxOffice => "who_tax_office",
     };
-    vec![
-        (t("problem_code"), problem.code.clone()),
-        (t("problem_issued"), t(issued)),
-        (t("problem_retry"), t(retry)),
-        (t("problem_who"), t(who)),
-    ]
+    let facts = [
+        Some((t("problem_code"), problem.code.clone())),
+        of_jobs.then(|| (t("problem_issued"), t(issued))),
+        Some((t("problem_retry"), t(retry))),
+        Some((t("problem_who"), t(who))),
+    ];
+    facts.into_iter().flatten().collect()
 }
 
 /// Files that pages name. Their names hold their digests.

@@ -125,6 +125,7 @@ const TABLE: &[Row] = &[
     ("issued_no", "不存在", "No"),
     ("issued_unknown", "未知：请保持原流水号不变", "Not known: keep the serial number as it is"),
     ("retry_safe", "可以，流水号不变", "Any time, under the same serial number"),
+    ("retry_any_time", "可以", "Any time"),
     ("retry_after", "先按上面的说明处理", "After what is named above was done"),
     ("retry_never", "不会被接受", "It will never be taken"),
     ("who_caller", "提交方", "Who sent it"),
@@ -194,6 +195,7 @@ mod tests {
         keys.extend(due.map(|one| format!("due_{one}")));
         let deliveries = [DeliveryState::Waiting, DeliveryState::Delivered, DeliveryState::Failed];
         keys.extend(deliveries.iter().map(|one| format!("delivery_{}", word(one))));
+        keys.extend(taxdisk_protocol::api::ClimbRung::ALL.iter().map(|one| format!("rung_{}", word(one))));
         for key in keys {
             assert!(is_known(&key), "{key}");
         }

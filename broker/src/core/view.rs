@@ -303,6 +303,7 @@ impl Core {
                 alarms: agent.row.alarms.clone(),
                 pause: self.pauses.get(&Scope::Agent(agent.row.agent.clone())).map(PauseRow::view),
                 update: None,
+                address: None,
             })
             .collect()
     }

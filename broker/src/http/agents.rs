@@ -22,7 +22,7 @@ use super::{Edge, Path, Peer, parsed};
 pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<AgentView>>, Refused> {
     caller.unlimited()?;
     let mut agents = edge.ledger.agents().await?;
-    edge.hub.updates.add_to(&mut agents);
+    edge.hub.add_to(&mut agents);
     Ok(Json(agents))
 }
 

@@ -7,12 +7,14 @@
 //! Read first: [`Hub`], [`join`] (who is let in) and [`session`] (what happens then).
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, State, WebSocketUpgrade};
 use axum::response::{IntoResponse, Response};
+use taxdisk_protocol::api::AgentView;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
@@ -88,6 +90,8 @@ pub struct Hub {
 struct Links {
     last: u64,
     by_agent: HashMap<AgentId, Live>,
+    /// Where each came from last. As many as there are agents: only who has proven whose it is stands here.
+    addresses: HashMap<AgentId, IpAddr>,
 }
 
 /// What a link holds while it is the live one of its agent.
@@ -154,7 +158,7 @@ impl Hub {
 
     /// Takes the agent's place. An older link of the same agent is ended first, and the ledger knows of its end before this
     /// returns: a PC that comes back after a broken line does not wait for the silence of its own dead link.
-    async fn take_place(&self, agent: &AgentId) -> Place {
+    async fn take_place(&self, agent: &AgentId, from: &str) -> Place {
         loop {
             let mut gone = {
                 let mut links = self.links();
@@ -164,6 +168,9 @@ impl Hub {
                         let link = links.last;
                         let (end, end_receiver) = mpsc::channel(1);
                         let (gone_sender, gone) = watch::channel(());
+                        if let Ok(address) = from.parse() {
+                            links.addresses.insert(agent.clone(), address);
+                        }
                         links.by_agent.insert(agent.clone(), Live { link, end, gone });
                         return Place { link, end: end_receiver, _gone: gone_sender };
                     }
@@ -176,6 +183,16 @@ impl Hub {
             };
             // Ends by an error when the sender is dropped: that is the sign.
             while gone.changed().await.is_ok() {}
+        }
+    }
+
+    /// Adds what only links tell: how each agent stands with updates, and where it is.
+    pub fn add_to(&self, agents: &mut [AgentView]) {
+        self.updates.add_to(agents);
+        let links = self.links();
+        for view in agents {
+            view.address =
+                view.agent.parse().ok().and_then(|agent: AgentId| links.addresses.get(&agent)).map(ToString::to_string);
         }
     }
 

@@ -41,7 +41,7 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven
     unproven.proven();
     let (agent, version) = (join.agent.clone(), join.version.clone());
     tracing::Span::current().record("agent", tracing::field::display(&agent));
-    let mut place = hub.take_place(&agent).await;
+    let mut place = hub.take_place(&agent, from).await;
     let ledger = hub.ledger.of(agent.as_str(), from);
     let joined = ledger.join(join).await;
     match joined {

@@ -271,7 +271,7 @@ fn agent_table(agents: &[AgentView]) -> String {
     if agents.is_empty() {
         return "No agents. Make a code for one: `taxdisk enrollment create`.".to_owned();
     }
-    let mut table = output::table(&["agent", "name", "state", "version", "update", "disks", "last heard", "alarms"], &[]);
+    let mut table = output::table(&["agent", "name", "state", "version", "update", "disks", "last heard", "from", "alarms"], &[]);
     for agent in agents {
         let state = match agent {
             AgentView { revoked: true, .. } => "revoked",
@@ -287,6 +287,7 @@ fn agent_table(agents: &[AgentView]) -> String {
             &agent.update.as_ref().map(update_text).unwrap_or_default(),
             &agent.disks.join(", "),
             agent.seen_at.as_deref().unwrap_or("never"),
+            agent.address.as_deref().unwrap_or_default(),
             &agent.alarms.join("; "),
         ]);
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use taxdisk_protocol::api::{DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
+use taxdisk_protocol::api::{ClimbRung, DiskClimb, DiskHealth, DiskReport, InvoiceBody, Operation, PairBody, StockView};
 use taxdisk_protocol::api::{OperationKind, OperationReadings, OperationResultView, OperationVerdict};
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
@@ -130,6 +130,12 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         clock_offset_s: None,
         takes: vec![Operation::Issue, Operation::Void],
         sequence: 0,
+        climbs: vec![DiskClimb {
+            at: "2026-02-03T01:52:00Z".into(),
+            rung: ClimbRung::Reopen,
+            class: DeviceClass::Link,
+            text: "the disk does not answer".into(),
+        }],
     };
     vec![
         (
@@ -314,7 +320,7 @@ fn from_the_future(frame: &impl serde::Serialize) -> String {
             serde_json::Value::Object(fields) => {
                 fields.values_mut().for_each(add);
                 // An object that stands for one of several cases has its case as only field.
-                if !fields.keys().any(|key| ["ours", "present", "failed"].contains(&key.as_str())) {
+                if !fields.keys().any(|key| ["ours", "present", "failed", "of"].contains(&key.as_str())) {
                     fields.insert("of_the_future".into(), serde_json::json!({"a": [1, null]}));
                 }
             }

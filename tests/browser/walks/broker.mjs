@@ -1,7 +1,8 @@
 // The administrators' console of the broker: coming in, looking, and what is done with what is stuck. Docs: docs/admin.md.
 
 import assert from "node:assert/strict";
-import { WORDS, atTheConsole, fact, invite, says, setPassword, signIn } from "../administrator.mjs";
+import { PASSWORD, WORDS, atTheConsole, fact, invite, says, setPassword, signIn } from "../administrator.mjs";
+import { choose, enter, tick, write } from "../keyboard.mjs";
 import { fresh, until } from "../site.mjs";
 import { go } from "../visitor.mjs";
 import { EVERYWHERE, walk } from "../walk.mjs";
@@ -254,6 +255,57 @@ walk("broker_console_bulk", { over: [{ lang: "en", width: 1280 }], alone: true }
     await until(`${serial} issued`, async () => (await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state === "issued" || undefined);
   }
   assert.ok((await site.ask("till_ledger")).length <= before + 3, "one invoice each");
+});
+
+walk("broker_console_keyboard", { over: [{ lang: "en", width: 1280 }], alone: true }, async (site, one) => {
+  const { lang, visit } = one;
+  const words = WORDS[lang];
+  const serial = serialNumber("KEYS");
+  const me = await visit({ at: "broker" });
+  const { page } = me;
+  // Nothing is clicked from here on, the way in included.
+  const name = fresh("anna").toLowerCase();
+  await setPassword(me, await invite(site, name, "administrator"));
+  await me.open("/console/sign-in");
+  await write(page, "input[name=name]", name);
+  await write(page, "input[name=password]", PASSWORD);
+  await enter(page, "main button.main");
+  await page.waitForURL(/\/console$/);
+  const { current } = await site.ask({ doubt: serial });
+
+  // Settled, by way of the list. A decision is of what was shown; the agent reads the disk too, and then one looks again.
+  await me.open("/console/jobs?state=unsettled");
+  await enter(page, `tbody a[href$='/${serial}']`);
+  const form = "form[action$='/settle']";
+  for (let turn = 0; ; turn += 1) {
+    await write(page, `${form} input[name=current_code]`, current.code);
+    await write(page, `${form} input[name=current_number]`, current.number);
+    await choose(page, `${form} select[name=expected]`, "present_foreign");
+    await choose(page, `${form} select[name=decision]`, "not_issued");
+    await write(page, `${form} textarea[name=reason]`, "the number is the other till's, its paper was seen");
+    await tick(page, `${form} input[type=checkbox]`);
+    await enter(page, `${form} button.main`);
+    const said = await page.innerText("main");
+    if (!said.includes(words.stale)) {
+      assert.ok(said.includes(words.settled), said);
+      break;
+    }
+    assert.ok(turn < 20, said);
+    await me.open(`/console/jobs/${site.second}/${serial}`);
+  }
+  assert.equal((await page.innerText("main .state")).trim(), words.failed);
+
+  // What a bulk re-issue would do with it; the menu leads there.
+  await enter(page, "nav a[href='/console/bulk']");
+  await choose(page, "select[name=state]", "failed");
+  await write(page, "input[name=serial]", serial);
+  await write(page, "input[name=reason]", "settled by hand");
+  await enter(page, "form[action='/console/bulk'] button.main");
+  const shown = await page.innerText("[role=status]");
+  assert.ok(shown.includes(words.looked) && shown.includes(words.rerun), shown);
+  assert.equal(await page.locator("[role=status] tbody tr").count(), 1);
+  await me.look("admin-keyboard");
+  assert.equal((await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state, "failed", "a dry run changes nothing");
 });
 
 walk("broker_console_operation", { over: [{ lang: "zh", width: 1280 }], alone: true }, async (site, one) => {

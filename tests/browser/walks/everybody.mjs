@@ -261,3 +261,17 @@ walk("first_paint_over_a_slow_line", { alone: true }, async (site, { lang, visit
   }
   await desk.paint("console list", "/console/invoices");
 });
+
+walk("a_page_too_wide_for_a_telephone_is_noticed", { over: [{ lang: "en", width: 390 }] }, async (site, { visit }) => {
+  const me = await visit();
+  await me.open("/find");
+  await me.look("as-it-is");
+  // A long word in a line that must not break. The window of a telephone grows with it, and so would a comparison with that.
+  await me.page.evaluate(() => {
+    const line = document.createElement("p");
+    line.style.whiteSpace = "nowrap";
+    line.textContent = "x".repeat(120);
+    document.querySelector("main").append(line);
+  });
+  await assert.rejects(me.look("too-wide"), /wide, the device 390/);
+});

@@ -160,6 +160,7 @@ impl DiskCore {
         self.reopen |= matches!(rung, Rung::Reopen | Rung::Reset) && self.opened.is_some();
         self.reset |= rung == Rung::Reset;
         self.told.push_back(Told::Climbed(rung));
+        self.climbs.climbed(rung, trouble.class(), trouble.text(), context.at);
     }
 
     /// The words of a trouble, and what is left to a person.
@@ -187,7 +188,7 @@ impl DiskCore {
             Err(trouble) => return self.trouble(trouble, context),
         };
         self.breaker.answered();
-        self.ladder.answered();
+        self.answered_well();
         let bases = self.bases(kind, context);
         if stock.is_some_and(|stock| !account::follows(&bases, stock.current)) {
             self.to_account.insert(kind);
@@ -220,7 +221,7 @@ impl DiskCore {
     fn on_surveyed(&mut self, survey: &Survey, opens: Vec<Open>, disk: &DiskNumber, context: &Context<'_>) {
         let kind = survey.plan.kind;
         self.breaker.answered();
-        self.ladder.answered();
+        self.answered_well();
         self.resync = false;
         let Some(opened) = &self.opened else { return };
         let rules =

@@ -7,6 +7,7 @@
 //! grant of this process or with a lease that ran out; run what was staged when the link or the process went.
 
 mod answers;
+mod climbs;
 pub mod commands;
 mod operate;
 mod orders;
@@ -174,6 +175,7 @@ pub struct DiskCore {
     /// The device is to be reset once the port is closed.
     reset: bool,
     ladder: Ladder,
+    climbs: climbs::Climbs,
     /// Why no disk was there at the last try, as it was told.
     away: Option<String>,
     reporter: report::Reporter,
@@ -224,6 +226,7 @@ impl DiskCore {
             reopen: false,
             reset: false,
             ladder,
+            climbs: climbs::Climbs::default(),
             away: None,
             reporter: report::Reporter::default(),
             told,
@@ -610,6 +613,12 @@ impl DiskCore {
         !opened.identity.kinds.iter().all(|kind| empty(kind) || known(kind))
     }
 
+    /// A reading went well.
+    fn answered_well(&mut self) {
+        self.ladder.answered();
+        self.climbs.answered();
+    }
+
     fn report(&mut self, context: &Context<'_>, force: bool) {
         let Some(opened) = &self.opened else { return };
         let trouble = self.breaker.unready(context.now_ms);
@@ -629,6 +638,7 @@ impl DiskCore {
         let mut report = report::whole(opened, &self.config.port, health, stock.collect(), sequence);
         report.offline = self.offline.as_ref().and_then(|(totals, _)| totals.as_ref()).map(report::offline);
         report.clock_offset_s = self.clock_offset_s;
+        report.climbs = self.climbs.told();
         report.password_tries = self.password_tries.filter(|_| self.password_stop.is_some());
         if let Some(report) = self.reporter.offer(report, context.now_ms, force) {
             self.told.push_back(Told::Report(Box::new(report)));

@@ -97,7 +97,7 @@ impl DiskCore {
 
     fn on_recounted(&mut self, survey: &Survey, context: &Context<'_>) {
         self.breaker.answered();
-        self.ladder.answered();
+        self.answered_well();
         let kind = survey.plan.kind;
         let base = survey.plan.bases.first().and_then(|base| base.last());
         // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds

@@ -1,4 +1,4 @@
-//! The report of a disk, told when it changed. A falling stock alone is no news for each invoice.
+//! The report of a disk, told when it changed. A falling stock alone is no news for each invoice, nor is a climb by itself.
 
 use taxdisk_drivers::disk::{Limits, OfflineTotals, Stock};
 use taxdisk_protocol::api::{DiskHealth, DiskReport, OfflineView, Operation, StockView};
@@ -9,7 +9,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 
 use crate::core::effect::Opened;
 
-/// Between two reports that differ in their stock only, milliseconds.
+/// Between two reports that differ in their stock or climbs only, milliseconds.
 const STOCK_EVERY_MS: u64 = 2_000;
 /// At or below so many blank invoices each one is told, so that the broker routes elsewhere in time.
 const STOCK_LOW: u32 = 5;
@@ -30,9 +30,9 @@ impl Reporter {
         let urgent = match &self.told {
             None => true,
             Some(told) => {
-                let but_stock = DiskReport { stock: told.stock.clone(), ..report.clone() };
+                let but_these = DiskReport { stock: told.stock.clone(), climbs: told.climbs.clone(), ..report.clone() };
                 let low = |stock: &StockView| stock.remaining <= STOCK_LOW;
-                but_stock != *told
+                but_these != *told
                     || report.stock.len() != told.stock.len()
                     || (report.stock != told.stock && report.stock.iter().any(low))
             }
@@ -125,5 +125,6 @@ pub(super) fn whole(opened: &Opened, port: &str, health: DiskHealth, stock: Vec<
         clock_offset_s: None,
         takes: takes(&opened.capabilities),
         sequence,
+        climbs: Vec::new(),
     }
 }

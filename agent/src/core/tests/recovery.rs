@@ -1,5 +1,6 @@
 //! A disk that stops answering, a PC that slept: what is tried, and what is left alone.
 
+use taxdisk_protocol::api::ClimbRung;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::AttemptResult;
 
@@ -48,11 +49,20 @@ fn a_silent_disk_is_read_again_opened_anew_reset_and_then_a_person_is_asked() {
         use Rung::{AskPerson, Reopen, Reset, Retry};
         [Retry, Retry, Reopen, Retry, Retry, Reset, Retry, Retry, AskPerson]
     });
+    // The broker's people see the same without the repetitions, and go on seeing it when all is well again.
+    let told = |world: &World| world.climbs.iter().map(|climb| climb.rung).collect::<Vec<_>>();
+    let all = {
+        use ClimbRung::{AskPerson, Reopen, Reset, Retry};
+        [Retry, Reopen, Retry, Reset, Retry, AskPerson]
+    };
+    assert_eq!(told(&world), all);
+    assert!(world.climbs.iter().all(|climb| climb.class == DeviceClass::Link && !climb.text.is_empty()), "{:?}", world.climbs);
     // It goes on reading, and is ready at once when the person has mended it.
     world.disk.bad_reads = 0;
     world.submit("A1", true);
     world.run();
     assert_eq!(world.issued("A1"), Some(pair(10)));
+    assert_eq!(told(&world), all);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use taxdisk_drivers::disk::NumberStatus;
-use taxdisk_protocol::api::{InvoiceBody, Operation};
+use taxdisk_protocol::api::{DiskClimb, InvoiceBody, Operation};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::invoice::{Buyer, Invoice, Totals};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -101,6 +101,8 @@ pub(super) struct World {
     pub(super) last_effect: Option<Effect>,
     pub(super) frames: Vec<AgentFrame>,
     pub(super) climbed: Vec<Rung>,
+    /// What the last report of the disk said of it.
+    pub(super) climbs: Vec<DiskClimb>,
     pub(super) recovery: Rules,
     pub(super) reports: BTreeMap<String, OrderReport>,
     pub(super) secrets: FakeSecrets,
@@ -149,6 +151,7 @@ impl World {
             last_effect: None,
             frames: Vec::new(),
             climbed: Vec::new(),
+            climbs: Vec::new(),
             recovery: Rules::default(),
             reports: BTreeMap::new(),
             secrets: FakeSecrets::default(),
@@ -278,6 +281,7 @@ impl World {
                 Told::Report(report) => {
                     self.present = true;
                     self.ready = report.health.ready;
+                    self.climbs = report.climbs.clone();
                 }
                 Told::Order(report) => {
                     if let Verdict::Ended(_) = report.verdict {

@@ -152,6 +152,7 @@ pub(crate) fn report(disk: &str) -> DiskReport {
         clock_offset_s: None,
         takes: vec![Operation::Issue, Operation::Void, Operation::Red],
         sequence: 0,
+        climbs: Vec::new(),
     }
 }
 

@@ -99,6 +99,57 @@ async fn a_disk_shows_how_its_stock_goes_and_what_is_due() {
 }
 
 #[tokio::test]
+async fn a_disk_shows_what_its_agent_tried_rung_by_rung_the_newest_first() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let mut link = agent.join(&broker, 1).await;
+    let mut report = disks();
+    let climb = |n: usize, rung: &str, text: &str| json!({ "at": format!("2026-02-03T01:53:{n:02}Z"), "rung": rung, "class": "link", "text": text });
+    let mut climbs: Vec<_> = (0..9).map(|n| climb(n, "retry", &format!("silence {n}"))).collect();
+    climbs.push(climb(9, "ask_person", "<b>look at the cable</b>"));
+    report["disks"][0]["climbs"] = json!(climbs);
+    link.send(&report).await;
+    assert_eq!(link.next().await["type"], "grant", "what failed lately keeps nothing from work");
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let text = browser.get(&format!("/console/disks/{DISK}")).await.text();
+    let table = after(&text, "Readings that failed lately", "Recent jobs").unwrap();
+    assert_eq!(table.matches("read again</span>").count(), 7, "eight of them at most: {table}");
+    assert!(!table.contains("silence 1") && table.contains("silence 2"), "the newest stay: {table}");
+    assert!(table.contains("2026-02-03 09:53:09") && table.contains("a person must look"), "{table}");
+    assert!(table.contains("&#60;b&#62;look at the cable"), "{table}");
+    let first = table.find("look at the cable").unwrap();
+    assert!(table.find("silence 8").unwrap() > first, "the newest first: {table}");
+}
+
+#[tokio::test]
+async fn agents_are_counted_by_the_network_that_they_came_from_last() {
+    let broker = Broker::start().await;
+    let agent = Agent::enrol(&broker).await;
+    let mut browser = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let table = async |browser: &mut Browser<'_>| {
+        let text = browser.get("/console/agents").await.text();
+        after(&text, "<tbody>", "</tbody>").unwrap().to_owned()
+    };
+    let row = |network: &str, online: &str, offline: &str| {
+        format!(
+            "<th scope=\"row\">{network}</th><td class=\"sum\">1</td><td class=\"sum\">{online}</td><td class=\"sum\">{offline}</td>"
+        )
+    };
+    let bad = "<span class=\"state bad\">1</span>";
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("not heard of since the broker&#39;s start", "0", bad)), "{text}");
+    let link = agent.join(&broker, 1).await;
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("127.0.0.0/24", "1", "0")), "{text}");
+    let agents = broker.call("GET", "/v1/agents", None).await.json();
+    assert_eq!(agents[0]["address"], "127.0.0.1");
+    drop(link);
+    until("its link is gone", async || broker.ledger.agents().await.unwrap().iter().all(|one| !one.online)).await;
+    let text = table(&mut browser).await;
+    assert!(text.contains(&row("127.0.0.0/24", "0", bad)), "a shop that is away is away in its network: {text}");
+}
+
+#[tokio::test]
 async fn the_overview_shows_the_first_warnings_and_how_many_there_are_more() {
     let broker = Broker::start().await;
     let agent = Agent::enrol(&broker).await;
@@ -138,7 +189,10 @@ async fn administrators_offer_updates_and_the_agents_they_named_stay_the_only_on
     assert!(text.contains("stable ^0.2") && text.contains("holds no program"), "{text}");
     let bad = [("act", "offer"), ("channel", "stable"), ("versions", "newest")];
     let refused = browser.post("/console/agents/updates", &bad).await;
-    assert!((400..500).contains(&refused.status) && refused.text().contains("newest"), "{refused:?}");
+    let text = refused.text();
+    assert!((400..500).contains(&refused.status) && text.contains("newest"), "{refused:?}");
+    assert!(text.contains("Who can help?"), "{text}");
+    assert!(!text.contains("invoice") && !text.contains("serial"), "no job is concerned: {text}");
     assert_eq!(browser.post("/console/agents/updates", &[("act", "stop")]).await.status, 303);
     assert_eq!(broker.call("GET", "/v1/updates", None).await.json()["policy"], serde_json::Value::Null);
     let mut operator = Browser::of(&broker, "olga", ConsoleRole::Operator).await;
