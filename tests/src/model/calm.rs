@@ -9,11 +9,11 @@ use taxdisk_protocol::api::JobState;
 use super::world::World;
 use super::{Action, Model};
 
-/// Steps after which a calm world is taken to go in circles. The longest that was seen is a third of it.
+/// Steps after which a calm world is taken to go in circles.
 const STEPS_MAX: usize = 300;
 
-/// Where a calm world ends.
-pub fn calm(model: &Model, world: &World) -> Result<World, World> {
+/// Where a calm world ends; `None`: it goes in circles.
+pub fn calm(model: &Model, world: &World) -> Option<World> {
     let mut world = *world;
     let mut actions = Vec::new();
     for _ in 0..STEPS_MAX {
@@ -29,10 +29,10 @@ pub fn calm(model: &Model, world: &World) -> Result<World, World> {
         let next = actions.iter().map(|action| model.step(&world, *action)).find(|after| *after != world);
         match next {
             Some(after) => world = after,
-            None => return Ok(world),
+            None => return Some(world),
         }
     }
-    Err(world)
+    None
 }
 
 /// Has every job ended, as far as the bound lets it?

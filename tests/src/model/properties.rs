@@ -77,7 +77,7 @@ fn epochs_grow(_: &Model, world: &World) -> bool {
 }
 
 fn ends(model: &Model, world: &World) -> bool {
-    calm(model, world).is_ok_and(|end| all_ended(model, &end))
+    calm(model, world).is_some_and(|end| all_ended(model, &end))
 }
 
 fn is_unsettled(world: &World) -> bool {
