@@ -13,6 +13,7 @@ pub mod figures;
 pub mod fleet;
 pub mod jobs;
 pub mod load;
+pub mod model;
 pub mod oracle;
 pub mod otlp;
 pub mod patroni;

@@ -203,7 +203,7 @@ impl Made {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 8] = [
+const LONG: [Long; 9] = [
     Long {
         name: "kill-at-random",
         binary: "end_to_end",
@@ -278,6 +278,16 @@ const LONG: [Long; 8] = [
         size: "from the previous version: broker first, agents first, both over a crash",
         env: &[],
         budget_s: 3600,
+    },
+    Long {
+        name: "model",
+        binary: "model",
+        test: "",
+        programs: &[],
+        made: Made::Nothing,
+        size: "one, two and three jobs; breaks, crashes and moves, exhaustively",
+        env: &[("TAXDISK_TEST_MODEL", "full")],
+        budget_s: 1800,
     },
     Long {
         name: "packages",
@@ -372,6 +382,8 @@ fn rungs() -> Result<Vec<Rung>, String> {
                     // be built a second time.
                     let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
                     unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
+                    // The model needs no program, no device and no socket.
+                    unit.args(["--test", "model"]);
                     unit
                     // Cargo takes examples in documentation by themselves alone.
                 },
