@@ -382,8 +382,8 @@ fn rungs() -> Result<Vec<Rung>, String> {
                     // be built a second time.
                     let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
                     unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
-                    // The model needs no program, no device and no socket.
-                    unit.args(["--test", "model"]);
+                    // Model and simulation need no program, no device and no socket.
+                    unit.args(["--test", "model", "--test", "simulation"]);
                     unit
                     // Cargo takes examples in documentation by themselves alone.
                 },

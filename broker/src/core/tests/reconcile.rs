@@ -469,8 +469,8 @@ fn a_remembered_invoice_that_undoes_nothing_holds_no_void_and_no_red() {
     }
 }
 
-/// Found by the simulation: a red job that had been done was refused before its agent told of it, because another one had come first;
-/// and that waited for ever.
+/// Found by the simulation: a red job that had been done was refused before its agent told of it, because another one had come
+/// first; and that waited for ever.
 #[test]
 fn i1_a_red_that_is_remembered_as_done_ends_those_that_came_first_and_keeps_the_others_out() {
     let (mut world, backup) = yesterday();
