@@ -15,7 +15,7 @@ fn submit(world: &mut World, jobs: std::ops::Range<usize>) {
     let input = |number: usize| {
         let mut submission = submission(&format!("N{number}"));
         // Both priorities: two runs of one lane.
-        submission.priority = if number % 3 == 0 { Priority::Waiting } else { Priority::Bulk };
+        submission.priority = if number.is_multiple_of(3) { Priority::Waiting } else { Priority::Bulk };
         Input::Submit(Box::new(submission.into()))
     };
     assert!(world.batch(jobs.map(input).collect()).iter().all(Result::is_ok));
