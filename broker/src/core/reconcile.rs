@@ -43,7 +43,7 @@ pub(super) struct Reconcile {
     generation: u32,
     /// The store was restored, and nothing was begun yet: why.
     restored: Option<String>,
-    /// By seller; without doubts there is no entry.
+    /// By seller.
     doubts: BTreeMap<TaxpayerNumber, Doubts>,
 }
 

@@ -541,19 +541,24 @@ fn i3_a_person_gives_a_number_of_unknown_origin_to_a_remembered_attempt() {
     assert_eq!((world.state("A3"), world.invoice("A3").as_str()), (JobState::Issued, "00000009"));
 }
 
-#[test]
-fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
+/// The ledger holds attempt 1 of A1 as open. It forgot that this was given back, and that attempt 2 issued number 8.
+fn open_and_remembered() -> (World, SessionId, (u64, Assignment)) {
     let mut world = World::new();
     let session = world.connect('a', DISK);
     world.accounts(session, 1, Vec::new(), 6);
     world.submit("A1");
     let work = world.assigned(session).remove(0);
-    // The backup holds attempt 1 as open. After it, attempt 1 was given back, and attempt 2 issued number 8.
     let backup = world.backup();
     world.go_back(backup, true);
     let session = world.connect_knowing('a', 2);
     let again = IndexLine { attempt: AttemptRef { key: key("A1"), attempt: 2 }, ..remembered("A1", 2, issued(8)) };
     world.tells(session, vec![again], Vec::new(), 8);
+    (world, session, work)
+}
+
+#[test]
+fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
+    let (mut world, session, work) = open_and_remembered();
     assert_eq!(world.state("A1"), JobState::Assigned, "attempt 1 may have issued as well");
     world.outcome(session, &work, given_back());
     assert_eq!((world.state("A1"), world.invoice("A1").as_str()), (JobState::Issued, "00000008"));
@@ -563,16 +568,7 @@ fn i3_a_remembered_invoice_waits_for_the_proof_of_what_is_open_here() {
 /// Found by the simulation: the job was called *failed*, while an index remembered its invoice.
 #[test]
 fn i3_a_person_says_not_issued_of_one_attempt_and_another_one_is_remembered_as_issued() {
-    let mut world = World::new();
-    let session = world.connect('a', DISK);
-    world.accounts(session, 1, Vec::new(), 6);
-    world.submit("A1");
-    let work = world.assigned(session).remove(0);
-    let backup = world.backup();
-    world.go_back(backup, true);
-    let session = world.connect_knowing('a', 2);
-    let again = IndexLine { attempt: AttemptRef { key: key("A1"), attempt: 2 }, ..remembered("A1", 2, issued(8)) };
-    world.tells(session, vec![again], Vec::new(), 8);
+    let (mut world, session, work) = open_and_remembered();
     world.outcome(session, &work, unsettled());
     assert_eq!(world.state("A1"), JobState::Unsettled);
     let request = SettleRequest {
