@@ -147,6 +147,12 @@ pub(crate) enum ReconcileCommand {
         /// What is proven.
         #[arg(long)]
         decision: Decision,
+        /// Which attempt; needed where several of the job are in doubt.
+        #[arg(long)]
+        attempt: Option<u32>,
+        /// At which disk; needed where two disks have an attempt of the same number in doubt.
+        #[arg(long)]
+        disk: Option<String>,
         /// The pair that was issued, `CODE NUMBER`; needed for `issued`.
         #[arg(long, num_args = 2, value_names = ["CODE", "NUMBER"])]
         pair: Option<Vec<String>>,

@@ -20,8 +20,9 @@ use super::original::original_key;
 /// Of one seller.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Doubts {
-    /// What agents remember and the jobs do not know yet.
-    pub(super) lines: BTreeMap<JobKey, Line>,
+    /// What agents remember and the jobs do not know yet: of each job what was done, and every attempt that is in doubt. The
+    /// doubts of two disks are two, and neither is decided by the other (I1).
+    lines: BTreeMap<JobKey, Vec<Line>>,
     /// Numbers of unknown origin.
     pub(super) numbers: Vec<Unknown>,
 }
@@ -46,21 +47,53 @@ pub(super) struct Unknown {
 impl Doubts {
     /// May the job not go on, because what it asks for may be done already, in the part that the ledger forgot?
     pub(super) fn hold(&self, job: &Job) -> bool {
+        let own = self.of(&job.key);
         // The disk of a void job that was done finds its original void, and voids nothing: the job may go on and hear of it.
-        let mut own = self.lines.get(&job.key).into_iter().filter(|line| line.voided().is_none());
+        let held = !own.is_empty() && own.iter().all(|line| line.voided().is_none());
         let Some(undone) = original_key(job) else {
-            return own.next().is_some() || self.numbers.iter().any(|number| number.fits(job));
+            return held || self.numbers.iter().any(|number| number.fits(job));
         };
-        let mut others = self.lines.iter().filter(|(key, _)| **key != job.key).map(|(_, line)| line);
-        own.next().is_some()
-            || others.any(|line| line.line.kind == undone.kind && line.line.may_undo(undone.pair))
+        held || self.others(&job.key).any(|line| line.line.kind == undone.kind && line.line.may_undo(undone.pair))
             || self.numbers.iter().any(|number| number.fits(job) || number.may_reverse(undone.kind, undone.pair))
+    }
+
+    /// What is remembered of this job.
+    pub(super) fn of(&self, key: &JobKey) -> &[Line] {
+        self.lines.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is remembered of all jobs.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Line> {
+        self.lines.values().flatten()
+    }
+
+    fn others<'a, 'k>(&'a self, than: &'k JobKey) -> impl Iterator<Item = &'a Line> + use<'a, 'k> {
+        self.lines.iter().filter(move |(key, _)| *key != than).flat_map(|(_, lines)| lines)
+    }
+
+    /// Puts it beside the others of its job, or in the place of what was known of the same attempt.
+    pub(super) fn remember(&mut self, line: Line) {
+        let lines = self.lines.entry(line.line.attempt.key.clone()).or_default();
+        match lines.iter_mut().find(|known| known.row_key() == line.row_key()) {
+            Some(known) => *known = line,
+            None => lines.push(line),
+        }
+    }
+
+    /// Takes out which of a job are meant.
+    pub(super) fn forget(&mut self, key: &JobKey, which: impl Fn(&Line) -> bool) -> Vec<Line> {
+        let Some(lines) = self.lines.get_mut(key) else { return Vec::new() };
+        let gone = lines.extract_if(.., |line| which(line)).collect();
+        if lines.is_empty() {
+            self.lines.remove(key);
+        }
+        gone
     }
 
     /// Another job that voided or reversed this invoice, as an index proves.
     pub(super) fn undone_by(&self, kind: InvoiceKind, original: NumberPair, than: &JobKey) -> Option<&Line> {
         let undid = |line: &&Line| line.line.kind == kind && line.undid() == Some(original);
-        self.lines.iter().filter(|(key, _)| *key != than).map(|(_, line)| line).find(undid)
+        self.others(than).find(undid)
     }
 
     /// The number of unknown origin at this place.
@@ -70,6 +103,11 @@ impl Doubts {
 }
 
 impl Line {
+    /// Its key in the store. An attempt is numbered anew after each restore, so that its number alone is not enough.
+    pub(super) fn row_key(&self) -> String {
+        format!("{}/{}/{}", self.line.attempt.key, self.line.attempt.attempt, self.disk)
+    }
+
     /// Where this pair stands, if the attempt issued it.
     pub(super) fn number(&self, pair: NumberPair) -> NumberKey {
         NumberKey { disk: self.disk.clone(), kind: self.line.kind, pair }

@@ -130,8 +130,8 @@ impl Core {
         for number in self.numbers_of(original) {
             match self.number_owner(&number, known) {
                 Some(Owner::Ours(attempt)) => return (Some(number.disk), self.job(&attempt.key, known)),
+                // One of unknown origin as well: only its disk can tell whether it was undone.
                 Some(Owner::Foreign) => return (Some(number.disk), None),
-                None if self.is_unknown(&number) => return (Some(number.disk), None),
                 None => {}
             }
         }
@@ -290,7 +290,7 @@ impl Core {
         }
         for job in touched {
             if job.state == JobState::Voided {
-                self.forget_line(&job.key);
+                self.forget_lines(&job.key, |_| true);
             }
             let Some(serial) = job.about.as_ref().and_then(|about| about.serial.clone()) else { continue };
             let key = JobKey { seller: job.key.seller.clone(), serial };

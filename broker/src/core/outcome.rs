@@ -322,6 +322,7 @@ impl Core {
         Ok(true)
     }
 
+    /// Whose the number is, as far as it was entered.
     pub(super) fn number_owner(&self, number: &NumberKey, known: &Known) -> Option<Owner> {
         let owner = self.fresh_numbers.get(number).or_else(|| known.numbers.get(number)).cloned();
         // Until a person says whose it is, a number of unknown origin is nobody's to adopt.

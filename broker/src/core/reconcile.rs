@@ -45,6 +45,8 @@ pub(super) struct Reconcile {
     restored: Option<String>,
     /// By seller.
     doubts: BTreeMap<TaxpayerNumber, Doubts>,
+    /// Rows of remembered attempts whose key is that of 0.1: the job alone.
+    outdated: Vec<String>,
 }
 
 /// A disk that was not recounted yet.
@@ -76,23 +78,33 @@ fn reason(text: &str) -> Result<String, Refusal> {
     Ok(text)
 }
 
+/// Does the decision name this attempt, or none at all?
+fn is_meant(decision: &LineDecision, line: &Line) -> bool {
+    decision.attempt.is_none_or(|attempt| attempt == line.line.attempt.attempt)
+        && decision.disk.as_ref().is_none_or(|disk| *disk == line.disk)
+}
+
 impl Reconcile {
     fn of(&self, seller: &TaxpayerNumber) -> Option<&Doubts> {
         self.doubts.get(seller)
     }
 
-    fn line(&self, key: &JobKey) -> Option<&Line> {
-        self.of(&key.seller)?.lines.get(key)
+    /// What is remembered of a job.
+    fn lines(&self, key: &JobKey) -> &[Line] {
+        self.of(&key.seller).map_or(&[], |doubts| doubts.of(key))
+    }
+
+    /// That it was done, and by which attempt.
+    fn done(&self, key: &JobKey) -> Option<&Line> {
+        self.lines(key).iter().find(|line| line.is_done())
     }
 
     fn remember(&mut self, line: Line) {
-        let key = line.line.attempt.key.clone();
-        self.doubts.entry(key.seller.clone()).or_default().lines.insert(key, line);
+        self.doubts.entry(line.line.attempt.key.seller.clone()).or_default().remember(line);
     }
 
-    /// Was there such a line?
-    fn forget(&mut self, key: &JobKey) -> bool {
-        self.doubts.get_mut(&key.seller).is_some_and(|doubts| doubts.lines.remove(key).is_some())
+    fn forget(&mut self, key: &JobKey, which: impl Fn(&Line) -> bool) -> Vec<Line> {
+        self.doubts.get_mut(&key.seller).map_or(Vec::new(), |doubts| doubts.forget(key, which))
     }
 }
 
@@ -117,6 +129,9 @@ impl Core {
                 }
                 "line" => {
                     if let Some(line) = read::<Line>(&body) {
+                        if row.key != line.row_key() {
+                            self.reconcile.outdated.push(row.key);
+                        }
                         self.reconcile.remember(line);
                     }
                 }
@@ -131,6 +146,12 @@ impl Core {
 
     /// After a restore: before anything else is decided, every disk is to be recounted.
     pub(super) fn begin_reconcile(&mut self) {
+        if !self.reconcile.outdated.is_empty() {
+            let outdated = std::mem::take(&mut self.reconcile.outdated);
+            self.turn.changes.extend(outdated.into_iter().map(|key| gone("line", key)));
+            let lines = self.reconcile.doubts.values().flat_map(Doubts::lines);
+            self.turn.changes.extend(lines.map(|line| row("line", line.row_key(), line)));
+        }
         let restored = self.reconcile.restored.take().filter(|_| !planted("restore_unnoticed"));
         let Some(why) = restored else { return };
         self.turn.changes.push(gone("restored", String::new()));
@@ -222,7 +243,7 @@ impl Core {
     pub(super) fn forgotten(&self, number: &DiskNumber) -> Forgotten {
         let Some(disk) = self.disks.get(number) else { return Forgotten::default() };
         let doubts = disk.seller.as_ref().and_then(|seller| self.reconcile.of(seller));
-        let lines = doubts.into_iter().flat_map(|doubts| doubts.lines.values());
+        let lines = doubts.into_iter().flat_map(Doubts::lines);
         let unsettled = lines.filter(|line| line.disk == *number && !line.is_done()).map(|line| line.line.attempt.clone());
         Forgotten { recounting: disk.recount.is_some(), unsettled: unsettled.collect() }
     }
@@ -233,7 +254,8 @@ impl Core {
         let of = |line: &Line| {
             (&line.line.attempt, &line.disk, line.line.sequence) == (&report.attempt, &report.disk, report.sequence)
         };
-        let Some(mut line) = self.reconcile.line(key).filter(|line| of(line) && !line.is_done()).cloned() else { return Ok(()) };
+        let found = self.reconcile.lines(key).iter().find(|line| of(line) && !line.is_done());
+        let Some(mut line) = found.cloned() else { return Ok(()) };
         if !self.owns(report.session, &report.disk) {
             return Ok(());
         }
@@ -243,8 +265,8 @@ impl Core {
             AttemptResult::Issued { .. } | AttemptResult::Voided { .. } => self.take_line(line, known),
             // Proven: what the line held back may go on.
             AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
-                let key = key.clone();
-                self.forget_line(&key);
+                let (key, proven) = (key.clone(), line.row_key());
+                self.forget_lines(&key, |line| line.row_key() == proven);
                 self.enqueue(&key);
                 self.pump_seller(&key.seller);
                 Ok(())
@@ -338,16 +360,16 @@ impl Core {
                 Some(_) => {}
                 None => self.give_number(number, ours, "positive", ""),
             }
-            if let Some(issued) = job.as_ref().and_then(|job| job.issued.as_ref()) {
-                if (issued.code.clone(), issued.number.clone()) != (pair.code.to_string(), pair.number.to_string()) {
-                    self.alarm(&line.agent, format!("{key} is issued, and {} remembers another number: {pair}", line.disk));
-                }
+            if self.is_second(&key, job.as_deref(), &line, pair) {
+                // The attempt is known now, and nobody need look for it any more.
+                self.forget_lines(&key, |known| known.row_key() == line.row_key());
                 return Ok(());
             }
         }
-        // What was done outweighs a doubt; of two doubts the first one stays.
-        if self.reconcile.line(&key).is_none_or(|known| line.is_done() && !known.is_done()) {
-            self.turn.changes.push(row("line", key.to_string(), &line));
+        // What is known of an attempt as done stays so.
+        let is_done = |known: &Line| known.is_done() && known.row_key() == line.row_key();
+        if !self.reconcile.lines(&key).iter().any(is_done) {
+            self.turn.changes.push(row("line", line.row_key(), &line));
             self.reconcile.remember(line.clone());
         }
         if let Some(pair) = line.undid() {
@@ -362,6 +384,20 @@ impl Core {
         Ok(())
     }
 
+    /// Has the job an invoice already? If it is another one, people must hear of it: one sale has two.
+    fn is_second(&mut self, key: &JobKey, job: Option<&Job>, line: &Line, pair: NumberPair) -> bool {
+        let issued = job.and_then(|job| job.issued.as_ref()).map(|issued| (issued.code.clone(), issued.number.clone()));
+        let other = |known: &&Line| known.row_key() != line.row_key();
+        let remembered = self.reconcile.done(key).filter(other).and_then(Line::issued);
+        let remembered = remembered.map(|pair| (pair.code.to_string(), pair.number.to_string()));
+        let Some((code, number)) = issued.or(remembered) else { return false };
+        if (&code, &number) != (&pair.code.to_string(), &pair.number.to_string()) {
+            let text = format!("{key} has the invoice {code} {number}, and attempt {} on disk", line.line.attempt.attempt);
+            self.alarm(&line.agent, format!("{text} {} issued another one: {pair}", line.disk));
+        }
+        true
+    }
+
     fn give_number(&mut self, number: NumberKey, owner: Owner, status: &str, digest: &str) {
         let (status, digest) = (status.to_owned(), digest.to_owned());
         self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: owner.clone(), status, digest }));
@@ -370,7 +406,7 @@ impl Core {
 
     /// If an index remembers the invoice of a job, and no attempt of it is open here: that is the job's invoice.
     pub(super) fn apply_line(&mut self, key: &JobKey) -> Result<(), Refusal> {
-        let Some(Line { disk, agent, line }) = self.reconcile.line(key).cloned() else { return Ok(()) };
+        let Some(Line { disk, agent, line }) = self.reconcile.done(key).cloned() else { return Ok(()) };
         let AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, .. } = line.result else { return Ok(()) };
         let Some(job) = self.jobs.get(key).map(|open| open.job.clone()) else { return Ok(()) };
         let settled =
@@ -394,7 +430,8 @@ impl Core {
         if let Some(original) = original_key(&job) {
             self.fail_overtaken(&original, key)?;
         }
-        self.forget_line(key);
+        // An attempt that is still in doubt may have issued as well: it is looked at until that is known.
+        self.forget_lines(key, Line::is_done);
         Ok(())
     }
 
@@ -421,7 +458,7 @@ impl Core {
 
     /// An index remembers that this job was done, and the ledger does not know it.
     pub(super) fn is_remembered_done(&self, key: &JobKey) -> bool {
-        self.reconcile.line(key).is_some_and(Line::is_done)
+        self.reconcile.done(key).is_some()
     }
 
     /// Which other job undid this invoice, in the part that the ledger lost.
@@ -434,22 +471,29 @@ impl Core {
         Some(&self.reconcile.of(seller)?.number(number)?.seen)
     }
 
-    /// The job knows itself what the line told.
-    pub(super) fn forget_line(&mut self, key: &JobKey) {
-        if self.reconcile.forget(key) {
-            self.turn.changes.push(gone("line", key.to_string()));
-            self.touch(&key.seller);
-            // Only jobs that undo something may have waited for another job's line.
-            if self.undoing.keys().any(|original| original.seller == key.seller) {
-                self.release(&key.seller);
-            }
+    /// The job knows itself what these lines told.
+    pub(super) fn forget_lines(&mut self, key: &JobKey, which: impl Fn(&Line) -> bool) {
+        let forgotten = self.reconcile.forget(key, which);
+        if forgotten.is_empty() {
+            return;
+        }
+        self.turn.changes.extend(forgotten.iter().map(|line| gone("line", line.row_key())));
+        self.touch(&key.seller);
+        // Only jobs that undo something may have waited for another job's line.
+        if self.undoing.keys().any(|original| original.seller == key.seller) {
+            self.release(&key.seller);
         }
     }
 
     /// A serial number that the ledger has forgotten is submitted with other content than an agent remembers (I6).
     pub(super) fn contradicts_line(&self, key: &JobKey, hash: &str) -> Option<Refusal> {
-        let line = self.reconcile.line(key)?;
-        let remembered = line.line.content_hash.as_deref().filter(|remembered| *remembered != hash)?;
+        // Attempts of an amended job had different contents. What was done says which one counts.
+        let lines = self.reconcile.done(key).map_or(self.reconcile.lines(key), std::slice::from_ref);
+        let mut hashes = lines.iter().map(|line| line.line.content_hash.as_deref());
+        if hashes.clone().any(|remembered| remembered.is_none_or(|remembered| remembered == hash)) {
+            return None;
+        }
+        let remembered = hashes.next()?;
         tracing::warn!(job = %key, remembered, "submitted with other content than an agent remembers");
         let detail = format!(
             "serial number {} of seller {} was used for other content, in the part that this ledger lost; send what was sent then",
@@ -477,7 +521,7 @@ impl Core {
         let Some(seller) = seller else { return };
         for seen in seen {
             let unknown = Unknown { seller: seller.clone(), disk: number.clone(), kind, seen };
-            if self.number_owner(&unknown.key(), known).is_some() || self.is_unknown(&unknown.key()) {
+            if self.number_owner(&unknown.key(), known).is_some() {
                 continue;
             }
             self.turn.changes.push(row("number", number_key(&unknown.key()), &unknown));
@@ -523,7 +567,7 @@ impl Core {
         if let Some(key) = &job {
             self.dequeue(key);
             self.record_by_person(key, &number, why)?;
-            self.forget_line(key);
+            self.forget_lines(key, |line| line.disk == number.disk || line.is_done());
         }
         self.release(&unknown.seller);
         Ok(Reply::Done)
@@ -557,20 +601,35 @@ impl Core {
 
     /// The number that a person gives to a remembered attempt, whose owner must be looked up first.
     pub(super) fn line_numbers(&self, key: &JobKey, decision: &LineDecision) -> Vec<NumberKey> {
-        let given = self.reconcile.line(key).zip(decision.issued);
-        given.into_iter().flat_map(|(line, pair)| self.numbers_at(&key.seller, line.line.kind, pair)).collect()
+        let lines = self.reconcile.lines(key).iter().filter(|line| is_meant(decision, line));
+        let given = lines.filter_map(|line| Some((line.line.kind, decision.issued?)));
+        given.flat_map(|(kind, pair)| self.numbers_at(&key.seller, kind, pair)).collect()
+    }
+
+    /// The remembered attempt that a person means. Where several are in doubt, it must be named.
+    fn meant(&self, key: &JobKey, decision: &LineDecision) -> Result<Line, Refusal> {
+        let lines: Vec<&Line> = self.reconcile.lines(key).iter().filter(|line| is_meant(decision, line)).collect();
+        let doubts: Vec<&Line> = lines.iter().copied().filter(|line| !line.is_done()).collect();
+        match (doubts.as_slice(), lines.as_slice()) {
+            ([line], _) | ([], [line, ..]) => Ok((*line).clone()),
+            ([], []) => {
+                let text = format!("no agent remembers such an attempt of {key} that this ledger does not know");
+                Err(Refusal::new("not_found", text))
+            }
+            (doubts, _) => {
+                let name = |line: &&Line| format!("attempt {} at disk {}", line.line.attempt.attempt, line.disk);
+                let names: Vec<String> = doubts.iter().map(name).collect();
+                let text = format!("{key} has several attempts in doubt; say which one is meant: {}", names.join(", "));
+                Err(Refusal::new("invalid_parameter", text))
+            }
+        }
     }
 
     /// A person says what became of a forgotten attempt that is unsettled.
     pub(super) fn decide_line(&mut self, key: &JobKey, decision: LineDecision, known: &Known) -> Result<Reply, Refusal> {
-        let LineDecision { issued, reason: why } = decision;
-        let why = reason(&why)?;
-        let Some(mut line) = self.reconcile.line(key).cloned() else {
-            return Err(Refusal::new(
-                "not_found",
-                format!("no agent remembers an attempt of {key} that this ledger does not know"),
-            ));
-        };
+        let why = reason(&decision.reason)?;
+        let mut line = self.meant(key, &decision)?;
+        let issued = decision.issued;
         if line.voided().is_some() {
             let text = "the agent remembers that the original is void; the job hears of it as soon as it is sent again";
             return Err(Refusal::new("settle_contradiction", text));
@@ -590,7 +649,7 @@ impl Core {
         // One of unknown origin was to be decided by a person anyway.
         let claimed = given.as_ref().filter(|(_, number)| !self.is_unknown(number));
         let owner = claimed.and_then(|(_, number)| self.number_owner(number, known));
-        if owner.is_some_and(|owner| !super::late::same_job(&owner, &ours)) {
+        if owner.is_some_and(|owner| owner != ours) {
             return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
         }
         // Only what was decided is entered: a refusal keeps what its turn has changed so far.
@@ -601,17 +660,22 @@ impl Core {
         );
         self.tell_settled(&line.disk, key, line.line.attempt.attempt);
         match given {
-            None => self.forget_line(key),
+            None => self.forget_lines(key, |known| known.row_key() == line.row_key()),
             Some((pair, number)) => {
                 self.forget_number(&key.seller, &number);
                 self.give_number(number, ours, "by_hand", "");
                 let (issued_at, fiscal_code, signature, printed) = Default::default();
                 line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };
-                self.turn.changes.push(row("line", key.to_string(), &line));
-                self.reconcile.remember(line);
-                if let Some(job) = self.job(key, known) {
-                    self.revive(job);
-                    self.apply_line(key)?;
+                let job = self.job(key, known);
+                if self.is_second(key, job.as_deref(), &line, pair) {
+                    self.forget_lines(key, |known| known.row_key() == line.row_key());
+                } else {
+                    self.turn.changes.push(row("line", line.row_key(), &line));
+                    self.reconcile.remember(line);
+                    if let Some(job) = job {
+                        self.revive(job);
+                        self.apply_line(key)?;
+                    }
                 }
             }
         }
@@ -654,7 +718,7 @@ impl Core {
                 since: recount.since.iter().map(|one| (one.kind.to_string(), PairBody::from(one.last))).collect(),
             })
         });
-        let lines = self.reconcile.doubts.values().flat_map(|doubts| doubts.lines.values()).map(|line| {
+        let lines = self.reconcile.doubts.values().flat_map(Doubts::lines).map(|line| {
             let (result, pair) = match (line.issued(), line.voided()) {
                 (Some(pair), _) => ("issued", Some(pair)),
                 (None, Some(pair)) => ("voided", Some(pair)),
@@ -688,7 +752,7 @@ impl Core {
                 .collect(),
         });
         let mut jobs: Vec<ReconcileJob> = lines.collect();
-        jobs.sort_by(|a, b| (&a.seller, &a.serial).cmp(&(&b.seller, &b.serial)));
+        jobs.sort_by(|a, b| (&a.seller, &a.serial, a.attempt).cmp(&(&b.seller, &b.serial, b.attempt)));
         ReconcileView { generation: self.reconcile.generation, disks: disks.collect(), jobs, numbers: numbers.collect() }
     }
 }

@@ -156,7 +156,7 @@ impl Core {
     /// The disk of the seller, other than this one, on which the number is known to stand. A person took it from the wrong disk.
     pub(super) fn stands_elsewhere(&self, seller: &TaxpayerNumber, number: &NumberKey, known: &Known) -> Option<DiskNumber> {
         let others = self.numbers_at(seller, number.kind, number.pair).filter(|other| other.disk != number.disk);
-        let mut stands = others.filter(|other| self.number_owner(other, known).is_some() || self.is_unknown(other));
+        let mut stands = others.filter(|other| self.number_owner(other, known).is_some());
         stands.next().map(|other| other.disk)
     }
 

@@ -250,8 +250,12 @@ pub struct NumberDecision {
 }
 
 /// A person's word on a forgotten attempt of which nobody knows whether it issued.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LineDecision {
+    /// Which attempt; needed where several of the job are in doubt.
+    pub attempt: Option<u32>,
+    /// At which disk; needed where two disks have one of the same number.
+    pub disk: Option<DiskNumber>,
     /// The invoice, if it was issued; it is on the line's disk.
     pub issued: Option<NumberPair>,
     /// Why.

@@ -55,6 +55,7 @@ pub async fn number(
     ("seller" = String, Path, description = "Taxpayer number"), ("serial" = String, Path, description = "Serial number"),
 ), request_body = ReconcileJobRequest, responses(
     (status = 200, description = "Entered. What is left", body = ReconcileView),
+    (status = 400, description = "Several attempts are in doubt: `attempt` or `disk` must say which", body = Problem, content_type = "application/problem+json"),
     (status = 404, description = "No agent remembers such an attempt", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The decision contradicts what the agent remembers", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
@@ -72,7 +73,9 @@ pub async fn job(
             return Err(Refused::new(Code::InvalidParameter, "`pair` belongs to the decision `issued` and to no other"));
         }
     };
-    by.ledger(&edge).decide_line(&key, LineDecision { issued, reason: request.reason }).await?;
+    let disk = request.disk.as_ref().map(|disk| parsed("disk", disk)).transpose()?;
+    let decision = LineDecision { attempt: request.attempt, disk, issued, reason: request.reason };
+    by.ledger(&edge).decide_line(&key, decision).await?;
     Ok(Json(edge.ledger.reconcile().await?))
 }
 

@@ -27,9 +27,9 @@ pub(super) fn run(client: &Client, command: ReconcileCommand, json: bool) -> Res
                 None => format!("{shown} is no job's of this ledger."),
             });
         }
-        ReconcileCommand::Job { key, decision, pair, reason } => {
+        ReconcileCommand::Job { key, decision, attempt, disk, pair, reason } => {
             let pair = pair.map(|parts| PairBody { code: parts[0].clone(), number: parts[1].clone() });
-            let body = ReconcileJobRequest { decision: decision.into(), pair, reason };
+            let body = ReconcileJobRequest { decision: decision.into(), attempt, disk, pair, reason };
             let path = format!("/v1/reconcile/jobs/{}/{}", segment(&key.seller), segment(&key.serial));
             client.send::<Value>(Method::POST, &path, &body)?;
             say(json, &body, || format!("{} {} is decided.", key.seller, key.serial));
@@ -61,7 +61,8 @@ fn text(view: &ReconcileView) -> String {
             "voided" => "its job hears of it when it is sent again; nothing else voids or reverses this invoice",
             _ => "its job gets it when it is sent again",
         };
-        text.push_str(&format!("job {} {}: {}{pair} on disk {}; {then}\n", job.seller, job.serial, job.result, job.disk));
+        let name = format!("job {} {}, attempt {}", job.seller, job.serial, job.attempt);
+        text.push_str(&format!("{name}: {}{pair} on disk {}; {then}\n", job.result, job.disk));
     }
     for number in &view.numbers {
         let mark = number.mark.as_deref().map_or(String::new(), |mark| format!(", mark {mark}"));

@@ -111,6 +111,12 @@ pub struct JobName {
 pub struct ReconcileJobRequest {
     /// `issued` or `not_issued`.
     pub decision: SettleDecision,
+    /// Which attempt; needed where several of the job are in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// At which disk; needed where two disks have an attempt of the same number in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<String>,
     /// The pair that was issued; needed for `issued`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<PairBody>,

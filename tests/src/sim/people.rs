@@ -14,7 +14,7 @@ use taxdisk_protocol::api::{
     SettleDecision, SettleReading, SettleRequest, TotalsBody,
 };
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
-use taxdisk_protocol::link::{AttemptResult, IndexLine};
+use taxdisk_protocol::link::{AttemptResult, IndexLine, Owner};
 use taxdisk_protocol::number::NumberPair;
 
 use super::broker::Waiter;
@@ -252,8 +252,11 @@ impl World {
         let current = self.read_current(device);
         let (here, elsewhere): (Vec<_>, Vec<_>) = self.invoices_of(key).into_iter().partition(|(at, _)| *at == device);
         let ours = here.first().map(|(_, pair)| *pair);
-        let row = ("line", key.to_string());
-        if !elsewhere.is_empty() && (self.is_recounting() || !self.broker.store.reconcile.contains_key(&row)) {
+        // The key of a remembered attempt begins with its job.
+        let first = ("line", format!("{key}/"));
+        let remembers = |(row, _): (&(&str, String), &String)| row.0 == "line" && row.1.starts_with(&first.1);
+        let is_remembered = self.broker.store.reconcile.range(first.clone()..).next().is_some_and(remembers);
+        if !elsewhere.is_empty() && (self.is_recounting() || !is_remembered) {
             // The ledger forgot an attempt at another disk, and that one comes first.
             return;
         }
@@ -296,9 +299,12 @@ impl World {
             reason,
             revision: job.revision,
         };
-        let other = self.broker.store.numbers.iter().find(|((disk, ..), owner)| {
-            disk == &open.disk && !matches!(owner, taxdisk_protocol::link::Owner::Ours(attempt) if attempt.key == *key)
-        });
+        let other = self
+            .broker
+            .store
+            .numbers
+            .iter()
+            .find(|((disk, ..), owner)| disk == &open.disk && !matches!(owner, Owner::Ours(attempt) if attempt.key == *key));
         let other = other.map(|((_, _, pair), _)| PairBody::from(*pair));
         let (what, request) = match (self.people.dice.below(4), other) {
             (0, _) => {
@@ -443,12 +449,20 @@ impl World {
         self.look_at_disk(device);
         let key = line.attempt.key.clone();
         let invoices = self.invoices_of(&key);
-        let issued = invoices.iter().find(|(at, _)| *at == device).map(|(_, pair)| *pair);
+        // The broker shows whose a number is: that of another attempt is not this one's.
+        let number = &self.devices[device].number;
+        let is_free = |pair: NumberPair| match self.broker.store.numbers.get(&(number.clone(), KIND, pair)) {
+            Some(Owner::Ours(owner)) => *owner == line.attempt,
+            _ => true,
+        };
+        let issued = invoices.iter().find(|(at, pair)| *at == device && is_free(*pair)).map(|(_, pair)| *pair);
         if issued.is_none() && !invoices.is_empty() && self.is_recounting() {
             return;
         }
         self.note(Lane::People, || format!("a person says that the forgotten attempt of {} issued {issued:?}", key.serial));
-        let decision = LineDecision { issued, reason: "looked at the disk".to_owned() };
+        let attempt = Some(line.attempt.attempt);
+        let disk = body["disk"].as_str().and_then(|disk| disk.parse().ok());
+        let decision = LineDecision { attempt, disk, issued, reason: "looked at the disk".to_owned() };
         self.hand_in(Input::DecideLine(key, decision), Waiter::Person("line"));
     }
 

@@ -30,6 +30,7 @@ use super::{Core, Cut, Effect, Input, Known, Reply, Restored};
 mod acceptance;
 mod asked;
 mod dispatching;
+mod doubts;
 mod fairness;
 mod lateness;
 mod operations;

@@ -10,7 +10,7 @@ use super::super::types::{LineDecision, NumberDecision};
 use super::undoing::{OTHER, half_red, take, void, voided, whole_red};
 
 /// What a backup holds.
-struct Backup {
+pub(super) struct Backup {
     jobs: HashMap<JobKey, Arc<Job>>,
     events: HashMap<JobKey, Vec<Event>>,
     numbers: HashMap<NumberKey, Owner>,
@@ -34,7 +34,7 @@ fn copy(of: &Restored) -> Restored {
 }
 
 impl World {
-    fn backup(&self) -> Backup {
+    pub(super) fn backup(&self) -> Backup {
         Backup {
             jobs: self.jobs.clone(),
             events: self.events.clone(),
@@ -44,7 +44,7 @@ impl World {
     }
 
     /// The ledger is as it was then. `marked`: by the restore command, and not by hand or by a lossy failover.
-    fn go_back(&mut self, backup: Backup, marked: bool) {
+    pub(super) fn go_back(&mut self, backup: Backup, marked: bool) {
         (self.jobs, self.events, self.numbers) = (backup.jobs, backup.events, backup.numbers);
         self.restored = backup.restored;
         if marked {
@@ -56,8 +56,12 @@ impl World {
 
     /// The agent is back with its disk; its journal holds this sequence.
     fn connect_knowing(&mut self, letter: char, sequence: u64) -> SessionId {
+        self.comes_back(letter, DISK, sequence)
+    }
+
+    pub(super) fn comes_back(&mut self, letter: char, disk: &str, sequence: u64) -> SessionId {
         let session = self.join(letter);
-        self.reports(session, vec![DiskReport { sequence, ..report(DISK) }]);
+        self.reports(session, vec![DiskReport { sequence, ..report(disk) }]);
         session
     }
 
@@ -76,17 +80,33 @@ impl World {
         numbers: Option<RecountedNumbers>,
         done: bool,
     ) {
-        let frame = AgentFrame::Recounted { disk: DISK.parse().unwrap(), epoch, lines, numbers, done };
+        self.recounted_at(session, DISK, epoch, lines, numbers, done);
+    }
+
+    fn recounted_at(
+        &mut self,
+        session: SessionId,
+        disk: &str,
+        epoch: u64,
+        lines: Vec<IndexLine>,
+        numbers: Option<RecountedNumbers>,
+        done: bool,
+    ) {
+        let frame = AgentFrame::Recounted { disk: disk.parse().unwrap(), epoch, lines, numbers, done };
         self.ok(Input::Frame(session, Box::new(frame)));
     }
 
     /// The whole answer to the one question that was asked.
     fn tells(&mut self, session: SessionId, lines: Vec<IndexLine>, seen: Vec<SeenNumber>, last: u32) {
+        self.tells_at(session, DISK, lines, seen, last);
+    }
+
+    pub(super) fn tells_at(&mut self, session: SessionId, disk: &str, lines: Vec<IndexLine>, seen: Vec<SeenNumber>, last: u32) {
         let asked = self.asked_to_recount(session);
         assert_eq!(asked.len(), 1, "asked once a grant");
         let numbers = RecountedNumbers { kind: InvoiceKind::Roll, seen, last: Some(pair(last)), complete: true };
-        self.recounted(session, asked[0].0, lines, Some(numbers), false);
-        self.recounted(session, asked[0].0, Vec::new(), None, true);
+        self.recounted_at(session, disk, asked[0].0, lines, Some(numbers), false);
+        self.recounted_at(session, disk, asked[0].0, Vec::new(), None, true);
     }
 
     fn accounts(&mut self, session: SessionId, epoch: u64, entries: Vec<NumberEntry>, last: u32) {
@@ -95,7 +115,7 @@ impl World {
         self.ok(Input::Frame(session, Box::new(frame)));
     }
 
-    fn invoice(&self, serial: &str) -> String {
+    pub(super) fn invoice(&self, serial: &str) -> String {
         self.job(serial).issued.as_ref().unwrap().number.clone()
     }
 
@@ -106,7 +126,7 @@ impl World {
     }
 }
 
-fn remembered(serial: &str, sequence: u64, result: AttemptResult) -> IndexLine {
+pub(super) fn remembered(serial: &str, sequence: u64, result: AttemptResult) -> IndexLine {
     IndexLine {
         attempt: AttemptRef { key: key(serial), attempt: 1 },
         kind: InvoiceKind::Roll,
@@ -119,7 +139,7 @@ fn remembered(serial: &str, sequence: u64, result: AttemptResult) -> IndexLine {
     }
 }
 
-fn seen(number: u32, mark: Option<&str>) -> SeenNumber {
+pub(super) fn seen(number: u32, mark: Option<&str>) -> SeenNumber {
     SeenNumber {
         pair: pair(number),
         status: "positive".to_owned(),
@@ -132,7 +152,7 @@ fn seen(number: u32, mark: Option<&str>) -> SeenNumber {
 }
 
 /// A1 was issued as 7 before the backup, A2 waits in it; A2 and A3 were issued as 8 and 9 after it, and confirmed.
-fn yesterday() -> (World, Backup) {
+pub(super) fn yesterday() -> (World, Backup) {
     let mut world = World::new();
     let session = world.connect('a', DISK);
     world.accounts(session, 1, Vec::new(), 6);
@@ -296,7 +316,10 @@ fn i3_an_attempt_that_the_index_holds_as_unsettled_waits_for_a_person() {
         assert!(world.assigned(session).is_empty());
         assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
         let decide = |world: &mut World, reason: &str| {
-            world.input(Input::DecideLine(key("A3"), LineDecision { issued: issued_as, reason: reason.to_owned() }))
+            world.input(Input::DecideLine(
+                key("A3"),
+                LineDecision { issued: issued_as, reason: reason.to_owned(), ..Default::default() },
+            ))
         };
         assert_eq!(decide(&mut world, " ").unwrap_err().code, "invalid_parameter");
         decide(&mut world, "read by hand").unwrap();
@@ -586,7 +609,10 @@ fn i3_a_person_says_not_issued_of_one_attempt_and_another_one_is_remembered_as_i
 
 impl World {
     fn decide_line(&mut self, serial: &str, issued: Option<NumberPair>) -> Result<Reply, Refusal> {
-        self.input(Input::DecideLine(key(serial), LineDecision { issued, reason: "read by hand".to_owned() }))
+        self.input(Input::DecideLine(
+            key(serial),
+            LineDecision { issued, reason: "read by hand".to_owned(), ..Default::default() },
+        ))
     }
 
     /// A2 was queued in the backup, is handed out and done. What else is handed out.
@@ -600,7 +626,7 @@ impl World {
     }
 }
 
-fn forgotten(world: &mut World, to: SessionId) -> Vec<Forgotten> {
+pub(super) fn forgotten(world: &mut World, to: SessionId) -> Vec<Forgotten> {
     world.take(|session, frame| match frame {
         BrokerFrame::Grant { forgotten, .. } if session == to => Some(forgotten.clone()),
         _ => None,

@@ -1,0 +1,156 @@
+//! A ledger that went back, and a job of which several attempts are forgotten: of several disks, each with its own doubt.
+
+use super::*;
+use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner};
+
+use super::super::types::LineDecision;
+use super::reconcile::{forgotten, remembered, seen, yesterday};
+use super::undoing::{OTHER, take, void, whole_red};
+
+fn attempt(number: u32, sequence: u64, result: AttemptResult) -> IndexLine {
+    IndexLine { attempt: AttemptRef { key: key("A3"), attempt: number }, ..remembered("A3", sequence, result) }
+}
+
+fn decide(world: &mut World, decision: LineDecision) -> Result<Reply, Refusal> {
+    world.input(Input::DecideLine(key("A3"), LineDecision { reason: "read by hand".to_owned(), ..decision }))
+}
+
+fn outcome(world: &mut World, session: SessionId, disk: &str, line: &IndexLine, result: AttemptResult) {
+    let frame = AgentFrame::Outcome {
+        id: format!("late {}", line.attempt.attempt),
+        disk: disk.parse().unwrap(),
+        epoch: line.epoch,
+        sequence: line.sequence,
+        attempt: line.attempt.clone(),
+        expected: Some(pair(30)),
+        outcome: result,
+        readings: Vec::new(),
+        disk_ms: 0,
+    };
+    world.ok(Input::Frame(session, Box::new(frame)));
+}
+
+/// After the backup attempt 1 of A3 was at one disk, and is settled since by a person, of which its agent has not heard; attempt 2
+/// was at another disk. This is what the two agents tell of them.
+fn two_attempts(first: &IndexLine, second: &IndexLine) -> (World, SessionId, SessionId) {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let b = world.comes_back('b', OTHER, 1);
+    let a = world.comes_back('a', DISK, 3);
+    world.tells_at(b, OTHER, vec![second.clone()], Vec::new(), 20);
+    world.tells_at(a, DISK, vec![first.clone(), remembered("A2", 2, issued(8))], Vec::new(), 8);
+    world.submit("A3");
+    (world, a, b)
+}
+
+#[test]
+fn i1_two_attempts_in_doubt_are_two_doubts() {
+    let lines = [attempt(1, 3, unsettled()), attempt(2, 1, unsettled())];
+    for (decided, left) in [(0, 1), (1, 0)] {
+        for restarted in [false, true] {
+            let (mut world, a, b) = two_attempts(&lines[0], &lines[1]);
+            let (disks, sessions, letters) = ([DISK, OTHER], [a, b], ['a', 'b']);
+            assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile));
+            assert_eq!(decide(&mut world, LineDecision::default()).unwrap_err().code, "invalid_parameter", "which one?");
+            decide(&mut world, LineDecision { disk: Some(disks[decided].parse().unwrap()), ..LineDecision::default() }).unwrap();
+            let mut session = sessions[left];
+            if restarted {
+                world.restart(Settings::default());
+                session = world.comes_back(letters[left], disks[left], lines[left].sequence);
+                let unsettled = vec![lines[left].attempt.clone()];
+                assert_eq!(forgotten(&mut world, session), [Forgotten { recounting: false, unsettled }]);
+            }
+            let handed_out = |world: &mut World| {
+                let mut out = world.assigned(sessions[0]);
+                out.extend(world.assigned(sessions[1]));
+                out.extend(if restarted { world.assigned(session) } else { Vec::new() });
+                out.len()
+            };
+            assert_eq!((world.waiting("A3"), handed_out(&mut world)), (Some(Waiting::Reconcile), 0), "{restarted}");
+            outcome(&mut world, session, disks[left], &lines[left], not_issued(DeviceClass::NoStock));
+            assert_eq!((world.state("A3"), handed_out(&mut world)), (JobState::Assigned, 1), "both are proven");
+            assert!(world.core.reconcile_view().jobs.is_empty());
+        }
+    }
+}
+
+#[test]
+fn i3_an_attempt_in_doubt_is_looked_at_although_another_one_issued() {
+    // A second invoice, the first one once more, and none.
+    for (result, alarms) in [(issued(30), 1), (not_issued(DeviceClass::NoStock), 0)] {
+        let lines = [attempt(1, 3, issued(9)), attempt(2, 1, unsettled())];
+        let (mut world, _, b) = two_attempts(&lines[0], &lines[1]);
+        assert_eq!((world.state("A3"), world.job("A3").issued.as_ref().unwrap().number.as_str()), (JobState::Issued, "00000009"));
+        assert_eq!(world.core.reconcile_view().jobs.len(), 1, "the other one may have issued as well");
+        outcome(&mut world, b, OTHER, &lines[1], result.clone());
+        let told = world.alarms('b').iter().filter(|alarm| alarm.contains("issued another one")).count();
+        assert_eq!(told, alarms, "{result:?}");
+        assert!(world.core.reconcile_view().jobs.is_empty());
+        assert_eq!(world.job("A3").issued.as_ref().unwrap().number, "00000009");
+    }
+}
+
+#[test]
+fn i3_two_remembered_invoices_of_one_job_are_told_of() {
+    let (world, ..) = two_attempts(&attempt(1, 3, issued(9)), &attempt(2, 1, issued(30)));
+    assert_eq!(world.job("A3").issued.as_ref().unwrap().number, "00000030", "the one that was heard of first");
+    assert!(world.alarms('a').iter().any(|alarm| alarm.contains("issued another one")), "{:?}", world.alarms('a'));
+    let ours = Owner::Ours(AttemptRef { key: key("A3"), attempt: 1 });
+    assert_eq!(world.number(9), Some(&ours), "and both numbers have their owner");
+}
+
+#[test]
+fn a_person_says_that_an_attempt_issued_as_well() {
+    let lines = [attempt(1, 3, issued(9)), attempt(2, 1, unsettled())];
+    let (mut world, ..) = two_attempts(&lines[0], &lines[1]);
+    decide(&mut world, LineDecision { issued: Some(pair(30)), ..LineDecision::default() }).unwrap();
+    assert!(world.alarms('b').iter().any(|alarm| alarm.contains("issued another one")), "{:?}", world.alarms('b'));
+    assert!(world.core.reconcile_view().jobs.is_empty());
+    assert_eq!(world.job("A3").issued.as_ref().unwrap().number, "00000009");
+}
+
+#[test]
+fn rows_of_0_1_are_keyed_by_the_attempt_from_then_on() {
+    let line = attempt(1, 3, unsettled());
+    let (mut world, ..) = two_attempts(&line, &attempt(2, 1, not_issued(DeviceClass::NoStock)));
+    let rows = &mut world.restored.reconcile;
+    let row = rows.iter_mut().find(|row| row.what == "line").unwrap();
+    row.key = key("A3").to_string();
+    world.restart(Settings::default());
+    let a = world.comes_back('a', DISK, 3);
+    assert_eq!(world.waiting("A3"), Some(Waiting::Reconcile), "it is read");
+    outcome(&mut world, a, DISK, &line, not_issued(DeviceClass::NoStock));
+    let left = world.restored.reconcile.iter().filter(|row| row.what == "line").count();
+    assert_eq!(left, 0, "and gone for good, under either key");
+}
+
+#[test]
+fn i1_an_original_of_unknown_origin_is_undone_at_its_disk_alone() {
+    for job in [whole_red("R1", 30), void("V1", 30)] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let b = world.comes_back('b', OTHER, 1);
+        let a = world.comes_back('a', DISK, 3);
+        world.tells_at(b, OTHER, Vec::new(), vec![seen(30, Some("#x"))], 30);
+        world.tells_at(a, DISK, vec![remembered("A2", 2, issued(8))], Vec::new(), 8);
+        let serial = job.serial.clone();
+        take(&mut world, job).unwrap();
+        let about = world.job(&serial).about.as_ref().and_then(|about| about.disk.clone());
+        assert_eq!(about, Some(OTHER.parse().unwrap()), "only the disk that has it can tell whether it was undone");
+    }
+}
+
+/// Found by the simulation: a person saw the invoice of attempt 1 on the disk, and gave it to attempt 2 as well.
+#[test]
+fn i10_the_number_of_one_attempt_is_not_given_to_another_one_of_the_same_job() {
+    let (mut world, backup) = yesterday();
+    world.go_back(backup, true);
+    let a = world.comes_back('a', DISK, 3);
+    let lines = vec![attempt(2, 3, issued(9)), attempt(1, 2, unsettled())];
+    world.tells_at(a, DISK, lines, Vec::new(), 9);
+    let refusal = decide(&mut world, LineDecision { issued: Some(pair(9)), ..LineDecision::default() }).unwrap_err();
+    assert_eq!(refusal.code, "settle_contradiction");
+    assert_eq!(world.number(9), Some(&Owner::Ours(AttemptRef { key: key("A3"), attempt: 2 })));
+    decide(&mut world, LineDecision::default()).unwrap();
+    assert_eq!(world.core.reconcile_view().jobs.len(), 1, "what was done is there as before");
+}
