@@ -1,7 +1,7 @@
 //! A ledger that went back, and a job of which several attempts are forgotten: of several disks, each with its own doubt.
 
 use super::*;
-use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner};
+use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner, SeenNumber};
 
 use super::super::types::LineDecision;
 use super::reconcile::{forgotten, remembered, seen, yesterday};
@@ -30,8 +30,8 @@ fn outcome(world: &mut World, session: SessionId, disk: &str, line: &IndexLine, 
     world.ok(Input::Frame(session, Box::new(frame)));
 }
 
-/// After the backup attempt 1 of A3 was at one disk, and is settled since by a person, of which its agent has not heard; attempt 2
-/// was at another disk. This is what the two agents tell of them.
+/// After the backup attempt 1 of A3 was at one disk, and a person has settled it, of which its agent has not heard; attempt 2 was
+/// at another disk. This is what the two agents tell of them.
 fn two_attempts(first: &IndexLine, second: &IndexLine) -> (World, SessionId, SessionId) {
     let (mut world, backup) = yesterday();
     world.go_back(backup, true);
@@ -153,4 +153,22 @@ fn i10_the_number_of_one_attempt_is_not_given_to_another_one_of_the_same_job() {
     assert_eq!(world.number(9), Some(&Owner::Ours(AttemptRef { key: key("A3"), attempt: 2 })));
     decide(&mut world, LineDecision::default()).unwrap();
     assert_eq!(world.core.reconcile_view().jobs.len(), 1, "what was done is there as before");
+}
+
+#[test]
+fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
+    for (status, code) in [("positive_void", Some("original_undone")), ("positive", None)] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let session = world.comes_back('a', DISK, 4);
+        world.tells_at(session, DISK, Vec::new(), vec![SeenNumber { status: status.to_owned(), ..seen(8, Some("#x")) }], 8);
+        let red = take(&mut world, whole_red("R1", 8));
+        assert_eq!(red.as_ref().err().map(|refusal| refusal.code), code);
+        if red.is_ok() {
+            let about = world.job("R1").about.as_ref().and_then(|about| about.disk.clone());
+            assert_eq!(about, Some(DISK.parse().unwrap()), "only the disk that has it can tell whether it was undone");
+        }
+        // A void job of it hears from the disk that it is so.
+        assert_eq!(take(&mut world, void("V1", 8)).is_ok(), code.is_some());
+    }
 }

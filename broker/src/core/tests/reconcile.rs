@@ -535,24 +535,6 @@ fn i1_a_red_of_unknown_origin_holds_what_undoes_the_same_invoice() {
 }
 
 #[test]
-fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
-    for (status, code) in [("positive_void", Some("original_undone")), ("positive", None)] {
-        let (mut world, backup) = yesterday();
-        world.go_back(backup, true);
-        let session = world.connect_knowing('a', 4);
-        world.tells(session, Vec::new(), vec![SeenNumber { status: status.to_owned(), ..seen(8, Some("#x")) }], 8);
-        let red = take(&mut world, whole_red("R1", 8));
-        assert_eq!(red.as_ref().err().map(|refusal| refusal.code), code);
-        if red.is_ok() {
-            let about = world.job("R1").about.as_ref().and_then(|about| about.disk.clone());
-            assert_eq!(about, Some(DISK.parse().unwrap()), "only the disk that has it can tell whether it was undone");
-        }
-        // A void job of it hears from the disk that it is so.
-        assert_eq!(take(&mut world, void("V1", 8)).is_ok(), code.is_some());
-    }
-}
-
-#[test]
 fn i3_a_person_gives_a_number_of_unknown_origin_to_a_remembered_attempt() {
     let (mut world, backup) = yesterday();
     world.go_back(backup, true);
