@@ -393,10 +393,8 @@ fn token_floor() -> u32 {
 }
 
 impl Opener for Port {
-    fn keep_recording(&mut self, why: &str) {
-        if let Some(recordings) = &self.recordings {
-            recordings.keep(&self.name, self.setup.dialect, why, &self.tape);
-        }
+    fn keep_recording(&mut self, why: &str) -> Option<String> {
+        self.recordings.as_ref()?.keep(&self.name, self.setup.dialect, why, &self.tape)
     }
 
     fn passwords(&self) -> Option<(&Secrets, String)> {

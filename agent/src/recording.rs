@@ -13,6 +13,7 @@ use taxdisk_drivers::dialects::anonymise;
 use taxdisk_drivers::profile::Dialect;
 use taxdisk_drivers::transport::record::Entry;
 use taxdisk_drivers::transport::ring::{Tape, from_json_lines, to_json_lines};
+use taxdisk_protocol::link::RECORDED_MAX_BYTES;
 
 use crate::failure::Failure;
 
@@ -61,15 +62,18 @@ impl Recordings {
         self.folder.join(format!("{name}.jsonl"))
     }
 
-    /// Keeps what the tape holds. A recording that cannot be written keeps no disk from working.
-    pub fn keep(&self, port: &str, dialect: Dialect, why: &str, tape: &Tape) {
+    /// Keeps what the tape holds, and gives the last of it for the broker, people taken out. A recording that cannot be written
+    /// keeps no disk from working.
+    pub fn keep(&self, port: &str, dialect: Dialect, why: &str, tape: &Tape) -> Option<String> {
         let entries = tape.take();
         if entries.is_empty() || !self.is_on() {
-            return;
+            return None;
         }
         if let Err(error) = self.append(port, dialect, why, &entries) {
             tracing::warn!(port, %error, "the recording cannot be written");
         }
+        let told = to_json_lines(&anonymise(dialect, entries));
+        Some(last_lines(&told, RECORDED_MAX_BYTES).to_owned()).filter(|lines| !lines.is_empty())
     }
 
     fn append(&self, port: &str, dialect: Dialect, why: &str, entries: &[Entry]) -> std::io::Result<()> {
@@ -109,6 +113,15 @@ impl Recordings {
         }
         if text.is_empty() { Err(nothing()) } else { Ok(text) }
     }
+}
+
+/// The last whole lines that fit.
+fn last_lines(text: &str, max_bytes: usize) -> &str {
+    let starts = text.match_indices('\n').map(|(end, _)| end + 1);
+    std::iter::once(0)
+        .chain(starts)
+        .find_map(|start| text.get(start..).filter(|rest| rest.len() <= max_bytes))
+        .unwrap_or_default()
 }
 
 /// Of the exported file.
@@ -222,6 +235,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_the_broker_is_told_is_bounded_and_names_nobody() {
+        let (_dir, recordings) = on();
+        let document = gbk("<business id=\"FPCX\"><ghdwmc>张三商店 Smith</ghdwmc></business>");
+        let told = recordings.keep("x", Dialect::Nisec, "no answer", &tape([Event::Reopened, Event::Sent(document)])).unwrap();
+        let entries = from_json_lines(&told).unwrap();
+        assert_eq!(entries.len(), 2);
+        assert!(entries.iter().all(|entry| match &entry.event {
+            Event::Sent(bytes) => !bytes.windows(5).any(|part| part == b"Smith"),
+            _ => true,
+        }));
+        let many = (0..100).flat_map(|n| [Event::Sent(vec![0; 100]), Event::Received(vec![n; 100])]);
+        let told = recordings.keep("x", Dialect::Zc, "noise", &tape(many)).unwrap();
+        assert!(told.len() <= RECORDED_MAX_BYTES && told.len() > RECORDED_MAX_BYTES - 400, "{}", told.len());
+        let last = from_json_lines(&told).unwrap().pop().unwrap();
+        assert!(matches!(&last.event, Event::Received(bytes) if bytes.starts_with(&[99; 4])), "the newest are told: {last:?}");
+        assert_eq!(last_lines("too long\n", 3), "", "half a line is none");
+        recordings.switch(false).unwrap();
+        assert_eq!(recordings.keep("x", Dialect::Zc, "noise", &tape([Event::Reopened])), None);
     }
 
     #[test]

@@ -450,7 +450,7 @@ pub struct EvidenceView {
     pub from: String,
     /// About which attempt.
     pub attempt: u32,
-    /// What it is: `late_outcome`, `readings`, `settled_by_hand`.
+    /// What it is: `late_outcome`, `readings`, `frames`, `settled_by_hand`, `contradiction`.
     pub what: String,
     /// Content.
     #[schema(value_type = Object)]

@@ -150,6 +150,9 @@ impl Forgotten {
     }
 }
 
+/// Of the entries of a [`AgentFrame::Recorded`]: some hundred lines of a disk's frames.
+pub const RECORDED_MAX_BYTES: usize = 16 * 1024;
+
 /// A line of the agent's index: never deleted, told again to a ledger that went back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IndexLine {
@@ -410,6 +413,18 @@ pub enum AgentFrame {
         /// The journalled pair.
         expected: NumberPair,
     },
+    /// What went between PC and disk when something failed in an attempt, where a person has switched recordings on. People are
+    /// taken out of it. It proves nothing and is sent once: the whole recording stays at the PC.
+    Recorded {
+        /// Disk.
+        disk: DiskNumber,
+        /// Which.
+        attempt: AttemptRef,
+        /// What failed.
+        why: String,
+        /// JSON Lines of the last entries before that, [`RECORDED_MAX_BYTES`] at most.
+        lines: String,
+    },
     /// How an attempt ended. Sent again until acknowledged.
     Outcome {
         /// Id for the `ack`.
@@ -633,6 +648,7 @@ impl AgentFrame {
         "proof",
         "disks",
         "started",
+        "recorded",
         "outcome",
         "accounted",
         "recounted",
@@ -650,6 +666,7 @@ impl AgentFrame {
             AgentFrame::Proof { .. } => "proof",
             AgentFrame::Disks { .. } => "disks",
             AgentFrame::Started { .. } => "started",
+            AgentFrame::Recorded { .. } => "recorded",
             AgentFrame::Outcome { .. } => "outcome",
             AgentFrame::Accounted { .. } => "accounted",
             AgentFrame::Recounted { .. } => "recounted",

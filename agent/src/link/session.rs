@@ -4,6 +4,7 @@
 //! disk means more than "bytes came in" (they may have lain in a buffer while the PC slept): it is the time at which we sent
 //! the ping that the broker has answered, so the broker knew of us at that time or later.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -14,7 +15,7 @@ use rand::rngs::StdRng;
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::error::Code;
-use taxdisk_protocol::ids::AgentId;
+use taxdisk_protocol::ids::{AgentId, DiskNumber};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, JournalHead, PING_S, SILENCE_S, proof_message};
 
 use super::outbox::{Entry, Outbox};
@@ -154,6 +155,9 @@ pub struct Session {
     schedule: Schedule,
     outbox: Outbox,
     disks: Vec<DiskReport>,
+    /// Highest sequence that was assigned over any link of this process, by disk. A worker that hangs in its driver makes no new
+    /// report, and a ledger that went back must not hear the sequence of before.
+    assigned: BTreeMap<DiskNumber, u64>,
     reported: Option<(Duration, Vec<DiskReport>)>,
     heard_at: Duration,
     ping: Ping,
@@ -180,6 +184,7 @@ impl Session {
             schedule: Schedule::default(),
             outbox: Outbox::default(),
             disks: Vec::new(),
+            assigned: BTreeMap::new(),
             reported: None,
             heard_at: Duration::ZERO,
             ping: Ping::default(),
@@ -370,6 +375,10 @@ impl Session {
                 if let BrokerFrame::Grant { disk, .. } | BrokerFrame::Deny { disk, .. } = &frame {
                     self.outbox.answer(disk);
                 }
+                if let BrokerFrame::Assign { disk, assignment, .. } = &frame {
+                    let highest = self.assigned.entry(disk.clone()).or_default();
+                    *highest = assignment.sequence.max(*highest);
+                }
                 out.push(Effect::Deliver(Box::new(frame)));
             }
             // Whatever still comes from a socket that was given up.
@@ -433,7 +442,12 @@ impl Session {
     fn flush(&mut self, now: Duration, out: &mut Vec<Effect>) {
         if self.report_due().is_some_and(|due| now >= due) {
             self.reported = Some((now, self.disks.clone()));
-            out.push(send_disks(&self.disks));
+            let mut disks = self.disks.clone();
+            for report in &mut disks {
+                let assigned = report.disk.parse().ok().and_then(|disk: DiskNumber| self.assigned.get(&disk).copied());
+                report.sequence = assigned.unwrap_or(0).max(report.sequence);
+            }
+            out.push(send_disks(&disks));
         }
         out.extend(self.outbox.due(now).into_iter().map(Effect::Send));
     }

@@ -351,6 +351,25 @@ fn an_entry_of_a_disk_that_is_gone_is_sent_all_the_same() {
     assert_eq!((sent_ids(&effects), bench.now), (vec!["a".to_owned()], joined + super::super::outbox::PATIENCE));
 }
 
+/// Found by the simulation: a driver hung, the broker's ledger went back meanwhile, and the report of before the assignment hid
+/// that from it. What was assigned before could have been assigned to another disk.
+#[test]
+fn i1_a_report_of_before_an_assignment_does_not_hide_its_sequence() {
+    let mut bench = Bench::new();
+    let assign: BrokerFrame = serde_json::from_str(include_str!("../../../protocol/tests/golden/broker_assign.json")).unwrap();
+    let BrokerFrame::Assign { disk, assignment, .. } = &assign else { panic!("{assign:?}") };
+    let before = DiskReport { disk: disk.to_string(), sequence: assignment.sequence - 1, ..report("1", true) };
+    let sequences = |effects: &[Effect]| match &sent(effects)[..] {
+        [AgentFrame::Disks { disks }] => disks.iter().map(|disk| disk.sequence).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    bench.give(Input::Disks(vec![before, report("2", true)]));
+    assert_eq!(sequences(&bench.join()), [assignment.sequence - 1, 0]);
+    bench.say(&assign);
+    bench.give(Input::Lost("gone".to_owned()));
+    assert_eq!(sequences(&bench.join()), [assignment.sequence, 0], "of that disk");
+}
+
 #[test]
 fn reports_are_brought_together_and_a_change_of_health_is_told_at_once() {
     let mut bench = Bench::new();

@@ -54,9 +54,11 @@ pub trait Opener: Send {
         Err(Why { class: DeviceClass::Unsupported, text: "this device has no reset".to_owned() })
     }
 
-    /// Something went wrong on the line, or is good again: what was recorded of it is kept, where that is wished.
-    fn keep_recording(&mut self, why: &str) {
+    /// Something went wrong on the line, or is good again: what was recorded of it is kept, where that is wished. Gives the last
+    /// of it, people taken out.
+    fn keep_recording(&mut self, why: &str) -> Option<String> {
         let _ = why;
+        None
     }
 
     /// Where the passwords of this port are kept, and under which name. `None`: nowhere; then they cannot be changed.

@@ -10,7 +10,7 @@ use taxdisk_drivers::disk::{Identity, Red};
 use taxdisk_drivers::operation::Operation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, Assignment};
+use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef};
 use taxdisk_protocol::number::NumberPair;
 
 use super::{Command, Events, Opener, Why, WorkerConfig, WorkerEvent, millis};
@@ -26,6 +26,9 @@ use crate::fault;
 use crate::journal::Journal;
 use crate::secrets::Secrets;
 use crate::traces::Traces;
+
+/// Failures of one attempt whose frames are told.
+const RECORDINGS_PER_ATTEMPT: u32 = 4;
 
 /// Everything that the thread owns.
 pub(super) struct Shell {
@@ -44,6 +47,8 @@ pub(super) struct Shell {
     woke: Option<u64>,
     disconnected: bool,
     traces: Traces,
+    /// The attempt whose failures were told last, and how many of them.
+    recorded: Option<(AttemptRef, u32)>,
 }
 
 fn trouble(error: ActorError) -> Trouble {
@@ -102,6 +107,7 @@ impl Shell {
             woke: None,
             disconnected: false,
             traces: Traces::default(),
+            recorded: None,
         }
     }
 
@@ -136,7 +142,8 @@ impl Shell {
             let answer = self.perform(effect, &mut core);
             self.traces.end(step, answer.failure());
             if let Some(why) = answer.failure() {
-                self.opener.keep_recording(&why);
+                let lines = self.opener.keep_recording(&why);
+                self.tell_recorded(&core, why, lines);
             } else if brought_back {
                 self.opener.keep_recording("the line was brought back");
             }
@@ -194,6 +201,20 @@ impl Shell {
             if reported {
                 fault::point("after_report");
             }
+        }
+    }
+
+    /// The frames of a failure, to the broker's page of the job. The first failures of an attempt tell what is wrong; a disk that
+    /// stays silent tells nothing more.
+    fn tell_recorded(&mut self, core: &DiskCore, why: String, lines: Option<String>) {
+        let (Some(lines), Some(attempt), Some(disk)) = (lines, core.about(), core.disk()) else { return };
+        match &mut self.recorded {
+            Some((of, told)) if of == attempt => *told += 1,
+            other => *other = Some((attempt.clone(), 1)),
+        }
+        if self.recorded.as_ref().is_some_and(|(_, told)| *told <= RECORDINGS_PER_ATTEMPT) {
+            let (disk, attempt) = (disk.clone(), attempt.clone());
+            (self.events)(WorkerEvent::Frame(AgentFrame::Recorded { disk, attempt, why, lines }));
         }
     }
 

@@ -423,7 +423,7 @@ impl Core {
                 numbers.extend(self.settle_numbers(of, request));
             }
             Input::Frame(_, frame) => match frame.as_ref() {
-                AgentFrame::Started { attempt, .. } => key(&attempt.key),
+                AgentFrame::Started { attempt, .. } | AgentFrame::Recorded { attempt, .. } => key(&attempt.key),
                 AgentFrame::Outcome { attempt, disk, outcome, .. } => {
                     key(&attempt.key);
                     if let taxdisk_protocol::link::AttemptResult::Issued { pair, .. } = outcome {

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{DiskTrouble, Fault, IssuedInvoice, JobProblem, JobState, Operation, Waiting};
+use taxdisk_protocol::api::{CLIMB_TEXT_CHARS, DiskTrouble, Fault, IssuedInvoice, JobProblem, JobState, Operation, Waiting};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::job::{EvidenceKind, Job, Next, What};
-use taxdisk_protocol::link::{AttemptRef, AttemptResult, Owner, QueryResult, Reading};
+use taxdisk_protocol::link::{AttemptRef, AttemptResult, Owner, QueryResult, RECORDED_MAX_BYTES, Reading};
 use taxdisk_protocol::number::NumberPair;
 
 use super::change::{Change, NumberKey, NumberRow};
@@ -16,6 +16,9 @@ use super::disk::{OpenRef, waiting_for};
 use super::types::{Refusal, SessionId};
 use super::{Core, Known};
 use crate::fault::planted;
+
+/// A job with so many pieces of evidence gets no more recorded frames: what is wrong has been told.
+const FRAMES_UP_TO: u32 = 40;
 
 /// An `outcome` frame.
 #[derive(Debug, Clone)]
@@ -374,6 +377,30 @@ impl Core {
         }
         self.track_doubt(&job, attempt);
         Ok(job)
+    }
+
+    /// What went between PC and disk in an attempt. It says what failed to whoever looks at the job, and decides nothing.
+    pub(super) fn recorded(
+        &mut self,
+        session: SessionId,
+        disk: &DiskNumber,
+        attempt: &AttemptRef,
+        why: &str,
+        lines: &str,
+        known: &Known,
+    ) -> Result<(), Refusal> {
+        let Some(from) = self.sessions.get(&session).map(|live| live.agent.to_string()) else { return Ok(()) };
+        let Some(job) = self.job(&attempt.key, known).filter(|_| self.owns(session, disk)) else { return Ok(()) };
+        let fits = job.attempt(attempt.attempt).is_some_and(|found| found.disk == *disk);
+        if !fits || job.evidence_count >= FRAMES_UP_TO || lines.len() > RECORDED_MAX_BYTES {
+            return Ok(());
+        }
+        let why: String = why.chars().take(CLIMB_TEXT_CHARS).collect();
+        let lines: Vec<serde_json::Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        self.revive(job);
+        let body = serde_json::json!({ "why": why, "frames": lines });
+        self.evidence(&attempt.key, attempt.attempt, EvidenceKind::Frames, &from, None, false, body)?;
+        Ok(())
     }
 
     /// An attempt that has ended but was named by a late outcome is asked about in every grant, like an unsettled one.

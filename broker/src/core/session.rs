@@ -133,6 +133,10 @@ impl Core {
                 }
                 Ok(Reply::Done)
             }
+            AgentFrame::Recorded { disk, attempt, why, lines } => {
+                self.recorded(session, &disk, &attempt, &why, &lines, known)?;
+                Ok(Reply::Done)
+            }
             AgentFrame::Outcome { id, disk, epoch, sequence, attempt, expected, outcome, readings, disk_ms } => {
                 let report =
                     super::outcome::Report { session, disk, epoch, sequence, attempt, expected, outcome, readings, disk_ms };

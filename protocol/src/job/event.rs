@@ -66,6 +66,8 @@ pub enum EvidenceKind {
     LateOutcome,
     /// What was read from the disk to come to an outcome.
     Readings,
+    /// What went between PC and disk, where that was recorded.
+    Frames,
     /// What an administrator saw and decided.
     SettledByHand,
     /// Two things that cannot both be true. A person must look.
@@ -78,6 +80,7 @@ impl EvidenceKind {
         match self {
             EvidenceKind::LateOutcome => "late_outcome",
             EvidenceKind::Readings => "readings",
+            EvidenceKind::Frames => "frames",
             EvidenceKind::SettledByHand => "settled_by_hand",
             EvidenceKind::Contradiction => "contradiction",
         }

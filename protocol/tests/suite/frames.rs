@@ -69,7 +69,7 @@ fn outcome(outcome: AttemptResult, readings: Vec<Reading>) -> AgentFrame {
 }
 
 fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
-    let disk = "499000123456".parse().unwrap();
+    let disk: taxdisk_protocol::ids::DiskNumber = "499000123456".parse().unwrap();
     let at = "2026-02-03T01:53:00Z".to_owned();
     let readings = vec![
         Reading::Current { kind: InvoiceKind::Roll, pair: Some(pair(89)), remaining: Some(912), at: at.clone() },
@@ -150,6 +150,15 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
         ),
         ("proof", AgentFrame::Proof { signature: "c2lnbmF0dXJl".into() }),
         ("disks", AgentFrame::Disks { disks: vec![report] }),
+        (
+            "recorded",
+            AgentFrame::Recorded {
+                disk: disk.clone(),
+                attempt: attempt(),
+                why: "the device answers nothing".to_owned(),
+                lines: "{\"at_us\":1200,\"sent\":\"5a00\"}\n".to_owned(),
+            },
+        ),
         ("started", AgentFrame::Started { disk, epoch: 3, attempt: attempt(), expected: pair(88) }),
         ("outcome", outcome(issued, readings)),
         ("outcome_voided", outcome(AttemptResult::Voided { pair: pair(88), voided_at: "20260203020000".into() }, vec![])),

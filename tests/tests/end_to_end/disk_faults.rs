@@ -142,6 +142,30 @@ impl Bench {
 }
 
 #[test]
+fn frames_of_a_failure_stand_at_their_job_where_they_are_recorded() {
+    let mut bench = Bench::new();
+    let frames = |job: &JobView| -> Vec<serde_json::Value> {
+        job.evidence.iter().filter(|one| one.what == "frames").map(|one| one.body.clone()).collect()
+    };
+    bench.submit("OFF", &[&FaultKind::LoseAnswerBeforeSigning]);
+    assert!(frames(&bench.wait_issued("OFF")).is_empty(), "a person has switched nothing on");
+    bench.agent.terminate();
+    taxdisk_agent::recording::Recordings::of(&bench.agent.state_dir()).switch(true).unwrap();
+    bench.agent.start(None);
+    bench.submit("ON", &[&FaultKind::LoseAnswerBeforeSigning]);
+    let job = bench.wait("ON", |job| job.state == JobState::Issued && !frames(job).is_empty());
+    let told = frames(&job);
+    assert!(told.iter().all(|one| one["why"].as_str().is_some_and(|why| !why.is_empty())), "{told:?}");
+    let sent = told.iter().flat_map(|one| one["frames"].as_array().unwrap()).any(|entry| entry["event"] == "sent");
+    assert!(sent, "what went to the disk is in it: {told:?}");
+    // 张三 the clerk and 个人 the buyer, as the disk's text (GBK) has them.
+    for name in ["d5c5c8fd", "b8f6c8cb"] {
+        assert!(!serde_json::to_string(&told).unwrap().to_lowercase().contains(name), "{name} is in it: {told:?}");
+    }
+    bench.check();
+}
+
+#[test]
 fn each_fault_alone() {
     // A few disks side by side: most faults cost the silence time of a line in doubt.
     let all = faults();

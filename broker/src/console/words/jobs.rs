@@ -97,6 +97,7 @@ pub(super) const TABLE: &[Row] = &[
     ("evidence", "证据", "Evidence"),
     ("evidence_late_outcome", "迟到的结果", "Late outcome"),
     ("evidence_readings", "读数", "Readings"),
+    ("evidence_frames", "收发数据", "Frames"),
     ("evidence_settled_by_hand", "人工裁定", "Settled by hand"),
     ("evidence_contradiction", "相互矛盾", "Contradiction"),
     ("history", "账本记录", "In the ledger"),

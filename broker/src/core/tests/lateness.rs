@@ -2,6 +2,7 @@
 
 use super::*;
 use taxdisk_protocol::job::What;
+use taxdisk_protocol::link::RECORDED_MAX_BYTES;
 
 /// A's attempt, taken over by B under a higher epoch.
 fn moved() -> (World, SessionId, SessionId, (u64, Assignment)) {
@@ -173,4 +174,25 @@ fn i2_a_disk_whose_owner_cannot_clear_a_doubt_goes_on_with_other_jobs() {
     world.outcome(session, &work, unsettled());
     assert!(world.job("A1").is_live(), "still in doubt");
     assert_eq!(world.assigned(session).len(), 1);
+}
+
+#[test]
+fn recorded_frames_are_evidence_of_the_owner_and_change_nothing() {
+    let (mut world, a, b, work) = moved();
+    let told = |world: &mut World, session: SessionId, lines: String| {
+        let (disk, attempt) = (DISK.parse().unwrap(), work.1.attempt.clone());
+        let frame = AgentFrame::Recorded { disk, attempt, why: "silence".to_owned(), lines };
+        world.ok(Input::Frame(session, Box::new(frame)));
+        world.job("A1").evidence_count
+    };
+    let (state, before) = (world.state("A1"), world.job("A1").evidence_count);
+    let line = "{\"at_us\":1}\nno json\n".to_owned();
+    assert_eq!(told(&mut world, a, line.clone()), before, "it does not own the disk any more");
+    assert_eq!(told(&mut world, b, "x".repeat(RECORDED_MAX_BYTES + 1)), before, "more than a frame carries");
+    assert_eq!(told(&mut world, b, line.clone()), before + 1);
+    assert_eq!((world.state("A1"), world.job("A1").is_doubted()), (state, false));
+    for _ in 0..60 {
+        told(&mut world, b, line.clone());
+    }
+    assert_eq!(world.job("A1").evidence_count, 40, "and no job drowns in it");
 }
