@@ -58,6 +58,16 @@ fn fields(log: &str) -> BTreeSet<String> {
     names
 }
 
+/// Every field of these lines stands in docs/logs.md. Gives those that were seen.
+pub(super) fn assert_documented(program: &str, log: &str) -> BTreeSet<String> {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/logs.md")).unwrap();
+    let (known, seen) = (documented_fields(&page), fields(log));
+    let unknown: Vec<_> = seen.difference(&known).collect();
+    assert!(unknown.is_empty(), "{program} writes {unknown:?}, which docs/logs.md does not list");
+    assert!(!seen.is_empty(), "{program} writes no JSON lines: {log}");
+    seen
+}
+
 #[test]
 fn every_field_of_the_log_lines_of_a_run_is_documented() {
     let rig = Rig::with_broker_config("[log]\nformat = \"json\"\nfilter = \"taxdisk_broker=debug,info\"\n");
@@ -76,12 +86,8 @@ fn every_field_of_the_log_lines_of_a_run_is_documented() {
     // What goes wrong has lines of its own.
     assert_eq!(rig.api.with_key("nothing").get("/v1/jobs").status, 401);
     agent.terminate();
-    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/logs.md")).unwrap();
-    let known = documented_fields(&page);
     for (program, log) in [("broker", rig.broker.log()), ("agent", agent.log())] {
-        let seen = fields(&log);
+        let seen = assert_documented(program, &log);
         assert!(seen.contains("job") && seen.contains("trace_id") && seen.contains("disk"), "{program}: {seen:?}\n{log}");
-        let unknown: Vec<_> = seen.difference(&known).collect();
-        assert!(unknown.is_empty(), "{program} writes {unknown:?}, which docs/logs.md does not list");
     }
 }
