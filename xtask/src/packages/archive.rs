@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{PACKAGES, architecture, moment};
+use super::{COMPRESSION, PACKAGES, architecture, moment};
 use crate::workspace;
 
 /// Packs the folders of all packages, which lie side by side, into `OUT/taxdisk-VERSION-ARCHITECTURE.tar.gz`.
@@ -30,7 +30,7 @@ pub(super) fn pack(trees: &Path, version: &str, out: &Path) -> Result<PathBuf, S
     let mut tar = Command::new("tar");
     tar.args(["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--gzip", "--create"]);
     tar.arg(format!("--mtime=@{}", moment())).arg("--file").arg(&file).arg("--directory").arg(trees).arg(&name);
-    tar.env("GZIP", "-n");
+    tar.env("GZIP", format!("-n -{COMPRESSION}"));
     workspace::output(tar)?;
     Ok(file)
 }

@@ -8,7 +8,7 @@ use std::process::Command;
 
 use md5::{Digest as _, Md5};
 
-use super::{Package, architecture, contents, moment};
+use super::{COMPRESSION, Package, architecture, contents, moment};
 use crate::workspace;
 
 /// Who answers for the packages.
@@ -50,7 +50,7 @@ pub(super) fn pack(package: &Package, tree: &Path, version: &str, out: &Path) ->
     let file = out.join(format!("{}_{version}_{}.deb", package.name, architecture()));
     let mut dpkg = Command::new("dpkg-deb");
     // zstd would be smaller and quicker, and Debian 11 cannot read it.
-    dpkg.args(["--root-owner-group", "-Zgzip", "--build"]).arg(tree).arg(&file);
+    dpkg.args(["--root-owner-group", "-Zgzip"]).arg(format!("-z{COMPRESSION}")).arg("--build").arg(tree).arg(&file);
     dpkg.env("SOURCE_DATE_EPOCH", moment());
     let packed = workspace::output(dpkg);
     for folder in std::iter::once(&control).chain(&marker) {
