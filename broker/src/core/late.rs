@@ -11,6 +11,7 @@ use taxdisk_protocol::link::{AttemptResult, BrokerFrame, NumberEntry, Owner};
 use taxdisk_protocol::number::NumberPair;
 
 use super::change::{Change, NumberKey, NumberRow};
+use super::original::original_key;
 use super::outcome::Report;
 use super::types::{Refusal, SessionId};
 use super::{Core, Known};
@@ -37,6 +38,7 @@ fn repeats(job: &Job, report: &Report) -> bool {
             found.named.is_none()
         }
         (AttemptResult::Voided { .. }, AttemptState::Voided) => true,
+        (AttemptResult::Voided { pair, .. }, state) if !state.is_open() && has_voided(job, *pair) => found.named.is_none(),
         (AttemptResult::NotIssued { .. }, AttemptState::NotIssued) => found.named.is_none(),
         (AttemptResult::GivenBack { .. }, AttemptState::GivenBack) => found.named.is_none(),
         // It was not known then, and it is known now.
@@ -50,6 +52,11 @@ fn repeats(job: &Job, report: &Report) -> bool {
 fn is_first_word_of_its_agent(job: &Job, report: &Report, from: &str) -> bool {
     let clean = matches!(report.outcome, AttemptResult::Issued { settled: false, .. });
     clean && job.attempt(report.attempt.attempt).is_some_and(|found| found.settled && found.agent.as_str() == from)
+}
+
+/// Did the job void this invoice, by whichever attempt?
+fn has_voided(job: &Job, pair: NumberPair) -> bool {
+    job.state == JobState::Voided && original_key(job).is_some_and(|original| original.pair == pair)
 }
 
 fn is_pair(issued: Option<&IssuedInvoice>, pair: NumberPair) -> bool {
@@ -137,6 +144,11 @@ impl Core {
             }
             // The number in doubt is the job's own, by another attempt.
             (AttemptResult::Issued { pair, .. }, Some(named)) if *pair == named && is_pair(job.issued.as_ref(), named) => {
+                self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
+                Ok(())
+            }
+            // The job has voided it, by another attempt.
+            (AttemptResult::Voided { pair, .. }, Some(named)) if *pair == named && has_voided(job, named) => {
                 self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
                 Ok(())
             }

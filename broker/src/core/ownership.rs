@@ -20,6 +20,8 @@ use crate::fault::planted;
 const DISKS_PER_AGENT: usize = 64;
 /// Distinct capabilities among the disks of one seller; a bit each.
 const PROFILES: usize = 64;
+/// A ledger that went back begins its epochs at the next so many: none of them was given before.
+const GENERATION_EPOCHS: u64 = 1_000_000;
 
 impl Core {
     /// All disks that answer at an agent now. One that is missing is released.
@@ -228,7 +230,8 @@ impl Core {
             self.believe(number, report);
         }
         let Some(disk) = self.disks.get_mut(number) else { return };
-        disk.epoch += 1;
+        // A ledger that went back has forgotten epochs. None of them is given a second time: what was said under it stays void.
+        disk.epoch = disk.epoch.max(u64::from(self.reconcile.generation()) * GENERATION_EPOCHS) + 1;
         disk.owner = Some(DiskOwner { agent, session });
         disk.former = None;
         disk.denied.clear();

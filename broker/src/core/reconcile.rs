@@ -85,6 +85,11 @@ fn is_meant(decision: &LineDecision, line: &Line) -> bool {
 }
 
 impl Reconcile {
+    /// How often the ledger went back.
+    pub(super) fn generation(&self) -> u32 {
+        self.generation
+    }
+
     fn of(&self, seller: &TaxpayerNumber) -> Option<&Doubts> {
         self.doubts.get(seller)
     }

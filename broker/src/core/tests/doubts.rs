@@ -172,3 +172,27 @@ fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
         assert_eq!(take(&mut world, void("V1", 8)).is_ok(), code.is_some());
     }
 }
+
+pub(super) fn epochs(world: &mut World, to: SessionId) -> Vec<u64> {
+    world.take(|session, frame| match frame {
+        BrokerFrame::Grant { epoch, .. } if session == to => Some(*epoch),
+        _ => None,
+    })
+}
+
+/// Found by the simulation: an assignment of before the backup came to a copy of the agent, under an epoch that was given again.
+#[test]
+fn i1_no_epoch_of_before_is_given_again_by_a_ledger_that_went_back() {
+    let (mut world, backup) = yesterday();
+    let before = (0..3).flat_map(|_| {
+        let session = world.connect('a', DISK);
+        epochs(&mut world, session)
+    });
+    let before: Vec<u64> = before.collect();
+    world.go_back(backup, true);
+    for _ in 0..4 {
+        let session = world.comes_back('a', DISK, 3);
+        let after = epochs(&mut world, session);
+        assert!(after.len() == 1 && before.iter().all(|before| *before < after[0]), "{before:?} {after:?}");
+    }
+}

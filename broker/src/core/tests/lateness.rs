@@ -196,3 +196,36 @@ fn recorded_frames_are_evidence_of_the_owner_and_change_nothing() {
     }
     assert_eq!(world.job("A1").evidence_count, 40, "and no job drowns in it");
 }
+
+/// Found by the simulation: attempt 1 of a void job was given back, attempt 2 voided, and what an agent said late of the first one was
+/// read with every grant without end.
+#[test]
+fn what_a_job_has_voided_is_no_doubt_of_its_other_attempts() {
+    for told_by_another in [true, false] {
+        let mut world = World::new();
+        let a = world.connect('a', DISK);
+        world.submit("A1");
+        let work = world.assigned(a).remove(0);
+        world.outcome(a, &work, issued(7));
+        super::undoing::take(&mut world, super::undoing::void("V1", 7)).unwrap();
+        let first = world.assigned(a).remove(0);
+        if told_by_another {
+            world.leave(a, Left::Goodbye);
+        }
+        let session = if told_by_another { world.connect('b', DISK) } else { a };
+        world.outcome(session, &first, given_back());
+        if told_by_another {
+            // The first agent says that it voided, before the present owner did.
+            let a = world.join('a');
+            world.outcome(a, &first, super::undoing::voided(7));
+            assert!(world.job("V1").is_doubted(), "it is read first");
+            world.outcome(session, &first, given_back());
+        }
+        let second = world.assigned(session).pop();
+        if let Some(second) = second {
+            world.outcome(session, &second, super::undoing::voided(7));
+        }
+        world.outcome(session, &first, super::undoing::voided(7));
+        assert_eq!((world.state("V1"), world.job("V1").is_doubted()), (JobState::Voided, false), "{told_by_another}");
+    }
+}

@@ -699,11 +699,12 @@ fn i10_a_number_of_another_disk_is_not_what_an_attempt_at_this_one_issued() {
     let (mut world, backup) = yesterday();
     world.go_back(backup, true);
     let other = world.connect('b', OTHER);
+    let epoch = super::doubts::epochs(&mut world, other)[0];
     let session = world.connect_knowing('a', 3);
     world.tells(session, vec![remembered("A3", 3, unsettled())], Vec::new(), 8);
     let (disk, kind, last) = (OTHER.parse().unwrap(), InvoiceKind::Roll, pair(30));
     let entries = vec![NumberEntry { pair: last, owner: Owner::Foreign, status: "positive".to_owned(), digest: "d".to_owned() }];
-    let frame = AgentFrame::Accounted { id: "n".to_owned(), disk, epoch: 1, kind, entries, last, note: None };
+    let frame = AgentFrame::Accounted { id: "n".to_owned(), disk, epoch, kind, entries, last, note: None };
     world.ok(Input::Frame(other, Box::new(frame)));
     let refusal = world.decide_line("A3", Some(pair(30))).unwrap_err();
     assert_eq!(refusal.code, "settle_contradiction");
