@@ -64,6 +64,14 @@ fn is_nfc(value: &str) -> bool {
     plain().nfc().eq(plain())
 }
 
+/// A text that must say something.
+pub(super) fn required(value: &str, pointer: &str, found: &mut Breaches) {
+    if value.trim().is_empty() {
+        found.add(Rule::Missing, pointer, "this must not be empty");
+    }
+    text(value, pointer, found);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,12 +103,4 @@ mod tests {
             assert_eq!(rules(bad), ["invisible_character"], "{bad:?}");
         }
     }
-}
-
-/// A text that must say something.
-pub(super) fn required(value: &str, pointer: &str, found: &mut Breaches) {
-    if value.trim().is_empty() {
-        found.add(Rule::Missing, pointer, "this must not be empty");
-    }
-    text(value, pointer, found);
 }
