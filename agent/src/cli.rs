@@ -48,6 +48,8 @@ pub enum Command {
     Install(InstallArgs),
     /// Enrol this PC at a broker with a single-use code
     Enroll(EnrollArgs),
+    /// Make a new key for this PC; it takes the present one's place at the next join, and nothing is to be done at the broker
+    RotateKey,
     /// Show the disks at this PC, set their passwords, or give them orders
     Disks(DisksArgs),
     /// Show how the running agent is

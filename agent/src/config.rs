@@ -111,13 +111,18 @@ impl BrokerConfig {
 pub struct StateConfig {
     /// Folder, mode 0700: key, journal, secrets, socket.
     pub dir: PathBuf,
+    /// A key that is older gets a successor at the next join, days; 0: never by itself.
+    pub key_days: u32,
 }
+
+/// See [`StateConfig::key_days`]: a key that was copied unseen is good for so long at most.
+const KEY_DAYS: u32 = 90;
 
 impl Default for StateConfig {
     fn default() -> StateConfig {
         // systemd names the folder that it made for `StateDirectory=`.
         let dir = std::env::var("STATE_DIRECTORY").ok().filter(|dir| !dir.is_empty() && !dir.contains(':'));
-        StateConfig { dir: dir.map_or_else(|| PathBuf::from(DEFAULT_STATE_DIR), PathBuf::from) }
+        StateConfig { dir: dir.map_or_else(|| PathBuf::from(DEFAULT_STATE_DIR), PathBuf::from), key_days: KEY_DAYS }
     }
 }
 

@@ -13,6 +13,7 @@ use crate::clock::wall_clock;
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
 use crate::identity::{Enrolled, Identity, Place, StateDir, store, store_key, this_machine};
+use crate::rotate;
 
 /// The longest code that is sent, characters.
 const CODE_MAX: usize = 200;
@@ -45,6 +46,10 @@ pub struct Report {
     pub broker: String,
     /// Id of its ledger.
     pub ledger: String,
+    /// Fingerprint of its key, for whoever approves it.
+    pub fingerprint: String,
+    /// It waits until an administrator approves it.
+    pub waiting: bool,
 }
 
 /// Enrols this state folder.
@@ -101,7 +106,10 @@ pub fn enroll(state: &StateDir, enrolment: &Enrolment<'_>) -> Result<Report, Fai
         enrolled_at: wall_clock(),
     };
     store(state, &enrolled)?;
-    Ok(Report { agent: enrolled.agent.to_string(), broker: enrolled.broker, ledger: enrolled.ledger })
+    rotate::forget(state);
+    let fingerprint = taxdisk_protocol::link::fingerprint(&body.public_key);
+    let (agent, broker, ledger) = (enrolled.agent.to_string(), enrolled.broker, enrolled.ledger);
+    Ok(Report { agent, broker, ledger, fingerprint, waiting: said.waiting })
 }
 
 fn unreachable(url: &BrokerUrl, error: &ureq::Error) -> Failure {

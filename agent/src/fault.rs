@@ -9,7 +9,8 @@
 //! Points of the agent, in the order of an attempt: `before_intent`, `after_intent`, `before_send`, `after_answer`,
 //! `before_outcome`, `after_outcome`, `before_report`, `after_report`, `after_confirm`. In the order of an update:
 //! `update_offered`, `update_begun`, `update_fetched`, `update_stored`, `update_drained`, `update_marked`, `update_on_trial`,
-//! `trial_proven` (of the new version), `update_proven`, `update_switched`; or else `update_failed`.
+//! `trial_proven` (of the new version), `update_proven`, `update_switched`; or else `update_failed`. In the order of an
+//! exchange of its key: `key_made`, `key_taken`, `key_kept`, `key_adopted`.
 
 use std::time::Duration;
 

@@ -303,11 +303,17 @@ fn load_key(state: &StateDir) -> Result<Option<SigningKey>, Failure> {
 /// # Errors
 /// The file cannot be written.
 pub fn store_key(state: &StateDir, key: &SigningKey) -> Result<(), Failure> {
-    let pem =
-        key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Failure::failed("The new key could not be encoded: please report this."))?;
     let file = state.key_file();
-    write_atomic(&file, pem.as_bytes(), 0o600)
+    write_atomic(&file, key_pem(key)?.as_bytes(), 0o600)
         .map_err(|error| Failure::config(format!("The key {} cannot be written ({error}).", file.display())))
+}
+
+/// A key as its file holds it. The text is wiped when it is dropped.
+///
+/// # Errors
+/// It cannot be encoded; it always can.
+pub fn key_pem(key: &SigningKey) -> Result<impl std::ops::Deref<Target = String>, Failure> {
+    key.to_pkcs8_pem(LineEnding::LF).map_err(|_| Failure::failed("The new key could not be encoded: please report this."))
 }
 
 /// Stores what the broker said.

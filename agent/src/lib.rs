@@ -29,6 +29,7 @@ pub mod ports;
 pub mod probe;
 pub mod ready;
 pub mod recording;
+pub mod rotate;
 pub mod run;
 pub mod secrets;
 pub mod status;

@@ -28,6 +28,7 @@ use crate::link::client::{Dials, INPUTS_MAX, LinkEvent, drive};
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Session, Speaker, Standing};
 use crate::ports::Port;
+use crate::rotate;
 use crate::secrets::Secrets;
 use crate::status::{DiskStatus, Status};
 use crate::update;
@@ -227,18 +228,26 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals:
         fetcher(dials.ways(), shelf.clone(), stop_fetching.clone(), happenings.clone()),
         duty.as_ref().map(|duty| duty.disks().to_vec()),
     );
+    let on_trial = duty.is_some();
     let (kept, mut unconfirmed) = (state.clone(), duty.is_none().then_some(shelf));
     let link = tokio::spawn(drive(
         dials,
         session(identity, &journal),
-        joins(&journal),
+        // On trial nothing is changed that outlives a failure.
+        joins(&journal, &state, if on_trial { 0 } else { config.state.key_days }),
         link_inputs,
         standing.clone(),
         Box::new({
             let happenings = happenings.clone();
             move |event| {
-                if let LinkEvent::Ledger(ledger) = &event {
-                    remember_ledger(&kept, ledger);
+                match &event {
+                    LinkEvent::Ledger(ledger) => remember_ledger(&kept, ledger),
+                    LinkEvent::KeyTaken(key) => {
+                        if let Err(failure) = rotate::adopt(&kept, key) {
+                            tracing::error!("the new key was not kept, and is tried again at the next join: {failure}");
+                        }
+                    }
+                    _ => {}
                 }
                 drop(happenings.send(Happening::Link(event)));
             }
@@ -464,11 +473,16 @@ fn session(identity: Identity, journal: &Journal) -> Session {
     session
 }
 
-/// Join counters from the journal.
-pub(crate) fn joins(journal: &Journal) -> crate::link::client::Joins {
-    let journal = journal.clone();
+/// Join counters from the journal, and keys from the state folder: one that is older than so many days gets a successor (0:
+/// never).
+pub(crate) fn joins(journal: &Journal, state: &StateDir, key_days: u32) -> crate::link::client::Joins {
+    let (journal, state) = (journal.clone(), state.clone());
     Arc::new(move || {
+        if let Err(failure) = rotate::begin_if_due(&state, key_days) {
+            tracing::error!("no new key could be made; the present one stays: {failure}");
+        }
+        let others = rotate::others(&state).map_err(|failure| failure.text)?;
         let join = journal.join().map_err(|error| format!("{error}."))?;
-        Ok((join, journal.head()))
+        Ok((join, journal.head(), others))
     })
 }

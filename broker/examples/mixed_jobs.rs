@@ -101,6 +101,9 @@ fn machines(now: Timestamp) -> Result<Vec<Change>, Failure> {
             journal_sequence: 0,
             join: 1,
             alarms: Vec::new(),
+            bounds: Default::default(),
+            waiting: false,
+            code: None,
         }));
         for which in 0..DISKS {
             let disk = disk(index * DISKS + which)?;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use taxdisk_protocol::api::{KeyRequest, KeyView, Role};
+use taxdisk_protocol::api::{KeyAction, KeyRequest, KeyView, Role};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, Settings};
 use crate::ready::{self, Urls};
 use crate::store::postgres::lease::{Candidate, Lease};
 use crate::store::postgres::{Database, PostgresStore};
-use crate::tls::Certificate;
+use crate::tls::{self, Certificate};
 use crate::{cluster, logging, metrics, serve, store};
 
 mod copies;
@@ -113,6 +113,8 @@ enum Command {
     },
     /// Print the description of the HTTP API (OpenAPI 3.1).
     Openapi,
+    /// Print every call and page with what it needs, as JSON.
+    Surface,
     /// Write manual pages and shell completions into a folder, for packages.
     #[command(hide = true)]
     Manual {
@@ -158,6 +160,10 @@ enum Key {
         /// Taxpayer number of a seller that it is limited to; may be given several times.
         #[arg(long = "seller", value_name = "TAXNO")]
         sellers: Vec<String>,
+        /// Action that it is limited to: submit, read, reissue, cancel, settle, operate, webhooks, setup, keys, audit; may be
+        /// given several times.
+        #[arg(long = "action", value_name = "ACTION")]
+        actions: Vec<KeyAction>,
         /// How long it is good, days; for ever if left out.
         #[arg(long, value_name = "DAYS")]
         valid_days: Option<u32>,
@@ -274,6 +280,7 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Doctor { file, json } => doctor::doctor(load(&file, None), json).map(drop),
         Command::Support { file, to, json } => runtime()?.block_on(support::support(&load(&file, None)?, &to, json)),
         Command::Openapi => print(&http::openapi::document()),
+        Command::Surface => print(&serde_json::to_string_pretty(&http::surface::lines()).map_err(|error| failed("JSON", error))?),
         Command::Manual { to } => manual::write(&to).map_err(|error| failed(&to.display().to_string(), error)),
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
@@ -322,7 +329,7 @@ fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 fn check(loaded: &Loaded, json: bool) -> Result<(), Failure> {
     if let Some(tls) = &loaded.config.tls {
-        Certificate::load(tls)?;
+        tls::load(tls)?;
     }
     let lines = loaded.lines();
     if json {
@@ -358,13 +365,13 @@ async fn keys(command: Key) -> Result<(), Failure> {
 
 async fn with_keys(ledger: &Ledger, command: Key) -> Result<(), Failure> {
     match command {
-        Key::Create { name, role, sellers, valid_days, json, .. } => {
+        Key::Create { name, role, sellers, actions, valid_days, json, .. } => {
             let role = match role {
                 RoleName::Platform => Role::Platform,
                 RoleName::Admin => Role::Admin,
             };
             let valid_s = valid_days.map(|days| u64::from(days) * 24 * 60 * 60);
-            let key = ledger.create_key(KeyRequest { name, role, sellers, valid_s }, "command line").await;
+            let key = ledger.create_key(KeyRequest { name, role, sellers, actions, valid_s }, "command line").await;
             let key = key.map_err(|refusal| failed("no key was made", refusal))?;
             if json { print_json(&key) } else { print(&format!("{}\n", key.key)) }
         }
@@ -494,8 +501,8 @@ impl Opened {
 async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failure> {
     let config = &loaded.config;
     metrics::start();
-    let certificate = config.tls.as_ref().map(Certificate::load).transpose()?;
-    let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose()?;
+    let certificate = config.tls.as_ref().map(tls::load).transpose()?;
+    let acceptor = certificate.as_ref().map(tls::acceptor).transpose()?;
     let mut signals = Signals::new()?;
     let address = config.address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
@@ -560,7 +567,13 @@ pub(crate) async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result
     if ledger.has_admin_key() {
         return Ok(());
     }
-    let request = KeyRequest { name: "first administrator".to_owned(), role: Role::Admin, sellers: Vec::new(), valid_s: None };
+    let request = KeyRequest {
+        name: "first administrator".to_owned(),
+        role: Role::Admin,
+        sellers: Vec::new(),
+        actions: Vec::new(),
+        valid_s: None,
+    };
     let key = ledger.create_key(request, "command line").await.map_err(|refusal| failed("no key was made", refusal))?;
     if let Err(error) = ready::write_whole(path, format!("{}\n", key.key).as_bytes(), true) {
         // A key that nobody has must not count as the first one at the next start.

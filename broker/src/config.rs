@@ -240,8 +240,14 @@ impl Default for Link {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Connections at the same time, links of agents included. Each takes a file descriptor and about 20 KiB.
+    /// Connections at the same time, links of agents included. Each takes a file descriptor and about 20 KiB. When there are so
+    /// many, the one that has been open longest without a good key, session or proof is cut off for the next.
     pub connections: usize,
+    /// Of them, those of one address that have shown no good key, session or proof; more of them push out each other and nobody
+    /// else.
+    pub strangers_per_address: usize,
+    /// Calls of one API key in a second, over ten seconds; more are answered by 429 and when to come again. 0: no limit.
+    pub calls_per_key_s: u32,
     /// From a connection's last answer to the head of its next request, seconds. Longer than the time that common clients keep
     /// an idle connection, so that none writes a request into a closing one.
     pub header_s: u64,
@@ -260,7 +266,17 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 4096, header_s: 30, request_s: 90, batches: 16, failures_per_minute: 30, streams: 256, stop_s: 10 }
+        Limits {
+            connections: 4096,
+            strangers_per_address: 512,
+            calls_per_key_s: 5000,
+            header_s: 30,
+            request_s: 90,
+            batches: 16,
+            failures_per_minute: 30,
+            streams: 256,
+            stop_s: 10,
+        }
     }
 }
 
@@ -403,6 +419,7 @@ impl Config {
             ("updates.downloads", self.updates.downloads as u64, 1),
             ("link.tunnels", self.link.tunnels as u64, 1),
             ("limits.connections", self.limits.connections as u64, 1),
+            ("limits.strangers_per_address", self.limits.strangers_per_address as u64, 1),
             ("limits.header_s", self.limits.header_s, 1),
             ("limits.request_s", self.limits.request_s, MAX_WAIT_S + 1),
             ("limits.batches", self.limits.batches as u64, 1),

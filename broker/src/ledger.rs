@@ -26,7 +26,7 @@ use taxdisk_protocol::trace::Traceparent;
 use tokio::sync::{mpsc, watch};
 
 use crate::core::accept::Prepared;
-use crate::core::change::{Change, EnrollmentRow, KeyRow};
+use crate::core::change::{Bounds, Change, CodeFor, EnrollmentRow, KeyRow};
 use crate::core::{Core, Input, Reply};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
@@ -53,8 +53,8 @@ use writer::{Command, WriterTask};
 
 pub use crate::core::operations::OperationFilter;
 pub use crate::core::types::{
-    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Refusal, SessionId,
-    Settings, Submitted, Until,
+    Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Proven, Refusal,
+    SessionId, Settings, Submitted, Until,
 };
 pub use crate::core::{BurnDown, Scope};
 
@@ -62,6 +62,10 @@ pub use crate::core::{BurnDown, Scope};
 const ENROLLMENT_S: u64 = 3600;
 /// The longest life of an enrolment code, seconds: 7 days.
 const ENROLLMENT_MAX_S: u64 = 7 * 24 * 3600;
+/// The same of a code for many, seconds: it lies on an installation server meanwhile.
+const ENROLLMENT_MANY_MAX_S: u64 = 24 * 3600;
+/// Agents of one code for many, at most.
+const ENROLLMENT_MANY: u32 = 10_000;
 /// How often time is looked at, milliseconds. What depends on it counts in seconds and minutes.
 const TICK_MS: u64 = 1000;
 /// The longest long poll, seconds. Proxies cut idle requests at 60.
@@ -530,18 +534,34 @@ impl Ledger {
         }
     }
 
-    /// Makes a single-use enrolment code.
+    /// Makes an enrolment code.
     ///
     /// # Errors
-    /// `invalid_parameter` (longer than 7 days), `not_ready`.
+    /// `invalid_parameter` (too long a life, no such seller or disk number, for many and for one that is there), `agent_unknown`,
+    /// `not_ready`.
     pub async fn create_enrollment(&self, request: EnrollmentRequest, by: &str) -> Answer<EnrollmentCode> {
+        let wrong = |text: String| Refusal::new("invalid_parameter", text);
+        let most_s = if request.many.is_some() { ENROLLMENT_MANY_MAX_S } else { ENROLLMENT_MAX_S };
         let valid_s = request.valid_s.unwrap_or(ENROLLMENT_S);
-        if !(1..=ENROLLMENT_MAX_S).contains(&valid_s) {
-            return Err(Refusal::new("invalid_parameter", format!("valid_s is 1 to {ENROLLMENT_MAX_S} (7 days)")));
+        if !(1..=most_s).contains(&valid_s) {
+            return Err(wrong(format!("valid_s is 1 to {most_s}")));
         }
+        if request.many.is_some_and(|many| !(1..=ENROLLMENT_MANY).contains(&many)) {
+            return Err(wrong(format!("many is 1 to {ENROLLMENT_MANY}")));
+        }
+        if request.agent.is_some() && (request.many.is_some() || request.seller.is_some() || request.disk.is_some()) {
+            return Err(wrong("a code for an agent that is there changes its key and nothing else".to_owned()));
+        }
+        let parsed = |error: &dyn std::fmt::Display| wrong(error.to_string());
+        let bounds = Bounds {
+            seller: request.seller.map(|text| text.parse()).transpose().map_err(|error| parsed(&error))?,
+            disk: request.disk.map(|text| text.parse()).transpose().map_err(|error| parsed(&error))?,
+        };
+        let agent = request.agent.map(|text| text.parse()).transpose().map_err(|error| parsed(&error))?;
+        let what = CodeFor { bounds, agent, many: request.many };
         let code = secrets::code();
         let expires_at = (self.shared.clock)().plus_s(valid_s.cast_signed());
-        let row = EnrollmentRow { hash: secrets::hash(&code), name: request.name, expires_at, used_by: None };
+        let row = EnrollmentRow { hash: secrets::hash(&code), name: request.name, expires_at, used_by: None, what };
         self.done(Input::CreateEnrollment(row, by.to_owned())).await?;
         Ok(EnrollmentCode { code, expires_at: expires_at.to_string() })
     }
@@ -554,15 +574,33 @@ impl Ledger {
         let agent: AgentId = secrets::agent().parse().map_err(|_| unexpected())?;
         let hash = secrets::hash(body.code.trim());
         match self.ask(Input::Enroll { hash, agent, public_key: body.public_key, version: body.version }).await? {
-            Reply::Enrolled(agent) => Ok(EnrolledBody { agent: agent.to_string(), ledger: self.id().to_owned() }),
+            Reply::Enrolled(agent, waiting) => {
+                Ok(EnrolledBody { agent: agent.to_string(), ledger: self.id().to_owned(), waiting })
+            }
             _ => Err(unexpected()),
         }
+    }
+
+    /// Approves an agent that enrolled by a code for many; perhaps under a name of its own.
+    ///
+    /// # Errors
+    /// `agent_unknown`, `not_ready`.
+    pub async fn approve_agent(&self, agent: &AgentId, name: Option<String>, by: &str) -> Answer<()> {
+        self.done(Input::ApproveAgent(agent.clone(), name, by.to_owned())).await
+    }
+
+    /// Calls an agent something else.
+    ///
+    /// # Errors
+    /// `agent_unknown`, `not_ready`.
+    pub async fn rename_agent(&self, agent: &AgentId, name: String, by: &str) -> Answer<()> {
+        self.done(Input::RenameAgent(agent.clone(), name, by.to_owned())).await
     }
 
     /// The public key (base64, as enrolled) that an agent must prove.
     ///
     /// # Errors
-    /// `agent_unknown`, `agent_revoked`, `not_ready`.
+    /// `agent_unknown`, `agent_revoked`, `agent_waiting`, `not_ready`.
     pub async fn agent_key(&self, agent: &AgentId) -> Answer<String> {
         let agent = agent.clone();
         self.look(move |core| core.agent_key(&agent)).await?
@@ -589,7 +627,21 @@ impl Ledger {
         let expires_at = request.valid_s.map(|s| created_at.plus_s(i64::try_from(s).unwrap_or(i64::MAX)));
         let (id, key) = secrets::key();
         let (hash, name, role) = (secrets::hash(&key), request.name, request.role);
-        let row = KeyRow { id: id.clone(), hash, name, role, sellers, created_at, expires_at, revoked_at: None };
+        let mut actions = request.actions;
+        actions.sort_unstable();
+        actions.dedup();
+        let row = KeyRow {
+            id: id.clone(),
+            hash,
+            name,
+            role,
+            sellers,
+            created_at,
+            expires_at,
+            revoked_at: None,
+            actions,
+            used_at: None,
+        };
         self.done(Input::CreateKey(row, by.to_owned())).await?;
         Ok(NewKey { id, key, expires_at: expires_at.map(|at| at.to_string()) })
     }
@@ -601,6 +653,14 @@ impl Ledger {
     pub fn authenticate(&self, key: &str) -> Answer<Caller> {
         let now = (self.shared.clock)();
         self.shared.keys.read().unwrap_or_else(PoisonError::into_inner).authenticate(key, now)
+    }
+
+    /// Notes that a key was used, where that was not done for an hour. Nobody waits for it: a call is as good without.
+    pub fn note_use(&self, caller: &Caller) {
+        if caller.unnoted {
+            let (ledger, id) = (self.clone(), caller.id.clone());
+            tokio::spawn(async move { ledger.done(Input::UseKey(id)).await });
+        }
     }
 
     /// All API keys.

@@ -18,6 +18,7 @@ impl Limits {
     fn bounds(&self) -> Bounds {
         Bounds {
             connections: self.connections,
+            strangers_per_address: self.strangers_per_address,
             header: Duration::from_secs(self.header_s),
             head_bytes: MAX_HEAD_BYTES,
             stop: Duration::from_secs(self.stop_s),

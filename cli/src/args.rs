@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
-use taxdisk_protocol::api;
+use taxdisk_protocol::api::{self, KeyAction};
 
 #[cfg(test)]
 mod documented;
@@ -457,6 +457,21 @@ pub(crate) enum AgentCommand {
     Pause(PauseArgs),
     /// The same, and see when nothing is open any more: the disk may be taken away.
     Drain(DrainArgs),
+    /// Approve an agent that enrolled by a code for many, once its fingerprint is the one that the PC showed.
+    Approve {
+        /// Its id, as `agent list` shows it.
+        agent: String,
+        /// What people call the PC; as the code said if left out.
+        #[arg(long)]
+        name: Option<String>,
+    },
+    /// Call an agent something else.
+    Rename {
+        /// Its id, as `agent list` shows it.
+        agent: String,
+        /// What people call the PC.
+        name: String,
+    },
     /// Close the link of an agent for good: its key opens no other, and a PC that comes back must enrol again.
     Revoke {
         /// Its id, as `agent list` shows it.
@@ -492,11 +507,23 @@ pub(crate) enum UpdatesCommand {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum EnrollmentCommand {
-    /// Make a code for one agent. It is shown once.
+    /// Make a code for one agent, or for many that wait until they are approved. It is shown once.
     Create {
         /// What people call the PC.
         #[arg(long)]
         name: String,
+        /// The only seller whose disks the agent may have.
+        #[arg(long, value_name = "SELLER")]
+        seller: Option<String>,
+        /// The only disk that the agent may have.
+        #[arg(long, value_name = "DISK")]
+        disk: Option<String>,
+        /// An agent that is there and gets a new key; its old one opens nothing any more.
+        #[arg(long, value_name = "ID", conflicts_with_all = ["seller", "disk", "many"])]
+        agent: Option<String>,
+        /// Good for so many PCs, for a day at most; each waits for `taxdisk agent approve`.
+        #[arg(long, value_name = "COUNT")]
+        many: Option<u32>,
         /// How long the code is good.
         #[arg(long, value_name = "SECONDS")]
         valid_s: Option<u64>,
@@ -516,6 +543,10 @@ pub(crate) enum KeyCommand {
         /// Limit it to this seller; give it several times. None: all.
         #[arg(long = "seller", value_name = "SELLER")]
         sellers: Vec<String>,
+        /// Limit it to this action of its role (submit, read, reissue, cancel, settle, operate, webhooks, setup, keys, audit);
+        /// give it several times. None: all.
+        #[arg(long = "action", value_name = "ACTION")]
+        actions: Vec<KeyAction>,
         /// How long it is good; for ever if left out.
         #[arg(long, value_name = "SECONDS")]
         valid_s: Option<u64>,

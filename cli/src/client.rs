@@ -128,6 +128,14 @@ impl Client {
         self.call::<()>(Method::POST, path, None).map(drop)
     }
 
+    /// Sends a body; whatever the answer holds is dropped.
+    ///
+    /// # Errors
+    /// As the broker or the network says.
+    pub(crate) fn tell(&self, path: &str, body: &impl Serialize) -> Result<(), Failure> {
+        self.call(Method::POST, path, Some(body)).map(drop)
+    }
+
     fn call<B: Serialize>(&self, method: Method, path: &str, body: Option<&B>) -> Result<String, Failure> {
         let request = self.request(method, path);
         match body {

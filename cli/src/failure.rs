@@ -191,6 +191,7 @@ mod tests {
             who: Who::Caller,
             breaches: Vec::new(),
             differences: Vec::new(),
+            retry_after_s: None,
         }
     }
 

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use taxdisk_web::outbound::{Outbound, Settings};
 use taxdisk_web::signin::lockout::FORGOTTEN_MS;
 use taxdisk_web::signin::session::ABSOLUTE_MS;
+use taxdisk_web::tls::Certificate;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -58,6 +59,8 @@ enum Command {
     /// Offline codes of tills.
     #[command(subcommand)]
     Qr(qr::Qr),
+    /// Print every call and page with what it needs, as JSON.
+    Surface,
     /// Write manual pages and shell completions into a folder, for packages.
     #[command(hide = true)]
     Manual {
@@ -101,6 +104,7 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Serve(command) => serve_until_signal(&command),
         Command::Qr(command) => command.run(),
+        Command::Surface => surface(),
         Command::Manual { to } => manual::write(&to).map_err(|error| Failure::Other(format!("{}: {error}", to.display()))),
     };
     match done {
@@ -113,6 +117,12 @@ pub fn run(cli: Cli) -> ExitCode {
             }
         }
     }
+}
+
+fn surface() -> Result<(), Failure> {
+    let told = |error: &dyn std::fmt::Display| Failure::Other(error.to_string());
+    let text = serde_json::to_string_pretty(&crate::surface::lines()).map_err(|error| told(&error))?;
+    writeln!(std::io::stdout(), "{text}").map_err(|error| told(&error))
 }
 
 fn shown(config: &Config) -> Result<(), Failure> {
@@ -141,7 +151,10 @@ fn serve_until_signal(command: &Serve) -> Result<(), Failure> {
 async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
     let clock: Clock = Arc::new(now_ms);
     let broker = BrokerClient::new(&config.broker)?;
-    let tls = config.tls.as_ref().map(serve::acceptor).transpose()?;
+    let certificate = config.tls.as_ref().map(serve::certificate).transpose()?;
+    let tls = certificate.as_ref().map(serve::acceptor).transpose()?;
+    let hangup = signal(SignalKind::hangup()).map_err(|error| Failure::Other(format!("signals: {error}")))?;
+    tokio::spawn(reload(hangup, certificate));
     let outbound = Outbound::new(Settings {
         allow_http: config.callbacks.allow_http,
         allow_networks: config.callback_networks()?,
@@ -365,6 +378,17 @@ async fn forget(portal: Arc<Portal>) {
 fn now_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// SIGHUP reads the certificate again; connections that exist stay.
+async fn reload(mut hangup: tokio::signal::unix::Signal, certificate: Option<Arc<Certificate>>) {
+    while hangup.recv().await.is_some() {
+        match certificate.as_ref().map(|certificate| certificate.reload()) {
+            None => tracing::info!("there is no certificate to be read again"),
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the certificate in use stays"),
+        }
+    }
 }
 
 async fn signalled() {

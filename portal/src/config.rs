@@ -194,8 +194,12 @@ impl Default for Callbacks {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Open connections.
+    /// Open connections. When there are so many, the one that has been open longest without a signature, key or session is cut
+    /// off for the next.
     pub connections: usize,
+    /// Of them, those of one address that have shown no signature, key or session; more of them push out each other. Behind a
+    /// proxy all consumers are one address.
+    pub strangers_per_address: usize,
     /// Body of a request, bytes.
     pub body_bytes: usize,
     /// Head and body of a request must be there within so many seconds.
@@ -224,6 +228,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 2000,
+            strangers_per_address: 1000,
             body_bytes: 4 << 20,
             read_s: 15,
             request_s: 20,
@@ -324,6 +329,7 @@ impl Config {
             ("links.valid_days", u64::from(self.links.valid_days)),
             ("links.code_valid_days", u64::from(self.links.code_valid_days)),
             ("limits.connections", self.limits.connections as u64),
+            ("limits.strangers_per_address", self.limits.strangers_per_address as u64),
             ("limits.body_bytes", self.limits.body_bytes as u64),
             ("limits.read_s", self.limits.read_s),
             ("limits.request_s", self.limits.request_s),

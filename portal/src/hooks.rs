@@ -17,12 +17,13 @@ use taxdisk_web::webhook::{Secret, Signers};
 use crate::broker::{BrokerClient, BrokerError};
 use crate::core::outcome;
 use crate::portal::Portal;
+use crate::serve::vouch;
 use crate::store::StoreError;
 
 /// Where messages come in.
 pub const PATH: &str = "/hooks/broker";
 /// A message at most, bytes.
-const MAX_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_BYTES: usize = 256 * 1024;
 /// A message may be so old or so new, seconds (Standard Webhooks 1.0).
 const TOLERANCE_S: i64 = 300;
 /// How often the portal tries to register.
@@ -126,6 +127,7 @@ async fn taken(portal: &Portal, request: Request<Body>) -> Result<(), StatusCode
         tracing::warn!("a message that is not the broker's was refused");
         return Err(StatusCode::UNAUTHORIZED);
     }
+    vouch(&parts.extensions);
     let event: EventBody = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
     let text = |name: &str| event.data.get(name).and_then(|value| value.as_str()).map(str::to_owned);
     let (Some(seller), Some(serial)) = (text("seller"), text("serial")) else { return Ok(()) };

@@ -38,12 +38,13 @@ pub mod platform_key;
 pub mod portal;
 pub mod post;
 pub mod qr;
-pub mod rate;
+pub use taxdisk_web::rate;
 pub mod registry;
 pub mod sellers;
 pub mod serve;
 pub mod sign;
 pub mod store;
+pub mod surface;
 pub mod wire;
 
 /// The token of an offline code, which tills make too: a crate of its own.

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, Response, StatusCode};
-use rustls::crypto::aws_lc_rs;
+use axum::http::{Extensions, Request, Response, StatusCode};
+use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use taxdisk_web::serve::Bounds;
+use taxdisk_web::serve::{Bounds, Room};
+use taxdisk_web::tls::{Certificate, OLD_TOO};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
@@ -25,26 +25,20 @@ use crate::{api, assets, hooks, pages};
 /// Head of a request, and buffer of a connection, at most, bytes. A token alone may have 16 KiB.
 const MAX_HEAD_BYTES: usize = 48 * 1024;
 
-/// TLS 1.2 and 1.3: integrators' systems are old.
+/// The certificate of the configuration, exchangeable.
 ///
 /// # Errors
 /// Names the file that cannot be used.
-pub fn acceptor(files: &Tls) -> Result<TlsAcceptor, ConfigError> {
-    let wrong = |key: &str, path: &Path, error: &dyn std::fmt::Display| {
-        ConfigError(format!("tls.{key}: {} cannot be used: {error}", path.display()))
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(&files.certificate)
-        .and_then(Iterator::collect)
-        .map_err(|error| wrong("certificate", &files.certificate, &error))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| wrong("key", &files.key, &error))?;
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong("key", &files.key, &error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(|error| wrong("key", &files.key, &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(TlsAcceptor::from(Arc::new(config)))
+pub fn certificate(files: &Tls) -> Result<Arc<Certificate>, ConfigError> {
+    Certificate::load(&files.certificate, &files.key).map_err(|error| ConfigError(error.0))
+}
+
+/// TLS 1.2 and 1.3: integrators' systems are old.
+///
+/// # Errors
+/// When the provider cannot do them; it always can.
+pub fn acceptor(certificate: &Arc<Certificate>) -> Result<TlsAcceptor, ConfigError> {
+    certificate.acceptor(OLD_TOO).map_err(|error| ConfigError(error.0))
 }
 
 /// Authorities of a PEM file.
@@ -88,6 +82,14 @@ async fn route(portal: Arc<Portal>, admin: Router, request: Request<Body>) -> Re
     }
 }
 
+/// Whoever sent this request has shown a good signature, key or session: his connection is not cut off to make room for
+/// strangers.
+pub(crate) fn vouch(extensions: &Extensions) {
+    if let Some(room) = extensions.get::<Room>() {
+        room.vouch();
+    }
+}
+
 /// A short text.
 pub(crate) fn plain(status: StatusCode, text: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(text.to_owned()));
@@ -109,6 +111,7 @@ pub async fn run(
 ) {
     let bounds = Bounds {
         connections: limits.connections,
+        strangers_per_address: limits.strangers_per_address,
         header: Duration::from_secs(limits.read_s),
         head_bytes: MAX_HEAD_BYTES,
         stop: Duration::from_secs(limits.stop_s),

@@ -14,13 +14,15 @@ use crate::number::NumberPair;
 use crate::printed::Printed;
 pub use crate::undo::UndoneView;
 
+mod agents;
 mod dispatch;
 mod keys;
 
+pub use agents::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest, TunnelBody};
 pub use dispatch::{
     Estimate, OfflineView, PauseMode, PauseOf, PauseRequest, PauseView, Severity, Thresholds, WarningCode, WarningView,
 };
-pub use keys::{KeyRequest, KeyView, NewKey, Role};
+pub use keys::{KeyAction, KeyRequest, KeyView, NewKey, Role};
 mod bulk;
 mod climbs;
 mod operations;
@@ -663,87 +665,4 @@ pub struct DiskView {
     pub warnings: Vec<WarningView>,
     /// Last report, RFC 3339.
     pub seen_at: String,
-}
-
-/// An agent as the API shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AgentView {
-    /// Its id.
-    pub agent: String,
-    /// What people call the PC.
-    pub name: String,
-    /// A link is up.
-    pub online: bool,
-    /// Version of its program.
-    #[serde(default)]
-    pub version: String,
-    /// Disks that it owns.
-    pub disks: Vec<String>,
-    /// Enrolled at, RFC 3339.
-    pub enrolled_at: String,
-    /// Last heard, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seen_at: Option<String>,
-    /// Revoked: its key opens no link.
-    #[serde(default)]
-    pub revoked: bool,
-    /// What an administrator should know: a journal that went back, a clone.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alarms: Vec<String>,
-    /// Its disks are kept from work.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pause: Option<PauseView>,
-    /// How it stands with updates; absent while it is away, and for agents of 0.1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub update: Option<crate::update::AgentUpdate>,
-    /// Network address that its link comes from, or came from last; absent where there was none since the broker's start. Behind
-    /// a proxy it is the proxy's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-}
-
-/// Make an enrolment code.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-pub struct EnrollmentRequest {
-    /// What people call the PC.
-    pub name: String,
-    /// How long the code is good, seconds; 3600 if left out, at most 7 days.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid_s: Option<u64>,
-}
-
-/// A single-use enrolment code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EnrollmentCode {
-    /// Shown once.
-    pub code: String,
-    /// RFC 3339.
-    pub expires_at: String,
-}
-
-/// What an agent sends to enrol: `POST /v1/agents/enroll`, no API key; the code is the permission.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EnrollBody {
-    /// The single-use code.
-    pub code: String,
-    /// Ed25519 public key, base64.
-    pub public_key: String,
-    /// Version of the agent's program.
-    pub version: String,
-}
-
-/// Answer to an enrolment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct EnrolledBody {
-    /// The agent's id from now on.
-    pub agent: String,
-    /// Id of the broker's ledger.
-    pub ledger: String,
-}
-
-/// A new tunnel for an agent's link.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TunnelBody {
-    /// Its name in the path; whoever knows it can use it.
-    pub tunnel: String,
 }

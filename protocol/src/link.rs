@@ -18,6 +18,10 @@
 //! A broker that offers updates says so in its `welcome`; only then the agent tells by `updating` how it stands with them, after
 //! the welcome and when that changes, and each is answered by an `update`. Neither is sent to a peer that does not know it.
 //!
+//! An agent that exchanges its key proves, at its next join, every key that it has ([`KeyProof`], the newest first). The broker
+//! knows one of them and from then on the newest alone, which its `welcome` names; then the agent forgets the others. A peer of
+//! 0.1 neither sends nor reads this.
+//!
 //! Versions: 1 — first.
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +35,10 @@ use crate::printed::Printed;
 use crate::trace::Traceparent;
 use crate::undo::Undoing;
 use crate::update::{AgentUpdate, UpdateOffer};
+
+mod keys;
+
+pub use keys::{KEYS_MAX, KeyProof, fingerprint, key_message, proof_message};
 
 /// The subprotocol that both sides name at the upgrade.
 pub const SUBPROTOCOL: &str = "taxdisk.v1";
@@ -396,6 +404,9 @@ pub enum AgentFrame {
     Proof {
         /// Ed25519.
         signature: String,
+        /// Every key of an agent that exchanges it, the newest first; empty: there is one key only.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<KeyProof>,
     },
     /// All disks that answer now. A disk that is missing here is away.
     Disks {
@@ -539,6 +550,9 @@ pub enum BrokerFrame {
         /// The broker takes `updating` and answers by `update`; brokers of 0.1 do not send it.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         updates: bool,
+        /// The key that the broker knows from now on, base64; brokers of 0.1 do not send it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<String>,
     },
     /// The agent owns the disk.
     Grant {
@@ -782,9 +796,4 @@ pub struct OpenAttempt {
     pub expected: Option<NumberPair>,
     /// A pair that a late outcome named: read it too.
     pub named: Option<NumberPair>,
-}
-
-/// The bytes that an agent signs to prove its key. Bound to ledger, agent and join, so that it can be used nowhere else.
-pub fn proof_message(ledger: &str, agent: &AgentId, join: u64, nonce: &str) -> Vec<u8> {
-    format!("taxdisk link v1\n{ledger}\n{agent}\n{join}\n{nonce}").into_bytes()
 }

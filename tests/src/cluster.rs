@@ -42,6 +42,7 @@ impl ClusterRig {
         let (certificate, key) = (dir.path().join("inside.pem"), dir.path().join("inside.key"));
         std::fs::write(&certificate, made.cert.pem()).expect("certificate");
         std::fs::write(&key, made.signing_key.serialize_pem()).expect("key");
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("mode of the key");
         let (certificate, key) = (certificate.display(), key.display());
         let config = format!("[cluster.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nauthority = \"{certificate}\"\n");
         ClusterRig::start(dir, Server::shared(), count, &config)

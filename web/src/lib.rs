@@ -1,6 +1,7 @@
 //! What broker and portal both need at their edges.
 //!
-//! [`serve`] takes connections within bounds. [`outbound`] calls addresses that callers wrote, without ever reaching into the
+//! [`serve`] takes connections within bounds, [`crowd`] keeps strangers from holding them all, [`tls`] keeps the certificate,
+//! and [`rate`] counts calls. [`outbound`] calls addresses that callers wrote, without ever reaching into the
 //! network around it (SSRF). [`webhook`] signs and sends by Standard Webhooks 1.0, and knows when to try again. [`signin`] lets
 //! people into consoles, whose [`pages`] share a style sheet, languages and headers; [`form`] reads what browsers send.
 //!
@@ -9,9 +10,12 @@
 //! Read first: [`outbound::Outbound`], [`webhook::Signers`], [`webhook::schedule`], [`signin::Gate`].
 #![forbid(unsafe_code)]
 
+pub mod crowd;
 pub mod form;
 pub mod outbound;
 pub mod pages;
+pub mod rate;
 pub mod serve;
 pub mod signin;
+pub mod tls;
 pub mod webhook;

@@ -20,10 +20,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+
+use crate::crowd::{Crowd, Place, Wanted};
 
 /// Headers of a request at most.
 const MAX_HEADERS: usize = 64;
@@ -35,8 +37,11 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What a service allows its peers.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Open connections; more wait in the system's queue.
+    /// Open connections. When there are so many, the one that has been open longest without showing a good credential is cut
+    /// off for the next; where all of them have shown one, new ones wait.
     pub connections: usize,
+    /// Of them, those of one address that have shown no good credential yet; more push out each other.
+    pub strangers_per_address: usize,
     /// A handshake, and the head of a request, must be there within this time.
     pub header: Duration,
     /// Head of a request, and buffer of a connection, bytes.
@@ -51,9 +56,16 @@ pub struct Peer(pub SocketAddr);
 
 /// Room for one connection, in the extensions of its requests; whoever upgrades one holds it beyond the upgrade.
 #[derive(Debug, Clone)]
-pub struct Room(#[allow(dead_code, reason = "held, not read")] Option<Arc<OwnedSemaphorePermit>>);
+pub struct Room(Option<Arc<Place>>);
 
 impl Room {
+    /// Whoever is at the other end has shown who he is: his connection is not cut off to make room for another.
+    pub fn vouch(&self) {
+        if let Some(place) = &self.0 {
+            place.vouch();
+        }
+    }
+
     /// For a stream that takes no connection of its own.
     pub fn none() -> Room {
         Room(None)
@@ -74,25 +86,32 @@ pub async fn run(
     bounds: Bounds,
     stopping: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(bounds.connections));
+    // No grace: whoever means well sends his request at once.
+    let crowd = Crowd::new(bounds.connections, bounds.strangers_per_address, Duration::ZERO);
     let mut connections = JoinSet::new();
     let mut stop = stopping.clone();
     loop {
         while connections.try_join_next().is_some() {}
         let accepted = tokio::select! {
-            accepted = accept(&listener, &room) => accepted,
+            accepted = accept(&listener, &crowd) => accepted,
             () = stopped(&mut stop) => break,
         };
-        let (stream, peer, room) = accepted;
+        let (stream, peer, room, wanted) = accepted;
         let (tls, router, stopping) = (tls.clone(), router.clone(), stopping.clone());
         connections.spawn(async move {
             // Answers are small and somebody waits for each.
             let _ = stream.set_nodelay(true);
-            let Some(tls) = tls else { return connection(stream, peer, room, router, bounds, stopping).await };
-            match tokio::time::timeout(bounds.header, tls.accept(stream)).await {
-                Ok(Ok(stream)) => connection(stream, peer, room, router, bounds, stopping).await,
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            let serve = async {
+                let Some(tls) = tls else { return connection(stream, peer, room, router, bounds, stopping).await };
+                match tokio::time::timeout(bounds.header, tls.accept(stream)).await {
+                    Ok(Ok(stream)) => connection(stream, peer, room, router, bounds, stopping).await,
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                    Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+                }
+            };
+            tokio::select! {
+                () = serve => {}
+                () = wanted.wait() => tracing::debug!(%peer, "cut off for another: it had shown no credential"),
             }
         });
     }
@@ -104,12 +123,14 @@ pub async fn run(
     }
 }
 
-/// The next connection, once there is room: until then new ones wait in the system's queue.
-async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, SocketAddr, Room) {
+/// The next connection, once there is room for it; those behind it wait in the system's queue.
+async fn accept(listener: &TcpListener, crowd: &Arc<Crowd>) -> (TcpStream, SocketAddr, Room, Wanted) {
     loop {
-        let Ok(permit) = room.clone().acquire_owned().await else { return std::future::pending().await };
         match listener.accept().await {
-            Ok((stream, peer)) => return (stream, peer, Room(Some(Arc::new(permit)))),
+            Ok((stream, peer)) => {
+                let (place, wanted) = crowd.enter(peer.ip()).await;
+                return (stream, peer, Room(Some(Arc::new(place))), wanted);
+            }
             Err(error) => {
                 tracing::error!(%error, "no connection could be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;

@@ -12,9 +12,11 @@ mod needs;
 mod packages;
 mod release;
 mod rungs;
+mod sbom;
 mod schemes;
 mod sign;
 mod sim;
+mod surface;
 mod tidy;
 mod vm;
 mod workspace;
@@ -55,6 +57,10 @@ enum Chore {
     Screenshots,
     /// Measure.
     Bench(bench::BenchArgs),
+    /// List every call and page that others reach, with what it needs.
+    AuditSurface(surface::SurfaceArgs),
+    /// Write what the shipped programs are made of (CycloneDX).
+    Sbom(sbom::SbomArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
     /// Build the release binaries of a tag into target/releases/TAG, and sign the agent for updates.
@@ -74,6 +80,8 @@ fn main() -> ExitCode {
         Chore::NewDialect(args) => dialect::run(&args),
         Chore::Screenshots => rungs::screenshots(),
         Chore::Bench(args) => bench::run(&args),
+        Chore::AuditSurface(args) => surface::run(&args),
+        Chore::Sbom(args) => sbom::run(&args),
         Chore::Deb(args) => packages::run(&args),
         Chore::Release(args) => release::run(&args),
     };

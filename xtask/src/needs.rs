@@ -13,6 +13,8 @@ pub(crate) const CPP_COMPILER: (&str, &str) = ("c++", "g++");
 pub(crate) const SYSTEMD: (&str, &str) = ("systemd-analyze", "systemd");
 /// Packs Debian packages; the compiler's own package brings readelf.
 pub(crate) const DPKG: (&str, &str) = ("dpkg-deb", "dpkg");
+/// Asks our TLS from outside.
+pub(crate) const OPENSSL: (&str, &str) = ("openssl", "openssl");
 /// Renders manual pages.
 pub(crate) const MAN: (&str, &str) = ("man", "man-db");
 /// Makes a clean Debian in a folder.

@@ -103,7 +103,16 @@ impl Row {
 /// # Errors
 /// A rung failed; the table has been printed.
 pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
-    needs::programs(&[needs::COMPILER, needs::SYSTEMD, needs::POSTGRES, needs::POPPLER, needs::ZBAR, needs::DPKG, needs::MAN])?;
+    needs::programs(&[
+        needs::COMPILER,
+        needs::SYSTEMD,
+        needs::POSTGRES,
+        needs::POPPLER,
+        needs::ZBAR,
+        needs::DPKG,
+        needs::MAN,
+        needs::OPENSSL,
+    ])?;
     needs::ofd_reader()?;
     needs::smtp_server()?;
     needs::rust_components()?;

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 // Named, because the tests crate reads this file from a folder of its own.
 #[path = "tidy/pages.rs"]
 mod pages;
+#[path = "tidy/threats.rs"]
+mod threats;
 
 /// The longest line of a source file, columns. Tables in comments and long literals may be longer.
 const LINE_COLUMNS: usize = 130;
@@ -19,6 +21,8 @@ const FILE_LINES: usize = 800;
 const LONG_FILE_LINES: usize = 500;
 /// Folders that hold nothing of ours.
 const FOREIGN: [&str; 3] = ["target", ".git", "node_modules"];
+/// Places in our own code where the compiler does not look after memory. Each needs a reason and a decision; there is none.
+const UNSAFE: usize = 0;
 /// Crates in which a binary float would sooner or later carry money.
 const NO_FLOATS: [&str; 3] = ["protocol/src", "drivers/src", "cli/src"];
 
@@ -49,7 +53,7 @@ pub(crate) fn check(root: &Path) -> Report {
     let mut files = Vec::new();
     collect(root, &mut files);
     files.sort();
-    let (mut markdown, mut alerts) = (BTreeMap::new(), String::new());
+    let (mut markdown, mut alerts, mut unguarded) = (BTreeMap::new(), String::new(), 0);
     for file in files {
         let name = file.strip_prefix(root).unwrap_or(&file).to_string_lossy().into_owned();
         // What is not text (pictures, recordings) is none of ours to read.
@@ -57,6 +61,7 @@ pub(crate) fn check(root: &Path) -> Report {
         paths(&name, &text, &mut report);
         if name.ends_with(".rs") {
             source(&name, &text, &mut report);
+            unguarded += unguarded_in(&text);
         } else if name.ends_with("Cargo.toml") && name != "Cargo.toml" {
             manifest(&name, &text, &mut report);
         } else if name.ends_with(".md") {
@@ -67,7 +72,11 @@ pub(crate) fn check(root: &Path) -> Report {
     }
     report.breaches.extend(pages::breaches(&markdown, &|name| root.join(name).exists()));
     report.breaches.extend(pages::unexplained(&alerts, &markdown));
+    report.breaches.extend(threats::breaches(&markdown, &|name| std::fs::read_to_string(root.join(name)).ok()));
     roots(root, &mut report);
+    if unguarded != UNSAFE {
+        report.breaches.push(format!("{unguarded} places begin an unsafe block, function, trait or impl; {UNSAFE} are known"));
+    }
     report.lengths.sort_by(|a, b| b.cmp(a));
     report
 }
@@ -172,6 +181,13 @@ fn manifest(name: &str, text: &str, report: &mut Report) {
     }
 }
 
+/// Places where code says that the compiler need not look.
+fn unguarded_in(text: &str) -> usize {
+    let begins = ["{", "fn ", "impl ", "trait ", "extern "].map(|what| format!("{}safe {what}", "un"));
+    let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+    code.map(|line| begins.iter().map(|begin| line.matches(begin.as_str()).count()).sum::<usize>()).sum()
+}
+
 /// Every crate root forbids unsafe code.
 fn roots(root: &Path, report: &mut Report) {
     let Ok(entries) = std::fs::read_dir(root) else { return };
@@ -221,6 +237,13 @@ mod tests {
             let found = found("protocol/src/a.rs", text);
             assert!(found.len() == 1 && found[0].contains(what), "{what}: {found:?}");
         }
+    }
+
+    #[test]
+    fn unsafe_code_is_counted() {
+        let block = concat!("let a = un", "safe { b() };\n");
+        assert_eq!(unguarded_in(&format!("{block}{block}// {block}")), 2);
+        assert_eq!(unguarded_in(concat!("un", "safe fn a() {}\n#![forbid(un", "safe_code)]\n")), 1);
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! `enroll`.
+//! `enroll`, `rotate-key`.
+
+use serde::Serialize;
+use taxdisk_protocol::link::fingerprint;
 
 use crate::cli::EnrollArgs;
 use crate::config::Config;
 use crate::enroll::{Enrolment, enroll as enrol};
 use crate::failure::Failure;
-use crate::identity::StateDir;
+use crate::identity::{Identity, StateDir};
+use crate::rotate;
 
 pub(super) fn enroll(config: &Config, args: &EnrollArgs, json: bool) -> Result<(), Failure> {
     let state = StateDir::open(&config.state.dir)?;
@@ -29,7 +33,35 @@ pub(super) fn enroll(config: &Config, args: &EnrollArgs, json: bool) -> Result<(
         } else {
             "Next: `taxdisk-agent disks secret set PORT`, `taxdisk-agent doctor`, then start the agent."
         };
-        format!("This PC is agent {} of {} now.\n{next}", report.agent, report.broker)
+        let approval = if report.waiting {
+            "\nIt waits until an administrator approves it (`taxdisk agent approve`); tell him the fingerprint."
+        } else {
+            ""
+        };
+        format!(
+            "This PC is agent {} of {} now. Fingerprint of its key: {}{approval}\n{next}",
+            report.agent, report.broker, report.fingerprint
+        )
+    });
+    Ok(())
+}
+
+/// A new key, and what people compare of it.
+#[derive(Debug, Serialize)]
+struct NewKey {
+    fingerprint: String,
+}
+
+/// The running agent finds it at its next join.
+pub(super) fn rotate_key(config: &Config, json: bool) -> Result<(), Failure> {
+    let state = StateDir::open(&config.state.dir)?;
+    Identity::require(&state)?;
+    let fingerprint = fingerprint(&rotate::begin(&state)?);
+    super::show(json, &NewKey { fingerprint: fingerprint.clone() }, || {
+        format!(
+            "A new key is made; its fingerprint is {fingerprint}. It takes the present one's place when the agent joins the broker next: \
+             at once if you start the agent again."
+        )
     });
     Ok(())
 }

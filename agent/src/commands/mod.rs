@@ -52,6 +52,7 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Update(args) => update::update(&load()?, &args.command, json)?,
         Command::Install(args) => install::install(common, args)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
+        Command::RotateKey => enroll::rotate_key(&load()?, json)?,
         Command::Disks(args) => match &args.command {
             None if args.explain => disks::explain_all(&load()?, json)?,
             None => disks::list(&load()?, json)?,

@@ -367,7 +367,7 @@ async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(
     let link = tokio::spawn(drive(
         dial.into(),
         session,
-        crate::run::joins(&journal),
+        crate::run::joins(&journal, state, 0),
         link_inputs,
         Arc::new(Mutex::new(Standing::default())),
         Box::new(move |event| drop(tell.send(event))),
@@ -375,6 +375,7 @@ async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(
     let first = tokio::time::timeout(CONNECT_LIMIT + GREETING_LIMIT, async {
         while let Some(event) = told.recv().await {
             match event {
+                LinkEvent::KeyTaken(key) => crate::rotate::adopt(state, &key).map_err(|failure| failure.text)?,
                 LinkEvent::Up(_) => return Ok(()),
                 LinkEvent::Down(text) => return Err(text),
                 _ => {}

@@ -139,6 +139,12 @@ fn become_known(
     state.give_back();
     let report = report?;
     people.say(&format!("This PC is agent {} of {} now ({} ms).", report.agent, report.broker, began.elapsed().as_millis()));
+    if report.waiting {
+        people.say(&format!(
+            "An administrator must approve it (`taxdisk agent approve {}`); the fingerprint of its key is {}.",
+            report.agent, report.fingerprint
+        ));
+    }
     Ok((report.agent, report.broker))
 }
 

@@ -25,7 +25,7 @@ use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
-use super::session::{Effect, Input, Session, Standing};
+use super::session::{Effect, Input, OtherKeys, Session, Standing};
 use super::trouble::{self, Stage};
 use crate::clock::since_boot;
 use crate::config::BrokerUrl;
@@ -222,8 +222,8 @@ async fn upgrade(dial: &Dial, stream: Box<dyn Stream>) -> Result<Socket, WsError
     Ok(socket)
 }
 
-/// Source of join counters. Blocks until the counter is durable.
-pub type Joins = Arc<dyn Fn() -> Result<(u64, JournalHead), String> + Send + Sync>;
+/// Source of join counters, and of the keys beside the present one. Blocks until the counter is durable.
+pub type Joins = Arc<dyn Fn() -> Result<(u64, JournalHead, OtherKeys), String> + Send + Sync>;
 
 /// What the link tells the rest of the agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -232,6 +232,8 @@ pub enum LinkEvent {
     Up(Option<u64>),
     /// The broker's ledger was restored from a backup; it is called so from now on.
     Ledger(String),
+    /// The broker knows the next key, of this public half, and no other one from now on.
+    KeyTaken(String),
     /// It is down.
     Down(String),
     /// A frame for a disk's worker.
@@ -263,6 +265,7 @@ struct Opened {
     way: Way,
     join: u64,
     journal: JournalHead,
+    others: OtherKeys,
 }
 
 enum Connection {
@@ -322,6 +325,7 @@ pub async fn drive(
                     connection.drop_now();
                 }
                 Effect::Ledger(ledger) => told(LinkEvent::Ledger(ledger)),
+                Effect::KeyTaken(public_key) => told(LinkEvent::KeyTaken(public_key)),
                 Effect::Up { journal_known } => told(LinkEvent::Up(journal_known)),
                 Effect::Down(text) => {
                     if !leaving {
@@ -343,8 +347,8 @@ async fn connect(dial: Dial, joins: Joins) -> Result<Opened, String> {
     let (socket, way) = open(&dial).await?;
     // Only now, so that a broker that is away costs no write to the drive at every try.
     let joined = tokio::task::spawn_blocking(move || joins()).await;
-    let (join, journal) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
-    Ok(Opened { socket, way, join, journal })
+    let (join, journal, others) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
+    Ok(Opened { socket, way, join, journal, others })
 }
 
 async fn sleep(wait: Option<Duration>) {
@@ -362,9 +366,9 @@ impl Connection {
             Connection::Opening(task) => {
                 let opened = task.await.unwrap_or_else(|_| Err("The try to connect was broken off.".to_owned()));
                 match opened {
-                    Ok(Opened { socket, way, join, journal }) => {
+                    Ok(Opened { socket, way, join, journal, others }) => {
                         *self = Connection::start(socket, way);
-                        Input::Opened { join, journal }
+                        Input::Opened { join, journal, others }
                     }
                     Err(text) => {
                         *self = Connection::None;

@@ -16,7 +16,7 @@ use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::capabilities::DiskOperation;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::{AgentId, DiskNumber};
-use taxdisk_protocol::link::{AgentFrame, BrokerFrame, JournalHead, PING_S, SILENCE_S, proof_message};
+use taxdisk_protocol::link::{AgentFrame, BrokerFrame, JournalHead, KeyProof, PING_S, SILENCE_S, key_message, proof_message};
 
 use super::outbox::{Entry, Outbox};
 use super::reconnect::Schedule;
@@ -50,6 +50,8 @@ pub enum Input {
         join: u64,
         /// Head of the journal.
         journal: JournalHead,
+        /// Keys beside the one of the speaker.
+        others: OtherKeys,
     },
     /// A try to connect failed.
     ConnectFailed(String),
@@ -87,6 +89,8 @@ pub enum Effect {
     /// The ledger of the broker was restored from a backup of ours: this is its id from now on. Make it durable, so that the
     /// ledger of before is never spoken to again.
     Ledger(String),
+    /// The broker knows the next key, of this public half, and no other one from now on.
+    KeyTaken(String),
     /// The link is up.
     Up {
         /// Highest journal sequence that the broker has heard of.
@@ -112,6 +116,15 @@ pub struct Speaker {
     pub ledger: String,
     /// Version of the program.
     pub version: String,
+}
+
+/// Keys of the agent beside its present one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OtherKeys {
+    /// That shall take its place.
+    pub next: Option<SigningKey>,
+    /// Whose place it took: a ledger that went back knows that one.
+    pub before: Option<SigningKey>,
 }
 
 #[derive(Debug)]
@@ -165,6 +178,7 @@ pub struct Session {
     trouble: Option<String>,
     /// The broker said that it takes `updating`.
     updates: bool,
+    others: OtherKeys,
 }
 
 #[derive(Debug, Default)]
@@ -191,6 +205,7 @@ impl Session {
             round_trip: None,
             trouble: None,
             updates: false,
+            others: OtherKeys::default(),
         }
     }
 
@@ -223,7 +238,10 @@ impl Session {
         let mut out = Vec::new();
         match input {
             Input::Tick => self.tick(now, &mut out),
-            Input::Opened { join, journal } => self.opened(join, journal, now, &mut out),
+            Input::Opened { join, journal, others } => {
+                self.others = others;
+                self.opened(join, journal, now, &mut out);
+            }
             Input::ConnectFailed(text) | Input::Lost(text) => self.lost(text, now, &mut out),
             Input::Text(text) => {
                 self.heard_at = now;
@@ -298,6 +316,21 @@ impl Session {
         out.push(send(&AgentFrame::Hello { agent, version, protocol: vec![PROTOCOL], journal, join }));
     }
 
+    /// The signature of the present key, and of all keys where there are others: the broker knows one of them, and takes the
+    /// newest.
+    fn proof(&self, ledger: &str, join: u64, nonce: &str) -> AgentFrame {
+        let Speaker { agent, key: present, .. } = &self.speaker;
+        let signature = present.sign(&proof_message(ledger, agent, join, nonce));
+        let OtherKeys { next, before } = &self.others;
+        let all: Vec<&SigningKey> = next.iter().chain([present]).chain(before).collect();
+        let newest = public(all[0]);
+        let message = key_message(ledger, agent, join, nonce, &newest);
+        let proof =
+            |key: &&SigningKey| KeyProof { public_key: public(key), signature: BASE64.encode(key.sign(&message).to_bytes()) };
+        let keys = if all.len() > 1 { all.iter().map(proof).collect() } else { Vec::new() };
+        AgentFrame::Proof { signature: BASE64.encode(signature.to_bytes()), keys }
+    }
+
     fn text(&mut self, text: &str, now: Duration, out: &mut Vec<Effect>) {
         let frame = match parse(text) {
             Ok(frame) => frame,
@@ -333,10 +366,13 @@ impl Session {
                     self.speaker.ledger.clone_from(&ledger);
                     out.push(Effect::Ledger(ledger.clone()));
                 }
-                let signature = self.speaker.key.sign(&proof_message(&ledger, &self.speaker.agent, *join, &nonce));
-                out.push(send(&AgentFrame::Proof { signature: BASE64.encode(signature.to_bytes()) }));
+                let join = *join;
+                out.push(send(&self.proof(&ledger, join, &nonce)));
             }
-            (BrokerFrame::Welcome { protocol, journal_known, updates }, Phase::Greeting { proof_at: Some(proof_at), .. }) => {
+            (
+                BrokerFrame::Welcome { protocol, journal_known, updates, key },
+                Phase::Greeting { proof_at: Some(proof_at), .. },
+            ) => {
                 if protocol != PROTOCOL {
                     self.refusal(
                         format!(
@@ -353,6 +389,10 @@ impl Session {
                 self.reported = None;
                 self.trouble = None;
                 self.updates = updates;
+                if let Some(next) = self.others.next.take_if(|next| key.as_deref() == Some(&*public(next))) {
+                    self.speaker.key = next;
+                    out.extend(key.map(Effect::KeyTaken));
+                }
                 out.push(Effect::Up { journal_known });
                 out.push(Effect::Heard(proof_at));
                 self.send_ping(now, out);
@@ -479,6 +519,10 @@ fn send_disks(disks: &[DiskReport]) -> Effect {
 
 fn send(frame: &AgentFrame) -> Effect {
     Effect::Send(serde_json::to_string(frame).expect("frames are plain data: maps have text keys and nothing fails"))
+}
+
+fn public(key: &SigningKey) -> String {
+    BASE64.encode(key.verifying_key().to_bytes())
 }
 
 /// The frame, or the type that is not understood.

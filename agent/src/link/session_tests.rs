@@ -12,6 +12,7 @@ struct Bench {
     session: Session,
     now: Duration,
     key: SigningKey,
+    others: OtherKeys,
 }
 
 fn s(seconds: u64) -> Duration {
@@ -27,7 +28,7 @@ impl Bench {
             ledger: LEDGER.into(),
             version: "0.1.0".into(),
         };
-        Bench { session: Session::new(speaker, 1), now: s(1000), key }
+        Bench { session: Session::new(speaker, 1), now: s(1000), key, others: OtherKeys::default() }
     }
 
     fn give(&mut self, input: Input) -> Vec<Effect> {
@@ -46,13 +47,13 @@ impl Bench {
 
     fn open(&mut self) -> Vec<Effect> {
         assert!(self.tick().contains(&Effect::Connect));
-        self.give(Input::Opened { join: 9, journal: JournalHead { id: "jn".into(), sequence: 5 } })
+        self.give(Input::Opened { join: 9, journal: JournalHead { id: "jn".into(), sequence: 5 }, others: self.others.clone() })
     }
 
     fn join(&mut self) -> Vec<Effect> {
         self.open();
         self.say(&challenge());
-        self.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: Some(5), updates: false })
+        self.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: Some(5), updates: false, key: None })
     }
 
     fn pong(&mut self) -> Vec<Effect> {
@@ -167,7 +168,7 @@ fn a_join_proves_the_key_and_begins_with_the_disks() {
         matches!(&hello[..], [AgentFrame::Hello { join: 9, journal, protocol, .. }] if journal.sequence == 5 && *protocol == [1])
     );
     let proof = sent(&bench.say(&challenge()));
-    let [AgentFrame::Proof { signature }] = &proof[..] else { panic!("{proof:?}") };
+    let [AgentFrame::Proof { signature, .. }] = &proof[..] else { panic!("{proof:?}") };
     let signature = Signature::from_slice(&BASE64.decode(signature).unwrap()).unwrap();
     let agent = "ag_0123456789abcdef".parse().unwrap();
     bench.key.verifying_key().verify(&proof_message(LEDGER, &agent, 9, "bm9uY2U="), &signature).unwrap();
@@ -175,7 +176,7 @@ fn a_join_proves_the_key_and_begins_with_the_disks() {
     assert!(bench.key.verifying_key().verify(&other, &signature).is_err(), "bound to the join");
     let proof_at = bench.now;
     bench.now += s(2);
-    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: Some(5), updates: false });
+    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: Some(5), updates: false, key: None });
     assert_eq!(effects[0], Effect::Up { journal_known: Some(5) });
     assert_eq!(effects[1], Effect::Heard(proof_at), "the broker knew of us when we sent the proof, not when its answer came");
     assert!(matches!(sent(&effects)[..], [AgentFrame::Disks { .. }]), "also an empty report is told");
@@ -193,7 +194,7 @@ fn a_stranger_is_not_spoken_to() {
 
     let mut bench = Bench::new();
     bench.open();
-    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
+    let effects = bench.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false, key: None });
     assert!(closed(&effects), "a welcome without a challenge");
 
     let mut bench = Bench::new();
@@ -261,7 +262,11 @@ fn a_try_and_a_greeting_are_bounded() {
     let effects = bench.tick();
     assert_eq!(bench.now - began, CONNECT_LIMIT);
     assert!(closed(&effects) && down(&effects).is_some());
-    let late = bench.give(Input::Opened { join: 1, journal: JournalHead { id: String::new(), sequence: 0 } });
+    let late = bench.give(Input::Opened {
+        join: 1,
+        journal: JournalHead { id: String::new(), sequence: 0 },
+        others: OtherKeys::default(),
+    });
     assert!(closed(&late) && sent(&late).is_empty(), "a socket that opens after its time is dropped");
 
     bench.open();
@@ -430,7 +435,7 @@ fn a_broker_that_does_not_know_of_updates_hears_nothing_of_them() {
         let mut bench = Bench::new();
         bench.open();
         bench.say(&challenge());
-        bench.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: None, updates: known });
+        bench.say(&BrokerFrame::Welcome { protocol: PROTOCOL, journal_known: None, updates: known, key: None });
         let frame = AgentFrame::Updating { update: update.clone() };
         assert_eq!(bench.give(Input::Send(frame)).len(), usize::from(known));
     }
@@ -444,4 +449,46 @@ fn a_link_that_is_given_up_begins_anew() {
     assert!(closed(&bench.give(Input::GiveUp("a disk hangs".into()))));
     assert!(bench.give(Input::Lost("the socket that was dropped".into())).is_empty(), "told once");
     assert_eq!(bench.tick(), [Effect::Connect]);
+}
+
+/// The agent's part of an exchange of its key; the broker's is in its own tests. At each of the steps the link may end.
+#[test]
+fn a_new_key_is_proven_beside_the_present_one_until_the_broker_names_it() {
+    let mut bench = Bench::new();
+    let next = SigningKey::from_bytes(&[8; 32]);
+    bench.others.next = Some(next.clone());
+    let agent: AgentId = "ag_0123456789abcdef".parse().unwrap();
+    let proven = |bench: &mut Bench| {
+        bench.open();
+        let proof = sent(&bench.say(&challenge()));
+        let [AgentFrame::Proof { keys, .. }] = &proof[..] else { panic!("{proof:?}") };
+        keys.clone()
+    };
+    let names = |keys: &[KeyProof]| keys.iter().map(|key| key.public_key.clone()).collect::<Vec<_>>();
+    let welcome = |key: Option<String>| BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false, key };
+    let (old_name, new_name) = (public(&bench.key), public(&next));
+
+    // A broker that does not know of this: nothing changes, also not at the next join.
+    let keys = proven(&mut bench);
+    assert_eq!(names(&keys), [new_name.clone(), old_name.clone()]);
+    for (proof, key) in keys.iter().zip([&next, &bench.key]) {
+        let message = key_message(LEDGER, &agent, 9, "bm9uY2U=", &new_name);
+        let signature = Signature::from_slice(&BASE64.decode(&proof.signature).unwrap()).unwrap();
+        key.verifying_key().verify(&message, &signature).unwrap();
+    }
+    for said in [None, Some(old_name.clone())] {
+        let effects = bench.say(&welcome(said));
+        assert!(!effects.iter().any(|effect| matches!(effect, Effect::KeyTaken(_))), "{effects:?}");
+        bench.give(Input::Lost("cut".into()));
+        assert_eq!(names(&proven(&mut bench)), [new_name.clone(), old_name.clone()]);
+    }
+    // The broker names it: it is told before the link is up, and is the present one from then on.
+    let effects = bench.say(&welcome(Some(new_name.clone())));
+    assert_eq!(effects[0], Effect::KeyTaken(new_name.clone()));
+    bench.give(Input::Lost("cut".into()));
+    // The files could not be moved: the same again comes through.
+    assert_eq!(names(&proven(&mut bench)), [new_name.clone(), new_name.clone()]);
+    bench.give(Input::Lost("cut".into()));
+    bench.others = OtherKeys { next: None, before: Some(bench.key.clone()) };
+    assert_eq!(names(&proven(&mut bench)), [new_name, old_name]);
 }

@@ -210,7 +210,7 @@ impl Board {
                 }
             }
             // The identity is written where the link is made.
-            LinkEvent::Ledger(_) => {}
+            LinkEvent::Ledger(_) | LinkEvent::KeyTaken(_) => {}
             LinkEvent::Down(text) => {
                 tracing::warn!("the link to the broker is down: {text}");
                 self.status.disks.iter_mut().for_each(|disk| disk.epoch = None);

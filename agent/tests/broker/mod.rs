@@ -81,9 +81,9 @@ impl Link {
         let hello = self.frame();
         let AgentFrame::Hello { agent, join, .. } = &hello else { panic!("{hello:?}") };
         self.say(&BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into(), ancestors: Vec::new() });
-        let AgentFrame::Proof { signature } = self.frame() else { panic!("no proof") };
+        let AgentFrame::Proof { signature, .. } = self.frame() else { panic!("no proof") };
         check_proof(public_key, agent, *join, "bm9uY2U=", &signature).unwrap();
-        self.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
+        self.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false, key: None });
         hello
     }
 }

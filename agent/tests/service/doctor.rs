@@ -110,7 +110,7 @@ fn greet(link: &Link) {
     }
     link.say(&BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: LEDGER.into(), ancestors: Vec::new() });
     if link.text().is_some() {
-        link.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
+        link.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false, key: None });
         link.ends();
     }
 }

@@ -42,7 +42,7 @@ fn grant(link: &Link) {
     if link.text().is_none() {
         return;
     }
-    link.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false });
+    link.say(&BrokerFrame::Welcome { protocol: 1, journal_known: None, updates: false, key: None });
     let mut granted = false;
     while let Some(text) = link.text() {
         let Ok(AgentFrame::Disks { disks }) = serde_json::from_str(&text) else { continue };

@@ -17,7 +17,7 @@ use crate::config::{Config, ConfigError, Loaded, Tls};
 use crate::ledger::Ledger;
 use crate::store::StoreError;
 use crate::store::outline::Outline;
-use crate::tls::Certificate;
+use crate::tls;
 
 /// Below this a commit may fail any moment, bytes.
 const ROOM_LEAST_BYTES: u64 = 64 << 20;
@@ -143,23 +143,15 @@ pub(super) fn examine(loaded: Result<Loaded, ConfigError>) -> Report {
     report
 }
 
-fn certificate(report: &mut Report, tls: Option<&Tls>) {
-    let Some(tls) = tls else {
+fn certificate(report: &mut Report, files: Option<&Tls>) {
+    let Some(files) = files else {
         return report.good("config.tls", "not used: only this machine can reach the broker");
     };
-    if let Err(error) = Certificate::load(tls) {
-        return report.failed("config.tls", error.0, "give the certificate with its chain, and its own key, as PEM files");
+    if let Err(error) = tls::load(files) {
+        let mend = "give the certificate with its chain, and its own key, as PEM files that the broker alone can read";
+        return report.failed("config.tls", error.0, mend);
     }
-    let mode = std::fs::metadata(&tls.key).map_or(0, |found| found.permissions().mode());
-    if mode & 0o007 != 0 {
-        let text = format!("everybody on this machine can read the key {}", tls.key.display());
-        return report.failed(
-            "config.tls",
-            text,
-            "chown root:taxdisk-broker and chmod 0640 it, and have the certificate replaced",
-        );
-    }
-    report.good("config.tls", format!("certificate {} and its key fit", tls.certificate.display()));
+    report.good("config.tls", format!("certificate {} and its key fit", files.certificate.display()));
 }
 
 /// The ledger's folder: is it there, private, writable, and is there room?

@@ -114,13 +114,14 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::tls::Certificate;
+    use crate::tls;
 
     fn made(folder: &Path, name: &str) -> Tls {
         let made = rcgen::generate_simple_self_signed(vec!["elsewhere.example".to_owned()]).unwrap();
         let tls = Tls { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
         std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
         std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
+        std::fs::set_permissions(&tls.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
         tls
     }
 
@@ -130,7 +131,7 @@ mod tests {
         let (ours, others) = (made(folder.path(), "ours"), made(folder.path(), "others"));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = Certificate::load(&ours).unwrap().acceptor().unwrap();
+        let acceptor = tls::acceptor(&tls::load(&ours).unwrap()).unwrap();
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let server = rustls::ServerConnection::new(acceptor.config().clone()).unwrap();

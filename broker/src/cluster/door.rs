@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::connect::Connector;
 use super::{HOST, Leader, PEER, Role, SECRET, cut_with_term, no_leader, over};
-use crate::http::{Peer, Refused};
+use crate::http::{Peer, Refused, surface};
 use crate::serve::Room;
 
 /// An idle connection to the leader is kept so long; shorter than the leader keeps it, so that no request is written into a
@@ -65,6 +65,7 @@ impl Door {
     pub async fn forward(&self, leader: &Leader, mut request: Request, role: watch::Receiver<Role>) -> Response {
         let upgrade = is_link(&request).then(|| request.extensions_mut().remove::<OnUpgrade>()).flatten();
         let room = request.extensions().get::<Room>().cloned();
+        let shows_who = surface::shows_who(request.method(), request.uri().path());
         let sent = match outward(leader, request, upgrade.is_some()) {
             Ok(request) => self.client.request(request),
             Err(why) => return Refused::new(Code::InvalidParameter, why).into_response(),
@@ -85,6 +86,12 @@ impl Door {
                 return Refused::new(Code::Timeout, detail).into_response();
             }
         };
+        // The leader looked at what was shown. A link is vouched for before its proof: who does not prove is sent away by the
+        // leader.
+        let good = response.status().is_success() || response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(room) = room.as_ref().filter(|_| shows_who && good) {
+            room.vouch();
+        }
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             let Some(upgrade) = upgrade else { return no_leader() };
             let inner = hyper::upgrade::on(&mut response);

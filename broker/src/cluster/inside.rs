@@ -11,6 +11,7 @@ use taxdisk_protocol::error::Code;
 
 use super::{HOST, Node, PEER, Role, SECRET, cut_with_term, no_leader};
 use crate::http::{Peer, Refused};
+use crate::serve::Room;
 
 /// What the doors see of this node.
 pub(super) fn router(node: Arc<Node>) -> Router {
@@ -26,6 +27,9 @@ async fn inside(State(node): State<Arc<Node>>, mut request: Request) -> Response
     if !good {
         tracing::warn!("a request at the internal address did not show the secret of this term");
         return Refused::new(Code::NotReady, "this address is for the other brokers of the same database").into_response();
+    }
+    if let Some(room) = request.extensions().get::<Room>() {
+        room.vouch();
     }
     if let Some(peer) = request.headers_mut().remove(PEER).and_then(|peer| peer.to_str().ok()?.parse().ok()) {
         request.extensions_mut().insert(Peer(peer));

@@ -57,8 +57,8 @@ impl Inside {
         let Some(files) = &config.cluster.tls else {
             return Ok(Inside { listener, url, acceptor: None, certificate: None, client: None });
         };
-        let certificate = Certificate::load(&Tls { certificate: files.certificate.clone(), key: files.key.clone() })?;
-        let acceptor = Some(certificate.acceptor()?);
+        let certificate = tls::load(&Tls { certificate: files.certificate.clone(), key: files.key.clone() })?;
+        let acceptor = Some(tls::acceptor(&certificate)?);
         let client = Some(tls::client(&files.authority)?);
         Ok(Inside { listener, url, acceptor, certificate: Some(certificate), client })
     }

@@ -32,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/agents/enroll", post(enroll))
         .route("/console/agents/updates", post(updates))
         .route("/console/agents/{id}/revoke", post(revoke))
+        .route("/console/agents/{id}/approve", post(approve))
 }
 
 struct Row {
@@ -49,6 +50,11 @@ struct Row {
     seen: String,
     alarms: Vec<String>,
     address: String,
+    /// It enrolled by a code for many.
+    waiting: bool,
+    fingerprint: String,
+    /// What it may have: a seller, a disk; empty: any.
+    bounds: String,
 }
 
 /// Agents whose links come from one network: of a shop's, all are away at once when its line is.
@@ -128,6 +134,9 @@ fn row(agent: AgentView, t: impl Fn(&str) -> String) -> Row {
         seen: agent.seen_at.as_deref().map(words::time_of).unwrap_or_default(),
         alarms: agent.alarms,
         address: agent.address.unwrap_or_default(),
+        waiting: agent.waiting,
+        fingerprint: agent.fingerprint,
+        bounds: [agent.seller, agent.disk].into_iter().flatten().collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -167,7 +176,8 @@ async fn shown(console: &Console, visitor: &Visitor, made: Option<Made>) -> Page
 async fn enroll(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
         let name: String = form.get("name").unwrap_or_default().trim().chars().take(NAME).collect();
-        let request = EnrollmentRequest { name, valid_s: None };
+        let seller = Some(form.get("seller").unwrap_or_default().trim().to_owned()).filter(|seller| !seller.is_empty());
+        let request = EnrollmentRequest { name, seller, ..Default::default() };
         let made = visitor.ledger(&console).create_enrollment(request, &visitor.by()).await;
         let made = made.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(by = visitor.by(), "enrolment code made");
@@ -222,6 +232,27 @@ async fn revoke(
     either(step)
 }
 
+/// Approves an agent that enrolled by a code for many: whoever does has compared its fingerprint with what the PC shows.
+async fn approve(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(id): Path<String>,
+) -> Response<Body> {
+    let step: Page = async {
+        if form.get("confirm") != Some("yes") {
+            return Err(shell::unconfirmed(&console, &visitor));
+        }
+        let agent = parsed("id", &id).map_err(|problem| shell::problem(&console, &visitor, problem))?;
+        let done = visitor.ledger(&console).approve_agent(&agent, None, &visitor.by()).await;
+        done.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        tracing::info!(%agent, by = visitor.by(), "agent approved");
+        Ok(see_other("/console/agents?done=done_saved"))
+    }
+    .await;
+    either(step)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,6 +271,10 @@ mod tests {
             pause: None,
             update: None,
             address: address.map(str::to_owned),
+            waiting: false,
+            seller: None,
+            disk: None,
+            fingerprint: String::new(),
         }
     }
 

@@ -47,6 +47,7 @@ use axum::routing::{any, get, post};
 use http_body_util::{BodyExt as _, Limited};
 use taxdisk_web::form::Form;
 use taxdisk_web::pages::{self, finished, from_own_page, language_cookie, see_other};
+use taxdisk_web::serve::Room;
 use taxdisk_web::signin::session::Cookie;
 use taxdisk_web::signin::{Gate, SignedIn, csrf};
 
@@ -58,7 +59,7 @@ use roles::Action;
 use words::Lang;
 
 /// A form at most, bytes.
-const MAX_BODY_BYTES: usize = 64 * 1024;
+pub(crate) const MAX_BODY_BYTES: usize = 64 * 1024;
 
 /// What the pages share.
 pub struct Console {
@@ -209,6 +210,9 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
             let Ok(user) = console.edge.ledger.user(&signed.account).await else { return Err(shell::busy(console, &visitor)) };
             // Who was shut out meanwhile is nobody.
             visitor.signed = user.filter(|user| !user.shut_out).map(|user| (Arc::new(user), signed));
+            if let (Some(_), Some(room)) = (&visitor.signed, parts.extensions.get::<Room>()) {
+                room.vouch();
+            }
         }
     }
     Ok(visitor)

@@ -78,7 +78,7 @@ async fn make_key(State(console): Shared, Extension(visitor): Who, Extension(for
         let separators = |c: char| c.is_whitespace() || c == ',';
         let sellers = field("sellers").split(separators).filter(|one| !one.is_empty()).map(str::to_owned).collect();
         let valid_s = field("days").parse::<u32>().ok().map(|days| u64::from(days) * DAY_S);
-        let request = KeyRequest { name: field("name").to_owned(), role, sellers, valid_s };
+        let request = KeyRequest { name: field("name").to_owned(), role, sellers, actions: Vec::new(), valid_s };
         let made = visitor.ledger(&console).create_key(request, &visitor.by()).await;
         let made = made.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(made = made.id, ?role, by = visitor.by(), "API key made");
@@ -130,7 +130,7 @@ struct Webhooks {
 
 /// He reaches the endpoints of all sellers, like a key without a limit; what he may do with them is the table of routes.
 pub(super) fn caller(visitor: &Visitor) -> Caller {
-    Caller { id: visitor.by(), name: visitor.by(), role: Role::Admin, sellers: Vec::new() }
+    Caller { id: visitor.by(), name: visitor.by(), role: Role::Admin, sellers: Vec::new(), actions: Vec::new(), unnoted: false }
 }
 
 async fn list_webhooks(State(console): Shared, Extension(visitor): Who) -> Response<Body> {

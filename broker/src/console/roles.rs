@@ -67,6 +67,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/agents/enroll", Action::Manage),
     (Method::POST, "/console/agents/updates", Action::Manage),
     (Method::POST, "/console/agents/{id}/revoke", Action::Manage),
+    (Method::POST, "/console/agents/{id}/approve", Action::Manage),
     (Method::GET, "/console/bulk", Action::Operate),
     (Method::POST, "/console/bulk", Action::Operate),
     (Method::POST, "/console/bulk/begin", Action::Operate),

@@ -7,7 +7,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
-use taxdisk_protocol::api::{BulkView, DiskAssignment, DiskReport, IssuePointBody, Role, SellerBody, Severity, WarningCode};
+use taxdisk_protocol::api::{
+    BulkView, DiskAssignment, DiskReport, IssuePointBody, KeyAction, Role, SellerBody, Severity, WarningCode,
+};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -301,6 +303,47 @@ pub struct AgentRow {
     pub join: u64,
     /// What an administrator should know.
     pub alarms: Vec<String>,
+    /// Which disks it may have.
+    #[serde(default, skip_serializing_if = "Bounds::is_nothing")]
+    pub bounds: Bounds,
+    /// It enrolled by a code for many, and nobody has approved it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub waiting: bool,
+    /// Hash of the code for many that it enrolled by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// The disks that an agent may have. Without a bound it may have any: on one PC there may be disks of several sellers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Of this seller only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seller: Option<TaxpayerNumber>,
+    /// This one only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskNumber>,
+}
+
+impl Bounds {
+    /// There is none.
+    pub fn is_nothing(&self) -> bool {
+        *self == Bounds::default()
+    }
+}
+
+/// What an enrolment code is for, beyond one new agent. Kept as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CodeFor {
+    /// What the agent may have.
+    #[serde(default, skip_serializing_if = "Bounds::is_nothing")]
+    pub bounds: Bounds,
+    /// An agent that is there already and gets another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentId>,
+    /// For so many agents, each of which waits for its approval.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub many: Option<u32>,
 }
 
 /// An enrolment code; only its hash is kept.
@@ -314,6 +357,9 @@ pub struct EnrollmentRow {
     pub expires_at: Timestamp,
     /// Who used it.
     pub used_by: Option<AgentId>,
+    /// What it is for.
+    #[serde(default)]
+    pub what: CodeFor,
 }
 
 /// An API key; only the hash of its secret half is kept.
@@ -335,6 +381,12 @@ pub struct KeyRow {
     pub expires_at: Option<Timestamp>,
     /// Revoked.
     pub revoked_at: Option<Timestamp>,
+    /// Actions it is limited to, inside its role; empty: all.
+    #[serde(default)]
+    pub actions: Vec<KeyAction>,
+    /// Used last, within an hour.
+    #[serde(default)]
+    pub used_at: Option<Timestamp>,
 }
 
 /// A person of the console.

@@ -6,11 +6,19 @@ use taxdisk_protocol::link::BrokerFrame;
 
 use super::change::{AgentRow, Change, EnrollmentRow, IssuePointRow, KeyRow, SellerRow};
 use super::disk::Disk;
-use super::types::{Left, Refusal};
+use super::session::not_approved;
+use super::types::{Left, Refusal, SessionId};
 use super::{Agent, Core, Effect, Reply, Seller};
 
 /// Issue points of one seller at most: more is a mistake of a program.
 const ISSUE_POINTS: usize = 10_000;
+
+/// A key's use is noted so often, milliseconds.
+pub(crate) const KEY_USE_MS: i64 = 3_600_000;
+
+fn unknown_agent(agent: &AgentId) -> Refusal {
+    Refusal::new("agent_unknown", format!("agent {agent} is not enrolled here"))
+}
 
 impl Core {
     pub(super) fn put_seller(&mut self, seller: TaxpayerNumber, body: SellerBody, by: &str) -> Result<Reply, Refusal> {
@@ -80,7 +88,11 @@ impl Core {
     }
 
     pub(super) fn create_enrollment(&mut self, row: EnrollmentRow, by: &str) -> Result<Reply, Refusal> {
-        self.audit(None, "enrollment_created", serde_json::json!({ "by": by, "name": row.name, "hash": row.hash }));
+        if let Some(agent) = row.what.agent.as_ref().filter(|agent| !self.agents.contains_key(*agent)) {
+            return Err(unknown_agent(agent));
+        }
+        let body = serde_json::json!({ "by": by, "name": row.name, "hash": row.hash, "what": row.what });
+        self.audit(None, "enrollment_created", body);
         self.turn.changes.push(Change::Enrollment(row.clone()));
         self.enrollments.insert(row.hash.clone(), row);
         Ok(Reply::Done)
@@ -97,10 +109,25 @@ impl Core {
         if row.expires_at < now {
             return Err(Refusal::new("enrollment_expired", "this enrolment code has ended; make a new one"));
         }
-        row.used_by = Some(agent.clone());
+        let (name, what) = (row.name.clone(), row.what.clone());
+        if let Some(most) = what.many {
+            let used = self.agents.values().filter(|agent| agent.row.code.as_ref() == Some(&hash)).count();
+            if used >= most as usize {
+                return Err(Refusal::new(
+                    "enrollment_used",
+                    format!("this enrolment code was good for {most} agents; make a new one"),
+                ));
+            }
+        } else {
+            row.used_by = Some(what.agent.clone().unwrap_or_else(|| agent.clone()));
+        }
+        if let Some(known) = what.agent {
+            return self.enroll_again(hash, known, public_key, version);
+        }
+        let waiting = what.many.is_some();
         let row = AgentRow {
             agent: agent.clone(),
-            name: row.name.clone(),
+            name,
             public_key,
             version,
             enrolled_at: now,
@@ -110,49 +137,96 @@ impl Core {
             journal_sequence: 0,
             join: 0,
             alarms: Vec::new(),
+            bounds: what.bounds,
+            waiting,
+            code: waiting.then(|| hash.clone()),
         };
-        self.audit(
-            None,
-            "agent_enrolled",
-            serde_json::json!({ "agent": agent, "enrollment": hash, "public_key": row.public_key }),
-        );
-        self.turn.changes.push(Change::EnrollmentUsed { hash, agent: agent.clone() });
+        let body = serde_json::json!({ "agent": agent, "enrollment": hash, "public_key": row.public_key, "waiting": waiting });
+        self.audit(None, "agent_enrolled", body);
+        if !waiting {
+            self.turn.changes.push(Change::EnrollmentUsed { hash, agent: agent.clone() });
+        }
         self.turn.changes.push(Change::Agent(row.clone()));
         self.agents.insert(agent.clone(), Agent { row, session: None });
-        Ok(Reply::Enrolled(agent))
+        Ok(Reply::Enrolled(agent, waiting))
+    }
+
+    /// An agent that was there gets another key; what it was and did stays its own. What is known of its journal stays too, so
+    /// that one that lost it is treated like one that may have lost it.
+    fn enroll_again(&mut self, hash: String, agent: AgentId, public_key: String, version: String) -> Result<Reply, Refusal> {
+        let Some(found) = self.agents.get_mut(&agent) else {
+            return Err(Refusal::new("enrollment_invalid", "the agent of this enrolment code is not known here"));
+        };
+        let before = std::mem::replace(&mut found.row.public_key, public_key);
+        found.row.revoked = false;
+        found.row.version = version;
+        let (row, session) = (found.row.clone(), found.session);
+        let body = serde_json::json!({ "agent": agent, "enrollment": hash, "from": before, "to": row.public_key });
+        self.turn.changes.push(Change::EnrollmentUsed { hash, agent: agent.clone() });
+        self.turn.changes.push(Change::Agent(row));
+        self.audit(None, "agent_enrolled_again", body);
+        self.shut_out(session, "agent_proof", "this agent was enrolled again and has another key");
+        Ok(Reply::Enrolled(agent, false))
+    }
+
+    /// Approves an agent that enrolled by a code for many. One that waits no longer is approved already.
+    pub(super) fn approve_agent(&mut self, agent: &AgentId, name: Option<String>, by: &str) -> Result<Reply, Refusal> {
+        let found = self.agents.get_mut(agent).ok_or_else(|| unknown_agent(agent))?;
+        found.row.waiting = false;
+        if let Some(name) = name {
+            found.row.name = name;
+        }
+        let row = found.row.clone();
+        let body = serde_json::json!({ "by": by, "agent": agent, "name": row.name, "public_key": row.public_key });
+        self.turn.changes.push(Change::Agent(row));
+        self.audit(None, "agent_approved", body);
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn rename_agent(&mut self, agent: &AgentId, name: String, by: &str) -> Result<Reply, Refusal> {
+        let found = self.agents.get_mut(agent).ok_or_else(|| unknown_agent(agent))?;
+        let before = std::mem::replace(&mut found.row.name, name);
+        let row = found.row.clone();
+        let body = serde_json::json!({ "by": by, "agent": agent, "from": before, "to": row.name });
+        self.turn.changes.push(Change::Agent(row));
+        self.audit(None, "agent_renamed", body);
+        Ok(Reply::Done)
+    }
+
+    /// Ends the link of an agent that may not have one any more.
+    fn shut_out(&mut self, session: Option<SessionId>, code: &str, reason: &str) {
+        let Some(session) = session else { return };
+        self.send(session, BrokerFrame::Refused { code: code.to_owned(), reason: reason.to_owned() });
+        self.end_session(session, Left::Lost);
+        self.turn.effects.push(Effect::Close(session));
     }
 
     pub(super) fn revoke_agent(&mut self, agent: &AgentId, by: &str) -> Result<Reply, Refusal> {
-        let Some(found) = self.agents.get_mut(agent) else {
-            return Err(Refusal::new("agent_unknown", format!("agent {agent} is not enrolled here")));
-        };
+        let found = self.agents.get_mut(agent).ok_or_else(|| unknown_agent(agent))?;
         found.row.revoked = true;
         let (row, session) = (found.row.clone(), found.session);
         self.turn.changes.push(Change::Agent(row));
         self.audit(None, "agent_revoked", serde_json::json!({ "by": by, "agent": agent }));
-        if let Some(session) = session {
-            let reason = "this agent was revoked by an administrator".to_owned();
-            self.send(session, BrokerFrame::Refused { code: "agent_revoked".to_owned(), reason });
-            self.end_session(session, Left::Lost);
-            self.turn.effects.push(Effect::Close(session));
-        }
+        self.shut_out(session, "agent_revoked", "this agent was revoked by an administrator");
         Ok(Reply::Done)
     }
 
     /// The public key that an agent must prove, as base64.
     ///
     /// # Errors
-    /// `agent_unknown`, `agent_revoked`.
+    /// `agent_unknown`, `agent_revoked`, `agent_waiting`.
     pub fn agent_key(&self, agent: &AgentId) -> Result<String, Refusal> {
         match self.agents.get(agent) {
-            None => Err(Refusal::new("agent_unknown", format!("agent {agent} is not enrolled here"))),
+            None => Err(unknown_agent(agent)),
+            Some(found) if found.row.waiting => Err(not_approved(agent)),
             Some(found) if found.row.revoked => Err(Refusal::new("agent_revoked", format!("agent {agent} is revoked"))),
             Some(found) => Ok(found.row.public_key.clone()),
         }
     }
 
     pub(super) fn create_key(&mut self, row: KeyRow, by: &str) -> Result<Reply, Refusal> {
-        let body = serde_json::json!({ "by": by, "id": row.id, "name": row.name, "role": row.role, "sellers": row.sellers });
+        let body = serde_json::json!({ "by": by, "id": row.id, "name": row.name, "role": row.role, "sellers": row.sellers,
+            "actions": row.actions });
         self.audit(None, "key_created", body);
         self.turn.changes.push(Change::Key(row.clone()));
         self.keys.insert(row.id.clone(), row);
@@ -168,6 +242,19 @@ impl Core {
         let row = row.clone();
         self.turn.changes.push(Change::Key(row));
         self.audit(None, "key_revoked", serde_json::json!({ "by": by, "id": id }));
+        Ok(Reply::Done)
+    }
+
+    /// A key was used. Noted once an hour: it says whether anybody has the key, and no call waits for it.
+    pub(super) fn use_key(&mut self, id: &str) -> Result<Reply, Refusal> {
+        let now = self.turn.now;
+        if let Some(row) = self.keys.get_mut(id)
+            && row.used_at.is_none_or(|at| now.since_ms(at) >= KEY_USE_MS)
+        {
+            row.used_at = Some(now);
+            let row = row.clone();
+            self.turn.changes.push(Change::Key(row));
+        }
         Ok(Reply::Done)
     }
 

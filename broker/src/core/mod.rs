@@ -60,6 +60,7 @@ pub(crate) mod tests;
 
 use change::{AgentRow, Audit, BulkRow, Change, EnrollmentRow, KeyRow, NumberKey, OriginalKey};
 use disk::Disk;
+pub(crate) use manage::KEY_USE_MS;
 use operations::{OperationAsk, OperationRow, Operations};
 use queue::{LaneKey, Queue};
 use reconcile::Reconcile;
@@ -110,6 +111,12 @@ pub enum Input {
     },
     /// Revoke an agent.
     RevokeAgent(AgentId, String),
+    /// Approve an agent that enrolled by a code for many; perhaps under another name.
+    ApproveAgent(AgentId, Option<String>, String),
+    /// Call an agent something else.
+    RenameAgent(AgentId, String, String),
+    /// A key was used.
+    UseKey(String),
     /// A new API key.
     CreateKey(KeyRow, String),
     /// Revoke an API key.
@@ -190,7 +197,7 @@ pub enum Reply {
     /// Join.
     Joined(Joined),
     /// Enrolled.
-    Enrolled(AgentId),
+    Enrolled(AgentId, bool),
     /// What a ledger that went back has to find out.
     Reconcile(Box<ReconcileView>),
     /// An operation as it is now.
@@ -268,6 +275,8 @@ struct Session {
     disks: BTreeSet<DiskNumber>,
     /// What it said of disks that others claim too: not believed, and not said again when the others are gone.
     said: BTreeMap<DiskNumber, DiskReport>,
+    /// Disks that it may not have, and was told so.
+    refused: BTreeSet<DiskNumber>,
     /// Its journal went back: it counts as a new agent when a disk changes hands.
     suspicious: bool,
 }
@@ -360,6 +369,9 @@ impl Core {
             Input::CreateEnrollment(row, by) => self.create_enrollment(row, &by),
             Input::Enroll { hash, agent, public_key, version } => self.enroll(hash, agent, public_key, version),
             Input::RevokeAgent(agent, by) => self.revoke_agent(&agent, &by),
+            Input::ApproveAgent(agent, name, by) => self.approve_agent(&agent, name, &by),
+            Input::RenameAgent(agent, name, by) => self.rename_agent(&agent, name, &by),
+            Input::UseKey(id) => self.use_key(&id),
             Input::CreateKey(row, by) => self.create_key(row, &by),
             Input::RevokeKey(id, by) => self.revoke_key(&id, &by),
             Input::Join(join, session) => self.join(join, session),

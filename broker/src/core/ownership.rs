@@ -29,6 +29,10 @@ impl Core {
         let mut seen = std::collections::BTreeSet::new();
         for report in reports.into_iter().take(DISKS_PER_AGENT) {
             let Ok(number) = report.disk.parse::<DiskNumber>() else { continue };
+            if let Some(why) = self.out_of_bounds(session, &number, &report) {
+                self.refuse_disk(session, &number, why);
+                continue;
+            }
             if seen.insert(number.clone()) {
                 self.claim(session, &number, report);
             }
@@ -64,6 +68,35 @@ impl Core {
             self.pump(number);
         }
         Ok(Reply::Done)
+    }
+
+    /// Why this agent may not have this disk. An agent says whose a disk is, so what is known otherwise counts too: else an
+    /// agent of one seller could have the jobs of another one by naming his disk.
+    fn out_of_bounds(&self, session: SessionId, number: &DiskNumber, report: &DiskReport) -> Option<String> {
+        let agent = self.agents.get(&self.sessions.get(&session)?.agent)?;
+        let bounds = &agent.row.bounds;
+        if bounds.disk.as_ref().is_some_and(|only| only != number) {
+            return Some(format!("this agent is enrolled for another disk than {number}"));
+        }
+        let only = bounds.seller.as_ref()?;
+        let said = TaxpayerNumber::from_device(&report.taxpayer).ok();
+        let known = self.disks.get(number).and_then(|disk| match &disk.assignment {
+            Some(assignment) => assignment.seller.parse().ok(),
+            None => disk.seller.clone(),
+        });
+        let other = said.as_ref() != Some(only) || known.is_some_and(|known| known != *only);
+        other.then(|| format!("this agent is enrolled for seller {only}, and disk {number} is another one's"))
+    }
+
+    /// Tells an agent once that it may not have a disk, and people too.
+    fn refuse_disk(&mut self, session: SessionId, number: &DiskNumber, why: String) {
+        let Some(live) = self.sessions.get_mut(&session) else { return };
+        if !live.refused.insert(number.clone()) {
+            return;
+        }
+        let agent = live.agent.clone();
+        self.alarm(&agent, why.clone());
+        self.send(session, BrokerFrame::Deny { disk: number.clone(), reason: why });
     }
 
     fn claim(&mut self, session: SessionId, number: &DiskNumber, report: DiskReport) {

@@ -9,7 +9,7 @@
 //! for the
 //! original's silence. A journal that went back or is a new one is treated alike.
 
-use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::ids::{AgentId, DiskNumber};
 use taxdisk_protocol::job::What;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame};
 
@@ -18,6 +18,11 @@ use super::types::{Join, Joined, Left, Refusal, SessionId};
 use super::{Core, Effect, Known, Reply, Session};
 use crate::fault::planted;
 
+/// An agent that enrolled by a code for many.
+pub(super) fn not_approved(agent: &AgentId) -> Refusal {
+    Refusal::new("agent_waiting", format!("agent {agent} waits until an administrator approves it"))
+}
+
 impl Core {
     pub(super) fn join(&mut self, join: Join, session: SessionId) -> Result<Reply, Refusal> {
         let Some(agent) = self.agents.get(&join.agent) else {
@@ -25,6 +30,13 @@ impl Core {
         };
         if agent.row.revoked {
             return Err(Refusal::new("agent_revoked", format!("agent {} is revoked", join.agent)));
+        }
+        if agent.row.waiting {
+            return Err(not_approved(&join.agent));
+        }
+        // Whoever was asked for a key that meanwhile is another one has proven nothing.
+        if join.key.as_ref().is_some_and(|key| key.known != agent.row.public_key) {
+            return Err(Refusal::new("agent_proof", "this agent's key was exchanged while it joined; join again"));
         }
         let counter_back = join.join <= agent.row.join;
         if counter_back && agent.session.is_some() {
@@ -40,17 +52,21 @@ impl Core {
         let journal_known = same_journal.then_some(agent.row.journal_sequence);
         let went_back = journal_known.is_some_and(|known| join.journal.sequence < known);
         let replaced = agent.row.journal.is_some() && !same_journal;
-        let old = agent.session;
+        let (old, public_key) = (agent.session, agent.row.public_key.clone());
         if let Some(old) = old {
             self.end_session(old, Left::Lost);
             self.turn.effects.push(Effect::Close(old));
         }
         let now = self.turn.now;
+        let newest = join.key.map(|key| key.newest).filter(|newest| *newest != public_key);
         let suspicious = went_back || replaced || counter_back;
         if let Some(agent) = self.agents.get_mut(&join.agent) {
             agent.session = Some(session);
             let row = &mut agent.row;
             row.join = join.join;
+            if let Some(newest) = &newest {
+                row.public_key.clone_from(newest);
+            }
             row.version.clone_from(&join.version);
             row.journal = Some(join.journal.id.clone());
             row.journal_sequence = join.journal.sequence;
@@ -63,7 +79,13 @@ impl Core {
         }
         self.sessions.insert(
             session,
-            Session { agent: join.agent.clone(), disks: Default::default(), said: Default::default(), suspicious },
+            Session {
+                agent: join.agent.clone(),
+                disks: Default::default(),
+                said: Default::default(),
+                refused: Default::default(),
+                suspicious,
+            },
         );
         self.announce_agent(&join.agent, true);
         if went_back {
@@ -78,7 +100,11 @@ impl Core {
                 format!("its join counter went back from {counter_known} to {}: a copy, or a state from a backup", join.join);
             self.alarm(&join.agent, text);
         }
-        Ok(Reply::Joined(Joined { session, journal_known }))
+        if let Some(newest) = &newest {
+            let body = serde_json::json!({ "agent": join.agent, "from": public_key, "to": newest });
+            self.audit(None, "agent_key_exchanged", body);
+        }
+        Ok(Reply::Joined(Joined { session, journal_known, public_key: newest.unwrap_or(public_key) }))
     }
 
     pub(super) fn leave(&mut self, session: SessionId, how: Left) -> Result<Reply, Refusal> {

@@ -1,6 +1,6 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
-use taxdisk_protocol::api::{JobState, JobView, Role, Severity, Waiting, WarningCode};
+use taxdisk_protocol::api::{JobState, JobView, KeyAction, Role, Severity, Waiting, WarningCode};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, SerialNumber, TaxpayerNumber};
@@ -136,6 +136,17 @@ pub struct Join {
     pub journal: JournalHead,
     /// Join counter.
     pub join: u64,
+    /// What it proved, where an edge looked.
+    pub key: Option<Proven>,
+}
+
+/// What an agent proved of its keys; base64.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// The key that the ledger knew when the agent was asked.
+    pub known: String,
+    /// The newest that it has; from this join on the only one.
+    pub newest: String,
 }
 
 /// An accepted join. The edge sends `welcome` with `journal_known` first and then pumps the session's frames.
@@ -145,6 +156,8 @@ pub struct Joined {
     pub session: SessionId,
     /// For `welcome`.
     pub journal_known: Option<u64>,
+    /// For `welcome`: the key that is known from now on.
+    pub public_key: String,
 }
 
 /// How a link ended.
@@ -167,6 +180,10 @@ pub struct Caller {
     pub role: Role,
     /// Sellers it is limited to; empty: all.
     pub sellers: Vec<TaxpayerNumber>,
+    /// Actions it is limited to, inside its role; empty: all.
+    pub actions: Vec<KeyAction>,
+    /// Its use was not noted for a while.
+    pub unnoted: bool,
 }
 
 impl Caller {
@@ -187,6 +204,8 @@ pub struct KeyView {
     pub expires_at: Option<Timestamp>,
     /// Revoked at.
     pub revoked_at: Option<Timestamp>,
+    /// Used last, within an hour.
+    pub used_at: Option<Timestamp>,
 }
 
 /// Settings of the ledger that a configuration may change.

@@ -7,6 +7,7 @@ use taxdisk_protocol::api::{AgentView, DiskView, IssuePointBody, JobState, JobVi
 use taxdisk_protocol::ids::{DiskNumber, IssuePoint, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_protocol::link::fingerprint;
 use taxdisk_protocol::money::Amount;
 
 use super::Core;
@@ -304,6 +305,10 @@ impl Core {
                 pause: self.pauses.get(&Scope::Agent(agent.row.agent.clone())).map(PauseRow::view),
                 update: None,
                 address: None,
+                waiting: agent.row.waiting,
+                seller: agent.row.bounds.seller.as_ref().map(ToString::to_string),
+                disk: agent.row.bounds.disk.as_ref().map(ToString::to_string),
+                fingerprint: fingerprint(&agent.row.public_key),
             })
             .collect()
     }

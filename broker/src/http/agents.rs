@@ -5,7 +5,7 @@ use axum::extract::{FromRequest, Request, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use taxdisk_protocol::api::{AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest};
+use taxdisk_protocol::api::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest};
 use taxdisk_protocol::error::{Breach, Code, Problem};
 use taxdisk_protocol::ids::AgentId;
 
@@ -13,6 +13,7 @@ use super::auth::{Admin, Caller};
 use super::body::Strict;
 use super::refused::Refused;
 use super::{Edge, Path, Peer, parsed};
+use crate::ledger::Refusal;
 
 /// Lists all agents. An agent may serve any seller, so a key that is for some sellers may not.
 #[utoipa::path(get, path = "/v1/agents", tag = "agents", responses(
@@ -26,7 +27,7 @@ pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<A
     Ok(Json(agents))
 }
 
-/// Makes a single-use enrolment code.
+/// Makes an enrolment code: for one PC, for one that is there and needs another key, or for many that wait for approval.
 #[utoipa::path(post, path = "/v1/enrollments", tag = "agents", request_body = EnrollmentRequest, responses(
     (status = 201, description = "The code, shown once", body = EnrollmentCode),
 ), security(("key" = ["admin"])))]
@@ -85,13 +86,58 @@ pub(crate) fn public_key(text: &str) -> Result<ed25519_dalek::VerifyingKey, Stri
 ), security(("key" = ["admin"])))]
 pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<String>) -> Result<StatusCode, Refused> {
     let agent: AgentId = parsed("id", &id)?;
-    by.ledger(&edge).revoke_agent(&agent, by.by()).await.map_err(|refusal| {
-        let refused = Refused::from(refusal);
-        if refused.0.code == Code::AgentUnknown.as_str() { Refused::new(Code::NotFound, refused.0.detail) } else { refused }
-    })?;
+    by.ledger(&edge).revoke_agent(&agent, by.by()).await.map_err(not_found)?;
     edge.hub.end(&agent, Code::AgentRevoked, "an administrator revoked this agent");
     tracing::warn!(%agent, by = by.by(), "agent revoked");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Approves an agent that enrolled by a code for many. Compare its fingerprint with what the PC shows first.
+#[utoipa::path(post, path = "/v1/agents/{id}/approve", tag = "agents", request_body = AgentName, params(("id" = String, Path, description = "Agent")), responses(
+    (status = 204, description = "Approved"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
+), security(("key" = ["admin"])))]
+pub async fn approve(
+    State(edge): State<Edge>,
+    Admin(by): Admin,
+    Path(id): Path<String>,
+    Strict(body): Strict<AgentName>,
+) -> Result<StatusCode, Refused> {
+    let agent: AgentId = parsed("id", &id)?;
+    let name = body.name.map(decent_name).transpose()?;
+    by.ledger(&edge).approve_agent(&agent, name, by.by()).await.map_err(not_found)?;
+    tracing::info!(%agent, by = by.by(), "agent approved");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Calls an agent something else.
+#[utoipa::path(post, path = "/v1/agents/{id}/rename", tag = "agents", request_body = AgentName, params(("id" = String, Path, description = "Agent")), responses(
+    (status = 204, description = "Renamed"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
+), security(("key" = ["admin"])))]
+pub async fn rename(
+    State(edge): State<Edge>,
+    Admin(by): Admin,
+    Path(id): Path<String>,
+    Strict(body): Strict<AgentName>,
+) -> Result<StatusCode, Refused> {
+    let agent: AgentId = parsed("id", &id)?;
+    let name = decent_name(body.name.unwrap_or_default())?;
+    by.ledger(&edge).rename_agent(&agent, name, by.by()).await.map_err(not_found)?;
+    tracing::info!(%agent, by = by.by(), "agent renamed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The longest name of a PC, characters.
+const NAME_MAX: usize = 100;
+
+fn decent_name(name: String) -> Result<String, Refused> {
+    let decent = (1..=NAME_MAX).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+    if decent { Ok(name) } else { Err(Refused::new(Code::InvalidParameter, format!("name has 1 to {NAME_MAX} characters"))) }
+}
+
+/// An agent in a path that is not there is not found; the link's own word for it means something else.
+fn not_found(refusal: Refusal) -> Refused {
+    let refused = Refused::from(refusal);
+    if refused.0.code == Code::AgentUnknown.as_str() { Refused::new(Code::NotFound, refused.0.detail) } else { refused }
 }
 
 #[cfg(test)]

@@ -4,18 +4,21 @@
 //! protects guessable secrets, and nobody guesses 256 bits; it would only make every call slow. A key is never logged; its id is.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use axum::extract::FromRequestParts;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::{header, request::Parts};
 use taxdisk_protocol::api::Role;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::TaxpayerNumber;
 
+use taxdisk_web::crowd::network;
+use taxdisk_web::serve::Room;
+
 use super::refused::Refused;
-use super::{Edge, Peer};
+use super::{Edge, Peer, surface};
 use crate::ledger::{self, Ledger};
 
 /// Who calls, proven by a key.
@@ -84,7 +87,14 @@ impl FromRequestParts<Edge> for Caller {
         match edge.ledger.authenticate(key.trim()) {
             Ok(caller) => {
                 tracing::Span::current().record("key", caller.id.as_str());
-                Ok(Caller(caller, peer))
+                if let Some(room) = parts.extensions.get::<Room>() {
+                    room.vouch();
+                }
+                admit(edge, &caller)?;
+                edge.ledger.note_use(&caller);
+                let caller = Caller(caller, peer);
+                allowed(parts, &caller)?;
+                Ok(caller)
             }
             Err(refusal) if refusal.code == "key_expired" => {
                 Err(edge.failed(peer, Refused::new(Code::KeyExpired, "the key's time is over; an administrator makes a new one")))
@@ -94,6 +104,34 @@ impl FromRequestParts<Edge> for Caller {
             Err(_) => Err(edge.failed(peer, Refused::new(Code::Unauthorized, "this key is not known, or it is revoked"))),
         }
     }
+}
+
+/// Takes a call out of what a key may make.
+fn admit(edge: &Edge, caller: &ledger::Caller) -> Result<(), Refused> {
+    let Some(Err(wait_s)) = edge.rates.as_ref().map(|rates| rates.admit(&caller.id, Instant::now())) else { return Ok(()) };
+    metrics::counter!("taxdisk_calls_over_rate_total").increment(1);
+    let mut refused = Refused::new(Code::RateLimited, format!("the key {} calls too often; wait {wait_s} s", caller.id));
+    refused.0.retry_after_s = Some(wait_s);
+    Err(refused)
+}
+
+/// May a key make this call? The table says what the call needs; one that is not there is nobody's.
+fn allowed(parts: &Parts, caller: &Caller) -> Result<(), Refused> {
+    let route = parts.extensions.get::<MatchedPath>();
+    let needs = route.and_then(|route| surface::needs(&parts.method, route.as_str())).and_then(surface::Needs::of_key);
+    let Some((action, all_sellers, admin)) = needs else {
+        tracing::error!(method = %parts.method, path = parts.uri.path(), "this call is missing in the table of calls");
+        return Err(Refused::new(Code::Forbidden, "nobody may make this call: it is missing in the broker's table of calls"));
+    };
+    if admin && caller.0.role != Role::Admin {
+        return Err(Refused::new(Code::Forbidden, "this call needs a key of the role admin"));
+    }
+    if !caller.0.actions.is_empty() && !caller.0.actions.contains(&action) {
+        let only = caller.0.actions.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
+        let text = format!("the key {} is for {only} only; this call is {}", caller.0.id, action.as_str());
+        return Err(Refused::new(Code::Forbidden, text));
+    }
+    if all_sellers { caller.unlimited() } else { Ok(()) }
 }
 
 /// A caller with the role admin.
@@ -153,17 +191,11 @@ impl Failures {
     }
 }
 
-/// One caller holds a whole IPv6 network of 64 bits.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     #[test]

@@ -30,7 +30,7 @@ use super::{Edge, Traced, body, jobs};
 use crate::serve::stopped;
 
 /// The longest line, bytes: an invoice of 100 lines is under 64 KiB.
-const MAX_LINE_BYTES: usize = 64 * 1024;
+pub(super) const MAX_LINE_BYTES: usize = 64 * 1024;
 /// The longest batch, bytes.
 const MAX_BATCH_BYTES: u64 = 512 * 1024 * 1024;
 /// The most lines: the serial numbers of a batch are remembered, 16 bytes each.

@@ -43,6 +43,8 @@ pub fn view(key: ledger::KeyView) -> KeyView {
         created_at: key.created_at.to_string(),
         expires_at: key.expires_at.map(|at| at.to_string()),
         revoked_at: key.revoked_at.map(|at| at.to_string()),
+        actions: key.caller.actions,
+        used_at: key.used_at.map(|at| at.to_string()),
     }
 }
 

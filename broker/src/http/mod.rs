@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
 use taxdisk_protocol::update::UPDATES_PATH;
+use taxdisk_web::rate::Rates;
 use tokio::sync::{Semaphore, watch};
 use tracing::Instrument;
 
@@ -46,6 +47,7 @@ pub mod pauses;
 pub mod reconcile;
 pub mod refused;
 pub mod sellers;
+pub mod surface;
 mod traced;
 pub mod updates;
 pub mod webhooks;
@@ -63,6 +65,8 @@ pub struct Edge {
     pub hub: Arc<Hub>,
     /// Failed authentications.
     pub failures: Arc<auth::Failures>,
+    /// How much each API key may call; none: as much as it likes.
+    pub rates: Option<Arc<Rates>>,
     /// Room for batches.
     pub batches: Arc<Semaphore>,
     /// Room for event streams.
@@ -84,6 +88,7 @@ impl Edge {
             hub: Hub::new(ledger.clone(), &config.link, &config.updates, stopping.clone()),
             ledger: ledger.clone(),
             failures: Arc::new(auth::Failures::new(config.limits.failures_per_minute)),
+            rates: rates(config.limits.calls_per_key_s),
             batches: Arc::new(Semaphore::new(config.limits.batches)),
             streams: Arc::new(Semaphore::new(config.limits.streams)),
             hooks: Hooks::start(ledger.clone(), &config.webhooks, stopping.clone()),
@@ -106,6 +111,13 @@ impl Edge {
         );
         refused
     }
+}
+
+/// A key may save up the calls of so many seconds.
+const BURST_S: u32 = 10;
+
+fn rates(calls_s: u32) -> Option<Arc<Rates>> {
+    (calls_s > 0).then(|| Arc::new(Rates::new(calls_s, calls_s.saturating_mul(BURST_S))))
 }
 
 /// The id of a request: the caller's `x-request-id` where it is decent, else a random one.
@@ -152,6 +164,8 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/agents", get(agents::list))
         .route("/v1/agents/enroll", post(agents::enroll))
         .route("/v1/agents/{id}/revoke", post(agents::revoke))
+        .route("/v1/agents/{id}/approve", post(agents::approve))
+        .route("/v1/agents/{id}/rename", post(agents::rename))
         .route("/v1/enrollments", post(agents::create_enrollment))
         .route("/v1/keys", post(keys::create).get(keys::list))
         .route("/v1/keys/{id}", delete(keys::revoke))

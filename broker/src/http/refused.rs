@@ -52,7 +52,9 @@ impl IntoResponse for Refused {
         set(headers, header::CONTENT_TYPE, "application/problem+json");
         match status {
             StatusCode::UNAUTHORIZED => set(headers, header::WWW_AUTHENTICATE, "Bearer"),
-            StatusCode::TOO_MANY_REQUESTS => set(headers, header::RETRY_AFTER, "60"),
+            StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(self.0.retry_after_s.unwrap_or(60)));
+            }
             StatusCode::SERVICE_UNAVAILABLE => set(headers, header::RETRY_AFTER, "5"),
             _ => {}
         }

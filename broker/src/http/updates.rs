@@ -19,7 +19,7 @@ use super::{Edge, Path};
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Shows what agents are offered, and the programs that this broker has.
-#[utoipa::path(get, path = "/v1/updates", tag = "agents", responses((status = 200, description = "Updates", body = UpdatesView)), security(("key" = [])))]
+#[utoipa::path(get, path = "/v1/updates", tag = "agents", responses((status = 200, description = "Updates", body = UpdatesView)), security(("key" = ["all_sellers"])))]
 pub async fn show(State(edge): State<Edge>, caller: Caller) -> Result<Json<UpdatesView>, Refused> {
     caller.unlimited()?;
     Ok(Json(edge.hub.updates.view().await?))

@@ -7,7 +7,7 @@
 //! Read first: [`Hub`], [`join`] (who is let in) and [`session`] (what happens then).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,8 @@ use taxdisk_protocol::api::AgentView;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{MAX_FRAME_BYTES, SUBPROTOCOL};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use taxdisk_web::crowd::{Crowd, Place as Stranger, Wanted};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
 use crate::config;
@@ -36,6 +37,10 @@ pub(crate) mod tunnel;
 const READ_BUFFER_BYTES: usize = 4 * 1024;
 /// Unsent bytes of a link at most: a grant with its open attempts, and one frame more.
 const MAX_WRITE_BUFFER_BYTES: usize = 2 * MAX_FRAME_BYTES;
+
+/// A link that has not proven itself keeps its place for so long, whoever else comes: an honest proof takes a round trip or
+/// two, and a whole fleet that comes back at once must not push out itself.
+const GRACE: Duration = Duration::from_secs(3);
 
 /// Times of a link.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +82,7 @@ struct Live {
 pub struct Hub {
     ledger: Ledger,
     times: Times,
-    unproven: Arc<Semaphore>,
+    unproven: Arc<Crowd>,
     pub(crate) tunnels: Arc<tunnel::Tunnels>,
     /// Updates of agents.
     pub updates: Arc<Updates>,
@@ -104,16 +109,27 @@ struct Place {
 
 /// What a link holds until it has proven whose it is: a place among those that have not.
 enum Unproven {
-    Link(#[allow(dead_code, reason = "held, not read")] OwnedSemaphorePermit),
+    Link(#[allow(dead_code, reason = "held, not read")] Stranger, Option<Wanted>),
     /// Its tunnel holds the place.
     Tunnel(oneshot::Sender<()>),
 }
 
 impl Unproven {
+    /// Ends when somebody else needs the place. A tunnel sees to that itself.
+    async fn wanted(&mut self) {
+        match self {
+            Unproven::Link(_, wanted) => match wanted.take() {
+                Some(wanted) => wanted.wait().await,
+                None => std::future::pending().await,
+            },
+            Unproven::Tunnel(_) => std::future::pending().await,
+        }
+    }
+
     /// Gives the place free.
     fn proven(self) {
         match self {
-            Unproven::Link(_) => {}
+            Unproven::Link(..) => {}
             // Nobody listens: the tunnel has ended, and the link will see it.
             Unproven::Tunnel(tunnel) => drop(tunnel.send(())),
         }
@@ -127,7 +143,8 @@ impl Hub {
             updates: Arc::new(Updates::new(ledger.clone(), updates)),
             ledger,
             times: Times::of(link),
-            unproven: Arc::new(Semaphore::new(link.unproven)),
+            // Behind one address may be a whole office: all of them share the places.
+            unproven: Crowd::new(link.unproven, link.unproven, GRACE.min(Duration::from_secs(link.join_s))),
             tunnels: Arc::new(tunnel::Tunnels::new(link.tunnels)),
             stopping,
             live: Mutex::default(),
@@ -135,9 +152,10 @@ impl Hub {
         })
     }
 
-    /// A place among the links that have not proven whose they are.
-    fn room_without_proof(&self) -> Result<OwnedSemaphorePermit, Refused> {
-        self.unproven.clone().try_acquire_owned().map_err(|_| {
+    /// A place among the links that have not proven whose they are. The one that has had its time without a proof leaves for it.
+    async fn room_without_proof(&self, peer: Option<Peer>) -> Result<(Stranger, Wanted), Refused> {
+        let from = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        self.unproven.try_enter(from).await.ok_or_else(|| {
             metrics::counter!("taxdisk_links_refused_total", "reason" => "full").increment(1);
             Refused::new(Code::NotReady, "too many agents are joining; try again in a moment")
         })
@@ -238,8 +256,8 @@ pub(crate) async fn link(
     let hub = edge.hub.clone();
     let unproven = match entrant.and_then(|entrant| entrant.0.take()) {
         Some(unproven) => unproven,
-        None => match hub.room_without_proof() {
-            Ok(permit) => Unproven::Link(permit),
+        None => match hub.room_without_proof(peer.as_ref().map(|peer| peer.0)).await {
+            Ok((place, wanted)) => Unproven::Link(place, Some(wanted)),
             Err(refused) => return refused.into_response(),
         },
     };
@@ -249,8 +267,8 @@ pub(crate) async fn link(
     let from = peer.map_or_else(String::new, |peer| peer.0.0.ip().to_canonical().to_string());
     upgrade.on_upgrade(move |socket| {
         async move {
-            let (_counted, _room) = (counted, room);
-            session::run(hub, socket, unproven, &from).await;
+            let _counted = counted;
+            session::run(hub, socket, unproven, room.map(|room| room.0), &from).await;
         }
         .instrument(span)
     })

@@ -20,7 +20,7 @@ use tracing::Instrument;
 use super::frame::{Heard, read};
 use super::{Ending, Hub, Place, Times, Unproven, join};
 use crate::ledger::{Ledger, Left, SessionId};
-use crate::serve::stopped;
+use crate::serve::{Room, stopped};
 
 /// Answers of the hub itself that wait for the writer; an agent that provokes more of them does not get them.
 const OWN_FRAMES: usize = 16;
@@ -28,9 +28,13 @@ const OWN_FRAMES: usize = 16;
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Runs one link from its first frame to its end.
-pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven, from: &str) {
-    let proven = tokio::time::timeout(hub.times.join, join::prove(&hub.ledger, &mut socket)).await;
-    let proven = proven.unwrap_or_else(|_| Err(Ending { code: Code::Timeout, reason: "the proof took too long".to_owned() }));
+pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, mut unproven: Unproven, room: Option<Room>, from: &str) {
+    let too_long = || Err(Ending { code: Code::Timeout, reason: "the proof took too long".to_owned() });
+    let proof = tokio::time::timeout(hub.times.join, join::prove(&hub.ledger, &mut socket));
+    let proven = tokio::select! {
+        proven = proof => proven.unwrap_or_else(|_| too_long()),
+        () = unproven.wanted() => too_long(),
+    };
     let join = match proven {
         Ok(join) => join,
         Err(ending) => {
@@ -39,6 +43,9 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven
         }
     };
     unproven.proven();
+    if let Some(room) = &room {
+        room.vouch();
+    }
     let (agent, version) = (join.agent.clone(), join.version.clone());
     tracing::Span::current().record("agent", tracing::field::display(&agent));
     let mut place = hub.take_place(&agent, from).await;
@@ -47,7 +54,12 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, unproven: Unproven
     match joined {
         Ok((joined, frames)) => {
             tracing::info!("agent joined");
-            let welcome = BrokerFrame::Welcome { protocol: join::VERSION, journal_known: joined.journal_known, updates: true };
+            let welcome = BrokerFrame::Welcome {
+                protocol: join::VERSION,
+                journal_known: joined.journal_known,
+                updates: true,
+                key: Some(joined.public_key),
+            };
             let talk = talk(&hub, &ledger, socket, joined.session, (welcome, frames), &mut place, (&agent, &version));
             // A panic in here must not leave a disk owned by nobody.
             let left = AssertUnwindSafe(talk).catch_unwind().await.unwrap_or_else(|_| {

@@ -12,6 +12,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,7 @@ use serde::Deserialize;
 use taxdisk_protocol::api::TunnelBody;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{LINK_PATH, TUNNEL_CHUNK_BYTES, TUNNEL_WAIT_S};
+use taxdisk_web::crowd::{Place, Wanted};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 
@@ -53,6 +55,8 @@ struct Tunnel {
     down: tokio::sync::Mutex<Down>,
     /// Somebody used it.
     used: Notify,
+    /// Its link has proven whose it is.
+    proven: AtomicBool,
     /// True at its end, for requests that wait.
     gone: watch::Sender<bool>,
     _room: OwnedSemaphorePermit,
@@ -91,6 +95,16 @@ pub(crate) struct At {
     at: u64,
 }
 
+impl Tunnel {
+    /// Whoever knows the name of a tunnel whose link has proven whose it is, is that agent: its requests make no room for
+    /// strangers.
+    fn vouch(&self, room: Option<Extension<Room>>) {
+        if let Some(Extension(room)) = room.filter(|_| self.proven.load(Ordering::Relaxed)) {
+            room.vouch();
+        }
+    }
+}
+
 impl Tunnels {
     /// Room for `most` tunnels at one time.
     pub(super) fn new(most: usize) -> Tunnels {
@@ -120,7 +134,7 @@ pub(crate) async fn open(State(edge): State<Edge>, peer: Option<Extension<Peer>>
         metrics::counter!("taxdisk_links_refused_total", "reason" => "tunnels_full").increment(1);
         return Refused::new(Code::NotReady, "too many agents use tunnels; try again in a moment").into_response();
     };
-    let unproven = match edge.hub.room_without_proof() {
+    let unproven = match edge.hub.room_without_proof(peer.as_ref().map(|peer| peer.0)).await {
         Ok(unproven) => unproven,
         Err(refused) => return refused.into_response(),
     };
@@ -130,6 +144,7 @@ pub(crate) async fn open(State(edge): State<Edge>, peer: Option<Extension<Peer>>
         up: tokio::sync::Mutex::new(Up { taken: 0, pipe: pipe_up }),
         down: tokio::sync::Mutex::new(Down { at: 0, held: Bytes::new(), pipe: pipe_down }),
         used: Notify::new(),
+        proven: AtomicBool::new(false),
         gone: watch::Sender::new(false),
         _room: room,
     });
@@ -150,7 +165,13 @@ async fn serve_link(edge: Edge, stream: DuplexStream, peer: SocketAddr, prove: o
     let stopping = edge.stopping.clone();
     let entrant = Entrant(Arc::new(Mutex::new(Some(prove))));
     let router = Router::new().route(LINK_PATH, any(super::link)).layer(Extension(entrant)).with_state(edge);
-    let bounds = Bounds { connections: 1, header: HEAD_TIME, head_bytes: serve::MAX_HEAD_BYTES, stop: HEAD_TIME };
+    let bounds = Bounds {
+        connections: 1,
+        strangers_per_address: 1,
+        header: HEAD_TIME,
+        head_bytes: serve::MAX_HEAD_BYTES,
+        stop: HEAD_TIME,
+    };
     serve::connection(stream, peer, Room::none(), router, bounds, stopping).await;
 }
 
@@ -160,11 +181,12 @@ async fn watch_over(
     id: String,
     tunnel: Arc<Tunnel>,
     times: Times,
-    unproven: OwnedSemaphorePermit,
+    (place, wanted): (Place, Wanted),
     proof: oneshot::Receiver<()>,
 ) {
     let mut gone = tunnel.gone.subscribe();
-    let mut unproven = Some(unproven);
+    let mut unproven = Some(place);
+    let mut wanted = std::pin::pin!(wanted.wait());
     let mut proof = std::pin::pin!(proof.fuse());
     let mut deadline = std::pin::pin!(tokio::time::sleep(HEAD_TIME + times.join));
     loop {
@@ -174,11 +196,18 @@ async fn watch_over(
                 break;
             },
             proven = proof.as_mut() => match proven {
-                Ok(()) => unproven = None,
+                Ok(()) => {
+                    tunnel.proven.store(true, Ordering::Relaxed);
+                    unproven = None;
+                }
                 Err(_) => deadline.as_mut().reset(tokio::time::Instant::now() + LAST_WORDS),
             },
             () = deadline.as_mut(), if unproven.is_some() => {
                 tracing::info!("a tunnel ends: its link has not proven whose it is");
+                break;
+            }
+            () = wanted.as_mut(), if unproven.is_some() => {
+                tracing::info!("a tunnel ends: another agent wants to join, and this one has not proven whose it is");
                 break;
             }
             _ = gone.wait_for(|gone| *gone) => return,
@@ -192,11 +221,13 @@ pub(crate) async fn send(
     State(edge): State<Edge>,
     Path(id): Path<String>,
     Query(At { at }): Query<At>,
+    room: Option<Extension<Room>>,
     headers: HeaderMap,
     bytes: Body,
 ) -> Result<Response, Refused> {
     let tunnels = &edge.hub.tunnels;
     let tunnel = tunnels.find(&id)?;
+    tunnel.vouch(room);
     let bytes = body::read(&headers, bytes).await?;
     tunnel.used.notify_one();
     let mut up = tunnel.up.lock().await;
@@ -227,9 +258,11 @@ pub(crate) async fn fetch(
     State(edge): State<Edge>,
     Path(id): Path<String>,
     Query(At { at }): Query<At>,
+    room: Option<Extension<Room>>,
 ) -> Result<Response, Refused> {
     let tunnels = &edge.hub.tunnels;
     let tunnel = tunnels.find(&id)?;
+    tunnel.vouch(room);
     tunnel.used.notify_one();
     let mut gone = tunnel.gone.subscribe();
     let mut down = tokio::select! {

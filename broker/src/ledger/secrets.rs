@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use sha2::{Digest, Sha256};
 use taxdisk_protocol::time::Timestamp;
 
+use crate::core::KEY_USE_MS;
 use crate::core::change::KeyRow;
 use crate::core::types::{Caller, KeyView, Refusal};
 
@@ -55,7 +56,10 @@ impl Keys {
         }
         match row.expires_at {
             Some(until) if until <= now => Err(Refusal::new("key_expired", format!("API key {} ended at {until}", row.id))),
-            _ => Ok(caller(row)),
+            _ => {
+                let unnoted = row.used_at.is_none_or(|at| now.since_ms(at) >= KEY_USE_MS);
+                Ok(Caller { unnoted, ..caller(row) })
+            }
         }
     }
 
@@ -65,6 +69,7 @@ impl Keys {
             created_at: row.created_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            used_at: row.used_at,
         };
         let mut views: Vec<KeyView> = self.by_hash.values().map(view).collect();
         views.sort_by(|a, b| (a.created_at, &a.caller.id).cmp(&(b.created_at, &b.caller.id)));
@@ -73,5 +78,12 @@ impl Keys {
 }
 
 fn caller(row: &KeyRow) -> Caller {
-    Caller { id: row.id.clone(), name: row.name.clone(), role: row.role, sellers: row.sellers.clone() }
+    Caller {
+        id: row.id.clone(),
+        name: row.name.clone(),
+        role: row.role,
+        sellers: row.sellers.clone(),
+        actions: row.actions.clone(),
+        unnoted: false,
+    }
 }

@@ -48,7 +48,7 @@ async fn with_seller(ledger: &Ledger) {
 }
 
 async fn agent(ledger: &Ledger) -> AgentId {
-    let request = EnrollmentRequest { name: "till".to_owned(), valid_s: None };
+    let request = EnrollmentRequest { name: "till".to_owned(), ..Default::default() };
     let code = ledger.create_enrollment(request, "test").await.unwrap().code;
     let body = EnrollBody { code: code.clone(), public_key: "cHVibGlj".to_owned(), version: "0".to_owned() };
     let enrolled = ledger.enroll(body.clone()).await.unwrap();
@@ -59,7 +59,7 @@ async fn agent(ledger: &Ledger) -> AgentId {
 
 async fn join(ledger: &Ledger, agent: &AgentId, join: u64) -> (SessionId, mpsc::Receiver<Box<BrokerFrame>>) {
     let journal = JournalHead { id: "j".to_owned(), sequence: join };
-    let joining = Join { agent: agent.clone(), version: "0".to_owned(), journal, join };
+    let joining = Join { agent: agent.clone(), version: "0".to_owned(), journal, join, key: None };
     let (joined, mut frames) = ledger.join(joining).await.unwrap();
     ledger.receive(joined.session, AgentFrame::Disks { disks: vec![report(DISK)] }).await.unwrap();
     assert!(matches!(frames.recv().await.map(|frame| *frame), Some(BrokerFrame::Grant { .. })));
@@ -151,7 +151,8 @@ async fn a_slow_agent_is_cut_off_and_told_again_at_its_next_join() {
     assert_eq!(frames.recv().await.map(|frame| *frame), None);
     let view = ledger.job(&key("A2")).await.unwrap();
     assert!(view.agent_away);
-    let joining = Join { agent, version: "0".to_owned(), journal: JournalHead { id: "j".to_owned(), sequence: 2 }, join: 2 };
+    let joining =
+        Join { agent, version: "0".to_owned(), journal: JournalHead { id: "j".to_owned(), sequence: 2 }, join: 2, key: None };
     let (joined, mut frames) = ledger.join(joining).await.unwrap();
     ledger.receive(joined.session, AgentFrame::Disks { disks: vec![report(DISK)] }).await.unwrap();
     let Some(BrokerFrame::Grant { open, epoch, .. }) = frames.recv().await.map(|frame| *frame) else { panic!("no grant") };
@@ -184,7 +185,8 @@ async fn keys_are_known_by_their_hash_until_they_end() {
     let place = Place::new();
     let ledger = place.open(Settings::default()).await;
     assert!(!ledger.has_admin_key());
-    let request = |role, valid_s| KeyRequest { name: "n".to_owned(), role, sellers: vec![seller()], valid_s };
+    let request =
+        |role, valid_s| KeyRequest { name: "n".to_owned(), role, sellers: vec![seller()], actions: Vec::new(), valid_s };
     let admin = ledger.create_key(request(Role::Admin, None), "test").await.unwrap();
     let short = ledger.create_key(request(Role::Platform, Some(60)), "test").await.unwrap();
     assert!(ledger.has_admin_key());

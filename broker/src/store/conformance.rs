@@ -6,7 +6,7 @@ mod lists;
 use std::future::Future;
 use std::sync::Arc;
 
-use taxdisk_protocol::api::{JobState, Operation, PauseMode, Priority, Role, SellerBody};
+use taxdisk_protocol::api::{JobState, KeyAction, Operation, PauseMode, Priority, Role, SellerBody};
 use taxdisk_protocol::api::{OperationKind, OperationState};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::event::DeliveryState;
@@ -24,7 +24,7 @@ use super::check::check;
 use super::{DeliveryFilter, Store, StoreError};
 use crate::core::announcement::Announcement;
 use crate::core::change::{
-    AgentRow, Audit, BulkRow, Change, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey,
+    AgentRow, Audit, BulkRow, Change, CodeFor, DiskFenceRow, EnrollmentRow, KeyRow, Notice, NumberKey, NumberRow, OriginalKey,
     ReconcileRow, SellerRow, SignInRow, TroubleRow, UserRow,
 };
 use crate::core::operations::{OperationFilter, OperationRow};
@@ -175,6 +175,9 @@ pub(crate) async fn what_is_committed_is_there_after_a_reopen<B: Bench>(bench: B
         journal_sequence: 9,
         join: 3,
         alarms: vec!["x".to_owned()],
+        bounds: Default::default(),
+        waiting: false,
+        code: None,
     };
     let body =
         SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: false, warnings: Default::default() };
@@ -351,7 +354,13 @@ pub(crate) async fn the_chain_notices_a_changed_row<B: Bench>(bench: B) {
 /// Two users of one code: one wins, and of the other nothing is kept.
 pub(crate) async fn an_enrolment_code_is_used_once<B: Bench>(bench: B) {
     let store = bench.open().await;
-    let row = EnrollmentRow { hash: "h".to_owned(), name: "till".to_owned(), expires_at: Timestamp(9), used_by: None };
+    let row = EnrollmentRow {
+        hash: "h".to_owned(),
+        name: "till".to_owned(),
+        expires_at: Timestamp(9),
+        used_by: None,
+        what: CodeFor::default(),
+    };
     store.commit(&[Change::Enrollment(row)]).await.unwrap();
     assert_eq!(store.restore().await.unwrap().enrollments.len(), 1);
     let using = |letter: &str| {
@@ -391,11 +400,13 @@ pub(crate) async fn keys_keep_their_end<B: Bench>(bench: B) {
         created_at: Timestamp(1),
         expires_at: Some(Timestamp(50)),
         revoked_at: None,
+        actions: vec![KeyAction::Submit, KeyAction::Read],
+        used_at: None,
     };
     store.commit(&[Change::Key(row.clone())]).await.unwrap();
     let store = bench.reopen(store).await;
     assert_eq!(store.restore().await.unwrap().keys, std::slice::from_ref(&row));
-    let revoked = KeyRow { revoked_at: Some(Timestamp(40)), ..row };
+    let revoked = KeyRow { revoked_at: Some(Timestamp(40)), used_at: Some(Timestamp(30)), ..row };
     store.commit(&[Change::Key(revoked.clone())]).await.unwrap();
     assert_eq!(store.restore().await.unwrap().keys, [revoked]);
 }

@@ -115,15 +115,16 @@ const TABLES: [Table; 21] = [
     Table { name: "notices", columns: "name, body", from: "name, body", to: "v ->> 0, v ->> 1" },
     Table {
         name: "enrollments",
-        columns: "hash, name, expires_at, used_by",
-        from: "hash, json_quote(name) || '', expires_at, used_by",
-        to: "v ->> 0, v ->> 1, (v ->> 2)::bigint, v ->> 3",
+        columns: "hash, name, expires_at, used_by, what",
+        from: "hash, json_quote(name) || '', expires_at, used_by, what",
+        to: "v ->> 0, v ->> 1, (v ->> 2)::bigint, v ->> 3, v ->> 4",
     },
     Table {
         name: "api_keys",
-        columns: "id, hash, name, role, sellers, created_at, expires_at, revoked_at",
-        from: "id, hash, json_quote(name) || '', role, sellers, created_at, expires_at, revoked_at",
-        to: "v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint",
+        columns: "id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at",
+        from: "id, hash, json_quote(name) || '', role, sellers, created_at, expires_at, revoked_at, actions, used_at",
+        to: "v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint, \
+             v ->> 8, (v ->> 9)::bigint",
     },
     Table {
         name: "announcements",

@@ -41,7 +41,8 @@ pub(super) fn sqlite() -> Migrator {
         "0010_operations",
         "0011_console",
         "0012_lists",
-        "0013_log"
+        "0013_log",
+        "0014_scopes"
     ))
 }
 
@@ -56,7 +57,8 @@ pub(super) fn postgres() -> Migrator {
         "0008_about",
         "0009_guard",
         "0010_operations",
-        "0011_console"
+        "0011_console",
+        "0014_scopes"
     ))
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use taxdisk_broker::config::Config;
 use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::link::{LINK_PATH, MAX_FRAME_BYTES, SUBPROTOCOL, proof_message};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -19,13 +20,18 @@ pub const DISK: &str = "661234567890";
 
 pub struct Agent {
     pub id: AgentId,
-    ledger: String,
-    key: SigningKey,
+    pub ledger: String,
+    pub key: SigningKey,
 }
 
 impl Agent {
     pub async fn enrol(broker: &Broker) -> Agent {
-        let code = broker.call_as(&broker.admin, "POST", "/v1/enrollments", Some(&json!({ "name": "till" }))).await;
+        Agent::enrol_by(broker, &json!({ "name": "till" })).await
+    }
+
+    /// By a code that was asked for so.
+    pub async fn enrol_by(broker: &Broker, request: &Value) -> Agent {
+        let code = broker.call_as(&broker.admin, "POST", "/v1/enrollments", Some(request)).await;
         assert_eq!(code.status, 201, "{code:?}");
         let key = SigningKey::from_bytes(&rand::random());
         let public_key = STANDARD.encode(key.verifying_key().as_bytes());
@@ -41,12 +47,12 @@ impl Agent {
         }
     }
 
-    fn hello(&self, join: u64) -> Value {
+    pub fn hello(&self, join: u64) -> Value {
         json!({ "type": "hello", "agent": self.id, "version": "0.1.0", "protocol": [1], "join": join,
                 "journal": { "id": "j1", "sequence": 5 }, "a_newer_field": true })
     }
 
-    fn proof(&self, challenge: &Value, join: u64) -> Value {
+    pub fn proof(&self, challenge: &Value, join: u64) -> Value {
         let nonce = challenge["nonce"].as_str().unwrap();
         let signature = self.key.sign(&proof_message(&self.ledger, &self.id, join, nonce));
         json!({ "type": "proof", "signature": STANDARD.encode(signature.to_bytes()) })
@@ -64,7 +70,7 @@ impl Agent {
     }
 }
 
-async fn enroll(broker: &Broker, body: &Value) -> crate::support::Answer {
+pub async fn enroll(broker: &Broker, body: &Value) -> crate::support::Answer {
     let text = body.to_string();
     let head = format!("content-type: application/json\r\ncontent-length: {}\r\n", text.len());
     broker.raw("POST", "/v1/agents/enroll", &head, text.as_bytes()).await
@@ -73,15 +79,21 @@ async fn enroll(broker: &Broker, body: &Value) -> crate::support::Answer {
 pub struct Link(WebSocketStream<TcpStream>);
 
 impl Link {
-    async fn open(broker: &Broker) -> Link {
+    pub async fn open(broker: &Broker) -> Link {
         Link::try_open(broker).await.unwrap()
     }
 
-    async fn try_open(broker: &Broker) -> Result<Link, Error> {
+    pub async fn try_open(broker: &Broker) -> Result<Link, Error> {
         let mut request = format!("ws://{}{LINK_PATH}", broker.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", SUBPROTOCOL.parse().unwrap());
         let stream = TcpStream::connect(broker.address).await.unwrap();
         tokio_tungstenite::client_async(request, stream).await.map(|(socket, _)| Link(socket))
+    }
+
+    /// Bytes as no WebSocket would write them.
+    pub async fn rude(&mut self, bytes: &[u8]) {
+        // The broker may be gone already.
+        let _ = self.0.get_mut().write_all(bytes).await;
     }
 
     pub async fn send(&mut self, frame: &Value) {
@@ -93,7 +105,7 @@ impl Link {
         self.next_or_end().await.expect("a frame and not the end")
     }
 
-    async fn next_or_end(&mut self) -> Option<Value> {
+    pub async fn next_or_end(&mut self) -> Option<Value> {
         loop {
             match tokio::time::timeout(BOUND, self.0.next()).await.expect("a frame within the bound") {
                 Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
@@ -104,7 +116,7 @@ impl Link {
     }
 
     /// The link is refused with this code, and ends.
-    async fn refused(mut self, code: &str) {
+    pub async fn refused(mut self, code: &str) {
         let frame = self.next().await;
         assert_eq!((&frame["type"], &frame["code"]), (&json!("refused"), &json!(code)), "{frame}");
         assert_eq!(self.next_or_end().await, None);

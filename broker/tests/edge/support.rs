@@ -73,7 +73,7 @@ impl Broker {
 
     pub async fn key(&self, role: Role, sellers: &[&str], valid_s: Option<u64>) -> String {
         let sellers = sellers.iter().map(ToString::to_string).collect();
-        let request = KeyRequest { name: "test".to_owned(), role, sellers, valid_s };
+        let request = KeyRequest { name: "test".to_owned(), role, sellers, actions: Vec::new(), valid_s };
         self.ledger.create_key(request, "test").await.unwrap().key
     }
 

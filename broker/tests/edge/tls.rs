@@ -6,7 +6,7 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use taxdisk_broker::config::Tls;
 use taxdisk_broker::http;
 use taxdisk_broker::serve;
-use taxdisk_broker::tls::Certificate;
+use taxdisk_broker::tls;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsConnector;
@@ -29,7 +29,8 @@ async fn https_answers_over_tls_1_3_only() {
     let files = Tls { certificate: folder.path().join("c.pem"), key: folder.path().join("k.pem") };
     std::fs::write(&files.certificate, made.cert.pem()).unwrap();
     std::fs::write(&files.key, made.signing_key.serialize_pem()).unwrap();
-    let acceptor = Certificate::load(&files).unwrap().acceptor().unwrap();
+    std::fs::set_permissions(&files.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let acceptor = tls::acceptor(&tls::load(&files).unwrap()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (router, limits, stopping) = (http::router(broker.edge.clone()), Default::default(), broker.stop.subscribe());

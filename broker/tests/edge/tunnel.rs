@@ -1,7 +1,15 @@
 //! The link's bytes over plain requests: what a tunnel lets through, and what it refuses.
 
-use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
+use std::sync::Arc;
 
+use futures_util::{SinkExt, StreamExt};
+use taxdisk_protocol::link::{LINK_PATH, TUNNEL_PATH};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use crate::link::Agent;
 use crate::support::{Answer, BOUND, Broker, until};
 
 async fn open(broker: &Broker) -> String {
@@ -113,4 +121,69 @@ async fn strangers_hold_no_more_tunnels_than_links_without_proof_and_not_for_lon
         broker.raw("POST", TUNNEL_PATH, "content-length: 0\r\n", b"").await.status == 201
     })
     .await;
+}
+
+/// Behind one proxy there may be more agents with tunnels than an address may have strangers: each of them waits on a connection.
+#[tokio::test]
+async fn requests_of_a_tunnel_that_has_proven_itself_make_no_room_for_strangers() {
+    let broker = Arc::new(Broker::start_with(|config| config.limits.strangers_per_address = 2).await);
+    let agent = Agent::enrol(&broker).await;
+    let tunnel = open(&broker).await;
+    // The link inside, over a pipe whose other end sends and fetches.
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (mut from, mut to) = tokio::io::split(far);
+    let sending = tokio::spawn({
+        let (broker, tunnel) = (broker.clone(), tunnel.clone());
+        async move {
+            let (mut at, mut buffer) = (0, vec![0; 16 * 1024]);
+            while let Ok(count @ 1..) = from.read(&mut buffer).await {
+                assert_eq!(send(&broker, &tunnel, at, &buffer[..count]).await.status, 204);
+                at += count;
+            }
+        }
+    });
+    let (arrived, mut at) = tokio::sync::watch::channel(0);
+    let fetching = tokio::spawn({
+        let (broker, tunnel) = (broker.clone(), tunnel.clone());
+        async move {
+            let mut got = 0;
+            while let answer @ Answer { status: 200 | 204, .. } = fetch(&broker, &tunnel, got).await {
+                got += answer.body.len();
+                to.write_all(&answer.body).await.unwrap();
+                arrived.send_replace(got);
+            }
+        }
+    });
+    let mut request = format!("ws://broker{LINK_PATH}").into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", "taxdisk.v1".parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::client_async(request, near).await.unwrap();
+    socket.send(Message::text(agent.hello(1).to_string())).await.unwrap();
+    let challenge = socket.next().await.unwrap().unwrap();
+    let proof = agent.proof(&serde_json::from_str(challenge.to_text().unwrap()).unwrap(), 1);
+    socket.send(Message::text(proof.to_string())).await.unwrap();
+    assert!(socket.next().await.unwrap().unwrap().to_text().unwrap().contains("welcome"));
+    // One fetch waits for what comes next. Strangers come after it, and push out each other.
+    fetching.abort();
+    sending.abort();
+    let got = *at.borrow_and_update();
+    let mut waiting = TcpStream::connect(broker.address).await.unwrap();
+    // Answered at once, so that it is known to have come in; then the fetch, on the same connection.
+    waiting
+        .write_all(format!("POST {tunnel}?at=0 HTTP/1.1\r\nhost: broker\r\ncontent-length: 0\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = vec![0; 4096];
+    let count = tokio::time::timeout(BOUND, waiting.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..count].starts_with(b"HTTP/1.1 204"), "{}", String::from_utf8_lossy(&answer[..count]));
+    waiting.write_all(format!("GET {tunnel}?at={got} HTTP/1.1\r\nhost: broker\r\n\r\n").as_bytes()).await.unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..6 {
+        strangers.push(TcpStream::connect(broker.address).await.unwrap());
+    }
+    let mut nothing = [0; 1];
+    let cut = tokio::time::timeout(BOUND, strangers[0].read(&mut nothing)).await.expect("the oldest stranger is cut off");
+    assert!(matches!(cut, Ok(0) | Err(_)), "{cut:?}");
+    // The broker's ping, or nothing after the longest wait: an answer in any case.
+    let read = tokio::time::timeout(BOUND + BOUND, waiting.read(&mut nothing)).await.expect("the fetch is answered");
+    assert_eq!(read.unwrap(), 1, "the fetch was cut off to make room");
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 use taxdisk_protocol::api::{
-    AgentView, DiskAssignment, DiskTrouble, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest, NewKey,
-    SellerBody, SellerView, Thresholds, WarningView,
+    AgentName, AgentView, DiskAssignment, DiskTrouble, DiskView, EnrollmentCode, EnrollmentRequest, IssuePointBody, KeyRequest,
+    NewKey, SellerBody, SellerView, Thresholds, WarningView,
 };
 use taxdisk_protocol::update::{AgentUpdate, UpdatePolicy, UpdatesView};
 use ureq::http::Method;
@@ -132,6 +132,18 @@ pub(super) fn agent(client: &Client, command: AgentCommand, json: bool) -> Resul
         AgentCommand::Pause(args) => pauses::pause(client, "agents", &args, json),
         AgentCommand::Drain(args) => pauses::drain(client, "agents", &args, json),
         AgentCommand::Resume(args) => pauses::resume(client, "agents", &args, json),
+        AgentCommand::Approve { agent, name } => {
+            client.tell(&format!("/v1/agents/{}/approve", segment(&agent)), &AgentName { name })?;
+            say(json, &json!({ "agent": agent, "approved": true }), || {
+                format!("Agent {agent} is approved, and joins by itself within a few minutes.")
+            });
+            Ok(EXIT_OK)
+        }
+        AgentCommand::Rename { agent, name } => {
+            client.tell(&format!("/v1/agents/{}/rename", segment(&agent)), &AgentName { name: Some(name.clone()) })?;
+            say(json, &json!({ "agent": agent, "name": name }), || format!("Agent {agent} is called {name} now."));
+            Ok(EXIT_OK)
+        }
         AgentCommand::Revoke { agent } => {
             client.act(&format!("/v1/agents/{}/revoke", segment(&agent)))?;
             say(json, &json!({ "agent": agent, "revoked": true }), || {
@@ -186,11 +198,14 @@ fn updates_text(view: &UpdatesView) -> String {
 
 /// `enrollment …`
 pub(super) fn enrollment(client: &Client, command: EnrollmentCommand, json: bool) -> Result<u8, Failure> {
-    let EnrollmentCommand::Create { name, valid_s } = command;
-    let code: EnrollmentCode = client.send(Method::POST, "/v1/enrollments", &EnrollmentRequest { name, valid_s })?;
+    let EnrollmentCommand::Create { name, seller, disk, agent, many, valid_s } = command;
+    let (again, request) = (agent.is_some(), EnrollmentRequest { name, valid_s, seller, disk, agent, many });
+    let code: EnrollmentCode = client.send(Method::POST, "/v1/enrollments", &request)?;
+    let good = many.map_or_else(|| "once".to_owned(), |many| format!("for {many} agents, each to be approved"));
+    let force = if again { " --force" } else { "" };
     say(json, &code, || {
         format!(
-            "{}\nGood once, until {}. On the PC with the disk:\n  taxdisk-agent enroll {} {}",
+            "{}\nGood {good}, until {}. On the PC with the disk:\n  taxdisk-agent enroll {} {}{force}",
             code.code,
             code.expires_at,
             client.base(),
@@ -203,8 +218,8 @@ pub(super) fn enrollment(client: &Client, command: EnrollmentCommand, json: bool
 /// `key …`
 pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8, Failure> {
     match command {
-        KeyCommand::Create { name, role, sellers, valid_s } => {
-            let request = KeyRequest { name, role: role.into(), sellers, valid_s };
+        KeyCommand::Create { name, role, sellers, actions, valid_s } => {
+            let request = KeyRequest { name, role: role.into(), sellers, actions, valid_s };
             let key: NewKey = client.send(Method::POST, "/v1/keys", &request)?;
             say(json, &key, || {
                 let until = key.expires_at.as_deref().map_or("for ever".to_owned(), |at| format!("until {at}"));
@@ -213,7 +228,7 @@ pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8
         }
         KeyCommand::List => {
             let keys: Vec<Value> = rows(client, "/v1/keys")?;
-            let headings = ["id", "name", "role", "sellers", "created_at", "expires_at", "revoked_at"];
+            let headings = ["id", "name", "role", "sellers", "actions", "used_at", "created_at", "expires_at", "revoked_at"];
             say(json, &keys, || values(&keys, &headings, "No keys."));
         }
         KeyCommand::Revoke { id } => {
@@ -275,6 +290,7 @@ fn agent_table(agents: &[AgentView]) -> String {
     for agent in agents {
         let state = match agent {
             AgentView { revoked: true, .. } => "revoked",
+            AgentView { waiting: true, .. } => &format!("to be approved: key {}", agent.fingerprint),
             AgentView { pause: Some(_), .. } => "paused",
             AgentView { online: true, .. } => "online",
             _ => "offline",

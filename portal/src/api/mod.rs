@@ -39,6 +39,7 @@ pub use params::Call;
 
 use crate::core::replay;
 use crate::portal::Portal;
+use crate::serve::vouch;
 use crate::sign::{self, Rules, Signed};
 use crate::wire::form::Form;
 use crate::wire::json::Json;
@@ -159,10 +160,13 @@ async fn answered(portal: Arc<Portal>, request: Request<Body>) -> (Reply, bool, 
     let inside = portal.clone();
     let reply = match call(portal, interface, known.clone(), &parts, query, &body) {
         // Only who holds a key uses up a caller's rate: anybody can read an appid. The token is not used up by a refusal.
-        Ok(call) => match inside.rates.admit(&known.caller.appid, Instant::now()) {
-            Ok(()) => (interface.run)(call).await,
-            Err(wait_s) => Reply::too_often(wait_s),
-        },
+        Ok(call) => {
+            vouch(&parts.extensions);
+            match inside.rates.admit(&known.caller.appid, Instant::now()) {
+                Ok(()) => (interface.run)(call).await,
+                Err(wait_s) => Reply::too_often(wait_s),
+            }
+        }
         Err(reply) => reply,
     };
     (reply, plain, gateway)

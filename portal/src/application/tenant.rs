@@ -17,6 +17,7 @@ use crate::admin::{Answer, Failed, OperatorKey, bearer, change, claim, written};
 use crate::core::act::random_token;
 use crate::model::Caller;
 use crate::portal::Portal;
+use crate::serve::vouch;
 use crate::sign::PublicKey;
 
 /// The routes.
@@ -44,6 +45,7 @@ async fn authorized(State(portal): State<Arc<Portal>>, mut request: Request<Body
         let text = "this key is a person's whose roles do not reach settings; an administrator of the tenant does this";
         return Failed(StatusCode::FORBIDDEN, text.to_owned()).into_response();
     }
+    vouch(request.extensions());
     request.extensions_mut().insert(user);
     next.run(request).await
 }

@@ -56,6 +56,7 @@ use taxdisk_web::signin::{Gate, SignedIn, csrf};
 use crate::application::User;
 use crate::portal::Portal;
 use crate::rate::Rates;
+use crate::serve::vouch;
 use crate::wire::form::Form;
 use accounts::PortalAccounts;
 use roles::Action;
@@ -64,6 +65,11 @@ use words::Lang;
 
 /// A form at most, bytes; a goods file that is pasted has room.
 const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What is read of the body of a form, bytes.
+pub(crate) fn body_limit(route: &str) -> usize {
+    if upload::takes(route) { upload::MAX_BODY_BYTES } else { MAX_BODY_BYTES }
+}
 /// Fields of a form at most: a hundred lines of an invoice have a dozen each.
 const MAX_FIELDS: usize = 2048;
 /// What the pages share.
@@ -182,9 +188,11 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
     if !visitor.may(action) {
         return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
     }
+    if visitor.signed.is_some() {
+        vouch(&parts.extensions);
+    }
     let changes = !matches!(parts.method, Method::GET | Method::HEAD);
-    let most = if upload::takes(&route) { upload::MAX_BODY_BYTES } else { MAX_BODY_BYTES };
-    let body = match Limited::new(body, most).collect().await {
+    let body = match Limited::new(body, body_limit(&route)).collect().await {
         Ok(body) => body.to_bytes(),
         Err(_) => return finished(shell::notice(&console, &visitor, StatusCode::PAYLOAD_TOO_LARGE, "too_large")),
     };

@@ -125,3 +125,37 @@ async fn a_user_who_is_disabled_is_out_at_once() {
     assert_eq!(browser.get("/console/invoices").await.status, 303);
     assert_eq!(place.browser().sign_in("shop", "anna", crate::browser::PASSWORD).await.status, 403);
 }
+
+/// Before any route under `/admin/v1` and `/tenant/v1` stands its key.
+#[tokio::test]
+async fn no_call_with_a_key_is_made_without_it() {
+    use axum::body::Body;
+    use axum::http::Request;
+    use taxdisk_portal::admin::{self, OperatorKey};
+    use taxdisk_portal::surface::{CALLS, Needs};
+    use tower::ServiceExt as _;
+
+    let place = Place::start().await;
+    let router = admin::router(place.platform.portal.clone(), OperatorKey::of("tpo_production_right"));
+    let mut walked = 0;
+    for (method, route, needs) in CALLS {
+        if !matches!(needs, Needs::Operator | Needs::User) {
+            continue;
+        }
+        walked += 1;
+        for key in [None, Some("Bearer tpo_production_wrong"), Some("Basic tpo_production_right"), Some("Bearer ")] {
+            let mut request = Request::builder().method(*method).uri(route.replace(['{', '}'], ""));
+            if let Some(key) = key {
+                request = request.header("authorization", key);
+            }
+            let answer = router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), 401, "{method} {route} with {key:?}");
+        }
+        // The one's key is none of the other's.
+        let right = Request::builder().method(*method).uri(route.replace(['{', '}'], ""));
+        let right = right.header("authorization", "Bearer tpo_production_right").body(Body::empty()).unwrap();
+        let answer = router.clone().oneshot(right).await.unwrap();
+        assert_eq!(answer.status() == 401, *needs == Needs::User, "{method} {route}: {}", answer.status());
+    }
+    assert_eq!(walked, 28);
+}

@@ -209,6 +209,9 @@ catalogue! {
     AgentRevoked "agent_revoked" 403 Unknown Never Administrator
         "The agent's key was revoked."
         "Enrol the PC again if it is to issue. Its late outcomes are kept as evidence.";
+    AgentWaiting "agent_waiting" 403 Unknown After Administrator
+        "The agent enrolled by a code for many and is not approved yet."
+        "An administrator compares the fingerprint of its key and approves it; the agent tries again by itself.";
     AgentProof "agent_proof" 403 Unknown Never Administrator
         "The agent's signature does not fit its key."
         "The state folder of the PC is damaged or of another agent. Enrol it again.";

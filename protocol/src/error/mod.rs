@@ -89,6 +89,9 @@ pub struct Problem {
     /// All differing fields, on 409.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// How long to wait before the next call, seconds, on 429; also in the header Retry-After.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
 }
 
 impl Problem {
@@ -106,6 +109,7 @@ impl Problem {
             who: entry.who,
             breaches: Vec::new(),
             differences: Vec::new(),
+            retry_after_s: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Bounds that hold for every dialect: how long a text and how many lines are looked at, and what text must not hold.
 
+use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick as is_nfc_quick_of};
+
 use super::{Breaches, Rule};
 use crate::kind::InvoiceKind;
 
@@ -30,6 +32,36 @@ pub(super) fn text(value: &str, pointer: &str, found: &mut Breaches) {
         let code = u32::from(c);
         found.add(Rule::Control, pointer, format!("the control character U+{code:04X} at character {} is not allowed", at + 1));
     }
+    if let Some((at, c)) = value.chars().enumerate().find(|(_, c)| is_unseen(*c)) {
+        let (code, at) = (u32::from(c), at + 1);
+        let text = format!("U+{code:04X} at character {at} is not seen, or makes people read something else than is written");
+        found.add(Rule::Invisible, pointer, text);
+    } else if !is_nfc_quick(value) && !is_nfc(value) {
+        let text = "the text is not in Unicode's form NFC: write each letter with its accent as one character".to_owned();
+        found.add(Rule::Invisible, pointer, text);
+    }
+}
+
+/// Shows nothing, or changes the order in which its neighbours are shown (Unicode UAX #9, Trojan Source): two names that look
+/// alike would be two, and a name could read as another one. Variation selectors and the joiners of some scripts are among
+/// them; no name in a Chinese register has one. Private use is not: registers write rare characters so.
+fn is_unseen(c: char) -> bool {
+    matches!(c,
+        '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180F}'
+        | '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FE00}'..='\u{FE0F}'
+        | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}'
+        | '\u{E0000}'..='\u{E0FFF}')
+}
+
+/// Nearly every text is: what is left is looked at in full.
+fn is_nfc_quick(value: &str) -> bool {
+    value.is_ascii() || is_nfc_quick_of(value.chars()) == IsNormalized::Yes
+}
+
+/// Characters that GBK has twice (郎, 凉) are none for NFC, and stand in registers all the same.
+fn is_nfc(value: &str) -> bool {
+    let plain = || value.chars().filter(|c| !('\u{F900}'..='\u{FAFF}').contains(c));
+    plain().nfc().eq(plain())
 }
 
 /// A text that must say something.
@@ -38,4 +70,37 @@ pub(super) fn required(value: &str, pointer: &str, found: &mut Breaches) {
         found.add(Rule::Missing, pointer, "this must not be empty");
     }
     text(value, pointer, found);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(value: &str) -> Vec<String> {
+        let mut found = Breaches::default();
+        text(value, "/buyer/name", &mut found);
+        found.0.into_iter().map(|breach| breach.code).collect()
+    }
+
+    #[test]
+    fn what_is_not_seen_or_misleads_is_refused_and_what_registers_hold_is_not() {
+        for good in
+            ["北京测试有限公司", "Café Zürich", "㈱东芝（中国）", "\u{E000}氏", "ｶﾞ", "阿布都·热合曼", "한국", "\u{F979}茶店"]
+        {
+            assert_eq!(rules(good), Vec::<String>::new(), "{good}");
+        }
+        for bad in [
+            "北京\u{200B}公司",
+            "\u{202E}司公",
+            "A\u{2066}B",
+            "公司\u{FEFF}",
+            "公\u{00AD}司",
+            "\u{3164}",
+            "☺\u{FE0F}",
+            "Cafe\u{301}",
+            "\u{1112}\u{1161}",
+        ] {
+            assert_eq!(rules(bad), ["invisible_character"], "{bad:?}");
+        }
+    }
 }

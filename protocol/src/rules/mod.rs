@@ -162,6 +162,7 @@ rules! {
     Content "content" "Issue and red jobs need content, void jobs have none.";
     Missing "missing" "The field must not be empty.";
     Control "control_character" "Texts hold no control characters.";
+    Invisible "invisible_character" "Texts hold no characters that show nothing or change the direction of what is read, and no text ends a letter that another begins (NFC).";
     TooLong "too_long" "No text is longer than any interface could carry.";
     Amount "amount" "An amount is a plain decimal with at most two decimals.";
     Price "price" "A price is a plain positive decimal with at most eight decimals.";

@@ -9,8 +9,8 @@ use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Code, Difference, Problem};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{
-    Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, MAX_FRAME_BYTES, NumberEntry,
-    OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
+    Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, BrokerFrame, Decode, JournalHead, KeyProof, MAX_FRAME_BYTES,
+    NumberEntry, OpenAttempt, Owner, QueryResult, Reading, decode_agent, decode_broker, proof_message,
 };
 use taxdisk_protocol::link::{Forgotten, IndexLine, OperationOrder, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
@@ -148,7 +148,14 @@ fn agent_samples() -> Vec<(&'static str, AgentFrame)> {
                 join: 5,
             },
         ),
-        ("proof", AgentFrame::Proof { signature: "c2lnbmF0dXJl".into() }),
+        ("proof", AgentFrame::Proof { signature: "c2lnbmF0dXJl".into(), keys: Vec::new() }),
+        (
+            "proof_keys",
+            AgentFrame::Proof {
+                signature: "c2lnbmF0dXJl".into(),
+                keys: vec![KeyProof { public_key: "bmV3".into(), signature: "c2lnbmVk".into() }],
+            },
+        ),
         ("disks", AgentFrame::Disks { disks: vec![report] }),
         (
             "recorded",
@@ -272,7 +279,7 @@ fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
     let accounted = || vec![Accounted { kind: InvoiceKind::Roll, last: pair(87) }];
     vec![
         ("challenge", BrokerFrame::Challenge { nonce: "bm9uY2U=".into(), ledger: "01JH".into(), ancestors: Vec::new() }),
-        ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42), updates: true }),
+        ("welcome", BrokerFrame::Welcome { protocol: 1, journal_known: Some(42), updates: true, key: None }),
         (
             "update",
             BrokerFrame::Update {

@@ -92,6 +92,9 @@ impl Broker {
             journal_sequence: 0,
             join: 0,
             alarms: Vec::new(),
+            bounds: Default::default(),
+            waiting: false,
+            code: None,
         };
         self.store.agents.insert(pc.agent.clone(), row);
     }
@@ -283,7 +286,8 @@ impl World {
                     }
                     self.broker.sessions.insert(joined.session, conn);
                     self.conns[conn].session = Some(joined.session);
-                    let welcome = BrokerFrame::Welcome { protocol: 1, journal_known: joined.journal_known, updates: false };
+                    let welcome =
+                        BrokerFrame::Welcome { protocol: 1, journal_known: joined.journal_known, updates: false, key: None };
                     self.send_frame(conn, &welcome);
                 }
                 Err(refusal) => {

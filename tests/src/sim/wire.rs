@@ -1,6 +1,6 @@
 //! Between agents and broker: connections that keep their order, lose their end, stand still, or live on one side only.
 
-use taxdisk_agent::link::session::{Effect, Input};
+use taxdisk_agent::link::session::{Effect, Input, OtherKeys};
 use taxdisk_broker::core::Input as BrokerInput;
 use taxdisk_broker::core::types::{Join, Left, SessionId};
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, SILENCE_S};
@@ -104,7 +104,7 @@ impl World {
         let journal = self.pcs[pc].head();
         self.pcs[pc].join += 1;
         let join = self.pcs[pc].join;
-        self.link(pc, Input::Opened { join, journal });
+        self.link(pc, Input::Opened { join, journal, others: OtherKeys::default() });
     }
 
     /// A message of the agent goes out.
@@ -228,7 +228,7 @@ impl World {
         let session = self.conns[conn].session;
         match (frame, session) {
             (AgentFrame::Hello { agent, version, journal, join, .. }, None) => {
-                self.conns[conn].join = Some(Join { agent, version, journal, join });
+                self.conns[conn].join = Some(Join { agent, version, journal, join, key: None });
                 let (ledger, ancestors) = (self.broker.store.ledger.clone(), self.broker.store.ancestors.clone());
                 let nonce = format!("{:016x}", self.dice.roll());
                 self.send_frame(conn, &BrokerFrame::Challenge { nonce, ledger, ancestors });
@@ -314,6 +314,8 @@ impl World {
                 }
                 Effect::Close(_) => self.close_up(pc, false),
                 Effect::Ledger(ledger) => self.pcs[pc].ledger = ledger,
+                // Keys are none of the simulation's: nobody proves anything here.
+                Effect::KeyTaken(_) => {}
                 Effect::Up { .. } => self.note(Lane::Agent, || format!("PC {pc}: the link is up")),
                 Effect::Down(text) => {
                     self.close_up(pc, false);

@@ -20,6 +20,7 @@ mod portal_storm;
 mod portal_walk;
 mod restore;
 mod samples;
+mod security;
 mod settling;
 mod traces;
 mod undoing;

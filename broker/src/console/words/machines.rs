@@ -75,4 +75,9 @@ pub(super) const TABLE: &[Row] = &[
     ("enroll_made", "登记码只显示这一次，只能使用一次，有效期至", "The code is shown once, works once, and ends at"),
     ("enroll_qr", "登记码二维码", "Enrolment code as a QR code"),
     ("revoke", "吊销", "Revoke"),
+    ("to_be_approved", "等待批准", "To be approved"),
+    ("approve", "批准（指纹与电脑上显示的相同）", "Approve (the PC shows the same fingerprint)"),
+    ("fingerprint", "密钥指纹", "Fingerprint of its key"),
+    ("bounds", "只允许", "Only for"),
+    ("enroll_seller", "只用于销方（税号，建议填写）", "Only for the seller (taxpayer number, advised)"),
 ];

@@ -270,6 +270,9 @@ impl World {
                 journal_sequence: 0,
                 join: 0,
                 alarms: Vec::new(),
+                bounds: Default::default(),
+                waiting: false,
+                code: None,
             });
         }
         let agents = restored.agents.clone();
@@ -535,7 +538,7 @@ impl World {
     pub(super) fn join_as(&mut self, letter: char, join: u64, journal: JournalHead) -> Result<Joined, Refusal> {
         let session = SessionId(self.next_session);
         self.next_session += 1;
-        let joining = Join { agent: agent(letter), version: "0".to_owned(), journal, join };
+        let joining = Join { agent: agent(letter), version: "0".to_owned(), journal, join, key: None };
         match self.input(Input::Join(joining, session))? {
             Reply::Joined(joined) => Ok(joined),
             other => panic!("{other:?}"),

@@ -1,6 +1,7 @@
 //! I7: one owner at a time, under an epoch that only grows.
 
 use super::*;
+use crate::core::change::{CodeFor, EnrollmentRow};
 
 fn denied(world: &mut World, session: SessionId) -> usize {
     world.take(|to, frame| (to == session && matches!(frame, BrokerFrame::Deny { .. })).then_some(())).len()
@@ -208,11 +209,12 @@ fn i4_an_agent_that_is_away_too_long_makes_the_job_unsettled_never_queued() {
 #[test]
 fn an_enrolment_code_is_good_once_and_not_for_ever() {
     let mut world = World::new();
-    let row = super::super::change::EnrollmentRow {
+    let row = EnrollmentRow {
         hash: "h".to_owned(),
         name: "till".to_owned(),
         expires_at: world.now.plus_s(60),
         used_by: None,
+        what: CodeFor::default(),
     };
     let enroll = |hash: &str| Input::Enroll {
         hash: hash.to_owned(),
@@ -223,10 +225,10 @@ fn an_enrolment_code_is_good_once_and_not_for_ever() {
     world.ok(Input::CreateEnrollment(row.clone(), "test".to_owned()));
     // Both in one commit: one wins.
     let replies = world.batch(vec![enroll("h"), enroll("h")]);
-    assert_eq!(replies[0].as_ref().unwrap(), &Reply::Enrolled(agent('c')));
+    assert_eq!(replies[0].as_ref().unwrap(), &Reply::Enrolled(agent('c'), false));
     assert_eq!(replies[1].as_ref().unwrap_err().code, "enrollment_used");
     assert_eq!(world.input(enroll("x")).unwrap_err().code, "enrollment_invalid");
-    world.ok(Input::CreateEnrollment(super::super::change::EnrollmentRow { hash: "i".to_owned(), ..row }, "test".to_owned()));
+    world.ok(Input::CreateEnrollment(EnrollmentRow { hash: "i".to_owned(), ..row }, "test".to_owned()));
     world.now = world.now.plus_s(61);
     assert_eq!(world.input(enroll("i")).unwrap_err().code, "enrollment_expired");
 }

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use sqlx::Executor;
-use taxdisk_protocol::api::Role;
+use taxdisk_protocol::api::{KeyAction, Role};
 use taxdisk_protocol::time::Timestamp;
 
 use super::*;
@@ -52,6 +52,8 @@ impl Place {
             created_at: Timestamp(1),
             expires_at: Some(Timestamp(50)),
             revoked_at: None,
+            actions: vec![KeyAction::Read],
+            used_at: Some(Timestamp(7)),
         };
         changes.push(Change::Key(key));
         changes.push(Change::Audit(Audit {

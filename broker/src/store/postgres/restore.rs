@@ -96,17 +96,20 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
     for row in sqlx::query("SELECT body FROM agents").fetch_all(&mut *connection).await? {
         restored.agents.push(json("agent", row.try_get(0)?)?);
     }
-    for row in
-        sqlx::query("SELECT hash, name, expires_at FROM enrollments WHERE used_by IS NULL").fetch_all(&mut *connection).await?
+    for row in sqlx::query("SELECT hash, name, expires_at, what FROM enrollments WHERE used_by IS NULL")
+        .fetch_all(&mut *connection)
+        .await?
     {
         restored.enrollments.push(EnrollmentRow {
             hash: row.try_get(0)?,
             name: json("name of an enrolment code", row.try_get(1)?)?,
             expires_at: Timestamp(row.try_get(2)?),
             used_by: None,
+            what: json("purpose of an enrolment code", row.try_get(3)?)?,
         });
     }
-    let keys = sqlx::query("SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at FROM api_keys");
+    let keys =
+        sqlx::query("SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at FROM api_keys");
     for row in keys.fetch_all(&mut *connection).await? {
         restored.keys.push(KeyRow {
             id: row.try_get(0)?,
@@ -117,6 +120,8 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
             created_at: Timestamp(row.try_get(5)?),
             expires_at: row.try_get::<Option<i64>, _>(6)?.map(Timestamp),
             revoked_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp),
+            actions: json("actions of a key", row.try_get(8)?)?,
+            used_at: row.try_get::<Option<i64>, _>(9)?.map(Timestamp),
         });
     }
     for row in sqlx::query("SELECT what, key, body FROM reconcile ORDER BY what, key").fetch_all(&mut *connection).await? {

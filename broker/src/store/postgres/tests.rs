@@ -273,6 +273,7 @@ async fn free_text_may_hold_what_postgres_text_cannot() {
         name: name.clone(),
         expires_at: taxdisk_protocol::time::Timestamp(9),
         used_by: None,
+        what: Default::default(),
     };
     store.commit(&[Change::Enrollment(row)]).await.unwrap();
     assert_eq!(store.restore().await.unwrap().enrollments[0].name, name);

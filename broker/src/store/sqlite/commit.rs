@@ -272,18 +272,20 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
                 .bind(row.agent.to_string())
                 .bind(text(row))
         }
-        Change::Enrollment(row) => sqlx::query("INSERT INTO enrollments (hash, name, expires_at) VALUES (?1, ?2, ?3)")
+        Change::Enrollment(row) => sqlx::query("INSERT INTO enrollments (hash, name, expires_at, what) VALUES (?1, ?2, ?3, ?4)")
             .bind(row.hash.clone())
             .bind(row.name.clone())
-            .bind(row.expires_at.0),
+            .bind(row.expires_at.0)
+            .bind(text(&row.what)),
         Change::EnrollmentUsed { hash, agent } => {
             sqlx::query("UPDATE enrollments SET used_by = ?2 WHERE hash = ?1 AND used_by IS NULL")
                 .bind(hash.clone())
                 .bind(agent.to_string())
         }
         Change::Key(row) => sqlx::query(
-            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO UPDATE SET revoked_at = excluded.revoked_at",
+            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+             ON CONFLICT DO UPDATE SET revoked_at = excluded.revoked_at, used_at = excluded.used_at",
         )
         .bind(row.id.clone())
         .bind(row.hash.clone())
@@ -292,7 +294,9 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         .bind(text(&row.sellers))
         .bind(row.created_at.0)
         .bind(row.expires_at.map(|at| at.0))
-        .bind(row.revoked_at.map(|at| at.0)),
+        .bind(row.revoked_at.map(|at| at.0))
+        .bind(text(&row.actions))
+        .bind(row.used_at.map(|at| at.0)),
         Change::Notice { notice, on: true } => {
             sqlx::query("INSERT INTO notices (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body")
                 .bind(notice.name())

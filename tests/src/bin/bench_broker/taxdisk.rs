@@ -63,7 +63,12 @@ struct Caller {
 impl Target {
     /// Starts a broker on this store, with sellers, agents and disks that issue at once.
     pub(crate) async fn start(folder: &Path, name: &str, store: &str) -> Target {
-        let broker = BrokerRig::start_on(folder, name, store, "[limits]\nconnections = 20000\n[log]\nfilter = \"warn\"\n");
+        let broker = BrokerRig::start_on(
+            folder,
+            name,
+            store,
+            "[limits]\nconnections = 20000\ncalls_per_key_s = 0\n[log]\nfilter = \"warn\"\n",
+        );
         let address = broker.url.trim_start_matches("http://").parse().expect("the address that it listens on");
         let key = broker.admin_key();
         let number = |index: usize| taxdisk_tests::load::taxpayer(&format!("9111{index:013}"));

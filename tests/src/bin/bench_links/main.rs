@@ -134,6 +134,7 @@ fn certificate(folder: &std::path::Path) -> (String, TlsConnector) {
     let (certificate, key) = (folder.join("broker.pem"), folder.join("broker.key"));
     std::fs::write(&certificate, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls::pki_types::CertificateDer::from_pem_file(&certificate).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -149,7 +150,7 @@ fn certificate(folder: &std::path::Path) -> (String, TlsConnector) {
 async fn run(count: usize, plain: bool) {
     let folder = tempfile::Builder::new().prefix("taxdisk-links-").tempdir().unwrap();
     let (tls_config, connector) = certificate(folder.path());
-    let limits = format!("[limits]\nconnections = {}\n", count + 1000);
+    let limits = format!("[limits]\nconnections = {0}\nstrangers_per_address = {0}\n", count + 1000);
     let config = if plain { limits } else { limits + &tls_config };
     let store = format!("sqlite:{}", folder.path().join("ledger.db").display());
     let mut broker = BrokerRig::start_on(folder.path(), "broker", &store, &config);
