@@ -17,6 +17,7 @@ mod sign;
 mod sim;
 mod tidy;
 mod vm;
+mod windows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -57,6 +58,8 @@ enum Chore {
     Bench(bench::BenchArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
+    /// Build the agent for Windows on Debian, and try it under Wine.
+    Windows(windows::WindowsArgs),
     /// Build the release binaries of a tag into target/releases/TAG, and sign the agent for updates.
     Release(release::ReleaseArgs),
 }
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Chore::Screenshots => rungs::screenshots(),
         Chore::Bench(args) => bench::run(&args),
         Chore::Deb(args) => packages::run(&args),
+        Chore::Windows(args) => windows::run(&args),
         Chore::Release(args) => release::run(&args),
     };
     match done {
