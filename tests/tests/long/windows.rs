@@ -264,10 +264,10 @@ fn over_a_tax_control_server_no_job_is_issued_twice_whatever_is_killed() {
     submit(&rig, &batch);
     all_issued(&rig, &ledger, submitted, "plain");
     agent.kill();
-    // What may still run at a server without a fence is waited for, 120 s for each: one of the points is before its proof.
-    for point in ["after_answer", "after_outcome"] {
+    // Points at which nothing is in doubt: what may still run at a server without a fence is waited for, 120 s for each.
+    for point in ["before_intent", "after_outcome"] {
         agent.start(Some(point));
-        submit(&rig, &[paper(&format!("S{point}"))]);
+        submit(&rig, &[paper(&format!("S{}", point.replace('_', "")))]);
         submitted += 1;
         agent.wait_death_and_restart();
         all_issued(&rig, &ledger, submitted, point);
