@@ -71,6 +71,13 @@ pub enum Command {
     Update(UpdateArgs),
     /// Look at the configuration
     Config(ConfigArgs),
+    /// Stop the service of Windows and take it away; state and configuration stay
+    #[cfg(windows)]
+    Uninstall,
+    /// Be the service: for the service control manager of Windows
+    #[cfg(windows)]
+    #[command(hide = true)]
+    Service,
     /// Write manual pages and shell completions into a folder, for packages
     #[command(hide = true)]
     Manual {
@@ -138,6 +145,10 @@ pub struct InstallArgs {
     /// Do not start the service
     #[arg(long)]
     pub no_start: bool,
+    /// Only make this program a service of Windows, and start it if this PC is enrolled: ask for nothing and check nothing
+    #[cfg(windows)]
+    #[arg(long, conflicts_with_all = ["url", "code", "answers", "name", "ca_file", "proxy"])]
+    pub service: bool,
 }
 
 /// Of `enroll`.

@@ -3,22 +3,20 @@
 use std::time::Duration;
 
 use crate::core::wake::Clocks;
+use crate::platform;
 
-/// Time since boot, sleep of the machine counted (`CLOCK_BOOTTIME`): a laptop that slept an hour has not heard from its broker
+/// Time since boot, sleep of the machine counted: a laptop that slept an hour has not heard from its broker
 /// for an hour. The plain monotonic clock would say that no time passed, and a job could begin under a dead lease.
 pub fn since_boot() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+    platform::since_boot()
 }
 
 /// All clocks by which a sleep is noticed.
 pub fn all() -> Clocks {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    let awake = Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0));
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     Clocks {
         boot_ms: millis(since_boot()),
-        awake_ms: millis(awake),
+        awake_ms: millis(platform::awake()),
         wall_ms: u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(0),
     }
 }

@@ -23,9 +23,9 @@ pub use component::{IssuingSection, SkServerSection, SkServerSetup};
 pub use disk::{DIALECTS, DiskConfig, MAX_LINES, SPEEDS, Setup};
 
 /// Where the configuration is looked for when nobody says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/taxdisk/agent.toml";
+pub const DEFAULT_PATH: &str = crate::platform::DEFAULT_CONFIG;
 /// Where the agent keeps its state when nobody says otherwise.
-pub const DEFAULT_STATE_DIR: &str = "/var/lib/taxdisk-agent";
+pub const DEFAULT_STATE_DIR: &str = crate::platform::DEFAULT_STATE_DIR;
 /// The most keys of releases: the one that signs, and those that follow it.
 pub const MAX_UPDATE_KEYS: usize = 8;
 /// The most disks of one PC. Each has a thread; a PC has a handful of ports.

@@ -1,7 +1,8 @@
 //! Named points at which a test kills the process. Compiled to nothing unless the feature `fault-points` is on, which no
 //! release build has.
 //!
-//! `TAXDISK_FAULT_POINT=name` dies at the first pass of that point, `name:3` at the third. The process dies by SIGKILL, as in
+//! `TAXDISK_FAULT_POINT=name` dies at the first pass of that point, `name:3` at the third. The process dies by SIGKILL
+//! (Windows: `TerminateProcess`), as in
 //! a power cut: no destructor runs and nothing is flushed.
 //!
 //! Beside the points there are guards that a simulation takes out ([`plant`]): it proves that it would notice.
@@ -48,11 +49,7 @@ pub fn point(name: &str) {
         && wanted == name
         && PASSED.fetch_add(1, Ordering::SeqCst) + 1 == *nth
     {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        // The signal is on its way; nothing after this point may run.
-        loop {
-            std::thread::park();
-        }
+        crate::platform::end_now();
     }
 }
 

@@ -3,7 +3,6 @@
 //! The key is made here and never leaves this PC. It refuses to read a key that other users could have read or changed.
 
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use ed25519_dalek::SigningKey;
@@ -15,6 +14,7 @@ use taxdisk_protocol::ids::AgentId;
 
 use crate::config::{BrokerUrl, Config};
 use crate::failure::Failure;
+use crate::platform::{self, refuse_wide};
 use crate::ready::write_atomic;
 
 /// The longest file of the state folder that is read whole, bytes.
@@ -42,7 +42,7 @@ impl StateDir {
             }
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| {
+                platform::private_folder(path).map_err(|error| {
                     Failure::config(format!(
                         "The state folder {shown} cannot be made ({error}): make it for this user, or correct [state] dir."
                     ))
@@ -61,13 +61,7 @@ impl StateDir {
     /// Gives what root made in it to the folder's owner, which is the account of the service: commands that an administrator
     /// types must not leave files that the service cannot read. Does nothing for other users, and nothing to a folder of root's.
     pub fn give_back(&self) {
-        if !rustix::process::geteuid().is_root() {
-            return;
-        }
-        let Ok(folder) = std::fs::metadata(&self.0) else { return };
-        if folder.uid() != 0 {
-            give(&self.0, folder.uid(), folder.gid(), GIVE_DEPTH);
-        }
+        platform::give_back(&self.0);
     }
 
     /// The folder itself.
@@ -106,50 +100,6 @@ impl StateDir {
     }
 }
 
-/// How deep the state folder is: the journal keeps its files two folders below it.
-const GIVE_DEPTH: u8 = 4;
-
-/// Of what is root's alone in a folder. A link is given itself, never what it points to; a file with other names stays, since
-/// the account could have made it a name of something else.
-fn give(folder: &Path, user: u32, group: u32, depth: u8) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let (path, Ok(found)) = (entry.path(), entry.metadata()) else { continue };
-        if found.uid() == 0
-            && (found.is_dir() || found.nlink() == 1)
-            && let Err(error) = std::os::unix::fs::lchown(&path, Some(user), Some(group))
-        {
-            tracing::warn!(path = %path.display(), %error, "the service's account could not be given this file");
-        }
-        if found.is_dir() {
-            give(&path, user, group, depth);
-        }
-    }
-}
-
-/// Refuses a file or folder that others than its owner can use.
-///
-/// # Errors
-/// Its modes are wider, or its owner is neither this user nor root; the text holds the command that mends it.
-pub fn refuse_wide(path: &Path, allowed: u32) -> Result<(), Failure> {
-    let shown = path.display();
-    let found = std::fs::metadata(path).map_err(|error| Failure::config(format!("{shown} cannot be read ({error}).")))?;
-    let mode = found.permissions().mode() & 0o7777;
-    if mode & !allowed & 0o777 != 0 {
-        return Err(Failure::config(format!(
-            "{shown} has mode {mode:04o}, so other users of this PC can get at it: run `chmod {allowed:04o} {shown}`, and change what was in it if others may have seen it."
-        )));
-    }
-    let user = rustix::process::geteuid().as_raw();
-    if found.uid() != user && found.uid() != 0 && user != 0 {
-        return Err(Failure::config(format!(
-            "{shown} belongs to user {}, the agent runs as user {user}: run `chown` on it.",
-            found.uid()
-        )));
-    }
-    Ok(())
-}
-
 /// Reads a private file of the state folder. `None`: it is not there.
 ///
 /// # Errors
@@ -166,7 +116,15 @@ pub fn read_private(path: &Path) -> Result<Option<String>, Failure> {
     refuse_wide(path, 0o600)?;
     let mut text = String::new();
     file.take(FILE_MAX_BYTES).read_to_string(&mut text).map_err(wrong)?;
-    Ok(Some(text))
+    platform::unseal(text).map(Some).map_err(|error| Failure::config(format!("{} cannot be read ({error}).", path.display())))
+}
+
+/// Writes a secret of the state folder at once: for its owner alone, and sealed where the system can do that.
+///
+/// # Errors
+/// As the system says.
+pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    write_atomic(path, platform::seal(text)?.as_bytes(), 0o600)
 }
 
 /// What the broker said at enrolment, and where that was.
@@ -194,11 +152,10 @@ pub struct Enrolled {
     pub enrolled_at: String,
 }
 
-/// This machine, as systemd's machine-id(5) tells it; hashed, since the id itself is not to be given away. `None`: it has none.
+/// This machine ([`platform::machine_id`]); hashed, since the id itself is not to be given away. `None`: it has none.
 pub fn this_machine() -> Option<String> {
-    let id = std::fs::read_to_string("/etc/machine-id").ok()?;
-    let id = id.trim();
-    (id.len() == 32).then(|| hex::encode(&Sha256::digest(format!("taxdisk-agent {id}"))[..8]))
+    let id = platform::machine_id()?;
+    Some(hex::encode(&Sha256::digest(format!("taxdisk-agent {id}"))[..8]))
 }
 
 /// Where the broker is and what is needed to get there.
@@ -304,7 +261,7 @@ fn load_key(state: &StateDir) -> Result<Option<SigningKey>, Failure> {
 /// The file cannot be written.
 pub fn store_key(state: &StateDir, key: &SigningKey) -> Result<(), Failure> {
     let file = state.key_file();
-    write_atomic(&file, key_pem(key)?.as_bytes(), 0o600)
+    write_secret(&file, &key_pem(key)?)
         .map_err(|error| Failure::config(format!("The key {} cannot be written ({error}).", file.display())))
 }
 
@@ -327,10 +284,11 @@ pub fn store(state: &StateDir, enrolled: &Enrolled) -> Result<(), Failure> {
         .map_err(|error| Failure::config(format!("{} cannot be written ({error}).", file.display())))
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     fn chmod(path: &Path, mode: u32) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();

@@ -25,6 +25,7 @@ pub mod journal;
 pub mod known;
 pub mod link;
 pub mod logging;
+pub mod platform;
 pub mod ports;
 pub mod probe;
 pub mod ready;

@@ -1,9 +1,10 @@
 //! Small files that others read: written beside their place, made durable and renamed, so that nobody ever sees half of one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use crate::platform;
 
 /// Writes a file at once, with these modes. If we stop before the rename, the old file stands and a `.new` beside it is
 /// overwritten next time; after it, the new one stands.
@@ -19,12 +20,14 @@ pub fn write_atomic(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&fresh)?;
+    let mut file = platform::with_mode(OpenOptions::new().write(true).create_new(true), mode).open(&fresh)?;
+    platform::protect(&fresh, mode)?;
     file.write_all(content)?;
     file.sync_all()?;
-    std::fs::rename(&fresh, path)?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+    // Windows does not rename what is open.
+    drop(file);
+    platform::replace(&fresh, path)?;
+    platform::settle_name(path)
 }
 
 /// Tells whoever waits that the agent is up: `{"status":"up"}`.
@@ -35,7 +38,7 @@ pub fn announce(path: &Path) -> io::Result<()> {
     write_atomic(path, b"{\"status\":\"up\"}\n", 0o644)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -6,7 +6,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use taxdisk_drivers::dialects::anonymise;
@@ -48,7 +47,7 @@ impl Recordings {
     pub fn switch(&self, on: bool) -> Result<(), Failure> {
         let wrong = |error: std::io::Error| Failure::config(format!("{} cannot be written ({error}).", self.folder.display()));
         if on {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder).map_err(wrong)?;
+            crate::platform::private_folder(&self.folder).map_err(wrong)?;
             return std::fs::write(self.marker(), b"").map_err(wrong);
         }
         match std::fs::remove_file(self.marker()) {
@@ -81,7 +80,7 @@ impl Recordings {
         if std::fs::metadata(&file).is_ok_and(|known| known.len() > FILE_MAX_BYTES) {
             std::fs::rename(&file, file.with_extension("old"))?;
         }
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(file)?;
+        let mut file = crate::platform::with_mode(OpenOptions::new().create(true).append(true), 0o600).open(file)?;
         let note = serde_json::json!({ "failure": why, "dialect": dialect.name() });
         file.write_all(format!("{note}\n{}", to_json_lines(entries)).as_bytes())
     }
@@ -158,7 +157,7 @@ fn nothing() -> Failure {
     Failure::failed("Nothing is recorded: switch it on by `taxdisk-agent record on`, and wait for a failure.")
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -18,9 +18,9 @@ use ed25519_dalek::pkcs8::DecodePrivateKey;
 
 use crate::failure::Failure;
 use crate::fault;
-use crate::identity::{StateDir, key_pem, read_private};
+use crate::identity::{StateDir, key_pem, read_private, write_secret};
 use crate::link::session::OtherKeys;
-use crate::ready::write_atomic;
+use crate::platform;
 
 /// The public half as it is written everywhere, base64.
 pub fn public(key: &SigningKey) -> String {
@@ -88,7 +88,7 @@ pub fn adopt(state: &StateDir, taken: &str) -> Result<(), Failure> {
         keep(&before_file(state), &present)?;
     }
     fault::point("key_kept");
-    let moved = std::fs::rename(next_file(state), state.key_file()).and_then(|()| std::fs::File::open(state.path())?.sync_all());
+    let moved = platform::replace(&next_file(state), &state.key_file()).and_then(|()| platform::settle_name(&state.key_file()));
     moved.map_err(|error| Failure::config(format!("The new key could not take its place ({error}).")))?;
     fault::point("key_adopted");
     tracing::info!(fingerprint = taxdisk_protocol::link::fingerprint(taken), "the broker has taken the new key");
@@ -110,7 +110,7 @@ fn load(file: &std::path::Path) -> Result<Option<SigningKey>, Failure> {
 }
 
 fn keep(file: &std::path::Path, key: &SigningKey) -> Result<(), Failure> {
-    write_atomic(file, key_pem(key)?.as_bytes(), 0o600)
+    write_secret(file, &key_pem(key)?)
         .map_err(|error| Failure::config(format!("The key {} cannot be written ({error}).", file.display())))
 }
 

@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use semver::Version;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use self::board::{Board, Happening, Updates};
@@ -27,6 +26,7 @@ use crate::journal::{Journal, JournalError};
 use crate::link::client::{Dials, INPUTS_MAX, LinkEvent, drive};
 use crate::link::outbox::Entry;
 use crate::link::session::{Input, Session, Speaker, Standing};
+use crate::platform::{Hangups, Stops};
 use crate::ports::Port;
 use crate::rotate;
 use crate::secrets::Secrets;
@@ -82,28 +82,6 @@ pub enum Ended {
     Again,
 }
 
-/// What ends it from outside.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Signals, Failure> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate()).map_err(no_signals)?,
-            interrupt: signal(SignalKind::interrupt()).map_err(no_signals)?,
-        })
-    }
-
-    async fn any(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
 fn no_signals(error: std::io::Error) -> Failure {
     Failure::failed(format!("Signals cannot be heard ({error})."))
 }
@@ -157,7 +135,7 @@ fn work(prepared: Prepared, options: &Options) -> Result<Ended, Failure> {
         .map_err(|error| Failure::failed(format!("The runtime does not start ({error}): the system has no resources left.")))?;
     let result = runtime.block_on(async {
         let (state, shelf) = (prepared.state.clone(), prepared.shelf.clone());
-        let mut signals = Signals::listen()?;
+        let mut signals = Stops::listen().map_err(no_signals)?;
         let done = serve(prepared, journal, options, &mut signals).await?;
         drop(lock);
         match done {
@@ -186,7 +164,7 @@ fn work(prepared: Prepared, options: &Options) -> Result<Ended, Failure> {
     result
 }
 
-async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals: &mut Signals) -> Result<Done, Failure> {
+async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals: &mut Stops) -> Result<Done, Failure> {
     let Prepared { config, state, identity, dials, off, shelf } = prepared;
     let duty = match launch::stage() {
         launch::Stage::Trial => Some(trial::Duty::take(&shelf)?),
@@ -194,7 +172,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals:
     };
     // Without a log file of its own, a hang-up ends the agent as it does other programs: its terminal is gone.
     let mut hangup = match &options.log_file {
-        Some(_) => Some(signal(SignalKind::hangup()).map_err(no_signals)?),
+        Some(_) => Some(Hangups::listen().map_err(no_signals)?),
         None => None,
     };
     // On trial nobody gives it orders, and the page is the next one's.
@@ -431,9 +409,9 @@ fn stop_all(workers: Vec<Worker>) -> bool {
     ends.into_iter().all(|ended| ended)
 }
 
-async fn hung_up(hangup: &mut Option<Signal>) {
+async fn hung_up(hangup: &mut Option<Hangups>) {
     match hangup {
-        Some(signal) => drop(signal.recv().await),
+        Some(hangups) => hangups.next().await,
         None => std::future::pending().await,
     }
 }

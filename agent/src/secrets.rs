@@ -6,7 +6,6 @@
 //! is serialised here goes into that one file and nowhere else.
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +13,8 @@ use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_drivers::secret::Secret;
 
 use crate::failure::Failure;
-use crate::identity::{StateDir, read_private};
-use crate::ready::write_atomic;
+use crate::identity::{StateDir, read_private, write_secret};
+use crate::platform;
 
 /// The longest password that a ZC command carries, bytes (device-serial-zc.md: skpkl and zskl are 8 wide).
 pub const PASSWORD_MAX_BYTES: usize = 8;
@@ -299,20 +298,16 @@ impl Secrets {
     fn lock(&self) -> Result<std::fs::File, Failure> {
         let path = self.file.with_extension("lock");
         let wrong = |error: &dyn std::fmt::Display| Failure::config(format!("{} cannot be locked ({error}).", path.display()));
-        let file = std::fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| wrong(&error))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).map_err(|error| wrong(&error))?;
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(false);
+        let file = platform::with_mode(&mut options, 0o600).open(&path).map_err(|error| wrong(&error))?;
+        file.lock().map_err(|error| wrong(&error))?;
         Ok(file)
     }
 
     fn write(&self, content: &Content) -> Result<(), Failure> {
         let json = serde_json::to_string_pretty(content).expect("plain data with text keys");
-        write_atomic(&self.file, json.as_bytes(), 0o600)
+        write_secret(&self.file, &json)
             .map_err(|error| Failure::config(format!("{} cannot be written ({error}).", self.file.display())))
     }
 
@@ -323,7 +318,7 @@ impl Secrets {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -1,10 +1,9 @@
-//! What a running agent says about itself over a Unix socket in its state folder: one line asked, one line answered.
+//! What a running agent says about itself over a Unix socket in its state folder (on Windows a named pipe): one line
+//! asked, one line answered.
 //!
 //! Only who may enter the state folder (0700) can ask. The answer holds no secret and no invoice's content.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
@@ -153,26 +152,19 @@ pub struct DiskStatus {
 /// # Errors
 /// One runs and does not answer.
 pub fn ask(socket: &Path, question: &Question) -> Result<Option<Answer>, Failure> {
-    let mut stream = match UnixStream::connect(socket) {
-        Ok(stream) => stream,
-        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused) => {
-            return Ok(None);
-        }
-        Err(error) => {
+    let mut line = serde_json::to_vec(question).expect("plain data with text keys");
+    line.push(b'\n');
+    let answer = match crate::platform::exchange(socket, &line, LINE_MAX_BYTES, LIMIT) {
+        Ok(Some(answer)) => answer,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
             return Err(Failure::failed(format!(
                 "The agent's socket {} cannot be opened ({error}): run this as the agent's user.",
                 socket.display()
             )));
         }
+        Err(error) => return Err(Failure::failed(format!("The running agent does not answer ({error}): look into its log."))),
     };
-    let silent =
-        |error: std::io::Error| Failure::failed(format!("The running agent does not answer ({error}): look into its log."));
-    stream.set_read_timeout(Some(LIMIT)).and_then(|()| stream.set_write_timeout(Some(LIMIT))).map_err(silent)?;
-    let mut line = serde_json::to_vec(question).expect("plain data with text keys");
-    line.push(b'\n');
-    stream.write_all(&line).map_err(silent)?;
-    let mut answer = String::new();
-    BufReader::new(stream.take(LINE_MAX_BYTES)).read_line(&mut answer).map_err(silent)?;
     serde_json::from_str(&answer)
         .map(Some)
         .map_err(|_| Failure::failed("The running agent answers in another version's words: restart it after the update."))

@@ -18,6 +18,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::trace::Traceparent;
 
+#[cfg(unix)]
 pub mod journal;
 #[cfg(feature = "otel")]
 mod otlp;

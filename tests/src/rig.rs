@@ -374,6 +374,8 @@ pub struct AgentRig {
     pub name: String,
     /// What is started at the next start.
     pub program: PathBuf,
+    /// Makes a path of this PC one that the program understands: `Z:` for a program of Windows.
+    pub drive: &'static str,
     pub dir: PathBuf,
     pub running: Option<Running>,
 }
@@ -386,27 +388,32 @@ impl AgentRig {
 
     /// As [`AgentRig::enroll`], with its folder in `dir` and its link to the broker that `api` asks.
     pub fn enroll_at(dir: &Path, api: &Api, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
-        Self::enroll_with(binary(AGENT), dir, api, &[], name, "", &serial_disks(ports, extra))
+        Self::enroll_with((binary(AGENT), ""), dir, api, &[], name, "", &serial_disks(ports, extra))
     }
 
     /// As [`AgentRig::enroll_at`]; it also knows these addresses of other brokers of the same ledger.
     pub fn enroll_among(dir: &Path, api: &Api, others: &[&str], name: &str, ports: &[&Path]) -> AgentRig {
-        Self::enroll_with(binary(AGENT), dir, api, others, name, "", &serial_disks(ports, ""))
+        Self::enroll_with((binary(AGENT), ""), dir, api, others, name, "", &serial_disks(ports, ""))
     }
 
     /// As [`AgentRig::enroll`], with the program of another version.
     pub fn enroll_program(program: &Path, rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
-        Self::enroll_with(program.to_owned(), rig.path(), &rig.api, &[], name, "", &serial_disks(ports, extra))
+        Self::enroll_with((program.to_owned(), ""), rig.path(), &rig.api, &[], name, "", &serial_disks(ports, extra))
     }
 
     /// The same for disks of any kind: the name under which the agent keeps the passwords of each, and its `[[disk]]`. `more`
     /// comes before them.
     pub fn enroll_disks(rig: &Rig, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
-        Self::enroll_with(binary(AGENT), rig.path(), &rig.api, &[], name, more, disks)
+        Self::enroll_with((binary(AGENT), ""), rig.path(), &rig.api, &[], name, more, disks)
+    }
+
+    /// The same with a program of Windows, which sees the folders of this PC below this drive.
+    pub fn enroll_on_drive(program: &Path, drive: &'static str, rig: &Rig, name: &str, disks: &[(String, String)]) -> AgentRig {
+        Self::enroll_with((program.to_owned(), drive), rig.path(), &rig.api, &[], name, "", disks)
     }
 
     fn enroll_with(
-        program: PathBuf,
+        (program, drive): (PathBuf, &'static str),
         dir: &Path,
         api: &Api,
         others: &[&str],
@@ -419,12 +426,12 @@ impl AgentRig {
         let state = dir.join("state");
         // The version before this one knows no `others`.
         let others = if others.is_empty() { String::new() } else { format!("others = {others:?}\n") };
-        let mut text = format!("[broker]\nurl = \"{}\"\n{others}[state]\ndir = \"{}\"\n{more}", api.url, state.display());
+        let mut text = format!("[broker]\nurl = \"{}\"\n{others}[state]\ndir = \"{drive}{}\"\n{more}", api.url, state.display());
         for (_, entry) in disks {
             text += &format!("[[disk]]\n{entry}\n");
         }
         std::fs::write(dir.join("agent.toml"), text).expect("configuration");
-        let agent = AgentRig { name: name.to_owned(), program, dir, running: None };
+        let agent = AgentRig { name: name.to_owned(), program, drive, dir, running: None };
         let answer = api.post("/v1/enrollments", &json!({"name": name}));
         let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
         // A code that a broker had no time for is as good as before.
@@ -443,14 +450,19 @@ impl AgentRig {
         let secret = self.dir.join("secret.toml");
         std::fs::write(&secret, "disk_password = \"88888888\"\ncertificate_password = \"12345678\"\n").expect("secret");
         restrict(&secret);
-        self.tool(&["disks", "secret", "set", &port.display().to_string(), "--from-file", &secret.display().to_string()]);
+        self.tool(&["disks", "secret", "set", &port.display().to_string(), "--from-file", &self.seen(&secret)]);
     }
 
     /// A command of the agent's program with this agent's configuration.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
-        command.args(args).arg("--config").arg(self.dir.join("agent.toml")).env_remove("TAXDISK_FAULT_POINT");
+        command.args(args).arg("--config").arg(self.seen(&self.dir.join("agent.toml"))).env_remove("TAXDISK_FAULT_POINT");
         command
+    }
+
+    /// A path as the program sees it.
+    pub fn seen(&self, path: &Path) -> String {
+        format!("{}{}", self.drive, path.display())
     }
 
     /// Runs such a command to its good end and gives its output.

@@ -19,6 +19,7 @@ mod sim;
 mod surface;
 mod tidy;
 mod vm;
+mod windows;
 mod workspace;
 
 use std::process::ExitCode;
@@ -63,6 +64,8 @@ enum Chore {
     Sbom(sbom::SbomArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
+    /// Build the agent for Windows on Debian, and try it under Wine.
+    Windows(windows::WindowsArgs),
     /// Build the release binaries of a tag into target/releases/TAG, and sign the agent for updates.
     Release(release::ReleaseArgs),
 }
@@ -83,6 +86,7 @@ fn main() -> ExitCode {
         Chore::AuditSurface(args) => surface::run(&args),
         Chore::Sbom(args) => sbom::run(&args),
         Chore::Deb(args) => packages::run(&args),
+        Chore::Windows(args) => windows::run(&args),
         Chore::Release(args) => release::run(&args),
     };
     match done {

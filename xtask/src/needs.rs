@@ -57,6 +57,13 @@ const NODE: (&str, &str) = ("node", "nodejs");
 const NPM: (&str, &str) = ("npm", "npm");
 /// The oldest Node.js that Playwright takes (`engines` of playwright-core).
 const NODE_MAJOR: u32 = 20;
+/// Runs programs of Windows.
+pub(crate) const WINE: (&str, &str) = ("wine", "wine wine64");
+/// Writes packages of the Windows installer, and unpacks them.
+pub(crate) const WIXL: (&str, &str) = ("wixl", "wixl");
+pub(crate) const MSITOOLS: (&str, &str) = ("msiextract", "msitools");
+/// Packs archives that Windows opens by itself.
+pub(crate) const ZIP: (&str, &str) = ("zip", "zip");
 /// Unpacks the guest's kernel.
 pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 
@@ -65,7 +72,19 @@ pub(crate) const XZ: (&str, &str) = ("xz", "xz-utils");
 /// # Errors
 /// One is missing and cannot be installed; the text says how to.
 pub(crate) fn programs(wanted: &[(&str, &str)]) -> Result<(), String> {
-    let missing: Vec<&(&str, &str)> = wanted.iter().filter(|(program, _)| !on_path(program)).collect();
+    install(wanted, on_path)
+}
+
+/// The same for programs that must be Debian's own, whatever else of that name comes before them in the path.
+///
+/// # Errors
+/// As [`programs`].
+pub(crate) fn debian(wanted: &[(&str, &str)]) -> Result<(), String> {
+    install(wanted, |program| std::path::Path::new("/usr/bin").join(program).is_file())
+}
+
+fn install(wanted: &[(&str, &str)], is_there: impl Fn(&str) -> bool) -> Result<(), String> {
+    let missing: Vec<&(&str, &str)> = wanted.iter().filter(|(program, _)| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }

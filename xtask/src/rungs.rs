@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets};
 
-use crate::{needs, packages, release, schemes, tidy, workspace};
+use crate::{needs, packages, release, schemes, tidy, windows, workspace};
 
 /// The whole ladder, on two cores, from a cold start.
 const LADDER_BUDGET_S: u64 = 33 * 60;
@@ -38,6 +38,13 @@ pub(crate) struct TestArgs {
 pub(crate) struct LongArgs {
     /// Run only this one; left out: all.
     name: Option<String>,
+}
+
+impl LongArgs {
+    /// This long run alone.
+    pub(crate) fn of(name: &str) -> LongArgs {
+        LongArgs { name: Some(name.to_owned()) }
+    }
 }
 
 /// What a rung does.
@@ -194,6 +201,8 @@ enum Made {
     Previous,
     /// Packages of two versions, a clean Debian, and the programs of the version before this one.
     Packages,
+    /// The agent for Windows.
+    Windows,
 }
 
 impl Made {
@@ -207,12 +216,26 @@ impl Made {
                 let previous = ("TAXDISK_TEST_PREVIOUS", release::previous()?);
                 vec![("TAXDISK_TEST_PACKAGES", packages), ("TAXDISK_TEST_DEBIAN", debian), previous]
             }
+            Made::Windows => {
+                let (agent, wine) = windows::for_test()?;
+                vec![("TAXDISK_TEST_WINDOWS_AGENT", agent), ("TAXDISK_TEST_WINE", wine)]
+            }
         })
     }
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 9] = [
+const LONG: [Long; 10] = [
+    Long {
+        name: "windows",
+        binary: "long",
+        test: "windows::",
+        programs: &[needs::WINE],
+        made: Made::Windows,
+        size: "the agent for Windows under Wine: 100 jobs over SKServer and a COM port, 54 kills at named points",
+        env: &[("TAXDISK_TEST_WINDOWS_JOBS", "100"), ("TAXDISK_TEST_WINDOWS_ROUNDS", "6")],
+        budget_s: 1800,
+    },
     Long {
         name: "kill-at-random",
         binary: "end_to_end",

@@ -21,8 +21,9 @@ const FILE_LINES: usize = 800;
 const LONG_FILE_LINES: usize = 500;
 /// Folders that hold nothing of ours.
 const FOREIGN: [&str; 3] = ["target", ".git", "node_modules"];
-/// Places in our own code where the compiler does not look after memory. Each needs a reason and a decision; there is none.
-const UNSAFE: usize = 0;
+/// Places in our own code where the compiler does not look after memory, all of them in `win32` and `bridge` (decision 44).
+/// Each further one needs a reason.
+const UNSAFE: usize = 32;
 /// Crates in which a binary float would sooner or later carry money.
 const NO_FLOATS: [&str; 3] = ["protocol/src", "drivers/src", "cli/src"];
 
@@ -188,14 +189,17 @@ fn unguarded_in(text: &str) -> usize {
     code.map(|line| begins.iter().map(|begin| line.matches(begin.as_str()).count()).sum::<usize>()).sum()
 }
 
-/// Every crate root forbids unsafe code.
+/// Crates that exist to hold what is unsafe: the calls of Windows, and the maker's library in a process of its own.
+const UNSAFE_CRATES: [&str; 2] = ["win32", "bridge"];
+
+/// Every other crate root forbids unsafe code.
 fn roots(root: &Path, report: &mut Report) {
     let Ok(entries) = std::fs::read_dir(root) else { return };
     for entry in entries.flatten().filter(|entry| entry.path().join("Cargo.toml").is_file()) {
         for file in ["src/lib.rs", "src/main.rs"] {
             let Ok(text) = std::fs::read_to_string(entry.path().join(file)) else { continue };
-            if !text.contains("#![forbid(unsafe_code)]") {
-                let folder = entry.file_name().to_string_lossy().into_owned();
+            let folder = entry.file_name().to_string_lossy().into_owned();
+            if !text.contains("#![forbid(unsafe_code)]") && !UNSAFE_CRATES.contains(&folder.as_str()) {
                 report.breaches.push(format!("{folder}/{file}: the crate does not forbid unsafe code"));
             }
         }

@@ -4,7 +4,6 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde::Serialize;
 use taxdisk_drivers::discover::{Candidate, Inventory, explain};
 
@@ -284,23 +283,16 @@ fn ask_twice(port: &str) -> Result<DiskSecret, Failure> {
 
 /// Asks at the terminal without echo. The terminal is put back whatever happens in between.
 pub(crate) fn ask_hidden(prompt: &str) -> Result<String, Failure> {
-    struct Restore(rustix::termios::Termios);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            let _ = tcsetattr(std::io::stdin(), OptionalActions::Flush, &self.0);
-            eprintln!();
-        }
-    }
     let wrong =
         |error: &dyn std::fmt::Display| Failure::failed(format!("The terminal cannot be read ({error}): use --from-file."));
-    let before = tcgetattr(std::io::stdin()).map_err(|error| wrong(&error))?;
-    let mut hidden = before.clone();
-    hidden.local_modes -= LocalModes::ECHO;
-    let _restore = Restore(before);
-    tcsetattr(std::io::stdin(), OptionalActions::Flush, &hidden).map_err(|error| wrong(&error))?;
+    let hidden = crate::platform::NoEcho::begin().map_err(|error| wrong(&error))?;
     eprint!("{prompt}");
     let _ = std::io::stderr().flush();
     let mut line = String::new();
-    std::io::stdin().lock().take(SECRET_FILE_MAX_BYTES).read_line(&mut line).map_err(|error| wrong(&error))?;
+    let read = std::io::stdin().lock().take(SECRET_FILE_MAX_BYTES).read_line(&mut line);
+    drop(hidden);
+    // The line end that was typed was not shown.
+    eprintln!();
+    read.map_err(|error| wrong(&error))?;
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -9,6 +9,25 @@ use crate::install::people::Terminal;
 use crate::install::{Order, install as set_up};
 
 pub(super) fn install(common: &Common, args: &InstallArgs) -> Result<(), Failure> {
+    #[cfg(windows)]
+    if args.service {
+        let name = crate::platform::service::NAME;
+        let config = crate::config::Config::load(common.config.as_deref(), common.state_dir.as_deref())?;
+        let state = crate::identity::StateDir::open(&config.state.dir)?;
+        // An installer runs this before a person has enrolled the PC: the service would only end again and again.
+        let enrolled = crate::identity::Identity::load(&state)?.is_some();
+        let start = enrolled && !args.no_start;
+        crate::platform::service::install(common.config.as_deref(), common.state_dir.as_deref(), start)?;
+        let said = serde_json::json!({ "service": name, "started": start });
+        super::show(common.json, &said, || match (start, enrolled) {
+            (true, _) => format!("The service {name} is installed and started."),
+            (false, true) => format!("The service {name} is installed."),
+            (false, false) => {
+                format!("The service {name} is installed; run `taxdisk-agent install` to enrol this PC and start it.")
+            }
+        });
+        return Ok(());
+    }
     // It is written into the enrolment, and the agent runs in another folder.
     let absolute =
         |path: &PathBuf| std::path::absolute(path).map_err(|error| Failure::usage(format!("{} ({error}).", path.display())));
@@ -30,5 +49,15 @@ pub(super) fn install(common: &Common, args: &InstallArgs) -> Result<(), Failure
     let order = Order { config, state_dir: common.state_dir.clone(), answers };
     let installed = set_up(&order, &mut Terminal { quiet: common.json })?;
     super::show(common.json, &installed, || installed.text());
+    Ok(())
+}
+
+#[cfg(windows)]
+pub(super) fn uninstall(json: bool) -> Result<(), Failure> {
+    let was_there = crate::platform::service::uninstall()?;
+    super::show(json, &serde_json::json!({ "was_there": was_there }), || match was_there {
+        true => "The service was stopped and taken away; state and configuration stay.".to_owned(),
+        false => "There is no service to take away.".to_owned(),
+    });
     Ok(())
 }

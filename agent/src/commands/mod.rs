@@ -9,6 +9,7 @@ mod manual;
 mod operate;
 mod record;
 mod run;
+#[cfg(unix)]
 mod sim;
 mod status;
 mod support;
@@ -35,7 +36,7 @@ pub(crate) use self::operate::read_through;
 pub fn perform(cli: &Cli) -> Result<ExitCode, Failure> {
     let done = dispatch(cli);
     // As root in the folder of the service's account: it must be able to use what was made here, whatever came of it.
-    if rustix::process::geteuid().is_root()
+    if crate::platform::acts_for_others()
         && let Ok(config) = Config::load(cli.common.config.as_deref(), cli.common.state_dir.as_deref())
     {
         StateDir::at(&config.state.dir).give_back();
@@ -51,6 +52,10 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Run(args) => run::run(load()?, common, args)?,
         Command::Update(args) => update::update(&load()?, &args.command, json)?,
         Command::Install(args) => install::install(common, args)?,
+        #[cfg(windows)]
+        Command::Uninstall => install::uninstall(json)?,
+        #[cfg(windows)]
+        Command::Service => run::service(common)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
         Command::RotateKey => enroll::rotate_key(&load()?, json)?,
         Command::Disks(args) => match &args.command {
@@ -62,7 +67,10 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
             Some(other) => operate::operate(&load()?, other, json)?,
         },
         Command::Status(args) => status::status(&load()?, args, json)?,
+        #[cfg(unix)]
         Command::Sim(args) => sim::sim(args, json)?,
+        #[cfg(not(unix))]
+        Command::Sim(_) => return Err(Failure::usage("The simulator stands on pseudo-terminals: start it on Linux.")),
         Command::Journal(args) => match &args.command {
             JournalCommand::Show { limit } => journal::show(&load()?, *limit, json)?,
         },

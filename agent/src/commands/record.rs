@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 
 use crate::cli::RecordCommand;
 use crate::config::Config;
@@ -25,7 +24,8 @@ pub(super) fn record(config: &Config, command: &RecordCommand, json: bool) -> Re
         RecordCommand::Export { file } => {
             let lines = recordings.export()?;
             let wrong = |error: std::io::Error| Failure::failed(format!("{} cannot be written ({error}).", file.display()));
-            let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(wrong)?;
+            let mut out =
+                crate::platform::with_mode(OpenOptions::new().write(true).create_new(true), 0o600).open(file).map_err(wrong)?;
             out.write_all(lines.as_bytes()).and_then(|()| out.sync_all()).map_err(wrong)?;
             format!(
                 "{} entries are in {}: no names, taxpayer numbers or passwords.",

@@ -73,3 +73,18 @@ pub(super) fn run(config: Config, common: &Common, args: &RunArgs) -> Result<(),
     };
     Err(Failure::failed(format!("The agent cannot go on after an update ({error}): start it again.")))
 }
+
+/// The same for the service control manager: what is wrong goes to the event log, the log to a file of the state folder.
+#[cfg(windows)]
+pub(super) fn service(common: &Common) -> Result<(), Failure> {
+    use crate::platform::service::{log_to, serve};
+    let (path, state_dir) = (common.config.clone(), common.state_dir.clone());
+    serve(move || {
+        let config = Config::load(path.as_deref(), state_dir.as_deref())?;
+        let logs = config.log.clone();
+        log_to(config.state.dir.join("logs").join("agent.log"));
+        let prepared = prepare(config)?;
+        crate::logging::start(&logs)?;
+        crate::run::run(prepared, &Options::default()).map(drop).inspect_err(|failure| tracing::error!("{}", failure.text))
+    })
+}

@@ -15,8 +15,9 @@ pub(super) fn status(config: &Config, args: &StatusArgs, json: bool) -> Result<(
     loop {
         let status = running(&state)?.ok_or_else(|| {
             Failure::failed(format!(
-                "No agent runs on {}: start it with `taxdisk-agent run` or `systemctl start taxdisk-agent`.",
-                state.path().display()
+                "No agent runs on {}: start it with `taxdisk-agent run` or `{}`.",
+                state.path().display(),
+                crate::platform::START
             ))
         })?;
         if args.watch && !json {

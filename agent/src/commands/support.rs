@@ -4,7 +4,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -53,7 +52,7 @@ pub(super) fn support(config: &Config, file: &Path, json: bool) -> Result<(), Fa
     let text = bundle.text(&wall_clock());
 
     let wrong = |error: std::io::Error| Failure::failed(format!("{} cannot be written ({error}).", file.display()));
-    let mut out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file).map_err(wrong)?;
+    let mut out = crate::platform::with_mode(OpenOptions::new().write(true).create_new(true), 0o600).open(file).map_err(wrong)?;
     out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).map_err(wrong)?;
     let said = json!({ "file": file, "in_it": bundle.in_it(), "not_in_it": bundle.not_in_it() });
     super::show(json, &said, || bundle.told(&file.display().to_string()));
@@ -61,8 +60,8 @@ pub(super) fn support(config: &Config, file: &Path, json: bool) -> Result<(), Fa
 }
 
 fn host() -> Value {
-    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
-    support::host("agent", env!("CARGO_PKG_VERSION"), &read("/etc/os-release"), &read("/proc/sys/kernel/osrelease"))
+    let (system, kernel) = crate::platform::host_texts();
+    support::host("agent", env!("CARGO_PKG_VERSION"), &system, &kernel)
 }
 
 fn configuration(config: &Config) -> Value {

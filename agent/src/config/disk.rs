@@ -2,7 +2,7 @@
 //!
 //! [`DiskConfig::setup`] turns it into values that can be used, or says which word of it is wrong. It opens nothing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use taxdisk_drivers::discover::Place;
@@ -198,10 +198,7 @@ impl DiskConfig {
             return Err("[[disk]] needs exactly one of port, usb, url and command.".to_owned());
         }
         if let Some(port) = &self.port {
-            if !port.is_absolute() {
-                let name = self.name();
-                return Err(format!("[[disk]] port = {name:?} must be the full path of a device file such as /dev/ttyUSB0."));
-            }
+            crate::platform::check_port_name(&port.to_string_lossy())?;
             return Ok(Place::Serial(self.name()));
         }
         if let Some(usb) = &self.usb {
@@ -214,7 +211,7 @@ impl DiskConfig {
             return Ok(Place::Url(url.clone()));
         }
         let words = self.command.clone().unwrap_or_default();
-        if words.first().is_none_or(|program| !program.starts_with('/')) {
+        if words.first().is_none_or(|program| !Path::new(program).is_absolute()) {
             return Err("[[disk]] command must begin with the full path of a program.".to_owned());
         }
         Ok(Place::Command(words))
@@ -236,6 +233,7 @@ impl DiskConfig {
             (Some(Dialect::Card), _) => find("card-reader"),
             (Some(Dialect::Bot), _) | (None, Place::Usb(_)) => find("taxdisk-bot"),
             (Some(Dialect::Skserver), _) => find("skserver"),
+            (Some(Dialect::Nisec), Place::Command(_)) => find("nisec-library"),
             (Some(Dialect::Nisec), _) => find("nisec-bridge"),
             (None, Place::Url(_) | Place::Command(_)) => {
                 Err("name its profile: an address does not tell what answers there.".into())

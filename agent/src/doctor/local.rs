@@ -42,10 +42,8 @@ pub(super) fn check(report: &mut Report, config: Result<Config, Failure>) -> Opt
 
 /// Is there room for the journal?
 pub(super) fn room(report: &mut Report, state: &StateDir) {
-    match rustix::fs::statvfs(state.path()) {
-        Ok(found) => {
-            judge_room(report, state.path(), found.f_bavail.saturating_mul(found.f_frsize), found.f_files, found.f_favail)
-        }
+    match crate::platform::room(state.path()) {
+        Ok(found) => judge_room(report, state.path(), found.free_bytes, found.files, found.free_files),
         Err(error) => report.warning(
             "pc.room",
             format!("the room for {} cannot be told ({error})", state.path().display()),

@@ -172,12 +172,16 @@ pub fn examine(config: Result<Config, Failure>) -> Report {
         None => report.warning(
             "agent.running",
             "no agent runs on this state folder; everything is tried from here",
-            "start it when all is good: `systemctl start taxdisk-agent` or `taxdisk-agent run`",
+            format!("start it when all is good: `{}` or `taxdisk-agent run`", crate::platform::START),
         ),
     }
     local::journal(&mut report, &state, running);
     local::updates(&mut report, &config, &state, running);
-    local::surroundings(&mut report, &config, Path::new("/proc"), Path::new("/sys"));
+    if cfg!(unix) {
+        local::surroundings(&mut report, &config, Path::new("/proc"), Path::new("/sys"));
+    } else {
+        report.not_made(&["pc.disturbers", "usb.power"], "they are looked for on Linux only");
+    }
     broker::check(&mut report, &config, &state, running);
     disks::check(&mut report, &config, &state, running);
     report

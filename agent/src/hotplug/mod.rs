@@ -3,6 +3,10 @@
 //!
 //! It opens nothing and decides nothing. Missing an event costs time only: workers look by themselves too.
 
+#[cfg(unix)]
+mod paths;
+#[cfg(not(unix))]
+#[path = "no_paths.rs"]
 mod paths;
 mod usb;
 

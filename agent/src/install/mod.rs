@@ -10,8 +10,7 @@ pub mod people;
 mod proof;
 mod settings;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -24,13 +23,9 @@ use crate::doctor::{Check, Outcome};
 use crate::enroll::{Enrolment, enroll};
 use crate::failure::{Exit, Failure};
 use crate::identity::{Identity, StateDir};
+use crate::platform;
 use crate::ports::Port;
 use crate::secrets::{DiskSecret, Secrets};
-
-/// Name of the service.
-const UNIT: &str = "taxdisk-agent.service";
-/// It is there where systemd runs the host.
-const SYSTEMD: &str = "/run/systemd/system";
 
 /// What came of it.
 #[derive(Debug, Serialize)]
@@ -97,10 +92,13 @@ pub fn install(order: &Order, people: &mut dyn People) -> Result<Installed, Fail
         return Err(sentence(bad));
     }
     state.give_back();
-    let started = start(answers.start, people)?;
+    let started = match answers.start {
+        Some(false) => false,
+        _ => platform::start_service(order.config.as_deref(), order.state_dir.as_deref(), &mut |text| people.say(text))?,
+    };
     let (running, hops) = proof::of(&config, &state, &checks, started)?;
     state.give_back();
-    let next = (!running).then(|| next_step(&file, &state));
+    let next = (!running).then(|| platform::how_to_start(&file, state.path()));
     let disks = config.disk.iter().map(crate::config::DiskConfig::name).collect();
     Ok(Installed { agent: agent.0, broker: agent.1, disks, running, hops, next })
 }
@@ -178,45 +176,6 @@ fn sentence(check: &Check) -> Failure {
     let text = format!("{port}{}{hint} [{}]", check.text.trim_end_matches('.'), check.code);
     let exit = if check.code.starts_with("config.") { Exit::Config } else { Exit::Failed };
     Failure { exit, text }
-}
-
-/// Starts the service where systemd has it. Gives whether it did.
-fn start(wanted: Option<bool>, people: &mut dyn People) -> Result<bool, Failure> {
-    if wanted == Some(false) || !Path::new(SYSTEMD).is_dir() {
-        return Ok(false);
-    }
-    let systemctl = |arguments: &[&str]| {
-        let output = Command::new("systemctl").args(arguments).output();
-        output.map_err(|error| Failure::failed(format!("systemctl does not run ({error}): start {UNIT} by hand.")))
-    };
-    if !systemctl(&["cat", UNIT])?.status.success() {
-        return Ok(false);
-    }
-    people.say("Starting the service …");
-    for arguments in [["enable", UNIT], ["restart", UNIT]] {
-        let output = systemctl(&arguments)?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr).trim().replace('\n', " ");
-            return Err(Failure::failed(format!(
-                "systemctl {} failed ({said}): look into `journalctl -u {UNIT}`.",
-                arguments.join(" ")
-            )));
-        }
-    }
-    Ok(true)
-}
-
-/// How to start it where nobody starts services.
-fn next_step(file: &Path, state: &StateDir) -> String {
-    if Path::new(SYSTEMD).is_dir() {
-        return format!("Start it: systemctl enable --now {UNIT}");
-    }
-    let state = state.path().display();
-    format!(
-        "There is no systemd here. Start it, now and when the PC starts, with: taxdisk-agent run --config {} --daemon --pid-file \
-         /run/taxdisk-agent.pid --log-file {state}/agent.log",
-        file.display()
-    )
 }
 
 impl Installed {

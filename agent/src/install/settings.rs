@@ -1,6 +1,5 @@
 //! The configuration's `[[disk]]` sections: found at this PC, and added to the file without touching what a person wrote.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use taxdisk_drivers::discover::{Candidate, Inventory, State, explain};
@@ -8,6 +7,7 @@ use taxdisk_drivers::discover::{Candidate, Inventory, State, explain};
 use super::people::People;
 use crate::config::Config;
 use crate::failure::Failure;
+use crate::platform::PORT_EXAMPLE;
 use crate::ready::write_atomic;
 
 /// Modes of a configuration that was not there: it holds no secret.
@@ -24,13 +24,18 @@ pub(super) fn choose(config: &Config, people: &mut dyn People) -> Result<Vec<Str
         let product = one.product.as_deref().unwrap_or("unnamed");
         people.say(&format!("  {}. {} ({product}; {})", index + 1, one.place, one.profiles.join(", ")));
     }
-    let question = if usable.is_empty() { "Port of the disk, such as /dev/ttyUSB0" } else { "Which disk: a number, or its port" };
-    let said = people.ask("[[disk]] port", question, (usable.len() == 1).then_some("1"))?;
+    let question = match usable.is_empty() {
+        true => format!("Port of the disk, such as {PORT_EXAMPLE}"),
+        false => "Which disk: a number, or its port".to_owned(),
+    };
+    let said = people.ask("[[disk]] port", &question, (usable.len() == 1).then_some("1"))?;
     let chosen = said.parse::<usize>().ok().and_then(|number| usable.get(number.checked_sub(1)?)).copied();
     let disk = match chosen {
         Some(one) => section(one),
-        None if said.starts_with('/') => format!("port = {}\n", quoted(&said)),
-        None => return Err(Failure::usage(format!("{said:?} is neither a number of the list nor a path such as /dev/ttyUSB0."))),
+        None if crate::platform::check_port_name(&said).is_ok() => format!("port = {}\n", quoted(&said)),
+        None => {
+            return Err(Failure::usage(format!("{said:?} is neither a number of the list nor a port such as {PORT_EXAMPLE}.")));
+        }
     };
     Ok(vec![format!("[[disk]]\n{disk}")])
 }
@@ -78,7 +83,7 @@ pub(super) fn append(file: &Path, sections: &[String], state_dir: Option<&Path>)
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(wrong(error)),
     };
-    let mode = std::fs::metadata(file).map_or(USUAL_MODE, |found| found.permissions().mode() & 0o777);
+    let mode = crate::platform::mode_of(file).unwrap_or(USUAL_MODE);
     let mut text = old;
     for section in sections {
         if !text.is_empty() && !text.ends_with("\n\n") {
@@ -101,10 +106,11 @@ pub(super) fn append(file: &Path, sections: &[String], state_dir: Option<&Path>)
     write_atomic(file, text.as_bytes(), mode).map_err(wrong)
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use std::os::unix::fs::PermissionsExt;
 
     #[test]
     fn sections_come_behind_what_a_person_wrote_and_a_bad_one_changes_nothing() {

@@ -2,7 +2,7 @@
 //!
 //! One sled tree, one small value per record, and one thread that writes. A record counts as durable only after the drive
 //! itself confirmed it: sled's own `flush` ends in `sync_file_range`, which never reaches the drive's cache, so each flush is
-//! followed by `fdatasync` on sled's `db` file.
+//! followed by `fdatasync` on sled's `db` file (on Windows `FlushFileBuffers`; [`crate::platform`] says why that is no less).
 //!
 //! What this module refuses to do: confirm early, retry after a failed fsync (the process ends with exit code 1), share the
 //! folder with a second process, or repair a damaged record in silence.
@@ -17,8 +17,6 @@ mod tests;
 mod writer;
 
 use std::fs::File;
-use std::num::NonZeroU64;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +33,7 @@ use writer::Work;
 
 use crate::core::operation::{OperationEvidence, OperationIntent, OperationOutcome};
 pub use crate::core::records::{Accounting, Base, Intent, IssuedLine, Outcome, Owner, Record, View};
+use crate::platform;
 
 /// Why the journal cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,9 +86,6 @@ pub struct Line {
 /// sled's page cache, bytes. The journal reads little and rarely; the agent's whole memory is to stay below 20 MiB.
 const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How late an idle thread of sled may look for work, nanoseconds.
-const IDLE_SLACK_NS: u64 = 60_000_000_000;
-
 /// The journal. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Journal {
@@ -109,9 +105,8 @@ impl Journal {
         let folder = dir.to_owned();
         let open = move || {
             // sled keeps seven I/O threads that look for work once a second, without need: work wakes them anyway. They
-            // inherit the slack of the thread that starts them, this one or the writer that it starts. With it the kernel
-            // lets them sleep until the processor is awake for another reason; without it they wake each second.
-            let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(IDLE_SLACK_NS));
+            // inherit the slack of the thread that starts them, this one or the writer that it starts.
+            platform::quiet_idle_threads();
             Journal::open_here(&folder)
         };
         let opening = std::thread::Builder::new().name("journal-open".into()).spawn(open);
@@ -121,18 +116,18 @@ impl Journal {
 
     fn open_here(dir: &Path) -> Result<Journal, JournalError> {
         let io = |error: std::io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io)?;
+        platform::private_folder(dir).map_err(io)?;
         let db = open_db(dir)?;
         // sled writes these without fsync, once. If we stop before they are through, at the next start the journal is empty
         // or absent, and nothing was confirmed yet.
         for file in ["conf", "db", "blobs"] {
-            File::open(dir.join(file)).and_then(|file| file.sync_all()).map_err(io)?;
+            platform::flush(&dir.join(file)).map_err(io)?;
         }
-        File::open(dir).and_then(|folder| folder.sync_all()).map_err(io)?;
+        platform::flush(dir).map_err(io)?;
         if let Some(parent) = dir.canonicalize().map_err(io)?.parent() {
-            File::open(parent).and_then(|folder| folder.sync_all()).map_err(io)?;
+            platform::flush(parent).map_err(io)?;
         }
-        // The barrier goes over a handle of our own: fsync is per file, not per handle.
+        // The barrier goes over a handle of our own: fsync is per file, not per handle, and so is `FlushFileBuffers`.
         let file = File::options().read(true).write(true).open(dir.join("db")).map_err(io)?;
         let id = match db.value(entry::HEAD_ID) {
             Some(bytes) => entry::decode::<String>(entry::HEAD_ID, &bytes).map_err(JournalError::Corrupt)?,

@@ -242,5 +242,5 @@ fn the_threads_of_the_store_do_not_wake_an_idle_computer_each_second() {
     let slacks: Vec<u64> =
         own.filter_map(|id| std::fs::read_to_string(format!("/proc/{id}/timerslack_ns")).ok()?.trim().parse().ok()).collect();
     assert!(!slacks.is_empty(), "the store has no threads of its own any more: then this test can go");
-    assert!(slacks.iter().all(|slack| *slack == super::IDLE_SLACK_NS), "{slacks:?}");
+    assert!(slacks.iter().all(|slack| *slack == crate::platform::IDLE_SLACK_NS), "{slacks:?}");
 }

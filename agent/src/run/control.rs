@@ -1,38 +1,19 @@
-//! The Unix socket on which a running agent answers [`crate::status::ask`].
-
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+//! Where a running agent answers [`crate::status::ask`].
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 
 use super::board::Happening;
-use crate::failure::Failure;
+use crate::platform::{Listener, Stream};
 use crate::status::{LIMIT, LINE_MAX_BYTES, Question};
 
-/// The state folder is locked by this process, so a socket that is there is a dead one's.
-pub(super) fn listen(path: &Path) -> Result<UnixListener, Failure> {
-    let wrong = |error: std::io::Error| {
-        Failure::config(format!(
-            "The socket {} cannot be made ({error}): correct the state folder's owner, or give it a shorter path.",
-            path.display()
-        ))
-    };
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(wrong(error)),
-        _ => {}
-    }
-    let listener = UnixListener::bind(path).map_err(wrong)?;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrong)?;
-    Ok(listener)
-}
+pub(super) use crate::platform::listen;
 
 /// Answers one after the other: who asks is a person with a terminal.
-pub(super) async fn serve(listener: UnixListener, happenings: mpsc::UnboundedSender<Happening>) {
+pub(super) async fn serve(mut listener: Listener, happenings: mpsc::UnboundedSender<Happening>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok(stream) => {
                 // Too slow, gone, or speaking nonsense: nobody to tell.
                 let _ = tokio::time::timeout(LIMIT, answer(stream, &happenings)).await;
             }
@@ -44,8 +25,8 @@ pub(super) async fn serve(listener: UnixListener, happenings: mpsc::UnboundedSen
     }
 }
 
-async fn answer(mut stream: UnixStream, happenings: &mpsc::UnboundedSender<Happening>) -> std::io::Result<()> {
-    let (reader, mut writer) = stream.split();
+async fn answer(stream: Stream, happenings: &mpsc::UnboundedSender<Happening>) -> std::io::Result<()> {
+    let (reader, mut writer) = tokio::io::split(stream);
     let mut line = String::new();
     BufReader::new(reader.take(LINE_MAX_BYTES)).read_line(&mut line).await?;
     let question: Question = serde_json::from_str(&line)?;
@@ -56,6 +37,8 @@ async fn answer(mut stream: UnixStream, happenings: &mpsc::UnboundedSender<Happe
         let mut text = serde_json::to_vec(&answer)?;
         text.push(b'\n');
         writer.write_all(&text).await?;
+        // A pipe of Windows takes bytes in the background: it is waited for until they are with whoever asked.
+        writer.flush().await?;
     }
     Ok(())
 }

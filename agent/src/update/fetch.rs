@@ -120,7 +120,7 @@ fn kept(error: std::io::Error) -> String {
 
 fn free_bytes(shelf: &Shelf) -> u64 {
     // Where the file system cannot be asked, writing shows it.
-    rustix::fs::statvfs(shelf.place()).map_or(u64::MAX, |found| found.f_bavail.saturating_mul(found.f_frsize))
+    crate::platform::room(shelf.place()).map_or(u64::MAX, |found| found.free_bytes)
 }
 
 fn room(free_bytes: u64, size_bytes: u64) -> Result<(), String> {

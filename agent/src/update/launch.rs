@@ -1,7 +1,6 @@
 //! Which program runs, and how one becomes another in the same process: by `exec`, so that process number, log, and what systemd
 //! knows of the service stay what they are.
 
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -109,7 +108,7 @@ pub fn become_program(program: &Path, words: &Words, base: &Path, in_background:
     if in_background {
         command.env(BACKGROUND, "1");
     }
-    command.exec()
+    crate::platform::become_program(&mut command)
 }
 
 /// Of a start by somebody: becomes the version that was chosen, if another one than the installed was. Comes back if this

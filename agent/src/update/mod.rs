@@ -55,6 +55,8 @@ impl Settings {
         };
         let off = if !config.update.enabled {
             Some("[update] enabled = false".to_owned())
+        } else if let Some(why) = crate::platform::no_updates() {
+            Some(why.to_owned())
         } else if let Some(manager) = packaged(base) {
             Some(format!("it was installed by {manager}, which updates it"))
         } else if keys.is_empty() {
@@ -96,7 +98,7 @@ pub fn base() -> Result<PathBuf, Failure> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -5,9 +5,8 @@
 //! are read by other versions of this program, older ones too: what is here may get more fields and never other meanings.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use minisign_verify::PublicKey;
@@ -20,6 +19,7 @@ use super::signed;
 use crate::clock::wall_clock;
 use crate::failure::Failure;
 use crate::identity::StateDir;
+use crate::platform;
 use crate::ready::write_atomic;
 
 /// The program in the folder of its version.
@@ -261,8 +261,8 @@ impl Shelf {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        DirBuilder::new().recursive(true).mode(0o700).create(&part)?;
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o700).open(part.join(PROGRAM))?;
+        platform::private_folder(&part)?;
+        let file = platform::with_mode(OpenOptions::new().write(true).create_new(true), 0o700).open(part.join(PROGRAM))?;
         Ok(Fresh { file, hash: Sha256::new(), bytes: 0, part, to: self.folder(&manifest.version), versions: self.versions() })
     }
 

@@ -5,14 +5,11 @@
 //! grants none: it can begin nothing, and to kill it at any moment costs nothing. Its proof is a word that only this trial knows,
 //! written where the old version looks, and a good end. The old version alone makes a version the one that runs.
 
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use semver::Version;
 
 use super::launch::{self, Words};
@@ -20,6 +17,7 @@ use super::shelf::{Shelf, Trial};
 use crate::daemon;
 use crate::failure::Failure;
 use crate::identity::StateDir;
+use crate::platform;
 use crate::ready::write_atomic;
 
 /// The round trip from the broker to the disks is proven in this time, or the old version goes on.
@@ -122,7 +120,7 @@ pub async fn hold(
 }
 
 fn ended(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
+    match (status.code(), platform::signal_of(status)) {
         (Some(0), _) => "it ended without a proof".to_owned(),
         (Some(code), _) => format!("it ended with exit code {code}; its last lines in the log say more"),
         (None, Some(signal)) => format!("it was ended by signal {signal}"),
@@ -174,7 +172,7 @@ async fn watch(mut child: Child, limit: Duration, mut asked_to_stop: Pin<&mut im
 async fn closed(state: &StateDir) -> Result<(), Failure> {
     let began = Instant::now();
     let file = state.journal_dir().join("db");
-    let free = || std::fs::File::open(&file).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+    let free = || std::fs::File::open(&file).is_ok_and(|file| file.try_lock().is_ok());
     while !free() {
         if began.elapsed() > CLOSE_LIMIT {
             return Err(Failure::failed("The journal was not closed for the update: nothing was tried."));
@@ -198,10 +196,10 @@ impl Duty {
     /// Nobody tries anything.
     pub fn take(shelf: &Shelf) -> Result<Duty, Failure> {
         // Asked for first: a parent that is gone already is noticed below.
-        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+        if let Err(error) = platform::end_with_parent() {
             tracing::warn!(%error, "the trial would outlive a version before that is killed");
         }
-        let parent = rustix::process::getppid().map(|pid| pid.as_raw_pid().to_string());
+        let parent = platform::parent().map(|pid| pid.to_string());
         if parent.is_none() || parent != std::env::var(launch::TRIED_BY).ok() {
             return Err(Failure::failed("The process that tries this version is gone."));
         }

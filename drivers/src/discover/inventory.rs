@@ -94,9 +94,7 @@ impl Inventory {
     /// What is plugged in at this PC now. A PC without USB or without serial ports has none; that is no error.
     pub fn of_this_pc() -> Inventory {
         let names = links(Path::new("/dev/serial/by-id"));
-        // The library panics where this folder is missing, as in some containers.
-        let ports =
-            if Path::new("/sys/class/tty").is_dir() { serialport::available_ports().unwrap_or_default() } else { Vec::new() };
+        let ports = crate::system::serial_ports();
         let mut serial: Vec<SerialSeen> = ports.into_iter().take(DEVICES_MAX).map(|port| seen(port, &names)).collect();
         for (name, path) in &names {
             if !serial.iter().any(|seen| seen.path == *path) {

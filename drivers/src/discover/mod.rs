@@ -11,12 +11,11 @@ mod state;
 
 use std::collections::BTreeMap;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
 use serde::Serialize;
 
 use crate::profile::{Match, Profile, Profiles, Transport, UsbId};
+use crate::system::{self, holder_of, may_open};
 use crate::transport::Holder;
-use crate::transport::serial::holder_of;
 use crate::transport::usb::real::{Selector, Which};
 
 pub use inventory::{DEVICES_MAX, Inventory, SerialSeen, UsbInterface, UsbSeen};
@@ -218,18 +217,15 @@ fn before_opening(profile: &Profile) -> Option<State> {
     profile.detection_only.clone().map(|advice| State::DetectionOnly { advice })
 }
 
-fn may_open(path: &std::path::Path) -> bool {
-    accessat(CWD, path, Access::READ_OK | Access::WRITE_OK, AtFlags::EACCESS).is_ok()
-}
-
 /// What is wrong with a serial port, as far as it shows without opening it.
 fn before_serial(path: &str, profile: &Profile) -> Option<State> {
     if let Some(state) = before_opening(profile) {
         return Some(state);
     }
-    let Ok(metadata) = std::fs::metadata(path) else { return Some(State::Absent) };
-    if !std::os::unix::fs::FileTypeExt::is_char_device(&metadata.file_type()) {
-        return Some(State::WrongMode { detail: format!("{path} is not a serial port") });
+    match system::is_serial_port(path) {
+        None => return Some(State::Absent),
+        Some(false) => return Some(State::WrongMode { detail: format!("{path} is not a serial port") }),
+        Some(true) => {}
     }
     (!may_open(std::path::Path::new(path))).then(|| State::no_permission(profile))
 }
@@ -308,5 +304,5 @@ fn mark_duplicates(found: &mut [Candidate]) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;

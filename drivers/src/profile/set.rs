@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use super::{Profile, one_line};
 
 /// Where a PC's own profiles lie if the configuration says nothing.
-pub const DEFAULT_DIR: &str = "/etc/taxdisk/profiles.d";
+pub const DEFAULT_DIR: &str = crate::system::DEFAULT_PROFILES_DIR;
 /// The most files that are read from the folder.
 pub const FILES_MAX: usize = 64;
 /// The longest file, bytes.
 pub const FILE_MAX_BYTES: u64 = 64 * 1024;
 
 /// Compiled in, and installed by the package as examples.
-const SHIPPED: [(&str, &str); 9] = [
+const SHIPPED: [(&str, &str); 10] = [
     ("zc-converter.toml", include_str!("../../profiles/zc-converter.toml")),
     ("zc-bluetooth.toml", include_str!("../../profiles/zc-bluetooth.toml")),
     ("card-reader.toml", include_str!("../../profiles/card-reader.toml")),
     ("taxdisk-bot.toml", include_str!("../../profiles/taxdisk-bot.toml")),
     ("skserver.toml", include_str!("../../profiles/skserver.toml")),
     ("nisec-bridge.toml", include_str!("../../profiles/nisec-bridge.toml")),
+    ("nisec-library.toml", include_str!("../../profiles/nisec-library.toml")),
     ("aisino-goldtax.toml", include_str!("../../profiles/aisino-goldtax.toml")),
     ("nisec-skp.toml", include_str!("../../profiles/nisec-skp.toml")),
     ("tax-ukey.toml", include_str!("../../profiles/tax-ukey.toml")),

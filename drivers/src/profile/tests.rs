@@ -15,7 +15,7 @@ fn every_shipped_profile_is_read_and_the_makers_disks_are_never_opened() {
     let profiles = Profiles::shipped();
     assert_eq!(
         profiles.names(),
-        "zc-converter, zc-bluetooth, card-reader, taxdisk-bot, skserver, nisec-bridge, aisino-goldtax, nisec-skp, tax-ukey"
+        "zc-converter, zc-bluetooth, card-reader, taxdisk-bot, skserver, nisec-bridge, nisec-library, aisino-goldtax, nisec-skp, tax-ukey"
     );
     for name in ["aisino-goldtax", "nisec-skp", "tax-ukey"] {
         let profile = profiles.find(name).unwrap();

@@ -5,12 +5,12 @@
 //! udev's names. It never opens a port by itself and never shares one.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serialport::{ClearBuffer, DataBits, FlowControl, Parity, SerialPort, StopBits, TTYPort};
+use serialport::{ClearBuffer, DataBits, FlowControl, Parity, SerialPort, StopBits};
 
-use super::{BrokenWrite, ByteLine, Holder, LineError};
+use super::{BrokenWrite, ByteLine, LineError};
+use crate::system::{self, Port};
 
 /// A port reports itself writable when it has some room, and the write then blocks until all bytes of that call fit. Real
 /// ports keep far more room than this when they say so; a longer write could block past the deadline.
@@ -21,7 +21,7 @@ const WRITE_CHUNK_BYTES: usize = 64;
 pub struct SerialLine {
     path: String,
     speed_baud: u32,
-    port: Option<TTYPort>,
+    port: Option<Port>,
     start: Instant,
 }
 
@@ -41,27 +41,15 @@ impl SerialLine {
         SerialLine { path: path.to_owned(), speed_baud, port: None, start: Instant::now() }
     }
 
-    fn open_port(&self) -> Result<TTYPort, LineError> {
-        let port = self.path.clone();
-        match std::fs::metadata(&self.path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(LineError::NotFound { port }),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(LineError::Permission { port }),
-            _ => {}
-        }
+    fn open_port(&self) -> Result<Port, LineError> {
+        system::before_opening(&self.path)?;
         let builder = serialport::new(&self.path, self.speed_baud)
             .data_bits(DataBits::Eight)
             .parity(Parity::None)
             .stop_bits(StopBits::One)
             .flow_control(FlowControl::None)
-            .timeout(Duration::ZERO);
-        TTYPort::open(&builder).map_err(|error| match error.kind() {
-            // The library says "no device" for a port that somebody holds, never for one that is not there.
-            serialport::ErrorKind::NoDevice => LineError::Busy { port, holder: holder_of(&self.path) },
-            serialport::ErrorKind::Io(ErrorKind::NotFound) => LineError::NotFound { port },
-            serialport::ErrorKind::Io(ErrorKind::PermissionDenied) => LineError::Permission { port },
-            _ if error.description == "Not a typewriter" => LineError::NotSerial { port },
-            _ => LineError::Other { port, detail: error.description },
-        })
+            .timeout(system::TIMEOUT_LEAST);
+        Port::open(&builder).map_err(|error| system::open_failed(&self.path, error))
     }
 
     /// The port failed. It is closed at once, so that its name is free when the device is plugged in again.
@@ -86,20 +74,28 @@ impl ByteLine for SerialLine {
             let left = deadline.saturating_sub(self.start.elapsed());
             let Some(port) = self.port.as_mut() else { return Err(BrokenWrite { written, error: self.not_open() }) };
             let chunk = &bytes[written..bytes.len().min(written + WRITE_CHUNK_BYTES)];
-            let outcome = port.set_timeout(left).map_err(io::Error::from).and_then(|()| port.write(chunk));
+            let given_up = system::written_at_most(written, chunk.len());
+            let outcome =
+                port.set_timeout(left.max(system::TIMEOUT_LEAST)).map_err(io::Error::from).and_then(|()| port.write(chunk));
             match outcome {
+                // Windows takes nothing of a write that is over its time.
+                Ok(0) if cfg!(windows) => {
+                    let error = LineError::WriteTimeout { port: self.path.clone() };
+                    return Err(BrokenWrite { written: given_up, error });
+                }
                 Ok(0) => {
                     let error = self.lost(&io::Error::from(ErrorKind::WriteZero));
-                    return Err(BrokenWrite { written, error });
+                    return Err(BrokenWrite { written: given_up, error });
                 }
                 Ok(count) => written += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted && !left.is_zero() => {}
                 Err(error) if matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                    return Err(BrokenWrite { written, error: LineError::WriteTimeout { port: self.path.clone() } });
+                    let error = LineError::WriteTimeout { port: self.path.clone() };
+                    return Err(BrokenWrite { written: given_up, error });
                 }
                 Err(error) => {
                     let error = self.lost(&error);
-                    return Err(BrokenWrite { written, error });
+                    return Err(BrokenWrite { written: given_up, error });
                 }
             }
         }
@@ -110,7 +106,7 @@ impl ByteLine for SerialLine {
         loop {
             let left = deadline.saturating_sub(self.start.elapsed());
             let Some(port) = self.port.as_mut() else { return Err(self.not_open()) };
-            match port.set_timeout(left).map_err(io::Error::from).and_then(|()| port.read(buffer)) {
+            match port.set_timeout(left.max(system::TIMEOUT_LEAST)).map_err(io::Error::from).and_then(|()| port.read(buffer)) {
                 // A terminal that hung up reads as an endless end of file.
                 Ok(0) => return Err(self.lost(&io::Error::from(ErrorKind::UnexpectedEof))),
                 Ok(count) => return Ok(count),
@@ -153,36 +149,12 @@ impl ByteLine for SerialLine {
     }
 }
 
-/// Who has this port open, as far as this user can see it in `/proc`.
-pub fn holder_of(path: &str) -> Holder {
-    let Ok(target) = std::fs::canonicalize(path) else { return Holder::Unknown };
-    let Ok(processes) = std::fs::read_dir("/proc") else { return Holder::Unknown };
-    let own = std::process::id();
-    let mut found = Holder::Unknown;
-    for process in processes.flatten() {
-        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        if !holds(&process.path(), &target) {
-            continue;
-        }
-        if pid == own {
-            found = Holder::ThisProgram;
-            continue;
-        }
-        let name = std::fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-        return Holder::Process { pid, name: name.trim().to_owned() };
-    }
-    found
-}
-
-fn holds(process: &Path, target: &Path) -> bool {
-    let Ok(files) = std::fs::read_dir(process.join("fd")) else { return false };
-    files.flatten().any(|file| std::fs::read_link(file.path()).is_ok_and(|link| link == target))
-}
-
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::super::Holder;
     use super::*;
+    use crate::system::holder_of;
     use std::fs::File;
     use std::os::fd::OwnedFd;
 

@@ -203,7 +203,13 @@ fn a_cloned_agent_is_noticed_and_does_not_issue_beside_the_other() {
         text.replace(&original.state_dir().display().to_string(), &clone_dir.join("state").display().to_string()),
     )
     .unwrap();
-    let mut clone = AgentRig { name: "clone".to_owned(), program: original.program.clone(), dir: clone_dir, running: None };
+    let mut clone = AgentRig {
+        name: "clone".to_owned(),
+        program: original.program.clone(),
+        drive: original.drive,
+        dir: clone_dir,
+        running: None,
+    };
     original.start(None);
     rig.wait_online(&disk.number);
     assert_eq!(rig.api.submit(&jobs::toll("K1")).status, 201);

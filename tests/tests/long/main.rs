@@ -6,3 +6,4 @@
 mod packages;
 mod patroni;
 mod upgrade;
+mod windows;

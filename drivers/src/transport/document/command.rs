@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,14 @@ use super::{DocumentError, DocumentLink, MAX_ANSWER_BYTES};
 
 /// How often it is looked whether a program has ended that closed its output.
 const POLL: Duration = Duration::from_millis(5);
+
+/// How the program of this workspace that calls makers' libraries says that it never called one: by this exit code, and
+/// by these first
+/// words of its output with the reason behind them. Another program could end with the code alone, by chance.
+const NEVER_CALLED: i32 = 86;
+const NOT_PASSED_ON: &[u8] = b"taxdisk-bridge: not passed on: ";
+/// The longest reason that is shown, bytes.
+const REASON_MAX_BYTES: usize = 500;
 
 /// How long a program that was killed may take to go. One that hangs inside of the kernel is left to a thread of its own.
 const REAP: Duration = Duration::from_secs(2);
@@ -34,9 +42,7 @@ impl CommandLink {
     fn start(&self) -> std::io::Result<Child> {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        // A group of its own, so that what it starts can be ended with it.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        crate::system::in_own_group(&mut command);
         command.spawn()
     }
 }
@@ -60,7 +66,12 @@ impl DocumentLink for CommandLink {
             return Err(DocumentError::maybe_sent(format!("{program} {reason}: the request may have been carried out")));
         };
         match answer {
-            Ok(answer) if status => Ok(answer),
+            Ok(answer) if status.success() => Ok(answer),
+            Ok(said) if never_called(status, &said) => {
+                let reason = said.get(NOT_PASSED_ON.len()..).unwrap_or_default();
+                let reason = String::from_utf8_lossy(reason.get(..REASON_MAX_BYTES).unwrap_or(reason)).trim().to_owned();
+                Err(DocumentError::not_sent(format!("{program} did not call the library: {reason}")))
+            }
             _ => Err(DocumentError::maybe_sent(format!("{program} failed: the request may have been carried out"))),
         }
     }
@@ -68,6 +79,11 @@ impl DocumentLink for CommandLink {
     fn describe(&self) -> String {
         self.program.display().to_string()
     }
+}
+
+/// The program proves that the library never got the document.
+fn never_called(status: ExitStatus, said: &[u8]) -> bool {
+    status.code() == Some(NEVER_CALLED) && said.starts_with(NOT_PASSED_ON)
 }
 
 /// Gives the document to the program. In a thread, since a program may answer before it has read everything.
@@ -100,10 +116,10 @@ fn collect(child: &mut Child, deadline: Instant) -> Result<Vec<u8>, &'static str
 }
 
 /// Waits for the end of the program, and takes it off the system's list. `None` when the time is over.
-fn ended(child: &mut Child, deadline: Instant) -> Option<bool> {
+fn ended(child: &mut Child, deadline: Instant) -> Option<ExitStatus> {
     loop {
         match child.try_wait() {
-            Ok(Some(status)) => return Some(status.success()),
+            Ok(Some(status)) => return Some(status),
             Ok(None) if Instant::now() < deadline => std::thread::sleep(POLL),
             _ => return None,
         }
@@ -112,12 +128,7 @@ fn ended(child: &mut Child, deadline: Instant) -> Option<bool> {
 
 /// Ends the program and all that it started, and takes it off the system's list.
 fn kill(mut child: Child) {
-    // The program is not waited for yet, so that its number cannot belong to another one.
-    #[cfg(unix)]
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
-        // It may be gone by now.
-        let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
-    }
+    crate::system::kill_group(&child);
     let _ = child.kill();
     if ended(&mut child, Instant::now() + REAP).is_none() {
         std::thread::spawn(move || child.wait());
@@ -153,9 +164,19 @@ mod tests {
 
     #[test]
     fn a_program_that_fails_is_maybe_even_with_an_answer() {
-        for script in ["exit 3", "cat; exit 1", "kill -9 $$"] {
+        let marked = "printf 'taxdisk-bridge: not passed on: '";
+        let not_quite = [format!("{marked}; exit 85"), format!("printf x; {marked}; exit 86"), format!("{marked}; kill -9 $$")];
+        for script in ["exit 3", "cat; exit 1", "kill -9 $$", "exit 86"].into_iter().map(str::to_owned).chain(not_quite) {
+            let script = script.as_str();
             assert_eq!(shell(script).call(b"x", WITHIN).unwrap_err().sent, Sent::Maybe, "{script}");
         }
+    }
+
+    #[test]
+    fn a_bridge_that_never_called_the_library_is_not_sent_and_says_why() {
+        let error = shell("printf 'taxdisk-bridge: not passed on: no such file\\n'; exit 86").call(b"x", WITHIN).unwrap_err();
+        assert_eq!(error.sent, Sent::No);
+        assert!(error.text.ends_with("no such file"), "{error}");
     }
 
     #[test]

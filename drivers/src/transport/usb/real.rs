@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusb::{Context, Device, DeviceHandle, Direction, TransferType};
 
-use super::super::serial::holder_of;
 use super::list::{bus_path, describe, devices_in, open_context};
 use super::{BulkDevice, Pipe, Setup, UsbError};
+use crate::system::holder_of;
 
 /// Class, subclass and protocol of bulk-only mass storage.
 const BULK_ONLY: (u8, u8, u8) = (0x08, 0x06, 0x50);

@@ -1,0 +1,214 @@
+//! `cargo xtask windows`: the agent for Windows, built on Debian by Debian's own packages, and tried under Wine.
+//!
+//! Debian's Rust for the web browser is the newest that it has; with the sources of the standard library beside it and mingw's
+//! linker it builds for Windows. It builds into a folder of its own, so that neither toolchain builds anew what the other made.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+
+use crate::{needs, rungs, workspace};
+
+/// Where Debian keeps programs; a toolchain of rustup may come before it in the path.
+const DEBIAN_PROGRAMS: &str = "/usr/bin";
+/// Windows on 64 bits with the libraries of mingw.
+const TARGET: &str = "x86_64-pc-windows-gnu";
+/// The same on 32 bits, for the bridge.
+const TARGET_32: &str = "i686-pc-windows-gnu";
+/// Its linker.
+const TOOLCHAIN_32: (&str, &str) = ("i686-w64-mingw32-gcc-win32", "gcc-mingw-w64-i686-win32");
+/// Debian's packages: compiler, cargo, the sources of the standard library, and a linker for that target with its C compiler.
+const TOOLCHAIN: [(&str, &str); 3] = [
+    ("rustc", "rustc-web rust-web-src"),
+    ("cargo", "cargo-web"),
+    ("x86_64-w64-mingw32-gcc-win32", "gcc-mingw-w64-x86-64-win32 g++-mingw-w64-x86-64-win32"),
+];
+/// Where the sources of the standard library are expected below the compiler's folder.
+const SOURCES: &str = "lib/rustlib/src/rust/library/std/Cargo.toml";
+
+/// What to do with it.
+#[derive(Debug, Args)]
+pub(crate) struct WindowsArgs {
+    /// Install Debian's Wine and run the program under it, against a broker and simulated disks on Linux
+    #[arg(long)]
+    test: bool,
+    /// A program that is shipped: without the points at which tests kill it, and optimised
+    #[arg(long, conflicts_with = "test")]
+    release: bool,
+    /// The programs that are shipped, with their installers: an archive and a package of the Windows installer
+    #[arg(long, conflicts_with = "test")]
+    package: bool,
+}
+
+/// Builds, and tests if asked.
+///
+/// # Errors
+/// A package cannot be installed, or a build or test failed.
+pub(crate) fn run(args: &WindowsArgs) -> Result<(), String> {
+    if args.test {
+        return rungs::test_long(&rungs::LongArgs::of("windows"));
+    }
+    let kind = if args.release || args.package { Kind::Shipped } else { Kind::WithPoints };
+    let agent = build("taxdisk-agent", TARGET, kind)?;
+    println!("{}", agent.display());
+    if args.package {
+        needs::programs(&[needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
+        // Makers' libraries have 32 bits, and so has what loads them.
+        let bridge = build("taxdisk-bridge", TARGET_32, kind)?;
+        for file in package(&agent, &bridge)? {
+            println!("{}", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// What a program is built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// With the points at which tests kill it, built fast.
+    WithPoints,
+    /// To be shipped.
+    Shipped,
+}
+
+/// Builds a program of this package for a target; gives its file.
+///
+/// # Errors
+/// A package of Debian cannot be installed, or the build failed.
+pub(crate) fn build(package: &str, target: &str, kind: Kind) -> Result<PathBuf, String> {
+    needs::debian(&TOOLCHAIN)?;
+    if target == TARGET_32 {
+        needs::debian(&[TOOLCHAIN_32])?;
+    }
+    let sources = sysroot()?.join(SOURCES);
+    if !sources.is_file() {
+        return Err(format!("{} is missing: install Debian's rust-web-src of the same version as rustc-web", sources.display()));
+    }
+    let folder = workspace::target().join("windows");
+    let mut cargo = debian_tool("cargo");
+    cargo.args(["build", "-Zbuild-std=std,panic_abort", "--target", target, "--package", package, "--target-dir"]);
+    cargo.arg(&folder).current_dir(workspace::root());
+    // The standard library is built by the same stable compiler that Debian built from it; only cargo's switch is not stable.
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_INCREMENTAL", "0");
+    match kind {
+        Kind::Shipped => drop(cargo.arg("--release")),
+        Kind::WithPoints => drop(cargo.env("CARGO_PROFILE_DEV_DEBUG", "false")),
+    }
+    if kind == Kind::WithPoints && package == "taxdisk-agent" {
+        cargo.args(["--features", "taxdisk-agent/fault-points"]);
+    }
+    workspace::run(cargo)?;
+    let profile = if kind == Kind::Shipped { "release" } else { "debug" };
+    let program = folder.join(target).join(profile).join(format!("{package}.exe"));
+    if program.is_file() { Ok(program) } else { Err(format!("{} was not built", program.display())) }
+}
+
+/// A program of Debian's toolchain, which finds its own siblings first, and nothing of the toolchain that runs this one.
+fn debian_tool(name: &str) -> Command {
+    let mut command = Command::new(Path::new(DEBIAN_PROGRAMS).join(name));
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{DEBIAN_PROGRAMS}:{path}"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("RUSTUP_") || matches!(&*text, "CARGO" | "RUSTC" | "RUSTFLAGS") {
+            command.env_remove(&name);
+        }
+    }
+    command.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH").env_remove("LD_LIBRARY_PATH");
+    command
+}
+
+fn sysroot() -> Result<PathBuf, String> {
+    let mut ask = debian_tool("rustc");
+    ask.args(["--print", "sysroot"]);
+    Ok(PathBuf::from(workspace::output(ask)?.trim()))
+}
+
+/// For the tests under Wine: the program with its points, and a folder in which Wine keeps its drive.
+///
+/// # Errors
+/// Something cannot be installed or built.
+pub(crate) fn for_test() -> Result<(PathBuf, PathBuf), String> {
+    let agent = build("taxdisk-agent", TARGET, Kind::WithPoints)?;
+    random_numbers(&agent)?;
+    Ok((agent, workspace::target().join("wine")))
+}
+
+/// Wine before 9 lacks the library from which Rust's standard library takes random numbers: beside the program it gets one.
+fn random_numbers(agent: &Path) -> Result<(), String> {
+    let mut compile = debian_tool(TOOLCHAIN[2].0);
+    compile.args(["-O1", "-shared", "-o"]).arg(agent.with_file_name("bcryptprimitives.dll"));
+    compile.arg(workspace::root().join("tests/wine/bcryptprimitives.c")).arg("-ladvapi32");
+    workspace::run(compile)
+}
+
+/// What is in both installers beside the programs, from where.
+const TEXTS: [(&str, &str); 2] = [("LICENSE.txt", "LICENSE"), ("agent.sample.toml", "installer/windows/agent.sample.toml")];
+/// What is in the archive alone.
+const SCRIPTS: [(&str, &str); 3] = [
+    ("install.ps1", "installer/windows/install.ps1"),
+    ("uninstall.ps1", "installer/windows/uninstall.ps1"),
+    ("install-windows.md", "docs/install-windows.md"),
+];
+
+/// Makes both installers in `target/packages`; gives their files.
+fn package(agent: &Path, bridge: &Path) -> Result<[PathBuf; 2], String> {
+    let version = env!("CARGO_PKG_VERSION");
+    let out = workspace::target().join("packages");
+    let name = format!("taxdisk-windows-{version}");
+    let folder = out.join(&name);
+    let told = |error: std::io::Error| format!("{}: {error}", folder.display());
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(told(error)),
+        _ => std::fs::create_dir_all(&folder).map_err(told)?,
+    }
+    let programs = [("taxdisk-agent.exe", agent), ("taxdisk-bridge.exe", bridge)];
+    let root = workspace::root();
+    let texts = TEXTS.iter().chain(&SCRIPTS).map(|(to, from)| (*to, root.join(from)));
+    let files: Vec<(&str, PathBuf)> = programs.into_iter().map(|(to, from)| (to, from.to_owned())).chain(texts).collect();
+    for (to, from) in &files {
+        std::fs::copy(from, folder.join(to)).map_err(|error| format!("{}: {error}", from.display()))?;
+    }
+    let mut sums = Command::new("sha256sum");
+    sums.args(files.iter().map(|(to, _)| to)).current_dir(&folder);
+    std::fs::write(folder.join("SHA256SUMS"), workspace::output(sums)?).map_err(told)?;
+
+    let archive = out.join(format!("{name}.zip"));
+    let _ = std::fs::remove_file(&archive);
+    let mut zip = Command::new("zip");
+    zip.args(["--quiet", "--recurse-paths", "-X"]).arg(&archive).arg(&name).current_dir(&out);
+    workspace::output(zip)?;
+
+    let msi = out.join(format!("taxdisk-agent-{version}.msi"));
+    let mut wixl = Command::new("wixl");
+    wixl.args(["--arch", "x64", "-D", &format!("Version={version}"), "-o"]).arg(&msi);
+    wixl.arg(root.join("installer/windows/taxdisk-agent.wxs")).current_dir(&folder);
+    workspace::output(wixl)?;
+    check(&msi, &folder)?;
+    Ok([archive, msi])
+}
+
+/// The package unpacks to the very files that went in, and runs our two commands at the right moments.
+fn check(msi: &Path, folder: &Path) -> Result<(), String> {
+    let unpacked = folder.with_extension("unpacked");
+    let _ = std::fs::remove_dir_all(&unpacked);
+    let mut extract = Command::new("msiextract");
+    extract.arg("--directory").arg(&unpacked).arg(msi);
+    workspace::output(extract)?;
+    for name in ["taxdisk-agent.exe", "taxdisk-bridge.exe", "LICENSE.txt", "agent.sample.toml"] {
+        let read = |path: PathBuf| std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()));
+        if read(folder.join(name))? != read(unpacked.join("taxdisk").join(name))? {
+            return Err(format!("{}: {name} is not the file that went in", msi.display()));
+        }
+    }
+    let mut info = Command::new("msiinfo");
+    info.arg("export").arg(msi).arg("CustomAction");
+    let actions = workspace::output(info)?;
+    for wanted in ["install --service", "uninstall"] {
+        if !actions.lines().any(|line| line.contains(wanted)) {
+            return Err(format!("{}: nothing runs `{wanted}`:\n{actions}", msi.display()));
+        }
+    }
+    std::fs::remove_dir_all(&unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))
+}
