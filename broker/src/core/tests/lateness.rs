@@ -197,8 +197,8 @@ fn recorded_frames_are_evidence_of_the_owner_and_change_nothing() {
     assert_eq!(world.job("A1").evidence_count, 40, "and no job drowns in it");
 }
 
-/// Found by the simulation: attempt 1 of a void job was given back, attempt 2 voided, and what an agent said late of the first one
-/// was read with every grant without end.
+/// Found by the simulation: attempt 1 of a void job was given back, attempt 2 voided, and what was said late of the first one was
+/// read with every grant without end.
 #[test]
 fn what_a_job_has_voided_is_no_doubt_of_its_other_attempts() {
     for told_by_another in [true, false] {
