@@ -63,6 +63,9 @@ struct DepKind {
     kind: Option<String>,
 }
 
+/// The system that the programs are shipped for.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
 /// Writes the file.
 ///
 /// # Errors
@@ -77,20 +80,33 @@ pub(crate) fn run(args: &SbomArgs) -> Result<(), String> {
 
 /// The document, and how many components it has.
 fn document() -> Result<(String, usize), String> {
-    let arguments =
-        ["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", "x86_64-unknown-linux-gnu"];
+    let arguments = ["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", TARGET];
     let metadata = workspace::output(workspace::cargo(&arguments))?;
     let metadata: Metadata = serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
     let lock = std::fs::read_to_string(workspace::root().join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
-    Ok(made(&metadata, &lock))
+    // Cargo's metadata also names what a weak feature would reach if something else had switched it on.
+    let arguments =
+        ["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--target", TARGET];
+    let mut tree = workspace::cargo(&arguments);
+    tree.args(SHIPPED.iter().flat_map(|name| ["--package", name]));
+    let tree = workspace::output(tree)?;
+    let linked = tree.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    });
+    Ok(made(&metadata, &lock, &linked.collect()))
 }
 
-fn made(metadata: &Metadata, lock: &str) -> (String, usize) {
+fn made(metadata: &Metadata, lock: &str, linked: &BTreeSet<(String, String)>) -> (String, usize) {
     let packages: BTreeMap<&str, &Package> = metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
     let nodes: BTreeMap<&str, &Node> = metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
     let needed = |node: &Node| -> BTreeSet<String> {
         let shipped = |dep: &&Dep| dep.dep_kinds.iter().any(|kind| kind.kind.as_deref() != Some("dev"));
-        node.deps.iter().filter(shipped).map(|dep| dep.pkg.clone()).collect()
+        let is_linked = |dep: &&Dep| {
+            let package = packages.get(dep.pkg.as_str());
+            package.is_some_and(|package| linked.contains(&(package.name.clone(), package.version.clone())))
+        };
+        node.deps.iter().filter(shipped).filter(is_linked).map(|dep| dep.pkg.clone()).collect()
     };
     let mut open: Vec<String> =
         metadata.packages.iter().filter(|package| SHIPPED.contains(&package.name.as_str())).map(|one| one.id.clone()).collect();
