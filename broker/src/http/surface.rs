@@ -66,7 +66,7 @@ pub enum Body {
     None,
     /// [`MAX_BODY_BYTES`].
     One,
-    /// A stream of lines, [`MAX_LINE_BYTES`] each.
+    /// A stream of lines, each bounded by its call.
     Lines,
 }
 
