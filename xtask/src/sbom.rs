@@ -80,13 +80,12 @@ pub(crate) fn run(args: &SbomArgs) -> Result<(), String> {
 
 /// The document, and how many components it has.
 fn document() -> Result<(String, usize), String> {
-    let arguments = ["metadata", "--locked", "--offline", "--format-version", "1", "--filter-platform", TARGET];
+    let arguments = ["metadata", "--locked", "--format-version", "1", "--filter-platform", TARGET];
     let metadata = workspace::output(workspace::cargo(&arguments))?;
     let metadata: Metadata = serde_json::from_str(&metadata).map_err(|error| format!("cargo metadata: {error}"))?;
     let lock = std::fs::read_to_string(workspace::root().join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
     // Cargo's metadata also names what a weak feature would reach if something else had switched it on.
-    let arguments =
-        ["tree", "--locked", "--offline", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--target", TARGET];
+    let arguments = ["tree", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}", "--target", TARGET];
     let mut tree = workspace::cargo(&arguments);
     tree.args(SHIPPED.iter().flat_map(|name| ["--package", name]));
     let tree = workspace::output(tree)?;
