@@ -136,6 +136,9 @@ pub(crate) enum ReconcileCommand {
         /// Seller and serial number of the job whose invoice it is. Left out: it is no job's of this ledger.
         #[arg(long, num_args = 2, value_names = ["SELLER", "SERIAL"])]
         job: Option<Vec<String>>,
+        /// The job was lost with the ledger and will be sent again; without this, a job that the ledger does not know is refused.
+        #[arg(long, requires = "job")]
+        forgotten: bool,
         /// Why; kept in the ledger.
         #[arg(long)]
         reason: String,

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AttemptResult, IndexLine, SeenNumber};
+use taxdisk_protocol::link::{AttemptRef, AttemptResult, IndexLine, SeenNumber};
 use taxdisk_protocol::money::Amount;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::undo::Undoing;
@@ -31,7 +31,8 @@ pub(super) struct Doubts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Line {
     pub(super) disk: DiskNumber,
-    pub(super) agent: AgentId,
+    /// Who remembers it; `None`: a person said so.
+    pub(super) agent: Option<AgentId>,
     pub(super) line: IndexLine,
 }
 
@@ -144,6 +145,23 @@ impl Line {
 impl Unknown {
     pub(super) fn key(&self) -> NumberKey {
         NumberKey { disk: self.disk.clone(), kind: self.kind, pair: self.seen.pair }
+    }
+
+    /// What is remembered once a person says that it is the invoice of this job, which the ledger has forgotten.
+    pub(super) fn line_of(&self, key: JobKey) -> Line {
+        let (pair, settled) = (self.seen.pair, true);
+        let (issued_at, fiscal_code, signature, printed) = Default::default();
+        let line = IndexLine {
+            attempt: AttemptRef { key, attempt: 0 },
+            kind: self.kind,
+            epoch: 0,
+            sequence: 0,
+            content_hash: None,
+            expected: None,
+            undoing: Some(self.seen.reverses.map_or(Undoing::Nothing, Undoing::Of)),
+            result: AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled },
+        };
+        Line { disk: self.disk.clone(), agent: None, line }
     }
 
     /// Does this job ask for what the number holds? A mark that can be compared decides alone; without one the same kind, amount

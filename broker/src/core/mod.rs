@@ -576,10 +576,15 @@ impl Core {
 
     /// Adds a text that an administrator should read, once.
     fn alarm(&mut self, agent: &AgentId, text: String) {
+        self.alarm_of(Some(agent), text);
+    }
+
+    /// Of an agent, or of nobody in particular.
+    fn alarm_of(&mut self, agent: Option<&AgentId>, text: String) {
         /// The newest alarms that are shown; all of them are in the chain.
         const ALARMS: usize = 20;
         let now = self.turn.now;
-        if let Some(found) = self.agents.get_mut(agent) {
+        if let Some((agent, found)) = agent.and_then(|agent| Some((agent, self.agents.get_mut(agent)?))) {
             tracing::warn!(%agent, "{text}");
             found.row.alarms.push(format!("{now} {text}"));
             if found.row.alarms.len() > ALARMS {

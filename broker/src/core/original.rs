@@ -234,7 +234,7 @@ impl Core {
     }
 
     /// Was it read as void, when a ledger that went back was recounted? Nobody knows whose it is, and so not who voided it.
-    fn is_found_void(&self, original: &OriginalKey) -> bool {
+    pub(super) fn is_found_void(&self, original: &OriginalKey) -> bool {
         let mut read = self.numbers_of(original).filter_map(|number| self.unknown_number(&original.seller, &number));
         read.any(|seen| seen.status.ends_with("void"))
     }

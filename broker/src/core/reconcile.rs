@@ -304,12 +304,12 @@ impl Core {
             return Ok(());
         }
         for line in lines {
-            self.take_line(Line { disk: number.clone(), agent: agent.clone(), line }, known)?;
+            self.take_line(Line { disk: number.clone(), agent: Some(agent.clone()), line }, known)?;
         }
         let mut more = false;
         if let Some(numbers) = numbers {
             more = !numbers.complete;
-            self.take_numbers(&number, numbers, known);
+            self.take_numbers(&number, numbers, known)?;
         }
         if more {
             self.ask_recount(&number);
@@ -359,7 +359,10 @@ impl Core {
             let ours = Owner::Ours(line.line.attempt.clone());
             match self.number_owner(&number, known) {
                 Some(owner) if !super::late::same_job(&owner, &ours) => {
-                    self.alarm(&line.agent, format!("{} remembers number {pair}, which has another owner", line.line.attempt));
+                    self.alarm_of(
+                        line.agent.as_ref(),
+                        format!("{} remembers number {pair}, which has another owner", line.line.attempt),
+                    );
                     return Ok(());
                 }
                 Some(_) => {}
@@ -378,7 +381,7 @@ impl Core {
             self.reconcile.remember(line.clone());
         }
         if let Some(pair) = line.undid() {
-            self.fail_overtaken(&OriginalKey { seller: key.seller.clone(), kind: line.line.kind, pair }, &key)?;
+            self.fail_overtaken(&OriginalKey { seller: key.seller.clone(), kind: line.line.kind, pair }, Some(&key))?;
         }
         if let Some(job) = job.filter(|_| line.voided().is_none()) {
             self.revive(job);
@@ -398,7 +401,7 @@ impl Core {
         let Some((code, number)) = issued.or(remembered) else { return false };
         if (&code, &number) != (&pair.code.to_string(), &pair.number.to_string()) {
             let text = format!("{key} has the invoice {code} {number}, and attempt {} on disk", line.line.attempt.attempt);
-            self.alarm(&line.agent, format!("{text} {} issued another one: {pair}", line.disk));
+            self.alarm_of(line.agent.as_ref(), format!("{text} {} issued another one: {pair}", line.disk));
         }
         true
     }
@@ -430,21 +433,20 @@ impl Core {
             disk: disk.to_string(),
         };
         let (attempt, epoch, sequence) = (line.attempt.attempt, line.epoch, line.sequence);
-        let agent = Some(agent);
         let job = self.record(key, What::Recovered { attempt, disk, agent, epoch, sequence, invoice, reason: String::new() })?;
         if let Some(original) = original_key(&job) {
-            self.fail_overtaken(&original, key)?;
+            self.fail_overtaken(&original, Some(key))?;
         }
         // An attempt that is still in doubt may have issued as well: it is looked at until that is known.
         self.forget_lines(key, Line::is_done);
         Ok(())
     }
 
-    /// What this job did was forgotten, and other jobs were taken meanwhile that would undo the same invoice once more. They have
+    /// What this job did was forgotten (or what somebody did: the invoice is found void), and other jobs were taken meanwhile that would undo the same invoice once more. They have
     /// waited, and end here: at most one void or full red of an original (I1).
-    fn fail_overtaken(&mut self, original: &OriginalKey, by: &JobKey) -> Result<(), Refusal> {
+    fn fail_overtaken(&mut self, original: &OriginalKey, by: Option<&JobKey>) -> Result<(), Refusal> {
         let others: Vec<JobKey> = self.undoing.get(original).into_iter().flatten().cloned().collect();
-        for key in others.into_iter().filter(|key| key != by) {
+        for key in others.into_iter().filter(|key| Some(key) != by) {
             let Some(waiting) = self.jobs.get(&key).map(|open| open.job.clone()) else { continue };
             if waiting.state != JobState::Queued || !waiting.is_proven_not_issued() {
                 continue;
@@ -507,12 +509,12 @@ impl Core {
         Some(Refusal::new("conflict", detail))
     }
 
-    fn take_numbers(&mut self, number: &DiskNumber, numbers: RecountedNumbers, known: &Known) {
+    fn take_numbers(&mut self, number: &DiskNumber, numbers: RecountedNumbers, known: &Known) -> Result<(), Refusal> {
         let seller = self.disks.get(number).and_then(|disk| disk.seller.clone());
         let RecountedNumbers { kind, seen, last, .. } = numbers;
         let body = serde_json::json!({ "disk": number, "kind": kind, "last": last, "seen": seen });
         self.audit(seller.as_ref(), "numbers_recounted", body);
-        let Some(disk) = self.disks.get_mut(number) else { return };
+        let Some(disk) = self.disks.get_mut(number) else { return Ok(()) };
         if let Some(last) = last {
             disk.accounted.insert(kind, last);
             if let Some(recount) = &mut disk.recount {
@@ -523,16 +525,22 @@ impl Core {
             }
             self.turn.changes.push(Change::Accounted(number.clone(), kind, last));
         }
-        let Some(seller) = seller else { return };
+        let Some(seller) = seller else { return Ok(()) };
         for seen in seen {
             let unknown = Unknown { seller: seller.clone(), disk: number.clone(), kind, seen };
             if self.number_owner(&unknown.key(), known).is_some() {
                 continue;
             }
             self.turn.changes.push(row("number", number_key(&unknown.key()), &unknown));
+            let original = OriginalKey { seller: seller.clone(), kind, pair: unknown.seen.pair };
             self.reconcile.doubts.entry(seller.clone()).or_default().numbers.push(unknown);
+            // A red of it may have been taken before anybody knew where it stands.
+            if self.is_found_void(&original) {
+                self.fail_overtaken(&original, None)?;
+            }
         }
         self.touch(&seller);
+        Ok(())
     }
 
     /// Who asks for what was remembered or found does not stand in the queue any more.
@@ -546,15 +554,27 @@ impl Core {
 
     /// A person says whose a number is.
     pub(super) fn decide_number(&mut self, decision: NumberDecision, known: &Known) -> Result<Reply, Refusal> {
-        let NumberDecision { number, job, reason: why } = decision;
+        let NumberDecision { number, job, forgotten, reason: why } = decision;
         let why = reason(&why)?;
         let Some(unknown) = self.reconcile.doubts.values().find_map(|doubts| doubts.number(&number)).cloned() else {
             return Err(Refusal::new("not_found", format!("{} is no number of unknown origin", number_key(&number))));
         };
-        let owner = match &job {
-            None => Owner::Foreign,
-            Some(key) => {
-                let job = self.job(key, known).ok_or_else(|| Refusal::new("not_found", format!("job {key} is not known")))?;
+        let found = job.as_ref().and_then(|key| self.job(key, known));
+        let is_new = found.is_none();
+        let owner = match (&job, found) {
+            (None, _) => Owner::Foreign,
+            (Some(key), None) => {
+                if !forgotten {
+                    let then = "if it was lost with the ledger, and will be sent again, say that it is forgotten";
+                    return Err(Refusal::new("not_found", format!("job {key} is not known; {then}")));
+                }
+                if key.seller != unknown.seller || self.reconcile.done(key).is_some() {
+                    let text = "this job cannot have that invoice: it is of another seller, or an agent remembers its invoice";
+                    return Err(Refusal::new("settle_contradiction", text));
+                }
+                Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
+            }
+            (Some(key), Some(job)) => {
                 let free = matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled);
                 if !free || !job.is_proven_not_issued() || job.kind != number.kind || key.seller != unknown.seller {
                     let view = Some(Box::new(self.view(&job)));
@@ -570,9 +590,13 @@ impl Core {
         self.audit(Some(&unknown.seller), "number_decided", body);
         self.give_number(number.clone(), owner, &unknown.seen.status, &unknown.seen.digest);
         if let Some(key) = &job {
-            self.dequeue(key);
-            self.record_by_person(key, &number, why)?;
-            self.forget_lines(key, |line| line.disk == number.disk || line.is_done());
+            if is_new {
+                self.take_line(unknown.line_of(key.clone()), known)?;
+            } else {
+                self.dequeue(key);
+                self.record_by_person(key, &number, why)?;
+                self.forget_lines(key, |line| line.disk == number.disk || line.is_done());
+            }
         }
         self.release(&unknown.seller);
         Ok(Reply::Done)
@@ -737,7 +761,7 @@ impl Core {
                 kind: line.line.kind.to_string(),
                 result: result.to_owned(),
                 pair: pair.map(PairBody::from),
-                agent: line.agent.to_string(),
+                agent: line.agent.as_ref().map(ToString::to_string),
             }
         });
         let numbers = self.reconcile.doubts.values().flat_map(|doubts| &doubts.numbers).map(|unknown| ReconcileNumber {

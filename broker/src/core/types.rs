@@ -264,6 +264,8 @@ pub struct NumberDecision {
     pub number: NumberKey,
     /// Whose it is; `None`: nobody's here.
     pub job: Option<JobKey>,
+    /// The job may be one that the ledger has forgotten, and that will be sent again.
+    pub forgotten: bool,
     /// Why.
     pub reason: String,
 }

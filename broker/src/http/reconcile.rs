@@ -46,7 +46,7 @@ pub async fn number(
     };
     let job = request.job.as_ref().map(key).transpose()?;
     tracing::warn!(disk = request.disk, pair = %number.pair, by = by.by(), "a number of unknown origin was decided");
-    by.ledger(&edge).decide_number(NumberDecision { number, job, reason: request.reason }).await?;
+    by.ledger(&edge).decide_number(NumberDecision { number, job, forgotten: request.forgotten, reason: request.reason }).await?;
     Ok(Json(edge.ledger.reconcile().await?))
 }
 

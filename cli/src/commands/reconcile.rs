@@ -17,10 +17,11 @@ pub(super) fn run(client: &Client, command: ReconcileCommand, json: bool) -> Res
             let view: ReconcileView = client.get("/v1/reconcile")?;
             say(json, &view, || text(&view));
         }
-        ReconcileCommand::Number { disk, kind, code, number, job, reason } => {
+        ReconcileCommand::Number { disk, kind, code, number, job, forgotten, reason } => {
             let job = job.map(|parts| JobName { seller: parts[0].clone(), serial: parts[1].clone() });
             let shown = format!("{code} {number}");
-            let body = ReconcileNumberRequest { disk, kind, pair: PairBody { code, number }, job: job.clone(), reason };
+            let body =
+                ReconcileNumberRequest { disk, kind, pair: PairBody { code, number }, job: job.clone(), forgotten, reason };
             client.send::<Value>(Method::POST, "/v1/reconcile/numbers", &body)?;
             say(json, &body, || match &job {
                 Some(job) => format!("{shown} is the invoice of {} {}.", job.seller, job.serial),

@@ -52,8 +52,9 @@ pub struct ReconcileJob {
     /// The invoice, if it was issued or voided.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pair: Option<PairBody>,
-    /// Who says so.
-    pub agent: String,
+    /// Which agent remembers it; left out: a person said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 /// A number whose origin nobody knows.
@@ -93,6 +94,10 @@ pub struct ReconcileNumberRequest {
     /// Seller and serial number of the job whose invoice it is; left out: it is no job's of this ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobName>,
+    /// The job was lost with the ledger, and will be sent again. Without it a job that the ledger does not know is refused: a
+    /// serial number that is written wrongly would leave the sale without its invoice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forgotten: bool,
     /// Why; kept in the ledger.
     pub reason: String,
 }

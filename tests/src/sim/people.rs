@@ -428,14 +428,14 @@ impl World {
         let job = match by {
             None => None,
             Some(by) => match self.broker.store.jobs.get(&by.key).map(|job| job.state) {
-                Some(JobState::Queued | JobState::Failed | JobState::Cancelled) => Some(by.key),
+                Some(JobState::Queued | JobState::Failed | JobState::Cancelled) | None => Some(by.key),
                 // It is asked again when the job is there, or has ended.
                 _ => return,
             },
         };
         self.note(Lane::People, || format!("a person says that {pair} is that of {job:?}"));
         let number = NumberKey { disk, kind: KIND, pair };
-        let decision = NumberDecision { number, job, reason: "looked at the paper".to_owned() };
+        let decision = NumberDecision { number, job, forgotten: true, reason: "looked at the paper".to_owned() };
         self.hand_in(Input::DecideNumber(Box::new(decision)), Waiter::Person("number"));
     }
 

@@ -100,10 +100,10 @@ impl DiskCore {
         self.answered_well();
         let kind = survey.plan.kind;
         let base = survey.plan.bases.first().and_then(|base| base.last());
-        // The numbers moved, and not one of them is found, nor the last one that the ledger knew: such a conversation finds
-        // nothing, and that is no proof. It is read again.
+        // The numbers moved, and not one of them is found, nor the last one that the ledger knew, nor one that the index knows:
+        // such a conversation finds nothing, and that is no proof. It is read again.
         let moved = base.is_some() && survey.current != base.and_then(|base| base.successor());
-        if moved && survey.known.is_empty() && survey.numbers.values().all(Option::is_none) {
+        if moved && survey.numbers.values().all(Option::is_none) {
             let text = "the disk's numbers moved, and it says that it has none of them".to_owned();
             let error = DiskError { class: DeviceClass::DeviceFault, code: None, text, tries_left: None };
             return self.trouble(Trouble::Disk(error), context);

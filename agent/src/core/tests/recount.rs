@@ -99,3 +99,20 @@ fn i1_a_conversation_that_finds_nothing_is_no_recount() {
     let seen: Vec<_> = numbers[0].seen.iter().map(|one| one.pair).collect();
     assert!(seen.contains(&pair(12)), "{seen:?}");
 }
+
+/// Found by the simulation (seed 12053): what the index knows is passed over unread, so that it shows nothing of the conversation.
+#[test]
+fn i1_what_is_known_and_was_not_read_is_no_control() {
+    let mut world = worked();
+    let epoch = world.broker.epoch;
+    world.disk.blind = true;
+    ask(&mut world, epoch);
+    assert!(told(&world).1.is_empty(), "11 is the index's; 12, which is there, was not found: {:?}", told(&world));
+    world.disk.blind = false;
+    for _ in 0..60 {
+        world.step();
+    }
+    let (_, numbers, ends) = told(&world);
+    assert_eq!((numbers.len(), ends.last()), (1, Some(&true)));
+    assert_eq!(numbers[0].seen.iter().map(|one| one.pair).collect::<Vec<_>>(), [pair(12)]);
+}

@@ -173,6 +173,60 @@ fn i1_an_original_of_unknown_origin_that_is_void_is_not_reversed() {
     }
 }
 
+/// Found by the simulation (seed 11590): the red was taken before anybody knew on which disk its original stands.
+#[test]
+fn i1_a_red_that_waits_ends_when_its_original_is_found_void() {
+    for (status, state) in [("positive_void", JobState::Failed), ("positive", JobState::Assigned)] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        take(&mut world, whole_red("R1", 8)).unwrap();
+        let b = world.comes_back('b', OTHER, 1);
+        world.tells_at(b, OTHER, Vec::new(), Vec::new(), 20);
+        let a = world.comes_back('a', DISK, 4);
+        world.tells_at(a, DISK, Vec::new(), vec![SeenNumber { status: status.to_owned(), ..seen(8, Some("#x")) }], 8);
+        assert_eq!(world.state("R1"), state, "{status}");
+        let problem = world.job("R1").problem.as_ref().map(|problem| problem.code.clone());
+        assert_eq!(problem.as_deref(), (state == JobState::Failed).then_some("original_undone"));
+    }
+}
+
+/// Found by the simulation (seed 11759): the job could not be named, and its invoice could be undone once more by another one.
+#[test]
+fn a_number_of_unknown_origin_is_given_to_a_job_that_the_ledger_has_forgotten_too() {
+    for restarted in [false, true] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        take(&mut world, void("V1", 5)).unwrap();
+        let a = world.comes_back('a', DISK, 4);
+        let red =
+            SeenNumber { status: "negative".to_owned(), reverses: Some(pair(5)), gross: "-226.00".to_owned(), ..seen(9, None) };
+        world.tells_at(a, DISK, Vec::new(), vec![seen(8, Some("#x")), red], 9);
+        assert_eq!(world.waiting("V1"), Some(Waiting::Reconcile), "number 9 reversed what it would void");
+        assert_eq!(
+            world.decide_number(9, Some(key("R1")), false).unwrap_err().code,
+            "not_found",
+            "it may be a mistake in writing"
+        );
+        let stranger = JobKey { seller: "91110000MA0000001L".parse().unwrap(), ..key("R1") };
+        assert_eq!(world.decide_number(9, Some(stranger), true).unwrap_err().code, "settle_contradiction");
+        world.decide_number(9, Some(key("R1")), true).unwrap();
+        world.decide_number(8, Some(key("A9")), true).unwrap();
+        assert_eq!(world.decide_number(8, Some(key("A9")), true).unwrap_err().code, "not_found", "its origin is known now");
+        let problem = world.job("V1").problem.clone().unwrap();
+        assert!(problem.code == "original_undone" && problem.text.contains("reversed by job R1"), "{problem:?}");
+        if restarted {
+            world.restart(Settings::default());
+        }
+        assert_eq!(take(&mut world, void("V2", 5)).unwrap_err().code, "original_undone");
+        take(&mut world, whole_red("R1", 5)).unwrap();
+        assert_eq!((world.state("R1"), world.invoice("R1")), (JobState::Issued, pair(9).number.to_string()));
+        world.submit("A9");
+        assert_eq!((world.state("A9"), world.invoice("A9")), (JobState::Issued, pair(8).number.to_string()));
+        assert_eq!(world.core.reconcile_view().numbers, []);
+        assert_eq!(take(&mut world, void("V2", 5)).unwrap_err().code, "original_undone");
+    }
+}
+
 pub(super) fn epochs(world: &mut World, to: SessionId) -> Vec<u64> {
     world.take(|session, frame| match frame {
         BrokerFrame::Grant { epoch, .. } if session == to => Some(*epoch),

@@ -120,8 +120,12 @@ impl World {
     }
 
     fn decide(&mut self, number: u32, serial: Option<&str>) -> Result<Reply, Refusal> {
+        self.decide_number(number, serial.map(key), false)
+    }
+
+    pub(super) fn decide_number(&mut self, number: u32, job: Option<JobKey>, forgotten: bool) -> Result<Reply, Refusal> {
         let number = NumberKey { disk: DISK.parse().unwrap(), kind: InvoiceKind::Roll, pair: pair(number) };
-        let decision = NumberDecision { number, job: serial.map(key), reason: "asked the shop".to_owned() };
+        let decision = NumberDecision { number, job, forgotten, reason: "asked the shop".to_owned() };
         self.input(Input::DecideNumber(Box::new(decision)))
     }
 }
