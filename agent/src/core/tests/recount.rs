@@ -20,7 +20,11 @@ fn worked() -> World {
 }
 
 fn ask(world: &mut World, epoch: u64) {
-    let (disk, since) = (world.number(), vec![Accounted { kind: KIND, last: pair(10) }]);
+    ask_since(world, epoch, 10);
+}
+
+fn ask_since(world: &mut World, epoch: u64, last: u32) {
+    let (disk, since) = (world.number(), vec![Accounted { kind: KIND, last: pair(last) }]);
     world.command(Command::Recount { disk, epoch, after: 1, since });
     for _ in 0..40 {
         world.step();
@@ -115,4 +119,18 @@ fn i1_what_is_known_and_was_not_read_is_no_control() {
     let (_, numbers, ends) = told(&world);
     assert_eq!((numbers.len(), ends.last()), (1, Some(&true)));
     assert_eq!(numbers[0].seen.iter().map(|one| one.pair).collect::<Vec<_>>(), [pair(12)]);
+}
+
+#[test]
+fn where_all_is_known_and_nothing_was_there_before_one_of_the_known_is_read() {
+    let mut world = World::new(FakeDisk::new(10, 99));
+    world.submit("A1", true);
+    world.run();
+    world.frames.clear();
+    assert!(!world.disk.ledger.contains_key(&pair(9)), "the last one that the ledger knew never was an invoice");
+    let epoch = world.broker.epoch;
+    ask_since(&mut world, epoch, 9);
+    let (_, numbers, ends) = told(&world);
+    assert_eq!((numbers.len(), ends.last()), (1, Some(&true)), "it does not wait for ever");
+    assert_eq!((numbers[0].last, numbers[0].seen.len()), (Some(pair(10)), 0));
 }
