@@ -29,6 +29,36 @@ pub(crate) const PATRONI: (&str, &str) = ("patroni", "patroni");
 pub(crate) const ETCD: (&str, &str) = ("etcd", "etcd-server");
 /// Runs the reference library of Standard Webhooks.
 const PYTHON: (&str, &str) = ("python3", "python3 python3-venv");
+/// Calls out of the API's description, with what it stands on.
+const SCHEMATHESIS: &[&str] = &[
+    "anyio==4.16.0",
+    "certifi==2026.10.19.post1",
+    "charset-normalizer==3.5.3",
+    "click==8.5.1",
+    "graphql-core==3.3.2",
+    "harfile==0.6.0",
+    "hypothesis==6.170.17",
+    "hypothesis-graphql==0.13.5",
+    "idna==3.20",
+    "iniconfig==2.3.1",
+    "jsonschema_rs==0.60.3",
+    "markdown-it-py==4.3.0",
+    "MarkupSafe==3.0.4",
+    "mdurl==0.1.2",
+    "packaging==26.4",
+    "pluggy==1.7.0",
+    "Pygments==2.21.0",
+    "pyrate-limiter==4.5.1",
+    "pytest==9.2.0",
+    "PyYAML==6.0.4",
+    "requests==2.34.2",
+    "rich==15.0.0",
+    "schemathesis==4.32.5",
+    "sortedcontainers==2.4.0",
+    "typing_extensions==4.16.0",
+    "urllib3==2.8.0",
+    "Werkzeug==3.1.9",
+];
 /// That library, as pip names it.
 const STANDARD_WEBHOOKS: &str = "standardwebhooks==1.1.0";
 /// The reader of OFD that the layout's tests ask, and what it stands on, without what it needs for other ends.
@@ -134,6 +164,14 @@ pub(crate) fn jws_library() -> Result<(), String> {
 /// Python is missing, or the packages cannot be installed.
 pub(crate) fn smtp_server() -> Result<(), String> {
     python("aiosmtpd", "aiosmtpd.smtp", SMTP_SERVER)
+}
+
+/// Makes sure that there is Schemathesis, which makes calls out of the API's description, in a folder of its own below `target/`.
+///
+/// # Errors
+/// Python is missing, or the packages cannot be installed.
+pub(crate) fn schemathesis() -> Result<(), String> {
+    python("schemathesis", "schemathesis", SCHEMATHESIS)
 }
 
 /// Makes sure that there is a browser, and what drives it: the packages that `tests/browser/package-lock.json` names.

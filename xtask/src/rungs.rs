@@ -203,6 +203,8 @@ enum Made {
     Packages,
     /// The agent for Windows.
     Windows,
+    /// What makes calls out of the API's description.
+    Schemathesis,
 }
 
 impl Made {
@@ -216,6 +218,10 @@ impl Made {
                 let previous = ("TAXDISK_TEST_PREVIOUS", release::previous()?);
                 vec![("TAXDISK_TEST_PACKAGES", packages), ("TAXDISK_TEST_DEBIAN", debian), previous]
             }
+            Made::Schemathesis => {
+                needs::schemathesis()?;
+                Vec::new()
+            }
             Made::Windows => {
                 let (agent, wine) = windows::for_test()?;
                 vec![("TAXDISK_TEST_WINDOWS_AGENT", agent), ("TAXDISK_TEST_WINE", wine)]
@@ -225,7 +231,17 @@ impl Made {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 10] = [
+const LONG: [Long; 11] = [
+    Long {
+        name: "api",
+        binary: "long",
+        test: "api::",
+        programs: &[],
+        made: Made::Schemathesis,
+        size: "calls made out of the API's description, good and bad, 100 for each; then a job is issued",
+        env: &[("TAXDISK_TEST_API_EXAMPLES", "100")],
+        budget_s: 1800,
+    },
     Long {
         name: "windows",
         binary: "long",

@@ -3,6 +3,7 @@
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::{agents, audit, batch, disks, events, health, jobs, keys, operations, pauses, reconcile, sellers, updates, webhooks};
@@ -37,7 +38,7 @@ use super::{agents, audit, batch, disks, events, health, jobs, keys, operations,
         health::alive, health::ready, health::metrics,
     ),
     components(schemas(taxdisk_protocol::error::Problem)),
-    modifiers(&Key),
+    modifiers(&Key, &Problems),
 )]
 struct Document;
 
@@ -48,6 +49,26 @@ impl Modify for Key {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API key: `tdk_…`")).build();
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(scheme));
+    }
+}
+
+/// Whatever else a call answers is a problem document: no key, too many calls, a body that is no JSON, a ledger that is away.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let body = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
+        let description = "Refused, or not possible now: `code` says why, `issued` whether an invoice exists, `retry` whether to \
+                           send it again";
+        let problem = ResponseBuilder::new().description(description).content("application/problem+json", body).build();
+        document.components.get_or_insert_default().responses.insert("Problem".to_owned(), RefOr::T(problem));
+        for item in document.paths.paths.values_mut() {
+            let calls = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            for call in calls.into_iter().flatten() {
+                let other = || RefOr::Ref(Ref::from_response_name("Problem"));
+                call.responses.responses.entry("default".to_owned()).or_insert_with(other);
+            }
+        }
     }
 }
 
@@ -87,6 +108,7 @@ mod tests {
         for (path, calls) in document["paths"].as_object().unwrap() {
             for (method, call) in calls.as_object().unwrap() {
                 assert_eq!(call["security"].is_null(), open.contains(&path.as_str()), "{method} {path}");
+                assert_eq!(call["responses"]["default"]["$ref"], "#/components/responses/Problem", "{method} {path}");
             }
         }
     }

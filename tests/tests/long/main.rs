@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod api;
 mod packages;
 mod patroni;
 mod upgrade;
