@@ -9,6 +9,7 @@
 pub mod api;
 pub mod cluster;
 pub mod cutter;
+pub mod drive;
 pub mod figures;
 pub mod fleet;
 pub mod jobs;

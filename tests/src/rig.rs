@@ -49,6 +49,12 @@ impl Rig {
         Rig::with_broker(dir, broker)
     }
 
+    /// As [`Rig::with_programs`], in this folder.
+    pub fn within(dir: tempfile::TempDir, programs: &Path) -> Rig {
+        let broker = BrokerRig::start(dir.path(), programs.join("taxdisk-broker"), "");
+        Rig::with_broker(dir, broker)
+    }
+
     fn with_broker(dir: tempfile::TempDir, broker: BrokerRig) -> Rig {
         let api = Api::new(&broker.url, &broker.admin_key());
         let rig = Rig { broker, api, dir };

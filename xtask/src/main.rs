@@ -44,6 +44,8 @@ enum Chore {
     Test(rungs::TestArgs),
     /// Run what is too long for `test`; its dated figures go to docs/proof.md.
     TestLong(rungs::LongArgs),
+    /// Kill, stop and starve broker and agent for minutes, and look at the disk's ledger (`test-long torture`).
+    Torture(rungs::TortureArgs),
     /// Simulate whole worlds of broker, agents, disks and faults, each from its seed.
     Sim(sim::SimArgs),
     /// Run the fuzz targets of the parsers; their dated figures go to docs/proof.md.
@@ -76,6 +78,7 @@ fn main() -> ExitCode {
         Chore::DemoDisk(args) => demo::disk(&args),
         Chore::Test(args) => rungs::test(&args),
         Chore::TestLong(args) => rungs::test_long(&args),
+        Chore::Torture(args) => rungs::test_long(&args.long()),
         Chore::Sim(args) => sim::run(&args),
         Chore::Fuzz(args) => fuzz::run(&args),
         Chore::Tidy => tidy_here(),

@@ -25,6 +25,8 @@ pub(crate) const QEMU: (&str, &str) = ("qemu-system-x86_64", "qemu-system-x86");
 pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
 /// Runs three PostgreSQL servers as one.
 pub(crate) const PATRONI: (&str, &str) = ("patroni", "patroni");
+/// Gives programs another clock.
+pub(crate) const FAKETIME: (&str, &str) = ("faketime", "faketime");
 /// Keeps what Patroni has agreed upon.
 pub(crate) const ETCD: (&str, &str) = ("etcd", "etcd-server");
 /// Runs the reference library of Standard Webhooks.

@@ -38,12 +38,30 @@ pub(crate) struct TestArgs {
 pub(crate) struct LongArgs {
     /// Run only this one; left out: all.
     name: Option<String>,
+    /// What this run is told in addition.
+    #[arg(skip)]
+    more: Vec<(&'static str, String)>,
+}
+
+/// For how long.
+#[derive(Debug, Args)]
+pub(crate) struct TortureArgs {
+    /// Minutes.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    minutes: u32,
+}
+
+impl TortureArgs {
+    /// The long run that does it.
+    pub(crate) fn long(&self) -> LongArgs {
+        LongArgs { more: vec![("TAXDISK_TEST_TORTURE_MINUTES", self.minutes.to_string())], ..LongArgs::of("torture") }
+    }
 }
 
 impl LongArgs {
     /// This long run alone.
     pub(crate) fn of(name: &str) -> LongArgs {
-        LongArgs { name: Some(name.to_owned()) }
+        LongArgs { name: Some(name.to_owned()), more: Vec::new() }
     }
 }
 
@@ -163,7 +181,7 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
         let started = Instant::now();
         let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.binary], FAULT_POINTS.as_slice()].concat());
         command.args(["--", "--nocapture", long.test]).envs(long.env.iter().copied());
-        command.envs(made);
+        command.envs(made).envs(args.more.iter().map(|(name, value)| (name, value)));
         let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant);
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
@@ -231,7 +249,17 @@ impl Made {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 11] = [
+const LONG: [Long; 12] = [
+    Long {
+        name: "torture",
+        binary: "long",
+        test: "torture::",
+        programs: &[needs::FAKETIME],
+        made: Made::Nothing,
+        size: "ten minutes of kills, stops, a full and a read-only drive, jumping clocks, no file descriptors",
+        env: &[("TAXDISK_TEST_TORTURE_MINUTES", "10")],
+        budget_s: 3600,
+    },
     Long {
         name: "api",
         binary: "long",

@@ -27,6 +27,7 @@ pub(crate) mod accept;
 pub mod announcement;
 pub mod bulk;
 pub mod change;
+mod decide;
 mod disk;
 mod dispatch;
 mod doubts;

@@ -21,11 +21,8 @@ use taxdisk_protocol::api::{
 };
 use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{GENERATION_ATTEMPTS, Job, What};
-use taxdisk_protocol::link::{
-    Accounted, AttemptRef, AttemptResult, BrokerFrame, Forgotten, IndexLine, Owner, RecountedNumbers, SeenNumber,
-};
+use taxdisk_protocol::link::{Accounted, AttemptResult, BrokerFrame, Forgotten, IndexLine, Owner, RecountedNumbers, SeenNumber};
 use taxdisk_protocol::number::NumberPair;
-use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::rules;
 use taxdisk_protocol::time::Timestamp;
 
@@ -33,8 +30,8 @@ use super::change::{Change, NumberKey, NumberRow, OriginalKey, ReconcileRow};
 use super::doubts::{Doubts, Line, Unknown};
 use super::original::original_key;
 use super::outcome::Report;
-use super::types::{LineDecision, NumberDecision, Refusal, SessionId};
-use super::{Core, Known, Reply};
+use super::types::{Refusal, SessionId};
+use super::{Core, Known};
 use crate::fault::planted;
 
 /// What is to be found out.
@@ -58,30 +55,16 @@ pub(crate) struct Recount {
     since: Vec<Accounted>,
 }
 
-fn number_key(number: &NumberKey) -> String {
+pub(super) fn number_key(number: &NumberKey) -> String {
     format!("{}/{}/{}", number.disk, number.kind, number.pair)
 }
 
-fn row<T: Serialize>(what: &'static str, key: String, body: &T) -> Change {
+pub(super) fn row<T: Serialize>(what: &'static str, key: String, body: &T) -> Change {
     Change::Reconcile(ReconcileRow { what, key, body: serde_json::to_string(body).ok() })
 }
 
-fn gone(what: &'static str, key: String) -> Change {
+pub(super) fn gone(what: &'static str, key: String) -> Change {
     Change::Reconcile(ReconcileRow { what, key, body: None })
-}
-
-fn reason(text: &str) -> Result<String, Refusal> {
-    let text: String = text.trim().chars().take(1000).collect();
-    if text.is_empty() {
-        return Err(Refusal::new("invalid_parameter", "say why; it is kept in the ledger with your name"));
-    }
-    Ok(text)
-}
-
-/// Does the decision name this attempt, or none at all?
-fn is_meant(decision: &LineDecision, line: &Line) -> bool {
-    decision.attempt.is_none_or(|attempt| attempt == line.line.attempt.attempt)
-        && decision.disk.as_ref().is_none_or(|disk| *disk == line.disk)
 }
 
 impl Reconcile {
@@ -90,25 +73,30 @@ impl Reconcile {
         self.generation
     }
 
-    fn of(&self, seller: &TaxpayerNumber) -> Option<&Doubts> {
+    pub(super) fn of(&self, seller: &TaxpayerNumber) -> Option<&Doubts> {
         self.doubts.get(seller)
     }
 
     /// What is remembered of a job.
-    fn lines(&self, key: &JobKey) -> &[Line] {
+    pub(super) fn lines(&self, key: &JobKey) -> &[Line] {
         self.of(&key.seller).map_or(&[], |doubts| doubts.of(key))
     }
 
     /// That it was done, and by which attempt.
-    fn done(&self, key: &JobKey) -> Option<&Line> {
+    pub(super) fn done(&self, key: &JobKey) -> Option<&Line> {
         self.lines(key).iter().find(|line| line.is_done())
     }
 
-    fn remember(&mut self, line: Line) {
+    /// The number of unknown origin at this place.
+    pub(super) fn unknown(&self, number: &NumberKey) -> Option<&Unknown> {
+        self.doubts.values().find_map(|doubts| doubts.number(number))
+    }
+
+    pub(super) fn remember(&mut self, line: Line) {
         self.doubts.entry(line.line.attempt.key.seller.clone()).or_default().remember(line);
     }
 
-    fn forget(&mut self, key: &JobKey, which: impl Fn(&Line) -> bool) -> Vec<Line> {
+    pub(super) fn forget(&mut self, key: &JobKey, which: impl Fn(&Line) -> bool) -> Vec<Line> {
         self.doubts.get_mut(&key.seller).map_or(Vec::new(), |doubts| doubts.forget(key, which))
     }
 }
@@ -319,7 +307,7 @@ impl Core {
         Ok(())
     }
 
-    fn end_recount(&mut self, number: &DiskNumber, why: &str, what: &'static str) {
+    pub(super) fn end_recount(&mut self, number: &DiskNumber, why: &str, what: &'static str) {
         let Some(disk) = self.disks.get_mut(number) else { return };
         if disk.recount.take().is_none() {
             return;
@@ -335,7 +323,7 @@ impl Core {
     }
 
     /// What an index remembers of an attempt that the ledger may have forgotten.
-    fn take_line(&mut self, line: Line, known: &Known) -> Result<(), Refusal> {
+    pub(super) fn take_line(&mut self, line: Line, known: &Known) -> Result<(), Refusal> {
         let key = line.line.attempt.key.clone();
         let job = self.job(&key, known);
         let attempt = job.as_ref().and_then(|job| job.attempt(line.line.attempt.attempt));
@@ -393,7 +381,7 @@ impl Core {
     }
 
     /// Has the job an invoice already? If it is another one, people must hear of it: one sale has two.
-    fn is_second(&mut self, key: &JobKey, job: Option<&Job>, line: &Line, pair: NumberPair) -> bool {
+    pub(super) fn is_second(&mut self, key: &JobKey, job: Option<&Job>, line: &Line, pair: NumberPair) -> bool {
         let issued = job.and_then(|job| job.issued.as_ref()).map(|issued| (issued.code.clone(), issued.number.clone()));
         let other = |known: &&Line| known.row_key() != line.row_key();
         let remembered = self.reconcile.done(key).filter(other).and_then(Line::issued);
@@ -406,7 +394,7 @@ impl Core {
         true
     }
 
-    fn give_number(&mut self, number: NumberKey, owner: Owner, status: &str, digest: &str) {
+    pub(super) fn give_number(&mut self, number: NumberKey, owner: Owner, status: &str, digest: &str) {
         let (status, digest) = (status.to_owned(), digest.to_owned());
         self.turn.changes.push(Change::Number(NumberRow { key: number.clone(), owner: owner.clone(), status, digest }));
         self.own(number, owner);
@@ -444,7 +432,7 @@ impl Core {
 
     /// What this job did was forgotten (or what somebody did: the invoice is found void), and other jobs were taken meanwhile that would undo the same invoice once more. They have
     /// waited, and end here: at most one void or full red of an original (I1).
-    fn fail_overtaken(&mut self, original: &OriginalKey, by: Option<&JobKey>) -> Result<(), Refusal> {
+    pub(super) fn fail_overtaken(&mut self, original: &OriginalKey, by: Option<&JobKey>) -> Result<(), Refusal> {
         let others: Vec<JobKey> = self.undoing.get(original).into_iter().flatten().cloned().collect();
         for key in others.into_iter().filter(|key| Some(key) != by) {
             let Some(waiting) = self.jobs.get(&key).map(|open| open.job.clone()) else { continue };
@@ -552,56 +540,6 @@ impl Core {
         }
     }
 
-    /// A person says whose a number is.
-    pub(super) fn decide_number(&mut self, decision: NumberDecision, known: &Known) -> Result<Reply, Refusal> {
-        let NumberDecision { number, job, forgotten, reason: why } = decision;
-        let why = reason(&why)?;
-        let Some(unknown) = self.reconcile.doubts.values().find_map(|doubts| doubts.number(&number)).cloned() else {
-            return Err(Refusal::new("not_found", format!("{} is no number of unknown origin", number_key(&number))));
-        };
-        let found = job.as_ref().and_then(|key| self.job(key, known));
-        let is_new = found.is_none();
-        let owner = match (&job, found) {
-            (None, _) => Owner::Foreign,
-            (Some(key), None) => {
-                if !forgotten {
-                    let then = "if it was lost with the ledger, and will be sent again, say that it is forgotten";
-                    return Err(Refusal::new("not_found", format!("job {key} is not known; {then}")));
-                }
-                if key.seller != unknown.seller || self.reconcile.done(key).is_some() {
-                    let text = "this job cannot have that invoice: it is of another seller, or an agent remembers its invoice";
-                    return Err(Refusal::new("settle_contradiction", text));
-                }
-                Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
-            }
-            (Some(key), Some(job)) => {
-                let free = matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled);
-                if !free || !job.is_proven_not_issued() || job.kind != number.kind || key.seller != unknown.seller {
-                    let view = Some(Box::new(self.view(&job)));
-                    let text = "this job cannot have that invoice: it is issued or open, or of another kind or seller";
-                    return Err(Refusal { job: view, ..Refusal::new("settle_contradiction", text) });
-                }
-                self.revive(job);
-                Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
-            }
-        };
-        self.forget_number(&unknown.seller, &number);
-        let body = serde_json::json!({ "number": number_key(&number), "seen": unknown.seen, "job": job, "reason": why });
-        self.audit(Some(&unknown.seller), "number_decided", body);
-        self.give_number(number.clone(), owner, &unknown.seen.status, &unknown.seen.digest);
-        if let Some(key) = &job {
-            if is_new {
-                self.take_line(unknown.line_of(key.clone()), known)?;
-            } else {
-                self.dequeue(key);
-                self.record_by_person(key, &number, why)?;
-                self.forget_lines(key, |line| line.disk == number.disk || line.is_done());
-            }
-        }
-        self.release(&unknown.seller);
-        Ok(Reply::Done)
-    }
-
     /// Its origin is known from now on.
     pub(super) fn forget_number(&mut self, seller: &TaxpayerNumber, number: &NumberKey) {
         let Some(doubts) = self.reconcile.doubts.get_mut(seller) else { return };
@@ -610,116 +548,6 @@ impl Core {
         if doubts.numbers.len() != before {
             self.turn.changes.push(gone("number", number_key(number)));
         }
-    }
-
-    fn record_by_person(&mut self, key: &JobKey, number: &NumberKey, reason: String) -> Result<(), Refusal> {
-        let NumberPair { code, number: serial } = number.pair;
-        let invoice = IssuedInvoice {
-            code: code.to_string(),
-            number: serial.to_string(),
-            issued_at: String::new(),
-            fiscal_code: String::new(),
-            signature: String::new(),
-            printed: Printed::default(),
-            disk: number.disk.to_string(),
-        };
-        let disk = number.disk.clone();
-        self.record(key, What::Recovered { attempt: 0, disk, agent: None, epoch: 0, sequence: 0, invoice, reason })?;
-        Ok(())
-    }
-
-    /// The number that a person gives to a remembered attempt, whose owner must be looked up first.
-    pub(super) fn line_numbers(&self, key: &JobKey, decision: &LineDecision) -> Vec<NumberKey> {
-        let lines = self.reconcile.lines(key).iter().filter(|line| is_meant(decision, line));
-        let given = lines.filter_map(|line| Some((line.line.kind, decision.issued?)));
-        given.flat_map(|(kind, pair)| self.numbers_at(&key.seller, kind, pair)).collect()
-    }
-
-    /// The remembered attempt that a person means. Where several are in doubt, it must be named.
-    fn meant(&self, key: &JobKey, decision: &LineDecision) -> Result<Line, Refusal> {
-        let lines: Vec<&Line> = self.reconcile.lines(key).iter().filter(|line| is_meant(decision, line)).collect();
-        let doubts: Vec<&Line> = lines.iter().copied().filter(|line| !line.is_done()).collect();
-        match (doubts.as_slice(), lines.as_slice()) {
-            ([line], _) | ([], [line, ..]) => Ok((*line).clone()),
-            ([], []) => {
-                let text = format!("no agent remembers such an attempt of {key} that this ledger does not know");
-                Err(Refusal::new("not_found", text))
-            }
-            (doubts, _) => {
-                let name = |line: &&Line| format!("attempt {} at disk {}", line.line.attempt.attempt, line.disk);
-                let names: Vec<String> = doubts.iter().map(name).collect();
-                let text = format!("{key} has several attempts in doubt; say which one is meant: {}", names.join(", "));
-                Err(Refusal::new("invalid_parameter", text))
-            }
-        }
-    }
-
-    /// A person says what became of a forgotten attempt that is unsettled.
-    pub(super) fn decide_line(&mut self, key: &JobKey, decision: LineDecision, known: &Known) -> Result<Reply, Refusal> {
-        let why = reason(&decision.reason)?;
-        let mut line = self.meant(key, &decision)?;
-        let issued = decision.issued;
-        if line.voided().is_some() {
-            let text = "the agent remembers that the original is void; the job hears of it as soon as it is sent again";
-            return Err(Refusal::new("settle_contradiction", text));
-        }
-        let remembered = line.issued();
-        if remembered.is_some() && issued != remembered {
-            let text = "the agent remembers the invoice; it is the job's as soon as the job is sent again";
-            return Err(Refusal::new("settle_contradiction", text));
-        }
-        let ours = Owner::Ours(line.line.attempt.clone());
-        let given = issued.map(|pair| (pair, line.number(pair)));
-        let elsewhere = given.as_ref().and_then(|(_, number)| self.stands_elsewhere(&key.seller, number, known));
-        if let Some(other) = elsewhere.filter(|_| remembered.is_none()) {
-            let text = format!("this number stands on disk {other}, and the attempt was at disk {}", line.disk);
-            return Err(Refusal::new("settle_contradiction", text));
-        }
-        // One of unknown origin was to be decided by a person anyway.
-        let claimed = given.as_ref().filter(|(_, number)| !self.is_unknown(number));
-        let owner = claimed.and_then(|(_, number)| self.number_owner(number, known));
-        if owner.is_some_and(|owner| owner != ours) {
-            return Err(Refusal::new("settle_contradiction", "this number already has another owner"));
-        }
-        // Only what was decided is entered: a refusal keeps what its turn has changed so far.
-        self.audit(
-            Some(&key.seller),
-            "line_decided",
-            serde_json::json!({ "job": key, "line": line.line, "issued": issued, "reason": why }),
-        );
-        self.tell_settled(&line.disk, key, line.line.attempt.attempt);
-        match given {
-            None => self.forget_lines(key, |known| known.row_key() == line.row_key()),
-            Some((pair, number)) => {
-                self.forget_number(&key.seller, &number);
-                self.give_number(number, ours, "by_hand", "");
-                let (issued_at, fiscal_code, signature, printed) = Default::default();
-                line.line.result = AttemptResult::Issued { pair, issued_at, fiscal_code, signature, printed, settled: true };
-                let job = self.job(key, known);
-                if self.is_second(key, job.as_deref(), &line, pair) {
-                    self.forget_lines(key, |known| known.row_key() == line.row_key());
-                } else {
-                    self.turn.changes.push(row("line", line.row_key(), &line));
-                    self.reconcile.remember(line);
-                    if let Some(job) = job {
-                        self.revive(job);
-                        self.apply_line(key)?;
-                    }
-                }
-            }
-        }
-        self.release(&key.seller);
-        Ok(Reply::Done)
-    }
-
-    /// A person lets a seller go on although the numbers of this disk were not read.
-    pub(super) fn release_disk(&mut self, number: &DiskNumber, why: &str, _known: &Known) -> Result<Reply, Refusal> {
-        let why = reason(why)?;
-        if self.disks.get(number).is_none_or(|disk| disk.recount.is_none()) {
-            return Err(Refusal::new("not_found", format!("disk {number} does not wait to be recounted")));
-        }
-        self.end_recount(number, &why, "released_unread");
-        Ok(Reply::Done)
     }
 
     /// Jobs of a seller that nothing holds any more go back into the queue.

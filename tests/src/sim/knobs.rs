@@ -189,7 +189,8 @@ impl Knobs {
         }
         // Nobody but a journal knows of a roll that was used up between two that are seen.
         let forgets = [Fault::JournalLost, Fault::JournalBack, Fault::AgentClone].iter().any(|fault| faults.contains(fault));
-        if (forgets || faults.contains(&Fault::Move)) && faults.contains(&Fault::LedgerRestored) {
+        let several = faults.contains(&Fault::Move) || faults.contains(&Fault::Shared);
+        if (forgets || several) && faults.contains(&Fault::LedgerRestored) {
             faults.retain(|fault| *fault != Fault::OutOfStock);
         }
         // An order that is clicked again after its journal forgot it is a new order: see the page on proof.

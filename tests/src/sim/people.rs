@@ -16,6 +16,7 @@ use taxdisk_protocol::api::{
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::link::{AttemptResult, IndexLine, Owner};
 use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::undo::Undoing;
 
 use super::broker::Waiter;
 use super::dice::Dice;
@@ -455,7 +456,14 @@ impl World {
             Some(Owner::Ours(owner)) => *owner == line.attempt,
             _ => true,
         };
+        // What a void was to undo is void, or it is not.
+        let status = |pair: &NumberPair| self.devices[device].ledger.get(pair).map(|entry| entry.status);
+        let is_void = |pair: &NumberPair| status(pair) == Some(NumberStatus::PositiveVoid);
+        let original = line.undoing.and_then(Undoing::original);
+        // A red expects a number of its own.
+        let original = original.filter(|pair| line.expected.is_none_or(|expected| expected == *pair));
         let issued = invoices.iter().find(|(at, pair)| *at == device && is_free(*pair)).map(|(_, pair)| *pair);
+        let issued = issued.or(original.filter(is_void));
         if issued.is_none() && !invoices.is_empty() && self.is_recounting() {
             return;
         }

@@ -36,7 +36,7 @@ impl Plant {
 }
 
 /// All of them.
-pub const PLANTS: [Plant; 40] = [
+pub const PLANTS: [Plant; 41] = [
     Plant {
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
@@ -182,6 +182,13 @@ pub const PLANTS: [Plant; 40] = [
         what: "what is read before the grant is entered as another program's",
         place: "agent: core/disk/mod.rs",
         needs: &[Fault::Move, Fault::AnswerLost, Fault::AgentCrash],
+        unmarked: true,
+    },
+    Plant {
+        name: "entered_without_a_lease",
+        what: "what is read while the broker is not heard is entered as another program's",
+        place: "agent: core/disk/mod.rs",
+        needs: &[Fault::Shared, Fault::AgentClone],
         unmarked: true,
     },
     Plant {

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use taxdisk_drivers::sim::faults::{Fault, FaultKind, When};
 use taxdisk_protocol::api::{AgentView, JobState};
 use taxdisk_protocol::update::{UpdateState, target};
+use taxdisk_tests::drive::Drive;
 use taxdisk_tests::jobs::{self, SELLER};
 use taxdisk_tests::oracle;
 use taxdisk_tests::process::{PATIENCE, binary, wait_for};
@@ -488,33 +489,8 @@ fn what_a_package_manager_installed_is_left_to_it() {
     bench.finish();
 }
 
-/// A file system of its own, gone with the test.
-struct Drive(PathBuf);
-
-impl Drive {
-    fn mount(at: PathBuf, size: &str) -> Drive {
-        std::fs::create_dir_all(&at).unwrap();
-        let drive = Drive(at);
-        drive.command(&["mount", "-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]);
-        drive
-    }
-
-    fn command(&self, words: &[&str]) {
-        let status = std::process::Command::new(words[0]).args(&words[1..]).arg(&self.0).status().unwrap();
-        assert!(status.success(), "{words:?}");
-    }
-}
-
-impl Drop for Drive {
-    fn drop(&mut self) {
-        // A process of the test may still look at it: it goes when that ends.
-        let _ = std::process::Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_drive_that_is_full_in_the_middle_of_a_program_costs_neither_the_old_version_nor_an_invoice() {
-    assert!(rustix::process::geteuid().is_root(), "a drive of its own needs root");
     let mut bench = Bench::new();
     // The state folder has room and says so; what holds the versions is full after some of the program: ENOSPC of the kernel.
     let versions = bench.agent.state_dir().join("versions");
@@ -540,7 +516,7 @@ fn a_drive_that_is_full_in_the_middle_of_a_program_costs_neither_the_old_version
     bench.sell();
     // With room it is taken, without anybody's help.
     bench.wait_view("its word again", full);
-    drive.command(&["mount", "-o", "remount,size=1g"]);
+    drive.remount("size=1g");
     bench.wait_version("9.0.0");
     bench.rig.wait_online(&bench.disk.number);
     bench.sell();

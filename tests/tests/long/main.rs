@@ -6,5 +6,6 @@
 mod api;
 mod packages;
 mod patroni;
+mod torture;
 mod upgrade;
 mod windows;

@@ -231,7 +231,7 @@ impl DiskCore {
         let level = survey.current.map(|current| Stock { current, remaining: survey.remaining });
         self.levels.insert(kind, Level { stock: level, read_at_ms: context.now_ms });
         self.to_account.remove(&kind);
-        self.keep_what_is_sure(kind, &mut decision.accounts);
+        self.keep_what_is_sure(kind, &mut decision.accounts, context);
         if decision.accounts.base.is_some() {
             // The journal knows more than the broker from here on.
             self.broker_accounted.retain(|accounted| accounted.kind != kind);

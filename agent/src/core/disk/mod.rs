@@ -400,7 +400,7 @@ impl DiskCore {
         if self.stopping {
             return self.next_quiet(context);
         }
-        if self.epoch.is_some()
+        if self.holds_disk(context)
             && let Some(kind) = self.to_account.first().copied()
         {
             return self.account(kind, context);
@@ -529,8 +529,8 @@ impl DiskCore {
     /// this disk came with the grant, and a number that is theirs would be taken for another program's for ever.
     ///
     /// False: something was left out, and the numbers are to be read again.
-    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts) -> bool {
-        let sure = self.epoch.is_some()
+    fn keep_what_is_sure(&mut self, kind: InvoiceKind, accounts: &mut Accounts, context: &Context<'_>) -> bool {
+        let sure = self.holds_disk(context)
             && self.survey_epoch == self.epoch
             // They came while it was read.
             && !self.opens.iter().any(|open| open.kind == kind);
@@ -542,6 +542,11 @@ impl DiskCore {
         (accounts.base, accounts.note) = (None, None);
         self.to_account.insert(kind);
         false
+    }
+
+    /// Has nobody else the disk? A grant is that only while its broker is heard: after that it may be another agent's.
+    fn holds_disk(&self, context: &Context<'_>) -> bool {
+        self.epoch.is_some() && (lease_holds(context.heard_ms, context.now_ms) || planted("entered_without_a_lease"))
     }
 
     /// The disk's own clock now: as it was read at the opening, and what passed since then. It may not be set back (JSK100).

@@ -566,7 +566,7 @@ impl DiskCore {
         let before = context.view.accounting(&disk, kind).and_then(|accounting| accounting.remaining);
         let own: Vec<_> = own.into_iter().collect();
         let mut accounts = account::enter(&survey, &own, &[], before, &disk, context.view);
-        let entered = self.keep_what_is_sure(kind, &mut accounts);
+        let entered = self.keep_what_is_sure(kind, &mut accounts, context);
         let (records, frame) = outbox::accounted(&accounts, kind, survey.remaining, self.epoch.unwrap_or(0), &disk, context);
         let then = After { frames: frame.into_iter().collect(), ..After::default() };
         if let Some(text) = &accounts.contradiction {

@@ -3,6 +3,8 @@
 use super::*;
 use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner, SeenNumber};
 
+use taxdisk_protocol::undo::Undoing;
+
 use super::super::types::LineDecision;
 use super::reconcile::{forgotten, remembered, seen, yesterday};
 use super::undoing::{OTHER, take, void, whole_red};
@@ -224,6 +226,38 @@ fn a_number_of_unknown_origin_is_given_to_a_job_that_the_ledger_has_forgotten_to
         assert_eq!((world.state("A9"), world.invoice("A9")), (JobState::Issued, pair(8).number.to_string()));
         assert_eq!(world.core.reconcile_view().numbers, []);
         assert_eq!(take(&mut world, void("V2", 5)).unwrap_err().code, "original_undone");
+    }
+}
+
+/// Found by the simulation (seed 29832): nobody could say that a forgotten void was done, and the invoice was reversed as well.
+#[test]
+fn i1_a_person_says_that_a_forgotten_void_was_done() {
+    for done in [true, false] {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        let a = world.comes_back('a', DISK, 4);
+        let line = IndexLine {
+            expected: Some(pair(5)),
+            undoing: Some(Undoing::Of(pair(5))),
+            ..remembered("V1", 4, AttemptResult::Unsettled { class: DeviceClass::Link, text: String::new() })
+        };
+        world.tells_at(a, DISK, vec![line, remembered("A2", 2, issued(8))], Vec::new(), 8);
+        take(&mut world, whole_red("R1", 5)).unwrap();
+        assert_eq!(world.waiting("R1"), Some(Waiting::Reconcile), "the void may have been done");
+        let decision =
+            LineDecision { issued: done.then_some(pair(5)), reason: "read by hand".to_owned(), ..LineDecision::default() };
+        world.input(Input::DecideLine(key("V1"), decision)).unwrap();
+        if !done {
+            assert_eq!(world.state("R1"), JobState::Assigned, "it was not");
+            continue;
+        }
+        assert_eq!(world.job("R1").problem.as_ref().map(|problem| problem.code.as_str()), Some("original_undone"));
+        for restarted in [false, true] {
+            assert_eq!(take(&mut world, whole_red("R2", 5)).unwrap_err().code, "original_undone", "restarted: {restarted}");
+            world.restart(Settings::default());
+        }
+        let left = world.core.reconcile_view().jobs;
+        assert_eq!((left.len(), left[0].result.as_str()), (1, "voided"), "until the job hears of it from its disk");
     }
 }
 
