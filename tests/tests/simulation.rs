@@ -42,7 +42,10 @@ fn invariants_hold_in_every_world_and_rare_states_are_reached() {
 /// Worlds in which the production cores once failed; what was wrong is in the changelog.
 #[test]
 fn worlds_that_found_a_defect_are_clean() {
-    for seed in [746, 2692, 3057, 3268, 3601, 3990, 4013, 4192, 5984, 6765, 6810, 8080, 8649, 8678, 11590, 11759, 12053] {
+    for seed in [
+        746, 2692, 3057, 3268, 3601, 3990, 4013, 4192, 5984, 6765, 6810, 8080, 8649, 8678, 11590, 11759, 12053, 21724, 29832,
+        44626,
+    ] {
         assert_eq!(run(&Knobs::of(seed), false).violation, None, "cargo xtask sim --seed {seed}");
     }
 }
