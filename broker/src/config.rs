@@ -14,6 +14,8 @@ use figment::value::Value;
 use serde::{Deserialize, Serialize};
 use taxdisk_telemetry::Traces;
 
+use crate::core::people::ConsoleRole;
+
 mod webhooks;
 
 pub use webhooks::Webhooks;
@@ -120,11 +122,13 @@ pub struct Console {
     /// Browsers come over HTTPS to a proxy before this broker: cookies are for HTTPS alone then. With a certificate of the
     /// broker's own they are anyway.
     pub https: bool,
+    /// Whoever has one of these roles sets up a second factor before he reaches any page but his own.
+    pub require_second_factor: Vec<ConsoleRole>,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Console { enabled: true, https: false }
+        Console { enabled: true, https: false, require_second_factor: Vec::new() }
     }
 }
 

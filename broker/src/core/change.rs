@@ -17,6 +17,7 @@ use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
+use taxdisk_web::signin::factor::Factor;
 
 use super::announcement::Announcement;
 use super::operations::OperationRow;
@@ -404,6 +405,16 @@ pub struct UserRow {
     pub shut_out: bool,
     /// Made.
     pub created_at: Timestamp,
+    /// His second factor, confirmed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<Factor>,
+}
+
+impl UserRow {
+    /// A sign-in of his asks for a second factor.
+    pub fn has_factor(&self) -> bool {
+        self.factor.as_ref().is_some_and(Factor::is_confirmed)
+    }
 }
 
 /// How somebody comes into the console: one session, one count of attempts, or one link (see `core::people`).

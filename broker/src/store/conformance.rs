@@ -17,6 +17,7 @@ use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
+use taxdisk_web::signin::factor::Factor;
 
 pub(crate) use self::lists::a_list_holds_what_was_asked_for_and_nothing_else;
 use super::chain::{Checker, Verified};
@@ -690,11 +691,17 @@ pub(crate) async fn bulk_re_issues_keep_their_place<B: Bench>(bench: B) {
 /// People of the console and their way in: the last word counts, and what is gone is gone.
 pub(crate) async fn people_and_their_sessions_are_kept<B: Bench>(bench: B) {
     let store = bench.open().await;
-    let user =
-        UserRow { name: "anna".to_owned(), role: ConsoleRole::Viewer, password: None, shut_out: false, created_at: Timestamp(7) };
+    let user = UserRow {
+        name: "anna".to_owned(),
+        role: ConsoleRole::Viewer,
+        password: None,
+        shut_out: false,
+        created_at: Timestamp(7),
+        factor: None,
+    };
     let row = |what, key: &str, body: Option<&str>| SignInRow { what, key: key.to_owned(), body: body.map(str::to_owned) };
     store.commit(&[Change::User(user.clone())]).await.unwrap();
-    let changed = UserRow { role: ConsoleRole::Auditor, password: Some("$argon2id$x".to_owned()), ..user };
+    let changed = UserRow { role: ConsoleRole::Auditor, password: Some("$argon2id$x".to_owned()), factor: Factor::new(), ..user };
     store
         .commit(&[
             Change::User(changed.clone()),
