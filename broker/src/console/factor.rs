@@ -1,5 +1,5 @@
-//! The own second factor: set up with the password, confirmed by a first code, ended with both. Who lost telephone and recovery codes
-//! asks an administrator (`users.rs`), and that stands in the chain.
+//! The own second factor: set up with the password, confirmed by a first code, ended with both. Who lost telephone and recovery
+//! codes asks an administrator (`users.rs`), and that stands in the chain.
 
 use std::sync::Arc;
 

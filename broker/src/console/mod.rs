@@ -28,6 +28,7 @@ mod live;
 mod operations;
 mod outside;
 mod overview;
+mod proposals;
 pub mod roles;
 pub mod shell;
 mod sign;
@@ -137,6 +138,7 @@ pub fn router(edge: Edge) -> Router<Edge> {
         .merge(outside::routes())
         .merge(deliveries::routes())
         .merge(users::routes())
+        .merge(proposals::routes())
         // What is at no page is said as a page.
         .route("/console/{*rest}", any(nothing))
         .layer(middleware::from_fn_with_state(console.clone(), guard))

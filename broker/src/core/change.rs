@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use taxdisk_protocol::api::{
     BulkView, DiskAssignment, DiskReport, IssuePointBody, KeyAction, Role, SellerBody, Severity, WarningCode,
 };
-use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::Owner;
@@ -23,6 +23,7 @@ use super::announcement::Announcement;
 use super::operations::OperationRow;
 use super::pause::PauseRow;
 use super::people::ConsoleRole;
+use super::proposals::ProposalRow;
 use super::webhooks::{DeliveryRow, WebhookRow};
 
 /// One durable change.
@@ -82,6 +83,8 @@ pub enum Change {
     /// Contents of jobs that can change no more, and that last changed in this served hour or before, end: a slice of at most
     /// [`CONTENTS_SLICE`], those that are longest due first.
     EndContents(u64),
+    /// Contents of these jobs end, their evidence with them, if they can change no more: somebody may ask that for himself.
+    EndContentsOf(Vec<JobKey>),
     /// Something that was done, for the chain.
     Audit(Audit),
     /// Something that outsiders are told of. Gets the next position of the stream.
@@ -120,6 +123,8 @@ pub enum Notice {
     Trouble(TroubleRow),
     /// Which updates agents are offered.
     Updates(UpdatePolicy),
+    /// What waits for a second person.
+    Proposal(Box<ProposalRow>),
 }
 
 impl Notice {
@@ -133,6 +138,7 @@ impl Notice {
             }
             Notice::Trouble(row) => format!("trouble/{}/{}", row.disk, row.kind),
             Notice::Updates(_) => "updates".to_owned(),
+            Notice::Proposal(row) => format!("proposal/{}", row.id),
         }
     }
 }
@@ -388,6 +394,24 @@ pub struct KeyRow {
     /// Used last, within an hour.
     #[serde(default)]
     pub used_at: Option<Timestamp>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "KeyAbout::is_nothing")]
+    pub about: KeyAbout,
+}
+
+/// What is known of a key besides what it may do. Kept as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAbout {
+    /// Persons who have held it in their hands: its owner, and who made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<String>,
+}
+
+impl KeyAbout {
+    /// Nothing is.
+    pub fn is_nothing(&self) -> bool {
+        *self == KeyAbout::default()
+    }
 }
 
 /// A person of the console.

@@ -67,7 +67,8 @@ impl PortalAccounts {
         Ok(self.0.ledger.run(work).await.map_err(Failed::from)?)
     }
 
-    /// Takes a person's second factor away, when telephone and recovery codes are gone; his sessions end. It stands in the history.
+    /// Takes a person's second factor away, when telephone and recovery codes are gone; his sessions end. It stands in the
+    /// history.
     ///
     /// # Errors
     /// The store does not answer.

@@ -1,5 +1,5 @@
-//! The own second factor: set up with the password, confirmed by a first code, ended with both. Who lost telephone and recovery codes
-//! asks an administrator of his tenant (`settings/users.rs`) or the operator, and that stands in the history.
+//! The own second factor: set up with the password, confirmed by a first code, ended with both. Who lost telephone and recovery
+//! codes asks an administrator of his tenant (`settings/users.rs`) or the operator, and that stands in the history.
 
 use std::sync::Arc;
 

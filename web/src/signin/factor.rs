@@ -1,8 +1,9 @@
-//! The second factor: time-based one-time passwords (RFC 6238) of an app on the person's telephone, and recovery codes for the day
-//! that the telephone is gone.
+//! The second factor: time-based one-time passwords (RFC 6238) of an app on the person's telephone, and recovery codes for the
+//! day that the telephone is gone.
 //!
 //! Decides, and keeps nothing: a store writes what [`Factor::take`] gives back in the same step, so that a code that two requests
-//! bring at once lets one of them in. SHA-1, six digits, 30 seconds: what every app knows; for HMAC that SHA-1 collides is nothing.
+//! bring at once lets one of them in. SHA-1, six digits, 30 seconds: what every app knows; for HMAC that SHA-1 collides is
+//! nothing.
 //!
 //! What it refuses to do: take a code twice, or one that is older than the one before it.
 
@@ -85,8 +86,8 @@ impl Factor {
         Some(Enrolment { secret: self.secret.clone(), qr: svg(&uri)?, uri })
     }
 
-    /// Confirms it with the first code. `recovery`: digests of the recovery codes that come with it. `None`: the code is wrong, or
-    /// it is confirmed already.
+    /// Confirms it with the first code. `recovery`: digests of the recovery codes that come with it. `None`: the code is wrong,
+    /// or it is confirmed already.
     pub fn confirm(&self, code: &str, recovery: &[String], now_ms: i64) -> Option<Factor> {
         let step = self.step_of(code, now_ms).filter(|_| !self.confirmed)?;
         Some(Factor { confirmed: true, step, recovery: recovery.to_vec(), ..self.clone() })

@@ -37,8 +37,8 @@ pub trait Accounts: Send + Sync {
     async fn take_code(&self, account: &str, code: &str) -> Result<bool, Unavailable>;
     /// Puts a factor that waits for its first code. False: a confirmed one is there, which stays.
     async fn begin_factor(&self, account: &str, factor: &Factor) -> Result<bool, Unavailable>;
-    /// In one step: confirms the factor that waits ([`Factor::confirm`]) with these digests of recovery codes, and ends all sessions
-    /// of the account. False: the code is wrong, or no factor waits.
+    /// In one step: confirms the factor that waits ([`Factor::confirm`]) with these digests of recovery codes, and ends all
+    /// sessions of the account. False: the code is wrong, or no factor waits.
     async fn confirm_factor(&self, account: &str, code: &str, recovery: &[String]) -> Result<bool, Unavailable>;
     /// Takes the factor away, and ends all sessions of the account.
     async fn end_factor(&self, account: &str) -> Result<(), Unavailable>;
@@ -118,8 +118,11 @@ impl<A: Accounts> Gate<A> {
         let counted = [(Whose::Account, own.clone()), (Whose::Address, place.clone())];
         self.accounts.attempt(&counted).await?.map_err(Refused::Wait)?;
         let stored = self.accounts.password(account).await?;
-        // The code after the password: whoever has the password alone must not use up the owner's codes, and is not told either.
-        if !self.hasher.verify(stored, password).await? || !self.accounts.take_code(account, code).await? {
+        let right = self.hasher.verify(stored, password).await?;
+        // The same steps either way, so that the time of an answer does not say that a password was right; and one that is wrong
+        // uses up no code of the owner's: no code is empty.
+        let passes = self.accounts.take_code(account, if right { code } else { "" }).await?;
+        if !right || !passes {
             return Err(Refused::Wrong);
         }
         self.accounts.forgive(&own, Some(&place)).await?;
