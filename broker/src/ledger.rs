@@ -94,7 +94,7 @@ pub enum Asked<T> {
     /// Done.
     Done(T),
     /// Nothing is done yet.
-    Proposed(ProposalView),
+    Proposed(Box<ProposalView>),
 }
 
 /// Why the ledger could not start.
@@ -427,7 +427,7 @@ impl Ledger {
     pub async fn settle(&self, key: &JobKey, request: SettleRequest, by: &str) -> Answer<Asked<JobView>> {
         match self.ask(Input::Settle(key.clone(), request, by.to_owned())).await? {
             Reply::Job(view) => Ok(Asked::Done(*view)),
-            Reply::Proposed(row) => Ok(Asked::Proposed(row.view())),
+            Reply::Proposed(row) => Ok(Asked::Proposed(Box::new(row.view()))),
             _ => Err(unexpected()),
         }
     }

@@ -215,11 +215,11 @@ async fn updates(State(console): Shared, Extension(visitor): Who, Extension(form
 }
 
 /// The agent of a path, if the person ticked the confirmation.
-fn confirmed(console: &Console, visitor: &Visitor, form: &Form, id: &str) -> Result<AgentId, Response<Body>> {
+fn confirmed(console: &Console, visitor: &Visitor, form: &Form, id: &str) -> Result<AgentId, Box<Response<Body>>> {
     if form.get("confirm") != Some("yes") {
-        return Err(shell::unconfirmed(console, visitor));
+        return Err(Box::new(shell::unconfirmed(console, visitor)));
     }
-    parsed("id", id).map_err(|problem| shell::problem(console, visitor, problem))
+    parsed("id", id).map_err(|problem| Box::new(shell::problem(console, visitor, problem)))
 }
 
 async fn revoke(
@@ -229,7 +229,7 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> Response<Body> {
     let step: Page = async {
-        let agent = confirmed(&console, &visitor, &form, &id)?;
+        let agent = confirmed(&console, &visitor, &form, &id).map_err(|page| *page)?;
         let done = visitor.ledger(&console).revoke_agent(&agent, &visitor.by()).await;
         done.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::warn!(%agent, by = visitor.by(), "agent revoked");
@@ -247,7 +247,7 @@ async fn approve(
     Path(id): Path<String>,
 ) -> Response<Body> {
     let step: Page = async {
-        let agent = confirmed(&console, &visitor, &form, &id)?;
+        let agent = confirmed(&console, &visitor, &form, &id).map_err(|page| *page)?;
         let done = visitor.ledger(&console).approve_agent(&agent, None, &visitor.by()).await;
         done.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(%agent, by = visitor.by(), "agent approved");

@@ -9,16 +9,17 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
+use taxdisk_web::signin::Refused;
 use taxdisk_web::signin::factor::Enrolment;
-use taxdisk_web::signin::{Refused, SignedIn};
 
 use super::shell::Shell;
 use super::sign::{own, why, with_cookie};
 use super::{Console, Page, Posted, Shared, Visitor, Who, either, see_other, shell, with_status, words};
-use crate::core::change::UserRow;
 
 /// What apps call this program.
 const ISSUER: &str = "taxdisk broker";
+/// Where whoever has no session is sent; the guard has sent him there before.
+const SIGN_IN: &str = "/console/sign-in";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -37,11 +38,6 @@ struct FactorPage {
     codes: Vec<String>,
 }
 
-/// The person and his session; [`super::guard`] lets nobody else come here.
-fn person(visitor: &Visitor) -> Result<(Arc<UserRow>, SignedIn), Response<Body>> {
-    visitor.signed.clone().ok_or_else(|| see_other("/console/sign-in"))
-}
-
 /// His page again, with why not.
 fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Response<Body> {
     let (status, text) = why(visitor, refused);
@@ -50,7 +46,7 @@ fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Response<
 
 async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (_, signed) = person(&visitor)?;
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let begun = console.gate.begin_factor(&signed, form.get("password").unwrap_or_default(), ISSUER).await;
         let enrolment = begun.map_err(|refused| not_done(&console, &visitor, refused))?;
         // One that is there already is ended first, with a code of it.
@@ -68,7 +64,7 @@ fn set_up(visitor: &Visitor, status: StatusCode, enrolment: Enrolment, notice: O
 
 async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (user, signed) = person(&visitor)?;
+        let Some((user, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let code = form.get("code").unwrap_or_default();
         match console.gate.confirm_factor(&signed, code, console.edge.ledger.now().0).await {
             Ok((signed, codes)) => {
@@ -95,7 +91,7 @@ async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form
 
 async fn end(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (_, signed) = person(&visitor)?;
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let field = |name: &str| form.get(name).unwrap_or_default();
         let now = console.edge.ledger.now().0;
         let ended = console.gate.end_factor(&signed, field("password"), field("code"), now).await;

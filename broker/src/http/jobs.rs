@@ -277,7 +277,7 @@ pub async fn reissue_bulk(
     }
     let view = match caller.ledger(&edge).reissue_bulk(request, caller.by(), caller.sellers()).await? {
         Asked::Done(view) => view,
-        Asked::Proposed(proposal) => return Ok(proposals::waits(proposal)),
+        Asked::Proposed(proposal) => return Ok(proposals::waits(*proposal)),
     };
     if !view.dry_run {
         tracing::warn!(key = view.key, by = caller.by(), "bulk re-issue");
@@ -345,7 +345,7 @@ pub async fn settle(
             tracing::warn!(job = %named.key, ?decision, by = named.caller.by(), "settled by hand");
             Ok(named.with(job).into_response())
         }
-        Asked::Proposed(proposal) => Ok(proposals::waits(proposal)),
+        Asked::Proposed(proposal) => Ok(proposals::waits(*proposal)),
     }
 }
 

@@ -104,7 +104,7 @@ impl Ledger {
                 }
                 Ok(Asked::Done(row.view))
             }
-            Reply::Proposed(row) => Ok(Asked::Proposed(row.view())),
+            Reply::Proposed(row) => Ok(Asked::Proposed(Box::new(row.view()))),
             _ => Err(unexpected()),
         }
     }

@@ -12,7 +12,7 @@ pub enum Confirmed {
     /// The job was decided.
     Job(Box<JobView>),
     /// The bulk re-issue has begun.
-    Bulk(BulkView),
+    Bulk(Box<BulkView>),
 }
 
 impl Ledger {
@@ -37,7 +37,7 @@ impl Ledger {
                 if begins {
                     self.run_bulk(row.view.key.clone());
                 }
-                Ok(Confirmed::Bulk(row.view))
+                Ok(Confirmed::Bulk(Box::new(row.view)))
             }
             _ => Err(unexpected()),
         }

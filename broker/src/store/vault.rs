@@ -226,7 +226,7 @@ mod tests {
     #[test]
     fn what_is_sealed_opens_with_its_key_and_for_its_purpose_only() {
         let (old, new) = (new_key(), new_key());
-        let first = vault(&[old.clone()]);
+        let first = vault(std::slice::from_ref(&old));
         let sealed = first.seal("one", "张三".to_owned()).unwrap();
         assert!(sealed.starts_with(&first.mark().unwrap()) && !sealed.contains("张三"), "{sealed}");
         assert_ne!(sealed, first.seal("one", "张三".to_owned()).unwrap(), "a nonce is never the same");

@@ -9,17 +9,18 @@ use axum::body::Body;
 use axum::extract::{Extension, State};
 use axum::http::{Response, StatusCode};
 use axum::routing::post;
+use taxdisk_web::signin::Refused;
 use taxdisk_web::signin::factor::Enrolment;
-use taxdisk_web::signin::{Refused, SignedIn};
 
 use super::shell::Shell;
 use super::shell::{Page, either};
 use super::sign::{own, why, with_cookie};
 use super::{Console, Posted, Shared, Visitor, Who, see_other, shell, with_status, words};
-use crate::application::User;
 
 /// What apps call this program.
 const ISSUER: &str = "taxdisk";
+/// Where whoever has no session is sent; the guard has sent him there before.
+const SIGN_IN: &str = "/console/sign-in";
 
 pub(super) fn routes() -> Router<Arc<Console>> {
     Router::new()
@@ -38,11 +39,6 @@ struct FactorPage {
     codes: Vec<String>,
 }
 
-/// The person and his session; [`super::guard`] lets nobody else come here.
-fn person(visitor: &Visitor) -> Result<(Arc<User>, SignedIn), Response<Body>> {
-    visitor.signed.clone().ok_or_else(|| see_other("/console/sign-in"))
-}
-
 /// His page again, with why not.
 async fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Response<Body> {
     let (status, text) = why(visitor, refused);
@@ -51,7 +47,7 @@ async fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Res
 
 async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (_, signed) = person(&visitor)?;
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let begun = console.gate.begin_factor(&signed, form.get("password").unwrap_or_default(), ISSUER).await;
         let enrolment = match begun {
             Ok(enrolment) => enrolment,
@@ -78,7 +74,7 @@ fn set_up(
 
 async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (user, signed) = person(&visitor)?;
+        let Some((user, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let code = form.get("code").unwrap_or_default();
         match console.gate.confirm_factor(&signed, code, (console.portal.clock)()).await {
             Ok((signed, codes)) => {
@@ -105,7 +101,7 @@ async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form
 
 async fn end(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
-        let (_, signed) = person(&visitor)?;
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let field = |name: &str| form.get(name).unwrap_or_default();
         let now = (console.portal.clock)();
         let ended = console.gate.end_factor(&signed, field("password"), field("code"), now).await;
