@@ -127,6 +127,26 @@ pub fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
     write_atomic(path, platform::seal(text)?.as_bytes(), 0o600)
 }
 
+/// Seals those secrets of the state folder that stand in the plain, where the system can seal them now: what was written before
+/// there was a credential, or by a command of the administrator's that has none.
+///
+/// # Errors
+/// One cannot be read or written.
+pub fn seal_what_is_plain(state: &StateDir) -> Result<(), Failure> {
+    let keys = ["agent.key", "agent.key.next", "agent.key.before"].map(|name| state.path().join(name));
+    for file in keys.into_iter().chain([state.secrets_file()]) {
+        let plain = match std::fs::read_to_string(&file) {
+            Ok(text) if platform::is_to_seal(&text) => text,
+            _ => continue,
+        };
+        refuse_wide(&file, 0o600)?;
+        write_secret(&file, &plain)
+            .map_err(|error| Failure::config(format!("{} cannot be sealed ({error}).", file.display())))?;
+        tracing::info!(file = %file.display(), "a secret was sealed with the credential of the service");
+    }
+    Ok(())
+}
+
 /// What the broker said at enrolment, and where that was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Enrolled {

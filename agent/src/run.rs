@@ -101,6 +101,7 @@ enum Done {
 /// What is wrong, in one sentence.
 pub fn prepare(config: Config) -> Result<Prepared, Failure> {
     let state = StateDir::open(&config.state.dir)?;
+    identity::seal_what_is_plain(&state)?;
     let identity = Identity::require(&state)?;
     let dials = identity.broker(&config)?.dials()?;
     drop(daemon::Lock::take(&state.lock_file())?);

@@ -14,11 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{self, ConfigError, Loaded, Overrides};
+use crate::http::tokens::Tokens;
 use crate::http::{self, Edge};
-use crate::ledger::{Ledger, Settings};
+use crate::ledger::{Ledger, Settings, TwoPersons};
 use crate::ready::{self, Urls};
 use crate::store::postgres::lease::{Candidate, Lease};
 use crate::store::postgres::{Database, PostgresStore};
+use crate::store::vault::{self, Vault};
 use crate::tls::{self, Certificate};
 use crate::{cluster, logging, metrics, serve, store};
 
@@ -167,6 +169,9 @@ enum Key {
         /// How long it is good, days; for ever if left out.
         #[arg(long, value_name = "DAYS")]
         valid_days: Option<u32>,
+        /// Whose it is, a person of the console: where two persons are asked for, the key counts as him.
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -222,6 +227,24 @@ enum StoreCommand {
         /// An empty database: postgres://user@host/database
         #[arg(long, value_name = "URL")]
         to: String,
+        /// Key file of the ledger, if its contents are sealed (`store.key_file`).
+        #[arg(long, value_name = "FILE")]
+        key_file: Option<String>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a new line for the key file (`store.key_file`). Put it first, and start the broker anew: new contents are sealed
+    /// with it, and what is older is opened with the lines below.
+    NewKey,
+    /// Seal all contents with the first key of the key file. The broker must be stopped. Then the lines of older keys may go,
+    /// once no copy needs them.
+    Rekey {
+        #[command(flatten)]
+        file: File,
+        /// Open all contents instead: nothing is sealed any more.
+        #[arg(long)]
+        plain: bool,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -285,7 +308,14 @@ fn execute(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Check { file, json }) => check(&load(&file, None)?, json),
         Command::Key(key) => runtime()?.block_on(keys(key)),
         Command::User(user) => runtime()?.block_on(users::run(user)),
-        Command::Store(StoreCommand::Migrate { from, to, json }) => runtime()?.block_on(migrate(&from, &to, json)),
+        Command::Store(StoreCommand::Migrate { from, to, key_file, json }) => {
+            let vault = key_file.map_or(Ok(Vault::default()), |file| Vault::load(&file));
+            runtime()?.block_on(migrate(&from, &to, vault.map_err(|error| ConfigError(error.to_string()))?, json))
+        }
+        Command::Store(StoreCommand::NewKey) => print(&format!("{}\n", vault::new_key())),
+        Command::Store(StoreCommand::Rekey { file, plain, json }) => {
+            runtime()?.block_on(copies::rekey(&load(&file, None)?, plain, json))
+        }
         Command::Store(StoreCommand::WasPutBack { file, reason, json }) => {
             runtime()?.block_on(copies::was_put_back(&load(&file, None)?, &reason, json))
         }
@@ -340,8 +370,8 @@ fn check(loaded: &Loaded, json: bool) -> Result<(), Failure> {
     print(&lines.iter().map(|line| format!("{:keys$}  {:values$}  {}\n", line.key, line.value, line.source)).collect::<String>())
 }
 
-async fn migrate(from: &str, to: &str, json: bool) -> Result<(), Failure> {
-    let moved = store::migrate::migrate(from, to).await.map_err(|error| failed("store migrate", error))?;
+async fn migrate(from: &str, to: &str, vault: Vault, json: bool) -> Result<(), Failure> {
+    let moved = store::migrate::migrate(from, to, vault).await.map_err(|error| failed("store migrate", error))?;
     if json {
         return print_json(&moved);
     }
@@ -365,13 +395,13 @@ async fn keys(command: Key) -> Result<(), Failure> {
 
 async fn with_keys(ledger: &Ledger, command: Key) -> Result<(), Failure> {
     match command {
-        Key::Create { name, role, sellers, actions, valid_days, json, .. } => {
+        Key::Create { name, role, sellers, actions, valid_days, owner, json, .. } => {
             let role = match role {
                 RoleName::Platform => Role::Platform,
                 RoleName::Admin => Role::Admin,
             };
             let valid_s = valid_days.map(|days| u64::from(days) * 24 * 60 * 60);
-            let key = ledger.create_key(KeyRequest { name, role, sellers, actions, valid_s }, "command line").await;
+            let key = ledger.create_key(KeyRequest { name, role, sellers, actions, valid_s, owner }, "command line").await;
             let key = key.map_err(|refusal| failed("no key was made", refusal))?;
             if json { print_json(&key) } else { print(&format!("{}\n", key.key)) }
         }
@@ -400,15 +430,22 @@ fn line_of(key: &KeyView) -> String {
     format!("{}  {role:8}  {sellers}  {state}  {}\n", key.id, key.name)
 }
 
-fn settings(loaded: &Loaded) -> Settings {
+fn settings(loaded: &Loaded) -> Result<Settings, ConfigError> {
     let silence_ms = i64::try_from(loaded.config.silence().as_millis()).unwrap_or(i64::MAX);
-    Settings {
+    Ok(Settings {
         silence_ms,
+        vault: loaded.config.store.vault()?,
         reissues_per_day: loaded.config.reissue.per_day,
         anchor_s: loaded.config.audit.anchor_s,
         retain_hours: Some(u64::from(loaded.config.retention.bodies_days) * 24).filter(|hours| *hours > 0),
+        keep_issued_days: loaded.config.retention.issued_days,
+        two_persons: TwoPersons {
+            settle: loaded.config.two_persons.settle,
+            bulk_reissue: loaded.config.two_persons.bulk_reissue,
+            valid_s: i64::from(loaded.config.two_persons.valid_h) * 3600,
+        },
         ..Settings::default()
-    }
+    })
 }
 
 /// A PostgreSQL store that no broker leads: this command does.
@@ -420,6 +457,7 @@ struct Led {
 
 impl Led {
     async fn take(loaded: &Loaded) -> Result<Led, Failure> {
+        let vault = loaded.config.store.vault()?;
         let unusable =
             |error: &dyn std::fmt::Display| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error);
         let database = Database::connect(&loaded.config.store.url, loaded.config.store.replicated).await;
@@ -433,7 +471,7 @@ impl Led {
         let lease = database.take(&candidate).await.map_err(|error| unusable(&error))?;
         let lease = lease.ok_or_else(|| unusable(&"a broker leads this database; ask its API, or stop all brokers first"))?;
         let lease = Arc::new(lease);
-        match PostgresStore::open(&database, lease.clone()).await {
+        match PostgresStore::open_with(&database, lease.clone(), vault).await {
             Ok(store) => Ok(Led { database, lease, store }),
             Err(error) => {
                 let _ = database.release(&lease).await;
@@ -468,11 +506,11 @@ impl Opened {
         let unusable =
             |error: &dyn std::fmt::Display| failed(&format!("the store {} cannot be used", loaded.shown("store.url")), error);
         if !loaded.config.store.is_postgres() {
-            let ledger = Ledger::open(url, settings(loaded), Ledger::system_clock()).await.map_err(|error| unusable(&error))?;
+            let ledger = Ledger::open(url, settings(loaded)?, Ledger::system_clock()).await.map_err(|error| unusable(&error))?;
             return Ok(Opened { ledger, lead: None });
         }
         let led = Led::take(loaded).await?;
-        match Ledger::start(Arc::new(led.store), settings(loaded), Ledger::system_clock()).await {
+        match Ledger::start(Arc::new(led.store), settings(loaded)?, Ledger::system_clock()).await {
             Ok(ledger) => Ok(Opened { ledger, lead: Some((led.database, led.lease)) }),
             Err(error) => {
                 let _ = led.database.release(&led.lease).await;
@@ -500,6 +538,8 @@ impl Opened {
 
 async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failure> {
     let config = &loaded.config;
+    config.store.check_modes()?;
+    let tokens = Tokens::of(&config.tokens)?;
     metrics::start();
     let certificate = config.tls.as_ref().map(tls::load).transpose()?;
     let acceptor = certificate.as_ref().map(tls::acceptor).transpose()?;
@@ -510,14 +550,14 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     if config.store.is_postgres() {
         let (ready_file, bootstrap) = (serve.ready_file.clone(), serve.bootstrap_key_file.clone());
         let front = cluster::Front { listener, address, acceptor, certificate, ready_file, bootstrap };
-        return Box::pin(cluster::serve(loaded, settings(loaded), front, &mut signals)).await;
+        return Box::pin(cluster::serve(loaded, settings(loaded)?, front, &mut signals)).await;
     }
     let ledger = Opened::open(loaded).await?.ledger;
     if let Some(path) = &serve.bootstrap_key_file {
         bootstrap(&ledger.of("command line", ""), path).await?;
     }
     let (stop, stopping) = watch::channel(false);
-    let edge = Edge::new(ledger.clone(), config, stopping.clone());
+    let edge = Edge::new(ledger.clone(), config, stopping.clone()).with_tokens(tokens);
     let hub = edge.hub.clone();
     let hooks = edge.hooks.clone();
     let limits = config.limits.clone();
@@ -573,6 +613,7 @@ pub(crate) async fn bootstrap(ledger: &Ledger, path: &std::path::Path) -> Result
         sellers: Vec::new(),
         actions: Vec::new(),
         valid_s: None,
+        owner: None,
     };
     let key = ledger.create_key(request, "command line").await.map_err(|refusal| failed("no key was made", refusal))?;
     if let Err(error) = ready::write_whole(path, format!("{}\n", key.key).as_bytes(), true) {

@@ -14,6 +14,9 @@ use figment::value::Value;
 use serde::{Deserialize, Serialize};
 use taxdisk_telemetry::Traces;
 
+use crate::core::people::ConsoleRole;
+use crate::store::vault::Vault;
+
 mod webhooks;
 
 pub use webhooks::Webhooks;
@@ -46,8 +49,12 @@ pub struct Config {
     pub retention: Retention,
     /// Re-issues.
     pub reissue: Reissue,
+    /// What takes two persons.
+    pub two_persons: TwoPersons,
     /// Updates of agents.
     pub updates: Updates,
+    /// Tokens of a login service.
+    pub tokens: Tokens,
     /// The administrators' console.
     pub console: Console,
     /// What is written to standard error.
@@ -71,13 +78,21 @@ impl Default for Audit {
 }
 
 /// How long contents are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
     /// Invoices of jobs that ended so many days ago are removed; 0: never. Days of the broker's running time. Serial numbers,
     /// hashes,
     /// invoice numbers and events stay for ever.
     pub bodies_days: u32,
+    /// Issued invoices are kept for so many days at least after their last change, whatever their buyer asks.
+    pub issued_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { bodies_days: 0, issued_days: 3653 }
+    }
 }
 
 /// Re-issues.
@@ -111,6 +126,72 @@ impl Default for Updates {
     }
 }
 
+/// Bearer tokens (OAuth2, OIDC) of a login service, beside the broker's own keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tokens {
+    /// Who signs them (`iss`); empty: no tokens are taken.
+    pub issuer: String,
+    /// For whom they must be (`aud`).
+    pub audience: String,
+    /// The service's keys (JWKS) in a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_file: Option<PathBuf>,
+    /// Or at its address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys_url: Option<String>,
+    /// Private networks in which that address may be, as 10.1.0.0/16.
+    pub allow_networks: Vec<String>,
+    /// Algorithms that are taken; none of a secret that both sides share.
+    pub algorithms: Vec<String>,
+    /// Claim with the role.
+    pub role_claim: String,
+    /// The word in it that makes an administrator; anything else is a platform.
+    pub admin_role: String,
+    /// Claim with the sellers, as a list or with spaces; `*` is all. Without it a token is for none.
+    pub sellers_claim: String,
+    /// Claim with the actions, as `taxdisk:submit`. Without one a token is for nothing.
+    pub actions_claim: String,
+    /// Clocks may differ by so much, seconds.
+    pub leeway_s: u64,
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Tokens {
+            issuer: String::new(),
+            audience: String::new(),
+            keys_file: None,
+            keys_url: None,
+            allow_networks: Vec::new(),
+            algorithms: ["RS256", "ES256", "EdDSA"].map(str::to_owned).to_vec(),
+            role_claim: "taxdisk_role".to_owned(),
+            admin_role: "admin".to_owned(),
+            sellers_claim: "taxdisk_sellers".to_owned(),
+            actions_claim: "scope".to_owned(),
+            leeway_s: 30,
+        }
+    }
+}
+
+/// What takes two persons: one proposes, another one confirms.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TwoPersons {
+    /// Decisions on unsettled jobs.
+    pub settle: bool,
+    /// Bulk re-issues.
+    pub bulk_reissue: bool,
+    /// A proposal can be confirmed for so long, hours.
+    pub valid_h: u32,
+}
+
+impl Default for TwoPersons {
+    fn default() -> Self {
+        TwoPersons { settle: false, bulk_reissue: false, valid_h: 24 }
+    }
+}
+
 /// The administrators' console under `/console`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -120,11 +201,13 @@ pub struct Console {
     /// Browsers come over HTTPS to a proxy before this broker: cookies are for HTTPS alone then. With a certificate of the
     /// broker's own they are anyway.
     pub https: bool,
+    /// Whoever has one of these roles sets up a second factor before he reaches any page but his own.
+    pub require_second_factor: Vec<ConsoleRole>,
 }
 
 impl Default for Console {
     fn default() -> Self {
-        Console { enabled: true, https: false }
+        Console { enabled: true, https: false, require_second_factor: Vec::new() }
     }
 }
 
@@ -161,15 +244,53 @@ pub struct Store {
     /// PostgreSQL only: every commit must be on a second server before it counts (`synchronous_standby_names` is set); where it
     /// is not, the broker is not ready.
     pub replicated: bool,
+    /// Keys that contents of jobs are sealed with: a file, or `credential:NAME` for one of systemd. Left out: they are not
+    /// sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store { url: "sqlite:/var/lib/taxdisk-broker/ledger.db".to_owned(), replicated: false }
+        Store { url: "sqlite:/var/lib/taxdisk-broker/ledger.db".to_owned(), replicated: false, key_file: None }
     }
 }
 
 impl Store {
+    /// The keys of [`Store::key_file`].
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, and what mends it.
+    pub fn vault(&self) -> Result<Vault, ConfigError> {
+        let Some(setting) = &self.key_file else { return Ok(Vault::default()) };
+        Vault::load(setting).map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Refuses a ledger that every user of the machine can read, or whose folder everybody can change.
+    ///
+    /// # Errors
+    /// Names the file and the command that mends it.
+    pub fn check_modes(&self) -> Result<(), ConfigError> {
+        let Ok(file) = crate::store::sqlite::backup::file_of(&self.url) else { return Ok(()) };
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).map(Path::to_owned);
+        let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", file.display()));
+        let files = ["", "-wal", "-shm", ".log", ".log-wal", ".log-shm"].map(beside);
+        let wrong = files.into_iter().map(|file| (file, 0o007, "0600")).chain(folder.map(|folder| (folder, 0o002, "0700")));
+        for (path, open, mend) in wrong {
+            let Ok(found) = std::fs::metadata(&path) else { continue };
+            let mode = std::os::unix::fs::PermissionsExt::mode(&found.permissions()) & 0o7777;
+            // A folder like /tmp lets nobody touch what is another's.
+            if mode & open != 0 && mode & 0o1000 == 0 {
+                let shown = path.display();
+                return Err(ConfigError(format!(
+                    "store.url: {shown} has mode {mode:04o}, so every user of this machine can get at the ledger: run \
+                     `chmod {mend} {shown}`"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Is it a PostgreSQL database? Then several brokers may share it.
     pub fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres://") || self.url.starts_with("postgresql://")
@@ -412,6 +533,7 @@ impl Config {
             ("cluster.lease_s", self.cluster.lease_s, 2),
             ("audit.anchor_s", self.audit.anchor_s, 1),
             ("reissue.per_day", u64::from(self.reissue.per_day), 1),
+            ("two_persons.valid_h", u64::from(self.two_persons.valid_h), 1),
             ("link.ping_s", self.link.ping_s, 1),
             ("link.silence_s", self.link.silence_s, self.link.ping_s + 1),
             ("link.join_s", self.link.join_s, 1),

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use taxdisk_protocol::api::{
     AgentView, CancelRequest, DiskAssignment, DiskView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest,
-    IssuePointBody, JobPage, JobState, JobSubmission, JobView, KeyRequest, NewKey, ReconcileView, ReissueAnswer, ReissueRequest,
-    SellerBody, SettleRequest,
+    IssuePointBody, JobPage, JobState, JobSubmission, JobView, KeyRequest, NewKey, ProposalView, ReconcileView, ReissueAnswer,
+    ReissueRequest, SellerBody, SettleRequest,
 };
 use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Job, Origin};
@@ -26,18 +26,20 @@ use taxdisk_protocol::trace::Traceparent;
 use tokio::sync::{mpsc, watch};
 
 use crate::core::accept::Prepared;
-use crate::core::change::{Bounds, Change, CodeFor, EnrollmentRow, KeyRow};
+use crate::core::change::{Bounds, Change, CodeFor, EnrollmentRow, KeyAbout, KeyRow};
 use crate::core::{Core, Input, Reply};
 use crate::store::Store;
 use crate::store::sqlite::SqliteStore;
 
 mod audit;
 mod bulk;
+mod buyers;
 mod dispatch;
 mod feed;
 mod find;
 mod operations;
 mod people;
+mod proposals;
 mod secrets;
 mod shared;
 #[cfg(test)]
@@ -46,6 +48,7 @@ mod waits;
 mod writer;
 
 pub use feed::{Feed, SeenAnnouncement};
+pub use proposals::Confirmed;
 use secrets::Keys;
 use shared::{Shared, unexpected, unreadable};
 use waits::Waits;
@@ -54,7 +57,7 @@ use writer::{Command, WriterTask};
 pub use crate::core::operations::OperationFilter;
 pub use crate::core::types::{
     Caller, CancelAnswer, Figures, JobFilter, Join, Joined, KeyView, Left, LineDecision, NumberDecision, Proven, Refusal,
-    SessionId, Settings, Submitted, Until,
+    SessionId, Settings, Submitted, TwoPersons, Until,
 };
 pub use crate::core::{BurnDown, Scope};
 
@@ -84,6 +87,15 @@ pub struct Ledger {
 }
 
 type Answer<T> = Result<T, Refusal>;
+
+/// What was asked for is done, or waits for a second person ([`crate::core::proposals`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked<T> {
+    /// Done.
+    Done(T),
+    /// Nothing is done yet.
+    Proposed(Box<ProposalView>),
+}
 
 /// Why the ledger could not start.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +130,7 @@ impl Ledger {
     /// # Errors
     /// The store cannot be opened, or what it holds contradicts itself.
     pub async fn open(url: &str, settings: Settings, clock: Clock) -> Result<Ledger, StartError> {
-        let store = SqliteStore::open(url).await.map_err(|error| StartError(error.to_string()))?;
+        let store = SqliteStore::open_with(url, settings.vault.clone()).await.map_err(|error| StartError(error.to_string()))?;
         Ledger::start(Arc::new(store), settings, clock).await
     }
 
@@ -412,9 +424,10 @@ impl Ledger {
     /// # Errors
     /// `not_found`, `settle_not_unsettled`, `settle_revision`, `settle_needs_readings`, `settle_contradiction` (all with the
     /// job), `not_ready`.
-    pub async fn settle(&self, key: &JobKey, request: SettleRequest, by: &str) -> Answer<JobView> {
+    pub async fn settle(&self, key: &JobKey, request: SettleRequest, by: &str) -> Answer<Asked<JobView>> {
         match self.ask(Input::Settle(key.clone(), request, by.to_owned())).await? {
-            Reply::Job(view) => Ok(*view),
+            Reply::Job(view) => Ok(Asked::Done(*view)),
+            Reply::Proposed(row) => Ok(Asked::Proposed(Box::new(row.view()))),
             _ => Err(unexpected()),
         }
     }
@@ -627,6 +640,7 @@ impl Ledger {
         let expires_at = request.valid_s.map(|s| created_at.plus_s(i64::try_from(s).unwrap_or(i64::MAX)));
         let (id, key) = secrets::key();
         let (hash, name, role) = (secrets::hash(&key), request.name, request.role);
+        let about = KeyAbout { people: request.owner.into_iter().collect() };
         let mut actions = request.actions;
         actions.sort_unstable();
         actions.dedup();
@@ -641,6 +655,7 @@ impl Ledger {
             revoked_at: None,
             actions,
             used_at: None,
+            about,
         };
         self.done(Input::CreateKey(row, by.to_owned())).await?;
         Ok(NewKey { id, key, expires_at: expires_at.map(|at| at.to_string()) })

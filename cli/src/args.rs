@@ -76,6 +76,12 @@ pub(crate) enum Command {
     /// The ledger's chains: who did what, and the proof that nothing was changed.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// What is kept about a buyer: a copy for him, or its removal.
+    #[command(subcommand)]
+    Buyer(BuyerCommand),
+    /// What waits for a second person, where the broker asks for one.
+    #[command(subcommand)]
+    Proposal(ProposalCommand),
     /// After a backup was put back: what the ledger does not know of its disks.
     #[command(subcommand)]
     Reconcile(ReconcileCommand),
@@ -84,6 +90,62 @@ pub(crate) enum Command {
     Manual {
         /// Folder; made if missing.
         to: PathBuf,
+    },
+}
+
+/// Which buyer. Everything that is given must hold.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BuyerArgs {
+    /// His taxpayer number.
+    #[arg(long, value_name = "TAXNO")]
+    pub(crate) taxpayer_number: Option<String>,
+    /// His name, exactly.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// A telephone number or mail address that stands in address, account or remark.
+    #[arg(long)]
+    pub(crate) contact: Option<String>,
+    /// Only invoices of this seller.
+    #[arg(long, value_name = "SELLER")]
+    pub(crate) seller: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BuyerCommand {
+    /// Write all of it, a job as JSON a line.
+    Export {
+        #[command(flatten)]
+        buyer: BuyerArgs,
+    },
+    /// Remove invoice and evidence of his jobs, where the invoice need not be kept any more.
+    Erase {
+        #[command(flatten)]
+        buyer: BuyerArgs,
+        /// Why; kept in the ledger, so without his name.
+        #[arg(long)]
+        reason: String,
+        /// Only say what would be removed.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProposalCommand {
+    /// List what waits, the oldest first.
+    List,
+    /// Confirm what another person proposed: it is done then.
+    Confirm {
+        /// Its id.
+        id: String,
+    },
+    /// Decline it, or take back your own.
+    Decline {
+        /// Its id.
+        id: String,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -553,6 +615,9 @@ pub(crate) enum KeyCommand {
         /// How long it is good; for ever if left out.
         #[arg(long, value_name = "SECONDS")]
         valid_s: Option<u64>,
+        /// Whose it is, a person of the console: where two persons are asked for, the key counts as him and as you.
+        #[arg(long, value_name = "NAME")]
+        owner: Option<String>,
     },
     /// List keys, without the secret halves.
     List,

@@ -11,6 +11,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::DiskTrouble;
 
+use crate::console::roles::Role;
 use crate::core::callback::SCHEDULE_MINUTES;
 
 /// What a portal runs with.
@@ -45,10 +46,20 @@ pub struct Config {
     pub wechat: Option<Wechat>,
     /// Public links to invoices.
     pub links: Links,
+    /// The merchants' console.
+    pub console: Console,
     /// Limits of the edge.
     pub limits: Limits,
     /// What is written to standard error, as `info` or `taxdisk_portal=debug`.
     pub log: Log,
+}
+
+/// The merchants' console under `/console`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Console {
+    /// Whoever has one of these roles sets up a second factor before he reaches any page but his own.
+    pub require_second_factor: Vec<Role>,
 }
 
 /// Production or test.

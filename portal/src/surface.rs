@@ -48,6 +48,7 @@ pub const CALLS: &[(&str, &str, Needs)] = &[
     ("POST", "/admin/v1/requests/{tenant}/{serial}/codes/revoke", Operator),
     ("POST", "/admin/v1/tenants/{id}/users", Operator),
     ("POST", "/admin/v1/tenants/{id}/users/{login}/password-link", Operator),
+    ("POST", "/admin/v1/tenants/{id}/users/{login}/end-factor", Operator),
     ("GET", "/admin/v1/applications", Operator),
     ("POST", "/admin/v1/applications/{id}/approve", Operator),
     ("POST", "/admin/v1/applications/{id}/refuse", Operator),

@@ -24,19 +24,23 @@ pub use dispatch::{
 };
 pub use keys::{KeyAction, KeyRequest, KeyView, NewKey, Role};
 mod bulk;
+mod buyers;
 mod climbs;
 mod operations;
+mod proposals;
 mod reconcile;
 mod sellers;
 mod settle;
 
 pub use bulk::{BulkAction, BulkFilter, BulkLine, BulkReissueRequest, BulkView};
+pub use buyers::{BuyerErased, BuyerErasure, BuyerExport, BuyerQuery, ErasureLine};
 pub use climbs::{CLIMB_TEXT_CHARS, CLIMBS_MAX, ClimbRung, DiskClimb};
 pub use operations::{
     BulkOperationAction, BulkOperationLine, BulkOperationRequest, BulkOperationView, DueState, DueView, DueWhat, OperationCancel,
     OperationKind, OperationPage, OperationReadings, OperationRequest, OperationResultView, OperationState, OperationVerdict,
     OperationView,
 };
+pub use proposals::{DeclineRequest, ProposalView, Proposed};
 pub use reconcile::{
     JobName, ReconcileDisk, ReconcileJob, ReconcileJobRequest, ReconcileNumber, ReconcileNumberRequest, ReconcileView,
     ReleaseRequest,

@@ -4,6 +4,7 @@
 //! started itself, by its process id.
 #![forbid(unsafe_code)]
 
+mod advisories;
 mod bench;
 mod demo;
 mod dialect;
@@ -11,6 +12,7 @@ mod fuzz;
 mod needs;
 mod packages;
 mod release;
+mod reproducible;
 mod rungs;
 mod sbom;
 mod schemes;
@@ -64,6 +66,10 @@ enum Chore {
     AuditSurface(surface::SurfaceArgs),
     /// Write what the shipped programs are made of (CycloneDX).
     Sbom(sbom::SbomArgs),
+    /// Look up what the programs are made of in the database of known weaknesses (RustSec), by cargo-deny.
+    Advisories,
+    /// Build the release programs twice, in two places, and compare them byte for byte.
+    Reproducible(reproducible::ReproducibleArgs),
     /// Pack the programs as Debian packages, and as an archive with an installer, into target/packages.
     Deb(packages::DebArgs),
     /// Build the agent for Windows on Debian, and try it under Wine.
@@ -88,6 +94,8 @@ fn main() -> ExitCode {
         Chore::Bench(args) => bench::run(&args),
         Chore::AuditSurface(args) => surface::run(&args),
         Chore::Sbom(args) => sbom::run(&args),
+        Chore::Advisories => advisories::run(),
+        Chore::Reproducible(args) => reproducible::run(&args),
         Chore::Deb(args) => packages::run(&args),
         Chore::Windows(args) => windows::run(&args),
         Chore::Release(args) => release::run(&args),

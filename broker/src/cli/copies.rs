@@ -7,10 +7,12 @@ use crate::config::Loaded;
 use crate::ledger::Ledger;
 use crate::store::check::{self, Checked};
 use crate::store::postgres::PostgresStore;
-use crate::store::sqlite::backup;
+use crate::store::sqlite::{SqliteStore, backup};
 
 pub(super) async fn backup(loaded: &Loaded, to: &Path, json: bool) -> Result<(), Failure> {
-    backup::backup(&loaded.config.store.url, to).await.map_err(|error| failed("no copy was made", error))?;
+    backup::backup(&loaded.config.store.url, to, &loaded.config.store.vault()?)
+        .await
+        .map_err(|error| failed("no copy was made", error))?;
     if json {
         return print_json(&serde_json::json!({ "backup": to }));
     }
@@ -19,7 +21,7 @@ pub(super) async fn backup(loaded: &Loaded, to: &Path, json: bool) -> Result<(),
 
 pub(super) async fn restore(loaded: &Loaded, from: &Path, replace: bool, json: bool) -> Result<(), Failure> {
     let at = (Ledger::system_clock())().to_string();
-    let put = backup::restore(from, &loaded.config.store.url, replace, &at).await;
+    let put = backup::restore(from, &loaded.config.store.url, replace, &at, &loaded.config.store.vault()?).await;
     let put = put.map_err(|error| failed("nothing was put back", error))?;
     tell(&put, json)
 }
@@ -62,6 +64,32 @@ pub(super) async fn was_put_back(loaded: &Loaded, reason: &str, json: bool) -> R
     tell(&Led::take(loaded).await?.with(work).await?, json)
 }
 
+/// Seals all contents with the newest key, or opens them.
+pub(super) async fn rekey(loaded: &Loaded, plain: bool, json: bool) -> Result<(), Failure> {
+    let vault = loaded.config.store.vault()?;
+    let Some(key) = vault.current().map(str::to_owned) else {
+        return Err(failed("nothing was changed", "store.key_file is not set: it names the keys"));
+    };
+    let stopped = "it stopped; contents are under keys of the file, and the same again goes on";
+    let written = if loaded.config.store.is_postgres() {
+        let work = async |store: &PostgresStore| store.rekey(plain).await.map_err(|error| failed(stopped, error));
+        Led::take(loaded).await?.with(work).await?
+    } else {
+        let store = SqliteStore::open_with(&loaded.config.store.url, vault).await;
+        let store = store.map_err(|error| failed("nothing was changed", error))?;
+        let written = store.rekey(plain).await.map_err(|error| failed(stopped, error))?;
+        store.close().await.map_err(|error| failed("all is done, and the ledger could not be closed", error))?;
+        written
+    };
+    if json {
+        return print_json(&serde_json::json!({ "written": written, "key": (!plain).then_some(key) }));
+    }
+    print(&match plain {
+        true => format!("{written} contents are in the plain now; take store.key_file out of the configuration.\n"),
+        false => format!("{written} contents were sealed anew; all are under the key {key} now.\n"),
+    })
+}
+
 pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> Result<(), Failure> {
     let checked = if copy.is_none() && loaded.config.store.is_postgres() {
         let work = async |store: &PostgresStore| check::check(store).await.map_err(|error| failed("not checked", error));
@@ -71,7 +99,7 @@ pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> R
             Some(copy) => copy.to_owned(),
             None => backup::file_of(&loaded.config.store.url).map_err(|error| failed("not checked", error))?,
         };
-        backup::check_file(&file).await.map_err(|error| failed("not checked", error))?
+        backup::check_file(&file, &loaded.config.store.vault()?).await.map_err(|error| failed("not checked", error))?
     };
     if json {
         print_json(&checked)?;

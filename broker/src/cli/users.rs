@@ -61,6 +61,13 @@ pub(super) enum User {
         /// Whom.
         name: String,
     },
+    /// Take somebody's second factor away: his telephone and his recovery codes are gone. His sessions end.
+    EndFactor {
+        #[command(flatten)]
+        file: File,
+        /// Whose.
+        name: String,
+    },
     /// Let somebody in again.
     LetIn {
         #[command(flatten)]
@@ -100,6 +107,7 @@ struct View<'a> {
     role: ConsoleRole,
     shut_out: bool,
     has_password: bool,
+    second_factor: bool,
     created_at: String,
 }
 
@@ -110,6 +118,7 @@ impl View<'_> {
             role: user.role,
             shut_out: user.shut_out,
             has_password: user.password.is_some(),
+            second_factor: user.has_factor(),
             created_at: user.created_at.to_string(),
         }
     }
@@ -117,6 +126,7 @@ impl View<'_> {
     fn line(&self) -> String {
         let state = match (self.shut_out, self.has_password) {
             (true, _) => "shut out",
+            (false, true) if self.second_factor => "may sign in, with a second factor",
             (false, true) => "may sign in",
             (false, false) => "no password yet",
         };
@@ -130,6 +140,7 @@ pub(super) async fn run(command: User) -> Result<(), Failure> {
     | User::Role { file, .. }
     | User::Link { file, .. }
     | User::ShutOut { file, .. }
+    | User::EndFactor { file, .. }
     | User::LetIn { file, .. }) = &command;
     let open = Opened::open(&load(file, None)?).await?;
     let ledger = open.ledger.of(BY, "");
@@ -160,6 +171,11 @@ async fn with(ledger: &Ledger, command: User) -> Result<(), Failure> {
         User::ShutOut { name, .. } => {
             ledger.shut_user_out(&name, true, BY).await.map_err(|refusal| failed("not shut out", refusal))?;
             print(&format!("{name} is shut out\n"))
+        }
+        User::EndFactor { name, .. } => {
+            let ended = ledger.end_user_factor(&name, BY).await;
+            ended.map_err(|refusal| failed("the second factor stays", refusal))?;
+            print(&format!("{name} signs in with the password alone, until a second factor is set up again\n"))
         }
         User::LetIn { name, .. } => {
             ledger.shut_user_out(&name, false, BY).await.map_err(|refusal| failed("not let in", refusal))?;

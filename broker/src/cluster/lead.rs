@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{LEADER, Leader, Leadership, Node, Role};
 use crate::cli::bootstrap;
 use crate::config::Config;
+use crate::http::tokens::Tokens;
 use crate::http::{self, Edge};
 use crate::ledger::{Ledger, Settings};
 use crate::serve::stopped;
@@ -129,9 +130,18 @@ async fn lead(
     lease: Arc<Lease>,
     mut stopping: watch::Receiver<bool>,
 ) -> Result<(), Trouble> {
+    let tokens = match Tokens::of(&ambition.config.tokens) {
+        Ok(tokens) => tokens,
+        // It was good at the start of the process.
+        Err(error) => {
+            give_back(ambition, &lease).await;
+            return Err(Trouble::Key(error.0));
+        }
+    };
     let (stop_links, links_stopping) = watch::channel(false);
     let serving = async {
-        let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&ambition.database, lease.clone()).await?);
+        let store: Arc<dyn Store> =
+            Arc::new(PostgresStore::open_with(&ambition.database, lease.clone(), ambition.settings.vault.clone()).await?);
         let ledger = Ledger::start(store, ambition.settings.clone(), Ledger::system_clock());
         let ledger = ledger.await.map_err(|error| Trouble::Store(StoreError::Damaged(error.to_string())))?;
         if let Some(path) = &ambition.bootstrap {
@@ -150,7 +160,7 @@ async fn lead(
             return Err(trouble);
         }
     };
-    let edge = Edge::new(ledger.clone(), &ambition.config, links_stopping);
+    let edge = Edge::new(ledger.clone(), &ambition.config, links_stopping).with_tokens(tokens);
     let hub = edge.hub.clone();
     let secret = ambition.candidate.secret.as_str().into();
     node.play(Role::Leading(Leadership { lease: lease.clone(), secret, router: http::router(edge) }));

@@ -1,6 +1,7 @@
 //! The ledger as [`taxdisk_web::signin`] sees it. An account is the name of a person.
 
 use async_trait::async_trait;
+use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::Whose;
 use taxdisk_web::signin::session::Session;
 use taxdisk_web::signin::{Accounts, Unavailable};
@@ -49,5 +50,26 @@ impl Accounts for LedgerAccounts {
 
     async fn set_password(&self, account: &str, stored: &str, link: Option<&str>) -> Result<bool, Unavailable> {
         self.0.set_user_password(account, stored, link).await.map_err(unavailable)
+    }
+
+    async fn factor(&self, account: &str) -> Result<Option<Factor>, Unavailable> {
+        let user = self.0.user(account).await.map_err(unavailable)?;
+        Ok(user.and_then(|user| user.factor))
+    }
+
+    async fn take_code(&self, account: &str, code: &str) -> Result<bool, Unavailable> {
+        self.0.take_user_code(account, code).await.map_err(unavailable)
+    }
+
+    async fn begin_factor(&self, account: &str, factor: &Factor) -> Result<bool, Unavailable> {
+        self.0.begin_user_factor(account, factor).await.map_err(unavailable)
+    }
+
+    async fn confirm_factor(&self, account: &str, code: &str, recovery: &[String]) -> Result<bool, Unavailable> {
+        self.0.confirm_user_factor(account, code, recovery).await.map_err(unavailable)
+    }
+
+    async fn end_factor(&self, account: &str) -> Result<(), Unavailable> {
+        self.0.end_user_factor(account, &format!("console:{account}")).await.map_err(unavailable)
     }
 }

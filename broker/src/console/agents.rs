@@ -14,7 +14,9 @@ use axum::routing::{get, post};
 use fast_qr::qr::QRBuilder;
 use fast_qr::{ECL, QRCode};
 use taxdisk_protocol::api::{AgentView, EnrollmentRequest};
+use taxdisk_protocol::ids::AgentId;
 use taxdisk_protocol::update::{UpdatePolicy, UpdateState, UpdatesView};
+use taxdisk_web::form::Form;
 
 use super::roles::Action;
 use super::shell::Shell;
@@ -212,6 +214,14 @@ async fn updates(State(console): Shared, Extension(visitor): Who, Extension(form
     either(step)
 }
 
+/// The agent of a path, if the person ticked the confirmation.
+fn confirmed(console: &Console, visitor: &Visitor, form: &Form, id: &str) -> Result<AgentId, Box<Response<Body>>> {
+    if form.get("confirm") != Some("yes") {
+        return Err(Box::new(shell::unconfirmed(console, visitor)));
+    }
+    parsed("id", id).map_err(|problem| Box::new(shell::problem(console, visitor, problem)))
+}
+
 async fn revoke(
     State(console): Shared,
     Extension(visitor): Who,
@@ -219,10 +229,7 @@ async fn revoke(
     Path(id): Path<String>,
 ) -> Response<Body> {
     let step: Page = async {
-        if form.get("confirm") != Some("yes") {
-            return Err(shell::unconfirmed(&console, &visitor));
-        }
-        let agent = parsed("id", &id).map_err(|problem| shell::problem(&console, &visitor, problem))?;
+        let agent = confirmed(&console, &visitor, &form, &id).map_err(|page| *page)?;
         let done = visitor.ledger(&console).revoke_agent(&agent, &visitor.by()).await;
         done.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::warn!(%agent, by = visitor.by(), "agent revoked");
@@ -240,10 +247,7 @@ async fn approve(
     Path(id): Path<String>,
 ) -> Response<Body> {
     let step: Page = async {
-        if form.get("confirm") != Some("yes") {
-            return Err(shell::unconfirmed(&console, &visitor));
-        }
-        let agent = parsed("id", &id).map_err(|problem| shell::problem(&console, &visitor, problem))?;
+        let agent = confirmed(&console, &visitor, &form, &id).map_err(|page| *page)?;
         let done = visitor.ledger(&console).approve_agent(&agent, None, &visitor.by()).await;
         done.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(%agent, by = visitor.by(), "agent approved");

@@ -19,6 +19,7 @@ use taxdisk_web::form::Form;
 use super::jobs::url;
 use super::shell::Shell;
 use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
+use crate::ledger;
 
 /// States that can be chosen, as the form names them; without a choice the first.
 const STATES: [(&str, JobState); 3] =
@@ -146,7 +147,9 @@ async fn look(State(console): Shared, Extension(visitor): Who, Extension(form): 
         let request = BulkReissueRequest { key, filter, reason: field("reason").unwrap_or_default(), dry_run: false };
         let dry_run = BulkReissueRequest { dry_run: true, ..request.clone() };
         let view = visitor.ledger(&console).reissue_bulk(dry_run, &visitor.by(), &[]).await;
-        let view = view.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let ledger::Asked::Done(view) = view.map_err(|refusal| refused(&console, &visitor, refusal))? else {
+            return Err(shell::busy(&console, &visitor));
+        };
         let request = serde_json::to_string(&request).unwrap_or_default();
         let shell = Shell::new(&visitor, "menu_bulk");
         let seen = seen(&visitor, &request);
@@ -167,7 +170,13 @@ async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form):
             return Err(shell::unconfirmed(&console, &visitor));
         };
         let view = visitor.ledger(&console).reissue_bulk(request, &visitor.by(), &[]).await;
-        let view = view.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let view = match view.map_err(|refusal| refused(&console, &visitor, refusal))? {
+            ledger::Asked::Done(view) => view,
+            ledger::Asked::Proposed(proposal) => {
+                tracing::warn!(proposal = proposal.id, by = visitor.by(), "waits for a second person");
+                return Ok(see_other("/console/proposals?done=done_proposed"));
+            }
+        };
         tracing::warn!(key = view.key, by = visitor.by(), "bulk re-issue");
         Ok(see_other(&format!("/console/bulk/{}", view.key)))
     }

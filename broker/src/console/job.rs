@@ -24,7 +24,7 @@ use super::roles::Action;
 use super::shell::Shell;
 use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
 use crate::http::{Refused, parsed};
-use crate::ledger::CancelAnswer;
+use crate::ledger::{Asked, CancelAnswer};
 
 /// Events of a job that are shown, the newest ones.
 const EVENTS: usize = 200;
@@ -301,9 +301,16 @@ async fn settle(
         let request = decision(&form).map_err(problem)?;
         let decision = request.decision;
         let job = visitor.ledger(&console).settle(&key, request, &visitor.by()).await;
-        let job = job.map_err(|refusal| refused(&console, &visitor, refusal))?;
-        tracing::warn!(job = %key, ?decision, state = ?job.state, by = visitor.by(), "settled by hand");
-        Ok(see_other(&format!("{}?done=done_settled", url(&seller, &serial))))
+        match job.map_err(|refusal| refused(&console, &visitor, refusal))? {
+            Asked::Done(job) => {
+                tracing::warn!(job = %key, ?decision, state = ?job.state, by = visitor.by(), "settled by hand");
+                Ok(see_other(&format!("{}?done=done_settled", url(&seller, &serial))))
+            }
+            Asked::Proposed(proposal) => {
+                tracing::warn!(proposal = proposal.id, by = visitor.by(), "waits for a second person");
+                Ok(see_other("/console/proposals?done=done_proposed"))
+            }
+        }
     }
     .await;
     either(step)

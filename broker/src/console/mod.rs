@@ -21,12 +21,14 @@ mod bulk;
 mod burn;
 mod deliveries;
 mod disks;
+mod factor;
 mod job;
 mod jobs;
 mod live;
 mod operations;
 mod outside;
 mod overview;
+mod proposals;
 pub mod roles;
 pub mod shell;
 mod sign;
@@ -96,6 +98,12 @@ impl Visitor {
         action == Action::Enter || self.signed.as_ref().is_some_and(|(user, _)| roles::may(user.role, action))
     }
 
+    /// Does his role need a second factor (`console.require_second_factor`) that he has not set up?
+    pub fn lacks_factor(&self, console: &Console) -> bool {
+        let needed = &console.edge.console.require_second_factor;
+        self.signed.as_ref().is_some_and(|(user, _)| needed.contains(&user.role) && !user.has_factor())
+    }
+
     /// As the chain names him.
     pub fn by(&self) -> String {
         self.signed.as_ref().map_or_else(|| "console".to_owned(), |(user, _)| format!("console:{}", user.name))
@@ -118,6 +126,7 @@ pub fn router(edge: Edge) -> Router<Edge> {
         .route("/console/password/{token}", get(sign::first_form).post(sign::first))
         .route("/console/account", get(sign::account).post(sign::change))
         .route("/console/assets/{name}", get(shell::asset))
+        .merge(factor::routes())
         .merge(overview::routes())
         .merge(jobs::routes())
         .merge(job::routes())
@@ -129,6 +138,7 @@ pub fn router(edge: Edge) -> Router<Edge> {
         .merge(outside::routes())
         .merge(deliveries::routes())
         .merge(users::routes())
+        .merge(proposals::routes())
         // What is at no page is said as a page.
         .route("/console/{*rest}", any(nothing))
         .layer(middleware::from_fn_with_state(console.clone(), guard))
@@ -161,6 +171,14 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
     }
     if !visitor.may(action) {
         return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
+    }
+    // Whose role needs a second factor and has none yet sets it up first: his own page is all that he reaches.
+    if !matches!(action, Action::Enter | Action::Own) && visitor.lacks_factor(&console) {
+        return finished(match parts.method {
+            _ if is_unattended(&visitor.path) => (StatusCode::NO_CONTENT, [("hx-redirect", "/console/account")]).into_response(),
+            Method::GET | Method::HEAD => see_other("/console/account"),
+            _ => shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "factor_needed"),
+        });
     }
     let body = match Limited::new(body, MAX_BODY_BYTES).collect().await {
         Ok(body) => body.to_bytes(),

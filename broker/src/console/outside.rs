@@ -78,7 +78,7 @@ async fn make_key(State(console): Shared, Extension(visitor): Who, Extension(for
         let separators = |c: char| c.is_whitespace() || c == ',';
         let sellers = field("sellers").split(separators).filter(|one| !one.is_empty()).map(str::to_owned).collect();
         let valid_s = field("days").parse::<u32>().ok().map(|days| u64::from(days) * DAY_S);
-        let request = KeyRequest { name: field("name").to_owned(), role, sellers, actions: Vec::new(), valid_s };
+        let request = KeyRequest { name: field("name").to_owned(), role, sellers, actions: Vec::new(), valid_s, owner: None };
         let made = visitor.ledger(&console).create_key(request, &visitor.by()).await;
         let made = made.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(made = made.id, ?role, by = visitor.by(), "API key made");

@@ -11,7 +11,7 @@ use crate::core::people::ConsoleRole;
 pub enum Action {
     /// Comes to the door; no session is needed.
     Enter,
-    /// Signs out, changes his own password.
+    /// Signs out, changes his own password and second factor.
     Own,
     /// Reads.
     See,
@@ -45,6 +45,9 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/sign-out", Action::Own),
     (Method::GET, "/console/account", Action::Own),
     (Method::POST, "/console/account", Action::Own),
+    (Method::POST, "/console/account/factor", Action::Own),
+    (Method::POST, "/console/account/factor/confirm", Action::Own),
+    (Method::POST, "/console/account/factor/end", Action::Own),
     (Method::GET, "/console/{*rest}", Action::See),
     (Method::GET, "/console", Action::See),
     (Method::GET, "/console/now", Action::See),
@@ -72,6 +75,9 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/bulk", Action::Operate),
     (Method::POST, "/console/bulk/begin", Action::Operate),
     (Method::GET, "/console/bulk/{key}", Action::See),
+    (Method::GET, "/console/proposals", Action::See),
+    (Method::POST, "/console/proposals/{id}/confirm", Action::Settle),
+    (Method::POST, "/console/proposals/{id}/decline", Action::Settle),
     (Method::GET, "/console/audit", Action::Audit),
     (Method::POST, "/console/audit/verify", Action::Audit),
     (Method::GET, "/console/keys", Action::Manage),
@@ -88,6 +94,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/users/{name}/shut-out", Action::Manage),
     (Method::POST, "/console/users/{name}/let-in", Action::Manage),
     (Method::POST, "/console/users/{name}/link", Action::Manage),
+    (Method::POST, "/console/users/{name}/end-factor", Action::Manage),
 ];
 
 /// What a route is; none: it is not in the table.

@@ -26,6 +26,7 @@ pub const MENU: &[(&str, &[MenuRow])] = &[
             ("menu_overview", "/console", Action::See),
             ("menu_jobs", "/console/jobs", Action::See),
             ("menu_bulk", "/console/bulk", Action::Operate),
+            ("menu_proposals", "/console/proposals", Action::See),
             ("menu_audit", "/console/audit", Action::Audit),
         ],
     ),
@@ -209,7 +210,7 @@ pub(super) fn problem(_: &Console, visitor: &Visitor, Refused(problem): Refused)
 
 /// Whether what was asked for concerns jobs, one or many. Whoever makes a key is not to wonder about an invoice.
 fn is_about_jobs(path: &str) -> bool {
-    ["/console/jobs", "/console/bulk"].iter().any(|begin| {
+    ["/console/jobs", "/console/bulk", "/console/proposals"].iter().any(|begin| {
         let rest = path.strip_prefix(begin);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })

@@ -33,6 +33,12 @@ struct Account {
     shell: Shell,
     name: String,
     role: String,
+    /// He has a second factor.
+    factor: bool,
+    /// Recovery codes that are left.
+    left: usize,
+    /// His role needs one and he has none.
+    lacking: bool,
 }
 
 pub(super) async fn form(Extension(visitor): Who) -> Response<Body> {
@@ -51,9 +57,9 @@ pub(super) async fn sign_in(
     let name = form.get("name").unwrap_or_default().trim().to_lowercase();
     // A text that can be nobody's name costs the same work and is counted, all of them together: what is counted is stored.
     let account = if is_name(&name) { name.as_str() } else { "?" };
-    let password = form.get("password").unwrap_or_default();
+    let (password, code) = (form.get("password").unwrap_or_default(), form.get("code").unwrap_or_default());
     let before = token(&console, &headers);
-    match console.gate.sign_in(account, password, &visitor.address, before, console.edge.ledger.now().0).await {
+    match console.gate.sign_in(account, password, code, &visitor.address, before, console.edge.ledger.now().0).await {
         Ok(signed) => with_cookie(see_other(HOME), &console.cookie.begin(&signed.token)),
         Err(refused) => {
             metrics::counter!("taxdisk_failed_authentications_total").increment(1);
@@ -64,7 +70,7 @@ pub(super) async fn sign_in(
     }
 }
 
-fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
+pub(super) fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -72,7 +78,7 @@ fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
 }
 
 /// Whose fault, in words.
-fn why(visitor: &Visitor, refused: Refused) -> (StatusCode, String) {
+pub(super) fn why(visitor: &Visitor, refused: Refused) -> (StatusCode, String) {
     let (status, key) = match refused {
         Refused::Wrong => (StatusCode::FORBIDDEN, "wrong"),
         Refused::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, "wait"),
@@ -132,15 +138,23 @@ async fn again(console: &Console, visitor: &Visitor, link: &str, key: &str) -> R
     with_status(StatusCode::UNPROCESSABLE_ENTITY, &Password { shell, name })
 }
 
-pub(super) async fn account(Extension(visitor): Who) -> Response<Body> {
-    own(&visitor, StatusCode::OK, None, true)
+pub(super) async fn account(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
+    own(&console, &visitor, StatusCode::OK, None, true)
 }
 
-fn own(visitor: &Visitor, status: StatusCode, notice: Option<String>, good: bool) -> Response<Body> {
+pub(super) fn own(
+    console: &Console,
+    visitor: &Visitor,
+    status: StatusCode,
+    notice: Option<String>,
+    good: bool,
+) -> Response<Body> {
     let Some((user, _)) = &visitor.signed else { return see_other("/console/sign-in") };
     let role = words::text(visitor.language, words::role(user.role)).to_owned();
     let shell = Shell::new(visitor, "account").with_notice(notice, good);
-    with_status(status, &Account { shell, name: user.name.clone(), role })
+    let left = user.factor.as_ref().map_or(0, taxdisk_web::signin::factor::Factor::recovery_left);
+    let (factor, lacking) = (user.has_factor(), visitor.lacks_factor(console));
+    with_status(status, &Account { shell, name: user.name.clone(), role, factor, left, lacking })
 }
 
 pub(super) async fn change(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
@@ -148,18 +162,18 @@ pub(super) async fn change(State(console): Shared, Extension(visitor): Who, Exte
     let field = |name: &str| form.get(name).unwrap_or_default();
     let t = |key: &str| Some(words::text(visitor.language, key).to_owned());
     if field("new") != field("again") {
-        return own(&visitor, StatusCode::UNPROCESSABLE_ENTITY, t("unequal"), false);
+        return own(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, t("unequal"), false);
     }
     match console.gate.change(&signed, field("old"), field("new"), console.edge.ledger.now().0).await {
         Ok(signed) => {
             let cookie = console.cookie.begin(&signed.token);
             // Forms of this page belong to the session that goes on.
             let visitor = Visitor { signed: Some((user, signed)), ..visitor.clone() };
-            with_cookie(own(&visitor, StatusCode::OK, t("done_password_changed"), true), &cookie)
+            with_cookie(own(&console, &visitor, StatusCode::OK, t("done_password_changed"), true), &cookie)
         }
         Err(refused) => {
             let (status, text) = why(&visitor, refused);
-            own(&visitor, status, Some(text), false)
+            own(&console, &visitor, status, Some(text), false)
         }
     }
 }

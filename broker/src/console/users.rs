@@ -21,6 +21,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/users/{name}/shut-out", post(shut_out))
         .route("/console/users/{name}/let-in", post(let_in))
         .route("/console/users/{name}/link", post(link))
+        .route("/console/users/{name}/end-factor", post(end_factor))
 }
 
 struct Choice {
@@ -33,6 +34,7 @@ struct Row {
     name: String,
     shut_out: bool,
     has_password: bool,
+    has_factor: bool,
     since: String,
     roles: Vec<Choice>,
 }
@@ -71,6 +73,7 @@ async fn shown(console: &Console, visitor: &Visitor, made: Option<Made>) -> Page
     let users = users.into_iter().map(|user| Row {
         shut_out: user.shut_out,
         has_password: user.password.is_some(),
+        has_factor: user.has_factor(),
         since: words::time(user.created_at),
         roles: choices(visitor, Some(user.role)),
         name: user.name,
@@ -143,4 +146,23 @@ async fn out(console: &Console, visitor: &Visitor, name: &str, out: bool) -> Res
 
 async fn link(State(console): Shared, Extension(visitor): Who, Path(name): Path<String>) -> Response<Body> {
     either(invited(&console, &visitor, name).await)
+}
+
+/// Somebody's telephone and recovery codes are gone: whoever does this has made sure that it is he who asks.
+async fn end_factor(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(name): Path<String>,
+) -> Response<Body> {
+    if form.get("confirm") != Some("yes") {
+        return shell::unconfirmed(&console, &visitor);
+    }
+    match visitor.ledger(&console).end_user_factor(&name, &visitor.by()).await {
+        Ok(()) => {
+            tracing::warn!(user = name, by = visitor.by(), "the second factor of a user was taken away");
+            see_other("/console/users?done=done_saved")
+        }
+        Err(refusal) => shell::told(&console, &visitor, &refusal),
+    }
 }

@@ -10,18 +10,20 @@ use serde::{Deserialize, Deserializer, Serialize};
 use taxdisk_protocol::api::{
     BulkView, DiskAssignment, DiskReport, IssuePointBody, KeyAction, Role, SellerBody, Severity, WarningCode,
 };
-use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, TaxpayerNumber};
+use taxdisk_protocol::ids::{AgentId, DiskNumber, IssuePoint, JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
+use taxdisk_web::signin::factor::Factor;
 
 use super::announcement::Announcement;
 use super::operations::OperationRow;
 use super::pause::PauseRow;
 use super::people::ConsoleRole;
+use super::proposals::ProposalRow;
 use super::webhooks::{DeliveryRow, WebhookRow};
 
 /// One durable change.
@@ -81,6 +83,8 @@ pub enum Change {
     /// Contents of jobs that can change no more, and that last changed in this served hour or before, end: a slice of at most
     /// [`CONTENTS_SLICE`], those that are longest due first.
     EndContents(u64),
+    /// Contents of these jobs end, their evidence with them, if they can change no more: somebody may ask that for himself.
+    EndContentsOf(Vec<JobKey>),
     /// Something that was done, for the chain.
     Audit(Audit),
     /// Something that outsiders are told of. Gets the next position of the stream.
@@ -119,6 +123,8 @@ pub enum Notice {
     Trouble(TroubleRow),
     /// Which updates agents are offered.
     Updates(UpdatePolicy),
+    /// What waits for a second person.
+    Proposal(Box<ProposalRow>),
 }
 
 impl Notice {
@@ -132,6 +138,7 @@ impl Notice {
             }
             Notice::Trouble(row) => format!("trouble/{}/{}", row.disk, row.kind),
             Notice::Updates(_) => "updates".to_owned(),
+            Notice::Proposal(row) => format!("proposal/{}", row.id),
         }
     }
 }
@@ -387,6 +394,24 @@ pub struct KeyRow {
     /// Used last, within an hour.
     #[serde(default)]
     pub used_at: Option<Timestamp>,
+    /// What else is known of it.
+    #[serde(default, skip_serializing_if = "KeyAbout::is_nothing")]
+    pub about: KeyAbout,
+}
+
+/// What is known of a key besides what it may do. Kept as JSON.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyAbout {
+    /// Persons who have held it in their hands: its owner, and who made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<String>,
+}
+
+impl KeyAbout {
+    /// Nothing is.
+    pub fn is_nothing(&self) -> bool {
+        *self == KeyAbout::default()
+    }
 }
 
 /// A person of the console.
@@ -404,6 +429,16 @@ pub struct UserRow {
     pub shut_out: bool,
     /// Made.
     pub created_at: Timestamp,
+    /// His second factor, confirmed or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<Factor>,
+}
+
+impl UserRow {
+    /// A sign-in of his asks for a second factor.
+    pub fn has_factor(&self) -> bool {
+        self.factor.as_ref().is_some_and(Factor::is_confirmed)
+    }
 }
 
 /// How somebody comes into the console: one session, one count of attempts, or one link (see `core::people`).

@@ -224,9 +224,18 @@ impl Core {
         }
     }
 
-    pub(super) fn create_key(&mut self, row: KeyRow, by: &str) -> Result<Reply, Refusal> {
+    pub(super) fn create_key(&mut self, mut row: KeyRow, by: &str) -> Result<Reply, Refusal> {
+        if let Some(owner) = row.about.people.iter().find(|owner| self.user(owner).is_none()) {
+            return Err(Refusal::new("invalid_parameter", format!("owner: there is no user {owner:?} of the console")));
+        }
+        // Whoever makes a key has seen it. The command line is whoever has the machine, and no person.
+        if by.starts_with("console:") || self.keys.contains_key(by) {
+            row.about.people.extend(self.people_of(by));
+            row.about.people.sort_unstable();
+            row.about.people.dedup();
+        }
         let body = serde_json::json!({ "by": by, "id": row.id, "name": row.name, "role": row.role, "sellers": row.sellers,
-            "actions": row.actions });
+            "actions": row.actions, "people": row.about.people });
         self.audit(None, "key_created", body);
         self.turn.changes.push(Change::Key(row.clone()));
         self.keys.insert(row.id.clone(), row);

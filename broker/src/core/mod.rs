@@ -43,6 +43,7 @@ mod ownership;
 mod pause;
 pub mod people;
 mod policy;
+pub mod proposals;
 mod queue;
 mod reconcile;
 mod reissue;
@@ -70,6 +71,7 @@ use types::{CancelAnswer, Join, Joined, Left, LineDecision, NumberDecision, Refu
 
 pub use accept::Prepared;
 pub use pause::{PauseRow, Scope};
+pub use proposals::ProposalRow;
 pub use restore::Restored;
 pub use view::Overlay;
 pub use warn::BurnDown;
@@ -91,6 +93,10 @@ pub enum Input {
     Cancel(JobKey, CancelRequest, String),
     /// An administrator's decision.
     Settle(JobKey, SettleRequest, String),
+    /// Another person confirms what waits: its id, and who.
+    Confirm(String, String),
+    /// Or declines it: its id, why, and who.
+    Decline(String, String, String),
     /// Make or change a seller.
     PutSeller(TaxpayerNumber, SellerBody, String),
     /// Make or change an issue point.
@@ -161,6 +167,22 @@ pub enum Input {
     Agents,
     /// A step at the door of the console, or about its people; who takes it.
     People(Box<people::Act>, String),
+    /// Somebody was handed a copy of what is kept about a buyer: of which jobs, and who asked.
+    BuyerExported {
+        /// Jobs.
+        jobs: Vec<JobKey>,
+        /// Who.
+        by: String,
+    },
+    /// Contents of a buyer's jobs end.
+    EraseContents {
+        /// Jobs.
+        jobs: Vec<JobKey>,
+        /// Why.
+        reason: String,
+        /// Who.
+        by: String,
+    },
     /// Changes that others decided on and that share the commit: those of [`webhooks`].
     Keep(Vec<Change>),
     /// Time passed.
@@ -191,6 +213,8 @@ pub enum Reply {
     Bulk(Box<BulkRow>, bool),
     /// What a bulk re-issue did with one job.
     BulkLine(BulkLine),
+    /// It waits for a second person.
+    Proposed(Box<ProposalRow>),
     /// Withdrawal.
     Cancelled(CancelAnswer),
     /// The job as it is now.
@@ -339,6 +363,8 @@ pub struct Core {
     dirty: HashSet<TaxpayerNumber>,
     reconcile: Reconcile,
     bulks: BTreeMap<String, BulkRow>,
+    /// What waits for a second person.
+    proposals: BTreeMap<String, ProposalRow>,
     people: people::People,
     operations: Operations,
     served: Served,
@@ -359,11 +385,13 @@ impl Core {
         let reply = match input {
             Input::Submit(prepared) => self.submit(*prepared, known),
             Input::Reissue(key, request, by) => self.reissue(&key, request, by, None, known),
-            Input::StartBulk(row) => self.start_bulk(*row),
+            Input::StartBulk(row) => self.bulk_asked(*row),
             Input::ReissueOf(key, bulk) => self.reissue_of(&key, &bulk, known),
             Input::MoveBulk(row) => self.move_bulk(*row),
             Input::Cancel(key, request, by) => self.cancel(&key, &request, by, known),
-            Input::Settle(key, request, by) => self.settle_by_hand(&key, request, by, known),
+            Input::Settle(key, request, by) => self.settle(&key, request, by, known),
+            Input::Confirm(id, by) => self.confirm(&id, &by, known),
+            Input::Decline(id, reason, by) => self.decline(&id, &reason, &by),
             Input::PutSeller(seller, body, by) => self.put_seller(seller, body, &by),
             Input::PutIssuePoint(seller, point, body, by) => self.put_issue_point(seller, point, body, &by),
             Input::PutDisk(disk, body, by) => self.put_disk(disk, body, &by),
@@ -395,6 +423,8 @@ impl Core {
             Input::Disks => Ok(Reply::Disks(self.disk_views())),
             Input::Agents => Ok(Reply::Agents(self.agent_views())),
             Input::People(act, by) => self.people(*act, &by),
+            Input::BuyerExported { jobs, by } => self.buyer_exported(&jobs, &by),
+            Input::EraseContents { jobs, reason, by } => self.erase_contents(jobs, &reason, &by),
             Input::Keep(changes) => {
                 self.turn.changes = changes;
                 Ok(Reply::Done)
@@ -434,6 +464,12 @@ impl Core {
             Input::Settle(of, request, _) => {
                 key(of);
                 numbers.extend(self.settle_numbers(of, request));
+            }
+            Input::Confirm(id, _) => {
+                if let Some(ProposalRow { what: proposals::What::Settle(of, request), .. }) = self.proposals.get(id) {
+                    key(of);
+                    numbers.extend(self.settle_numbers(of, request));
+                }
             }
             Input::Frame(_, frame) => match frame.as_ref() {
                 AgentFrame::Started { attempt, .. } | AgentFrame::Recorded { attempt, .. } => key(&attempt.key),

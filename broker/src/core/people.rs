@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::{FORGOTTEN_MS, Failures, Whose};
 use taxdisk_web::signin::session::Session;
 
@@ -126,6 +127,34 @@ pub enum Act {
         stored: String,
         /// Hash of the link's token.
         link: Option<String>,
+    },
+    /// Takes a code of a second factor. Held: there is no confirmed one, or the code is good and used up now.
+    TakeCode {
+        /// Whose.
+        name: String,
+        /// As it was typed.
+        code: String,
+    },
+    /// A factor that waits for its first code. Held: no confirmed one is there.
+    BeginFactor {
+        /// Whose.
+        name: String,
+        /// It.
+        factor: Factor,
+    },
+    /// The first code. Held: it was right; all sessions of the person end.
+    ConfirmFactor {
+        /// Whose.
+        name: String,
+        /// As it was typed.
+        code: String,
+        /// Digests of the recovery codes.
+        recovery: Vec<String>,
+    },
+    /// No factor any more: by the person himself, or by an administrator whose telephone it was not. All sessions end.
+    EndFactor {
+        /// Whose.
+        name: String,
     },
 }
 
@@ -320,7 +349,51 @@ impl Core {
                 Ok(Reply::Done)
             }
             Act::SetPassword { name, stored, link } => self.set_password(&name, stored, link.as_deref()),
+            Act::TakeCode { name, code } => self.take_code(&name, &code),
+            Act::BeginFactor { name, factor } => {
+                if self.people.users.get(&name).is_none_or(UserRow::has_factor) {
+                    return Ok(Reply::Held(false));
+                }
+                self.change_user(&name, |user| user.factor = Some(factor))?;
+                Ok(Reply::Held(true))
+            }
+            Act::ConfirmFactor { name, code, recovery } => {
+                let waiting = self.people.users.get(&name).and_then(|user| user.factor.as_ref());
+                let confirmed = waiting.and_then(|factor| factor.confirm(&code, &recovery, self.turn.now.0));
+                let Some(confirmed) = confirmed else { return Ok(Reply::Held(false)) };
+                self.set_factor(&name, Some(confirmed))?;
+                self.audit(None, "factor_set", json!({ "by": by, "name": name }));
+                Ok(Reply::Held(true))
+            }
+            Act::EndFactor { name } => {
+                self.set_factor(&name, None)?;
+                self.audit(None, "factor_ended", json!({ "by": by, "name": name }));
+                Ok(Reply::Done)
+            }
         }
+    }
+
+    /// Another factor, or none; what the former one opened ends.
+    fn set_factor(&mut self, name: &str, factor: Option<Factor>) -> Result<(), Refusal> {
+        self.change_user(name, |user| user.factor = factor)?;
+        let ended = self.people.end_sessions(|session| session.account == name);
+        self.turn.changes.extend(ended);
+        Ok(())
+    }
+
+    fn take_code(&mut self, name: &str, code: &str) -> Result<Reply, Refusal> {
+        let user = self.people.users.get(name);
+        let Some(factor) = user.and_then(|user| user.factor.as_ref()).filter(|factor| factor.is_confirmed()) else {
+            return Ok(Reply::Held(true));
+        };
+        let left = factor.recovery_left();
+        let Some(taken) = factor.take(code, self.turn.now.0) else { return Ok(Reply::Held(false)) };
+        if taken.recovery_left() < left {
+            let by = format!("console:{name}");
+            self.audit(None, "recovery_code_used", json!({ "by": by, "name": name, "left": taken.recovery_left() }));
+        }
+        self.change_user(name, |user| user.factor = Some(taken))?;
+        Ok(Reply::Held(true))
     }
 
     fn add_user(&mut self, name: String, role: ConsoleRole, by: &str) -> Result<Reply, Refusal> {
@@ -331,7 +404,7 @@ impl Core {
         if self.people.users.len() >= USERS {
             return Err(Refusal::new("invalid_parameter", format!("there are {USERS} users, and no more are kept")));
         }
-        let row = UserRow { name: name.clone(), role, password: None, shut_out: false, created_at: self.turn.now };
+        let row = UserRow { name: name.clone(), role, password: None, shut_out: false, created_at: self.turn.now, factor: None };
         self.turn.changes.push(Change::User(row.clone()));
         self.people.users.insert(name.clone(), row);
         self.audit(None, "user_added", json!({ "by": by, "name": name, "role": role }));

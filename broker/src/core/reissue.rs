@@ -252,7 +252,7 @@ impl Core {
         });
         // The record of an office is copied by hand: it takes two who looked.
         if let Some(tax_office) = record
-            && first.as_ref().is_none_or(|first| first.by == by)
+            && first.as_ref().is_none_or(|first| !self.people_of(&first.by).is_disjoint(&self.people_of(&by)))
         {
             let text = match first {
                 Some(_) => "you have noted this decision already; another person must confirm it with a key of their own",

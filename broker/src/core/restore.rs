@@ -93,6 +93,7 @@ impl Core {
             reconcile: Reconcile::default(),
             served: Served::new(restored.served),
             people: People::restored(restored.users, restored.sign_ins),
+            proposals: Default::default(),
             bulks: restored.bulks.into_iter().map(|row| (row.view.key.clone(), row)).collect(),
             operations: Operations::new(restored.operations, restored.next_operation),
             turn: Turn { now, ..Turn::default() },
@@ -133,6 +134,7 @@ impl Core {
                 Notice::Warning(row) => {
                     drop(core.disk_entry(&row.disk.clone(), now).warnings.insert((row.code, row.kind), row));
                 }
+                Notice::Proposal(row) => drop(core.proposals.insert(row.id.clone(), *row)),
                 Notice::Updates(policy) => core.updates = Some(policy),
                 Notice::Trouble(row) => drop(core.disk_entry(&row.disk, now).trouble_since.insert(row.kind, row.since)),
             }

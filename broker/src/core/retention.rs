@@ -4,10 +4,15 @@
 //! that jumps ahead ends nothing, and neither does a stop: a content lives at least as long as it should, never shorter. The
 //! serial number's row, the hashes, the events and the evidence are never ended (I6).
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::time::Timestamp;
 
-use super::Core;
 use super::change::Change;
+use super::types::Refusal;
+use super::{Core, Reply};
 
 /// The most that one tick adds, milliseconds; ticks come every second.
 const TICK_MAX_MS: i64 = 60_000;
@@ -30,6 +35,30 @@ impl Served {
 }
 
 impl Core {
+    /// In the chain of each seller: which of his jobs, and not whose. Who asked for it is named, the buyer nowhere.
+    fn audit_buyer(&mut self, what: &'static str, jobs: &[JobKey], by: &str, reason: &str) {
+        let mut by_seller: BTreeMap<&TaxpayerNumber, Vec<&str>> = BTreeMap::new();
+        for key in jobs {
+            by_seller.entry(&key.seller).or_default().push(key.serial.as_str());
+        }
+        for (seller, serials) in by_seller {
+            self.audit(Some(seller), what, json!({ "by": by, "reason": reason, "serials": serials }));
+        }
+    }
+
+    pub(super) fn buyer_exported(&mut self, jobs: &[JobKey], by: &str) -> Result<Reply, Refusal> {
+        self.audit_buyer("buyer_exported", jobs, by, "");
+        Ok(Reply::Done)
+    }
+
+    /// A job that goes on keeps its content, whoever asked before it did.
+    pub(super) fn erase_contents(&mut self, jobs: Vec<JobKey>, reason: &str, by: &str) -> Result<Reply, Refusal> {
+        let ended: Vec<JobKey> = jobs.into_iter().filter(|key| !self.jobs.contains_key(key)).collect();
+        self.audit_buyer("buyer_erased", &ended, by, reason);
+        self.turn.changes.push(Change::EndContentsOf(ended));
+        Ok(Reply::Done)
+    }
+
     pub(super) fn count_served(&mut self) {
         let now = self.turn.now;
         let served = &mut self.served;

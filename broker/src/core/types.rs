@@ -10,6 +10,7 @@ use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
 use super::change::NumberKey;
+use crate::store::vault::Vault;
 
 /// Why something was not done. `code` is of the catalogue in `taxdisk_protocol::error`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -233,6 +234,30 @@ pub struct Settings {
     pub retain_hours: Option<u64>,
     /// Between two anchors of the chains, seconds.
     pub anchor_s: u64,
+    /// Issued invoices are kept for so many days at least, whatever their buyer asks.
+    pub keep_issued_days: u32,
+    /// What takes two persons.
+    pub two_persons: TwoPersons,
+    /// What contents are sealed with at rest. The core knows nothing of it; a store is opened with it.
+    pub vault: Vault,
+}
+
+/// What takes two persons: one proposes, another one confirms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TwoPersons {
+    /// Decisions on unsettled jobs.
+    pub settle: bool,
+    /// Bulk re-issues.
+    pub bulk_reissue: bool,
+    /// A proposal can be confirmed for so long, seconds.
+    pub valid_s: i64,
+}
+
+impl Default for TwoPersons {
+    fn default() -> TwoPersons {
+        // A day: whoever is on duty tomorrow at the same hour still sees it.
+        TwoPersons { settle: false, bulk_reissue: false, valid_s: 24 * 3600 }
+    }
 }
 
 impl Default for Settings {
@@ -253,6 +278,10 @@ impl Default for Settings {
             // Nobody can take the end off a chain that is older than this without being noticed.
             anchor_s: 3600,
             retain_hours: None,
+            // Ten years: what accounting rules ask for in most places.
+            keep_issued_days: 3653,
+            two_persons: TwoPersons::default(),
+            vault: Vault::default(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Agents: who they are, how they enrol, and how they lose their right to.
 
 use axum::Json;
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -96,14 +96,9 @@ pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<S
 #[utoipa::path(post, path = "/v1/agents/{id}/approve", tag = "agents", request_body = AgentName, params(("id" = String, Path, description = "Agent")), responses(
     (status = 204, description = "Approved"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
-pub async fn approve(
-    State(edge): State<Edge>,
-    Admin(by): Admin,
-    Path(id): Path<String>,
-    Strict(body): Strict<AgentName>,
-) -> Result<StatusCode, Refused> {
-    let agent: AgentId = parsed("id", &id)?;
-    let name = body.name.map(decent_name).transpose()?;
+pub async fn approve(State(edge): State<Edge>, told: Told) -> Result<StatusCode, Refused> {
+    let Told { by, agent, name } = told;
+    let name = name.map(decent_name).transpose()?;
     by.ledger(&edge).approve_agent(&agent, name, by.by()).await.map_err(not_found)?;
     tracing::info!(%agent, by = by.by(), "agent approved");
     Ok(StatusCode::NO_CONTENT)
@@ -113,17 +108,32 @@ pub async fn approve(
 #[utoipa::path(post, path = "/v1/agents/{id}/rename", tag = "agents", request_body = AgentName, params(("id" = String, Path, description = "Agent")), responses(
     (status = 204, description = "Renamed"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
-pub async fn rename(
-    State(edge): State<Edge>,
-    Admin(by): Admin,
-    Path(id): Path<String>,
-    Strict(body): Strict<AgentName>,
-) -> Result<StatusCode, Refused> {
-    let agent: AgentId = parsed("id", &id)?;
-    let name = decent_name(body.name.unwrap_or_default())?;
+pub async fn rename(State(edge): State<Edge>, told: Told) -> Result<StatusCode, Refused> {
+    let Told { by, agent, name } = told;
+    let name = decent_name(name.unwrap_or_default())?;
     by.ledger(&edge).rename_agent(&agent, name, by.by()).await.map_err(not_found)?;
     tracing::info!(%agent, by = by.by(), "agent renamed");
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// What an administrator tells of an agent.
+pub struct Told {
+    by: Caller,
+    agent: AgentId,
+    name: Option<String>,
+}
+
+impl FromRequest<Edge> for Told {
+    type Rejection = Refused;
+
+    async fn from_request(request: Request, edge: &Edge) -> Result<Told, Refused> {
+        let (mut parts, body) = request.into_parts();
+        let Admin(by) = Admin::from_request_parts(&mut parts, edge).await?;
+        let Path(id) = Path::<String>::from_request_parts(&mut parts, edge).await?;
+        let agent = parsed("id", &id)?;
+        let Strict(AgentName { name }) = Strict::from_request(Request::from_parts(parts, body), edge).await?;
+        Ok(Told { by, agent, name })
+    }
 }
 
 /// The longest name of a PC, characters.

@@ -18,7 +18,7 @@ use taxdisk_web::crowd::network;
 use taxdisk_web::serve::Room;
 
 use super::refused::Refused;
-use super::{Edge, Peer, surface};
+use super::{Edge, Peer, surface, tokens};
 use crate::ledger::{self, Ledger};
 
 /// Who calls, proven by a key.
@@ -84,7 +84,12 @@ impl FromRequestParts<Edge> for Caller {
         let Some((_, key)) = header.split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
             return Err(edge.failed(peer, Refused::new(Code::Unauthorized, "the header Authorization must be Bearer and a key")));
         };
-        match edge.ledger.authenticate(key.trim()) {
+        let key = key.trim();
+        let known = match &edge.tokens {
+            Some(tokens) if tokens::Tokens::is_one(key) => tokens.authenticate(key).await,
+            _ => edge.ledger.authenticate(key),
+        };
+        match known {
             Ok(caller) => {
                 tracing::Span::current().record("key", caller.id.as_str());
                 if let Some(room) = parts.extensions.get::<Room>() {
@@ -100,6 +105,10 @@ impl FromRequestParts<Edge> for Caller {
                 Err(edge.failed(peer, Refused::new(Code::KeyExpired, "the key's time is over; an administrator makes a new one")))
             }
             Err(refusal) if refusal.code == "not_ready" => Err(refusal.into()),
+            // A token says of itself what it is; why it is not taken tells nobody anything.
+            Err(refusal) if edge.tokens.is_some() && tokens::Tokens::is_one(key) => {
+                Err(edge.failed(peer, Refused::new(Code::Unauthorized, refusal.detail)))
+            }
             // Unknown and revoked look alike from outside.
             Err(_) => Err(edge.failed(peer, Refused::new(Code::Unauthorized, "this key is not known, or it is revoked"))),
         }

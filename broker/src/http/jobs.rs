@@ -6,10 +6,11 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use taxdisk_protocol::api::{
-    BulkReissueRequest, BulkView, CancelRequest, JobPage, JobState, JobSubmission, JobView, ReissueAnswer, ReissueRequest,
-    SettleRequest,
+    BulkReissueRequest, BulkView, CancelRequest, JobPage, JobState, JobSubmission, JobView, ProposalView, ReissueAnswer,
+    ReissueRequest, SettleRequest,
 };
 use taxdisk_protocol::error::{Code, Problem};
 use taxdisk_protocol::ids::JobKey;
@@ -17,9 +18,9 @@ use taxdisk_protocol::ids::JobKey;
 use super::auth::{Admin, Caller};
 use super::body::{self, Strict};
 use super::refused::Refused;
-use super::{Edge, Path, Query, Traced, json, parsed};
+use super::{Edge, Path, Query, Traced, json, parsed, proposals};
 use crate::config::MAX_WAIT_S;
-use crate::ledger::{CancelAnswer, JobFilter, Submitted, Until};
+use crate::ledger::{Asked, CancelAnswer, JobFilter, Submitted, Until};
 use crate::serve::stopped;
 
 /// Jobs of one page, if the caller does not say.
@@ -263,23 +264,26 @@ pub async fn reissue(
 /// begun.
 #[utoipa::path(post, path = "/v1/jobs:reissue", tag = "jobs", request_body = BulkReissueRequest, responses(
     (status = 200, description = "What it would do, or how far the one with this key has come", body = BulkView),
-    (status = 202, description = "It has begun; `GET /v1/jobs:reissue/{key}` says how far it has come", body = BulkView),
+    (status = 202, description = "It has begun (`BulkView`): `GET /v1/jobs:reissue/{key}` says how far it has come. Where two persons are asked for (`two_persons.bulk_reissue`), it waits for the second one", body = ProposalView),
     (status = 409, description = "The key is another bulk re-issue's", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = [])))]
 pub async fn reissue_bulk(
     State(edge): State<Edge>,
     caller: Caller,
     Strict(request): Strict<BulkReissueRequest>,
-) -> Result<(StatusCode, Json<BulkView>), Refused> {
+) -> Result<Response, Refused> {
     if let Some(seller) = &request.filter.seller {
         caller.may(seller)?;
     }
-    let view = caller.ledger(&edge).reissue_bulk(request, caller.by(), caller.sellers()).await?;
+    let view = match caller.ledger(&edge).reissue_bulk(request, caller.by(), caller.sellers()).await? {
+        Asked::Done(view) => view,
+        Asked::Proposed(proposal) => return Ok(proposals::waits(*proposal)),
+    };
     if !view.dry_run {
         tracing::warn!(key = view.key, by = caller.by(), "bulk re-issue");
     }
     let status = if view.done || view.dry_run { StatusCode::OK } else { StatusCode::ACCEPTED };
-    Ok((status, Json(view)))
+    Ok((status, Json(view)).into_response())
 }
 
 /// Says how far a bulk re-issue has come.
@@ -326,6 +330,7 @@ pub async fn cancel(
     ("seller" = String, Path, description = "Taxpayer number"), ("serial" = String, Path, description = "Serial number"),
 ), request_body = SettleRequest, responses(
     (status = 200, description = "The job as it is now", body = JobView),
+    (status = 202, description = "Two persons are asked for (`two_persons.settle`): it waits for the second one, and nothing is decided", body = ProposalView),
     (status = 409, description = "It is not unsettled, or has changed since", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
 pub async fn settle(
@@ -333,11 +338,15 @@ pub async fn settle(
     Admin(_): Admin,
     named: Named,
     Strict(request): Strict<SettleRequest>,
-) -> Result<Json<JobView>, Refused> {
+) -> Result<Response, Refused> {
     let decision = request.decision;
-    let job = named.caller.ledger(&edge).settle(&named.key, request, named.caller.by()).await?;
-    tracing::warn!(job = %named.key, ?decision, by = named.caller.by(), "settled by hand");
-    Ok(named.with(job))
+    match named.caller.ledger(&edge).settle(&named.key, request, named.caller.by()).await? {
+        Asked::Done(job) => {
+            tracing::warn!(job = %named.key, ?decision, by = named.caller.by(), "settled by hand");
+            Ok(named.with(job).into_response())
+        }
+        Asked::Proposed(proposal) => Ok(proposals::waits(*proposal)),
+    }
 }
 
 #[cfg(test)]

@@ -35,6 +35,7 @@ pub mod audit;
 pub mod auth;
 pub mod batch;
 pub mod body;
+pub mod buyers;
 pub mod disks;
 pub mod events;
 pub mod health;
@@ -44,10 +45,12 @@ pub mod keys;
 pub mod openapi;
 pub mod operations;
 pub mod pauses;
+pub mod proposals;
 pub mod reconcile;
 pub mod refused;
 pub mod sellers;
 pub mod surface;
+pub mod tokens;
 mod traced;
 pub mod updates;
 pub mod webhooks;
@@ -79,6 +82,8 @@ pub struct Edge {
     pub request_time: Duration,
     /// The console.
     pub console: config::Console,
+    /// Tokens of a login service, where one is trusted.
+    pub tokens: Option<Arc<tokens::Tokens>>,
 }
 
 impl Edge {
@@ -95,7 +100,14 @@ impl Edge {
             stopping,
             request_time: Duration::from_secs(config.limits.request_s),
             console: config::Console { https: config.console.https || config.tls.is_some(), ..config.console.clone() },
+            tokens: None,
         }
+    }
+
+    /// That takes these tokens too.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Option<Arc<tokens::Tokens>>) -> Edge {
+        Edge { tokens, ..self }
     }
 
     /// Counts a failed authentication. Gives back what the caller sees: over the limit, that there were too many.
@@ -183,6 +195,11 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/reconcile/numbers", post(reconcile::number))
         .route("/v1/reconcile/jobs/{seller}/{serial}", post(reconcile::job))
         .route("/v1/reconcile/disks/{number}/release-unread", post(reconcile::release))
+        .route("/v1/buyers:export", post(buyers::export))
+        .route("/v1/buyers:erase", post(buyers::erase))
+        .route("/v1/proposals", get(proposals::list))
+        .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
+        .route("/v1/proposals/{id}/decline", post(proposals::decline))
         .route(LINK_PATH, any(hub::link))
         .route(TUNNEL_PATH, post(hub::tunnel::open))
         .route(&format!("{TUNNEL_PATH}/{{id}}"), post(hub::tunnel::send).get(hub::tunnel::fetch).delete(hub::tunnel::close))

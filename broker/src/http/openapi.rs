@@ -6,7 +6,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
-use super::{agents, audit, batch, disks, events, health, jobs, keys, operations, pauses, reconcile, sellers, updates, webhooks};
+use super::{
+    agents, audit, batch, buyers, disks, events, health, jobs, keys, operations, pauses, proposals, reconcile, sellers, updates,
+    webhooks,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +37,8 @@ use super::{agents, audit, batch, disks, events, health, jobs, keys, operations,
         webhooks::create, webhooks::list, webhooks::show, webhooks::put, webhooks::remove, webhooks::rotate, webhooks::test,
         webhooks::replay, webhooks::deliveries,
         audit::list, audit::verify, audit::proof,
+        buyers::export, buyers::erase,
+        proposals::list, proposals::confirm, proposals::decline,
         reconcile::show, reconcile::number, reconcile::job, reconcile::release,
         health::alive, health::ready, health::metrics,
     ),

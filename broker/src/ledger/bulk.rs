@@ -9,7 +9,7 @@ use taxdisk_protocol::api::{BulkFilter, BulkLine, BulkReissueRequest, BulkView, 
 use taxdisk_protocol::ids::TaxpayerNumber;
 
 use super::shared::{unexpected, unreadable};
-use super::{Answer, JobFilter, Ledger, Refusal};
+use super::{Answer, Asked, JobFilter, Ledger, Refusal};
 use crate::core::bulk::plan;
 use crate::core::change::BulkRow;
 use crate::core::{Input, Reply};
@@ -65,7 +65,12 @@ impl Ledger {
     ///
     /// # Errors
     /// `invalid_parameter`, `reissue_reason`, `bulk_key`, `not_ready`.
-    pub async fn reissue_bulk(&self, request: BulkReissueRequest, by: &str, sellers: &[TaxpayerNumber]) -> Answer<BulkView> {
+    pub async fn reissue_bulk(
+        &self,
+        request: BulkReissueRequest,
+        by: &str,
+        sellers: &[TaxpayerNumber],
+    ) -> Answer<Asked<BulkView>> {
         let decent = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if !(1..=64).contains(&request.key.len()) || !request.key.bytes().all(decent) {
             return Err(parameter("key", "1 to 64 letters, digits and -_. are expected"));
@@ -89,7 +94,7 @@ impl Ledger {
             lines: Vec::new(),
         };
         if request.dry_run {
-            return self.dry_run(view, &filter).await;
+            return self.dry_run(view, &filter).await.map(Asked::Done);
         }
         let row = BulkRow { view, sellers: sellers.to_vec(), cursor: None };
         match self.ask(Input::StartBulk(Box::new(row))).await? {
@@ -97,8 +102,9 @@ impl Ledger {
                 if begins {
                     self.run_bulk(row.view.key.clone());
                 }
-                Ok(row.view)
+                Ok(Asked::Done(row.view))
             }
+            Reply::Proposed(row) => Ok(Asked::Proposed(Box::new(row.view()))),
             _ => Err(unexpected()),
         }
     }
@@ -143,7 +149,7 @@ impl Ledger {
     }
 
     /// Works through a bulk re-issue in a task of its own, as long as the writer runs.
-    fn run_bulk(&self, key: String) {
+    pub(super) fn run_bulk(&self, key: String) {
         let (shared, queue, writer) = (self.shared.clone(), self.queue.downgrade(), self.writer.clone());
         tokio::spawn(async move {
             loop {

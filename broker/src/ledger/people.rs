@@ -1,6 +1,7 @@
 //! People of the console.
 
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::Whose;
 use taxdisk_web::signin::session::{self, Session};
 
@@ -105,7 +106,32 @@ impl Ledger {
     /// Sets a password; false: the link is not good any more, or the person is shut out.
     pub(crate) async fn set_user_password(&self, name: &str, stored: &str, link: Option<&str>) -> Answer<bool> {
         let act = Act::SetPassword { name: name.to_owned(), stored: stored.to_owned(), link: link.map(str::to_owned) };
-        match self.act(act, "console").await? {
+        self.held(act, "console").await
+    }
+
+    /// Takes a person's second factor away, when his telephone is gone and his recovery codes too; his sessions end.
+    ///
+    /// # Errors
+    /// `not_found`, `not_ready`.
+    pub async fn end_user_factor(&self, name: &str, by: &str) -> Answer<()> {
+        self.act(Act::EndFactor { name: name.to_owned() }, by).await.map(drop)
+    }
+
+    pub(crate) async fn take_user_code(&self, name: &str, code: &str) -> Answer<bool> {
+        self.held(Act::TakeCode { name: name.to_owned(), code: code.to_owned() }, "console").await
+    }
+
+    pub(crate) async fn begin_user_factor(&self, name: &str, factor: &Factor) -> Answer<bool> {
+        self.held(Act::BeginFactor { name: name.to_owned(), factor: factor.clone() }, "console").await
+    }
+
+    pub(crate) async fn confirm_user_factor(&self, name: &str, code: &str, recovery: &[String]) -> Answer<bool> {
+        let act = Act::ConfirmFactor { name: name.to_owned(), code: code.to_owned(), recovery: recovery.to_vec() };
+        self.held(act, &format!("console:{name}")).await
+    }
+
+    async fn held(&self, act: Act, by: &str) -> Answer<bool> {
+        match self.act(act, by).await? {
             Reply::Held(held) => Ok(held),
             _ => Err(unexpected()),
         }

@@ -185,8 +185,14 @@ async fn keys_are_known_by_their_hash_until_they_end() {
     let place = Place::new();
     let ledger = place.open(Settings::default()).await;
     assert!(!ledger.has_admin_key());
-    let request =
-        |role, valid_s| KeyRequest { name: "n".to_owned(), role, sellers: vec![seller()], actions: Vec::new(), valid_s };
+    let request = |role, valid_s| KeyRequest {
+        name: "n".to_owned(),
+        role,
+        sellers: vec![seller()],
+        actions: Vec::new(),
+        valid_s,
+        owner: None,
+    };
     let admin = ledger.create_key(request(Role::Admin, None), "test").await.unwrap();
     let short = ledger.create_key(request(Role::Platform, Some(60)), "test").await.unwrap();
     assert!(ledger.has_admin_key());

@@ -219,7 +219,8 @@ impl WriterTask {
         if changes.iter().any(|change| matches!(change, Change::Key(_))) {
             self.decided.keys = Some(Keys::new(self.core.keys()));
         }
-        self.decided.ends_contents |= changes.iter().any(|change| matches!(change, Change::EndContents(_)));
+        self.decided.ends_contents |=
+            changes.iter().any(|change| matches!(change, Change::EndContents(_) | Change::EndContentsOf(_)));
         Ok(())
     }
 

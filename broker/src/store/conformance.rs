@@ -1,6 +1,7 @@
 //! One suite for every store: what a [`Store`] must do, whatever keeps its rows.
 #![allow(clippy::unwrap_used)]
 
+mod contents;
 mod lists;
 
 use std::future::Future;
@@ -11,13 +12,15 @@ use taxdisk_protocol::api::{OperationKind, OperationState};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::event::DeliveryState;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, JobKey, TaxpayerNumber};
-use taxdisk_protocol::job::{Event, EvidenceKind, Job, NewContent, Next, Origin, What};
+use taxdisk_protocol::job::{Event, EvidenceKind, Job, Next, Origin, What};
 use taxdisk_protocol::kind::InvoiceKind;
 use taxdisk_protocol::link::{AttemptRef, Owner};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 use taxdisk_protocol::update::UpdatePolicy;
+use taxdisk_web::signin::factor::Factor;
 
+pub(crate) use self::contents::{contents_end_and_the_chain_stays_whole, contents_of_named_jobs_end_and_open_ones_stay};
 pub(crate) use self::lists::a_list_holds_what_was_asked_for_and_nothing_else;
 use super::chain::{Checker, Verified};
 use super::check::check;
@@ -106,6 +109,29 @@ pub(crate) fn assigned_change(job: &Arc<Job>) -> [Change; 2] {
 
 fn assigned(sequence: u64) -> What {
     What::Assigned { attempt: 1, disk: disk(), agent: agent(), epoch: 1, sequence }
+}
+
+/// A job that a disk refused.
+fn refused(serial: &str, place: u64) -> (Arc<Job>, [Change; 3]) {
+    let (job, accepted) = accept(serial, place);
+    let (job, handed) = next(&job, assigned(1));
+    let problem = taxdisk_protocol::api::JobProblem {
+        code: "disk_refused".to_owned(),
+        fault: taxdisk_protocol::api::Fault::Request,
+        class: None,
+        text: String::new(),
+    };
+    let failed = What::NotIssued {
+        attempt: 1,
+        epoch: 1,
+        class: DeviceClass::InvalidRequest,
+        text: String::new(),
+        expected: None,
+        disk_ms: 1,
+        next: Next::Fail { problem },
+    };
+    let (job, failed) = next(&job, failed);
+    (job, [accepted, handed, failed])
 }
 
 fn number(value: u32, owner: Owner) -> Change {
@@ -402,6 +428,7 @@ pub(crate) async fn keys_keep_their_end<B: Bench>(bench: B) {
         revoked_at: None,
         actions: vec![KeyAction::Submit, KeyAction::Read],
         used_at: None,
+        about: crate::core::change::KeyAbout { people: vec!["anna".to_owned()] },
     };
     store.commit(&[Change::Key(row.clone())]).await.unwrap();
     let store = bench.reopen(store).await;
@@ -414,25 +441,8 @@ pub(crate) async fn keys_keep_their_end<B: Bench>(bench: B) {
 /// Evidence comes back in its order, and a job that ended but is doubted is restored.
 pub(crate) async fn evidence_and_doubt_outlive_the_end<B: Bench>(bench: B) {
     let store = bench.open().await;
-    let (job, accepted) = accept("A1", 1);
-    let (job, handed) = next(&job, assigned(1));
-    let problem = taxdisk_protocol::api::JobProblem {
-        code: "disk_refused".to_owned(),
-        fault: taxdisk_protocol::api::Fault::Request,
-        class: None,
-        text: String::new(),
-    };
-    let failed = What::NotIssued {
-        attempt: 1,
-        epoch: 1,
-        class: DeviceClass::InvalidRequest,
-        text: String::new(),
-        expected: None,
-        disk_ms: 1,
-        next: Next::Fail { problem },
-    };
-    let (job, failed) = next(&job, failed);
-    store.commit(&[accepted, handed, failed]).await.unwrap();
+    let (job, refused) = refused("A1", 1);
+    store.commit(&refused).await.unwrap();
     assert!(store.restore().await.unwrap().jobs.is_empty());
     let evidence = |named, body: &str| What::Evidence {
         attempt: 1,
@@ -608,40 +618,6 @@ pub(crate) async fn a_whole_store_checks_as_whole<B: Bench>(bench: B) {
     assert_eq!(checked.found, 2, "the chain, and the job: {checked:?}");
 }
 
-/// The retention time ends invoices of jobs that ended, and nothing else: the chain and the jobs stay whole.
-pub(crate) async fn contents_end_and_the_chain_stays_whole<B: Bench>(bench: B) {
-    let store = bench.open().await;
-    let (old, accepted) = accept("A1", 1);
-    let (_, gone) = next(&old, What::Cancelled { by: "k".to_owned(), reason: String::new() });
-    store.commit(&[Change::Served(10)]).await.unwrap();
-    store.commit(&[accepted, gone, accept("A2", 2).1]).await.unwrap();
-    let (young, accepted) = accept("A3", 3);
-    let (_, gone) = next(&young, What::Cancelled { by: "k".to_owned(), reason: String::new() });
-    store.commit(&[Change::Served(11)]).await.unwrap();
-    store.commit(&[accepted, gone]).await.unwrap();
-    store.commit(&[Change::EndContents(9)]).await.unwrap();
-    assert!(store.job(&key("A1")).await.unwrap().unwrap().invoice.is_some(), "not due");
-    store.commit(&[Change::EndContents(10)]).await.unwrap();
-    let has = async |serial| store.job(&key(serial)).await.unwrap().unwrap().invoice.is_some();
-    assert_eq!((has("A1").await, has("A2").await, has("A3").await), (false, true, true), "A2 waits, A3 is young");
-    let events = store.events(&key("A1")).await.unwrap();
-    assert!(matches!(&events[0].what, What::Accepted { invoice: None, hash, .. } if hash == "hash of A1"));
-    let checked = check(&store).await.unwrap();
-    assert!(checked.is_whole() && checked.ended == 1, "{checked:?}");
-    let store = bench.reopen(store).await;
-    assert_eq!(store.restore().await.unwrap().served, 11);
-    // It comes back with its content, and that one stays.
-    let job = store.job(&key("A1")).await.unwrap().unwrap();
-    let (hash, fields) = (job.version().hash.clone(), job.version().fields.clone());
-    let content = Some(NewContent { invoice: Some(Default::default()), hash, fields });
-    let (job, again) =
-        next(&job, What::Reissued { by: "k".to_owned(), reason: "r".to_owned(), content, about: None, bulk: None });
-    assert_eq!(job.versions.len(), 1, "the same content is no new version");
-    store.commit(&[again, Change::EndContents(100)]).await.unwrap();
-    assert!(store.job(&key("A1")).await.unwrap().unwrap().invoice.is_some(), "a job that goes on keeps its content");
-    assert!(check(&store).await.unwrap().is_whole());
-}
-
 /// Jobs are found by what went wrong and by when they were accepted.
 pub(crate) async fn jobs_are_found_by_their_problem<B: Bench>(bench: B) {
     let store = bench.open().await;
@@ -690,11 +666,17 @@ pub(crate) async fn bulk_re_issues_keep_their_place<B: Bench>(bench: B) {
 /// People of the console and their way in: the last word counts, and what is gone is gone.
 pub(crate) async fn people_and_their_sessions_are_kept<B: Bench>(bench: B) {
     let store = bench.open().await;
-    let user =
-        UserRow { name: "anna".to_owned(), role: ConsoleRole::Viewer, password: None, shut_out: false, created_at: Timestamp(7) };
+    let user = UserRow {
+        name: "anna".to_owned(),
+        role: ConsoleRole::Viewer,
+        password: None,
+        shut_out: false,
+        created_at: Timestamp(7),
+        factor: None,
+    };
     let row = |what, key: &str, body: Option<&str>| SignInRow { what, key: key.to_owned(), body: body.map(str::to_owned) };
     store.commit(&[Change::User(user.clone())]).await.unwrap();
-    let changed = UserRow { role: ConsoleRole::Auditor, password: Some("$argon2id$x".to_owned()), ..user };
+    let changed = UserRow { role: ConsoleRole::Auditor, password: Some("$argon2id$x".to_owned()), factor: Factor::new(), ..user };
     store
         .commit(&[
             Change::User(changed.clone()),
@@ -782,6 +764,7 @@ macro_rules! suite_of {
             chains_are_read_as_they_are_hashed
             a_whole_store_checks_as_whole
             contents_end_and_the_chain_stays_whole
+            contents_of_named_jobs_end_and_open_ones_stay
             jobs_are_found_by_their_problem
             bulk_re_issues_keep_their_place
             operations_are_kept_found_and_guarded

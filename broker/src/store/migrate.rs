@@ -24,6 +24,7 @@ use super::encoding::damaged;
 use super::postgres::lease::Candidate;
 use super::postgres::{Database, fenced, verify_on};
 use super::sqlite::SqliteStore;
+use super::vault::Vault;
 use super::{Store, StoreError};
 
 /// Rows that travel together.
@@ -121,10 +122,10 @@ const TABLES: [Table; 21] = [
     },
     Table {
         name: "api_keys",
-        columns: "id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at",
-        from: "id, hash, json_quote(name) || '', role, sellers, created_at, expires_at, revoked_at, actions, used_at",
+        columns: "id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at, about",
+        from: "id, hash, json_quote(name) || '', role, sellers, created_at, expires_at, revoked_at, actions, used_at, about",
         to: "v ->> 0, v ->> 1, v ->> 2, v ->> 3, v ->> 4, (v ->> 5)::bigint, (v ->> 6)::bigint, (v ->> 7)::bigint, \
-             v ->> 8, (v ->> 9)::bigint",
+             v ->> 8, (v ->> 9)::bigint, v ->> 10",
     },
     Table {
         name: "announcements",
@@ -149,10 +150,10 @@ type Chains = BTreeMap<String, (u64, [u8; 32])>;
 /// # Errors
 /// A chain is broken, the target has another ledger or a leader, or a database failed. Nothing was moved then, and the source
 /// goes on.
-pub async fn migrate(from: &str, to: &str) -> Result<Moved, StoreError> {
+pub async fn migrate(from: &str, to: &str, vault: Vault) -> Result<Moved, StoreError> {
     let refused = |why: String| StoreError::Damaged(format!("nothing was moved: {why}"));
     // Brings the source's tables up to date, and refuses one that was moved already.
-    let source = SqliteStore::open(from).await?;
+    let source = SqliteStore::open_with(from, vault.clone()).await?;
     let mut shut = SqliteConnectOptions::from_str(from)?.disable_statement_logging().connect().await?;
     // Nobody writes the source from here to our end.
     let mut shut = shut.begin_with("BEGIN IMMEDIATE").await?;
@@ -210,7 +211,7 @@ pub async fn migrate(from: &str, to: &str) -> Result<Moved, StoreError> {
                     .await?;
             }
         }
-        same(&mut shut, &rows, &before, &target_chains(&mut target).await?).await?;
+        same(&mut shut, &rows, &before, &target_chains(&mut target, &vault).await?).await?;
         target.commit().await?;
         Ok(Moved { ledger: source.ledger().to_owned(), rows, chains: before.len() as u64, was_there })
     };
@@ -257,11 +258,11 @@ async fn source_chains(source: &SqliteStore, connection: &mut SqliteConnection) 
     Ok(chains)
 }
 
-async fn target_chains(connection: &mut PgConnection) -> Result<Chains, StoreError> {
+async fn target_chains(connection: &mut PgConnection, vault: &Vault) -> Result<Chains, StoreError> {
     let sellers: Vec<String> = sqlx::query_scalar("SELECT DISTINCT seller FROM events").fetch_all(&mut *connection).await?;
     let mut chains = Chains::new();
     for seller in sellers {
-        let verified = verify_on(connection, &seller).await?;
+        let verified = verify_on(connection, &seller, vault).await?;
         chains.insert(seller.clone(), whole(&seller, verified)?);
     }
     Ok(chains)

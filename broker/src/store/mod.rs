@@ -41,6 +41,7 @@ pub mod outline;
 pub mod postgres;
 mod schema;
 pub mod sqlite;
+pub mod vault;
 
 /// Most jobs of one page.
 pub const PAGE_JOBS: u32 = 500;
@@ -63,6 +64,12 @@ pub enum StoreError {
     /// Another broker leads this database, or may: nothing was kept. Whatever is in memory here is to be thrown away.
     #[error("another broker leads this database now")]
     Fenced,
+    /// Contents are sealed with a key that this program was not given.
+    #[error(
+        "contents are sealed with the key {0}, which is not in the key file (store.key_file): put that key back; nothing was \
+         changed, and nothing is lost as long as the key exists"
+    )]
+    Sealed(String),
     /// The cursor of a page is not one of ours.
     #[error("this cursor was not made here")]
     Cursor,

@@ -42,7 +42,8 @@ pub(super) fn sqlite() -> Migrator {
         "0011_console",
         "0012_lists",
         "0013_log",
-        "0014_scopes"
+        "0014_scopes",
+        "0015_about_keys"
     ))
 }
 
@@ -58,7 +59,8 @@ pub(super) fn postgres() -> Migrator {
         "0009_guard",
         "0010_operations",
         "0011_console",
-        "0014_scopes"
+        "0014_scopes",
+        "0015_about_keys"
     ))
 }
 

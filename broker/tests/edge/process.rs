@@ -56,6 +56,33 @@ fn keys_are_made_listed_and_revoked_while_the_broker_is_stopped() {
 }
 
 #[test]
+fn a_key_file_or_a_ledger_that_others_can_read_keeps_it_from_serving_and_it_says_what_mends_it() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path, mode: u32| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    let (code, line, _) = run(program(folder.path()).args(["store", "new-key"]));
+    assert_eq!((code, line.split(' ').count()), (0, 2), "an id and a key");
+    let keys = folder.path().join("store.keys");
+    std::fs::write(&keys, &line).unwrap();
+    mode(&keys, 0o644);
+    let with_keys = |args: &[&str]| run(program(folder.path()).args(args).env("TAXDISK__STORE__KEY_FILE", &keys));
+    let (code, _, text) = with_keys(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == 78 && text.contains(&format!("chmod 0600 {}", keys.display())), "{code}: {text}");
+    assert!(!text.contains(line.split(' ').nth(1).unwrap().trim()), "and shows no key");
+    mode(&keys, 0o600);
+    let (code, text, error) = with_keys(&["store", "rekey", "--json"]);
+    assert_eq!(code, 0, "{error}");
+    let done: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&done["written"], &done["key"]), (&0.into(), &line.split(' ').next().unwrap().into()), "an empty ledger");
+    let (code, _, text) = run(program(folder.path()).args(["store", "rekey"]));
+    assert!(code == 1 && text.contains("store.key_file"), "{text}");
+    mode(&folder.path().join("ledger.db"), 0o644);
+    let (code, _, text) = with_keys(&["serve", "--listen", "127.0.0.1:0"]);
+    assert!(code == 78 && text.contains("chmod 0600") && text.contains("ledger.db"), "{code}: {text}");
+}
+
+#[test]
 fn it_says_when_it_is_ready_and_ends_gracefully() {
     let folder = tempfile::tempdir().unwrap();
     let systemd = std::os::unix::net::UnixDatagram::bind(folder.path().join("notify")).unwrap();

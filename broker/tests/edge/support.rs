@@ -41,14 +41,23 @@ impl Broker {
         Broker::start_at(Ledger::system_clock(), change).await
     }
 
+    /// With these settings of the ledger.
+    pub async fn start_set(settings: Settings) -> Broker {
+        Broker::start_with_all(Ledger::system_clock(), settings, |_| {}).await
+    }
+
     /// With a clock of the test's own.
     pub async fn start_at(clock: Clock, change: impl FnOnce(&mut Config)) -> Broker {
+        Broker::start_with_all(clock, Settings::default(), change).await
+    }
+
+    async fn start_with_all(clock: Clock, settings: Settings, change: impl FnOnce(&mut Config)) -> Broker {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::default();
         config.limits.stop_s = 2;
         change(&mut config);
         let url = format!("sqlite:{}", folder.path().join("ledger.db").display());
-        let settings = Settings { silence_ms: config.silence().as_millis() as i64, ..Settings::default() };
+        let settings = Settings { silence_ms: config.silence().as_millis() as i64, ..settings };
         let ledger = Ledger::open(&url, settings, clock).await.unwrap();
         let body =
             SellerBody { name: "测试".to_owned(), disk_trouble: Default::default(), mark: true, warnings: Default::default() };
@@ -56,7 +65,8 @@ impl Broker {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
-        let edge = Edge::new(ledger.clone(), &config, stopping.clone());
+        let tokens = http::tokens::Tokens::of(&config.tokens).unwrap();
+        let edge = Edge::new(ledger.clone(), &config, stopping.clone()).with_tokens(tokens);
         let router = http::router(edge.clone());
         let limits = config.limits.clone();
         let serving = tokio::spawn(async move { serve::run(listener, None, router, &limits, stopping).await });
@@ -73,7 +83,7 @@ impl Broker {
 
     pub async fn key(&self, role: Role, sellers: &[&str], valid_s: Option<u64>) -> String {
         let sellers = sellers.iter().map(ToString::to_string).collect();
-        let request = KeyRequest { name: "test".to_owned(), role, sellers, actions: Vec::new(), valid_s };
+        let request = KeyRequest { name: "test".to_owned(), role, sellers, actions: Vec::new(), valid_s, owner: None };
         self.ledger.create_key(request, "test").await.unwrap().key
     }
 

@@ -218,8 +218,8 @@ pub(super) fn enrollment(client: &Client, command: EnrollmentCommand, json: bool
 /// `key …`
 pub(super) fn key(client: &Client, command: KeyCommand, json: bool) -> Result<u8, Failure> {
     match command {
-        KeyCommand::Create { name, role, sellers, actions, valid_s } => {
-            let request = KeyRequest { name, role: role.into(), sellers, actions, valid_s };
+        KeyCommand::Create { name, role, sellers, actions, valid_s, owner } => {
+            let request = KeyRequest { name, role: role.into(), sellers, actions, valid_s, owner };
             let key: NewKey = client.send(Method::POST, "/v1/keys", &request)?;
             say(json, &key, || {
                 let until = key.expires_at.as_deref().map_or("for ever".to_owned(), |at| format!("until {at}"));

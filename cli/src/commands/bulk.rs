@@ -1,6 +1,7 @@
 //! `job reissue --filter …`: many jobs at once.
 
-use taxdisk_protocol::api::{BulkAction, BulkFilter, BulkReissueRequest, BulkView, JobState};
+use serde_json::Value;
+use taxdisk_protocol::api::{BulkAction, BulkFilter, BulkReissueRequest, BulkView, JobState, ProposalView};
 use taxdisk_protocol::chain::content_hash;
 use taxdisk_protocol::time::Timestamp;
 use ureq::http::Method;
@@ -23,7 +24,17 @@ pub(super) fn reissue(
 ) -> Result<u8, Failure> {
     let key = key.unwrap_or_else(|| today_key(filter, &reason));
     let request = BulkReissueRequest { key, filter: parse(filter)?, reason, dry_run };
-    let mut view: BulkView = client.send(Method::POST, "/v1/jobs:reissue", &request)?;
+    let answer: Value = client.send(Method::POST, "/v1/jobs:reissue", &request)?;
+    if let Ok(waits) = serde_json::from_value::<ProposalView>(answer.clone()) {
+        super::proposal::waits(&waits, json);
+        return Ok(EXIT_OK);
+    }
+    let strange = |error: serde_json::Error| Failure::Strange {
+        url: format!("{}/v1/jobs:reissue", client.base()),
+        status: 200,
+        text: error.to_string(),
+    };
+    let mut view: BulkView = serde_json::from_value(answer).map_err(strange)?;
     let mut told = 0;
     while !view.done && !view.dry_run {
         if !json && view.jobs > told {

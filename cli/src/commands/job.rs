@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use taxdisk_protocol::api::{
-    CancelRequest, InvoiceBody, JobPage, JobState, JobView, PairBody, ReissueAnswer, ReissueOutcome, ReissueRequest,
-    SettleRequest, Waiting,
+    CancelRequest, InvoiceBody, JobPage, JobState, JobView, PairBody, ProposalView, ReissueAnswer, ReissueOutcome,
+    ReissueRequest, SettleRequest, Waiting,
 };
 use taxdisk_protocol::number::NumberPair;
 use ureq::http::Method;
@@ -177,6 +177,10 @@ fn settle(client: &Client, args: SettleArgs, json: bool) -> Result<u8, Failure> 
         revision: args.revision,
     };
     let answer: Value = client.send(Method::POST, &path(&args.key, "/settle"), &request)?;
+    if let Ok(waits) = serde_json::from_value::<ProposalView>(answer.clone()) {
+        super::proposal::waits(&waits, json);
+        return Ok(EXIT_OK);
+    }
     match serde_json::from_value::<JobView>(answer.clone()) {
         Ok(job) => print(&job, json),
         Err(_) => output::json(&answer),

@@ -3,10 +3,12 @@
 mod admin;
 mod audit;
 mod bulk;
+mod buyer;
 mod job;
 mod manual;
 mod operations;
 mod pauses;
+mod proposal;
 mod reconcile;
 mod webhook;
 
@@ -49,6 +51,8 @@ pub(crate) fn run(args: Args) -> Result<u8, Failure> {
         Command::Enrollment(command) => admin::enrollment(&client, command, json),
         Command::Key(command) => admin::key(&client, command, json),
         Command::Webhook(command) => webhook::run(&client, command, json),
+        Command::Buyer(command) => buyer::run(&client, command, json),
+        Command::Proposal(command) => proposal::run(&client, command, json),
         Command::Reconcile(command) => reconcile::run(&client, command, json),
         Command::Manual { to } => write_manual(&to),
     }

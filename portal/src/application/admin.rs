@@ -24,6 +24,7 @@ pub fn routes() -> Router<Arc<Portal>> {
     Router::new()
         .route("/admin/v1/tenants/{id}/users", post(add_user))
         .route("/admin/v1/tenants/{id}/users/{login}/password-link", post(password_link))
+        .route("/admin/v1/tenants/{id}/users/{login}/end-factor", post(end_factor))
         .route("/admin/v1/applications", get(applications))
         .route("/admin/v1/applications/{id}/approve", post(approve))
         .route("/admin/v1/applications/{id}/refuse", post(refuse))
@@ -84,6 +85,15 @@ async fn password_link(State(portal): State<Arc<Portal>>, Path((tenant, login)):
     let unknown = || Failed(StatusCode::NOT_FOUND, format!("tenant {tenant:?} has no login {login:?}"));
     let account = portal.directory().user_by_login(&tenant, &login).and_then(|user| user.account()).ok_or_else(unknown)?;
     Ok(Json(json!({ "password_url": invited(&portal, &account).await? })))
+}
+
+/// Takes the second factor of a user away, who lost his telephone and his recovery codes; it stands in the tenant's history.
+async fn end_factor(State(portal): State<Arc<Portal>>, Path((tenant, login)): Path<(String, String)>) -> Answer {
+    let unknown = || Failed(StatusCode::NOT_FOUND, format!("tenant {tenant:?} has no login {login:?}"));
+    let account = portal.directory().user_by_login(&tenant, &login).and_then(|user| user.account()).ok_or_else(unknown)?;
+    let ended = PortalAccounts(portal.clone()).take_factor_away(&account, "operator").await;
+    ended.map_err(|_| Failed::from(Unavailable))?;
+    Ok(Json(json!({ "login": login, "second_factor": false })))
 }
 
 async fn applications(State(portal): State<Arc<Portal>>) -> Answer {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::{Failures, Whose};
 use taxdisk_web::signin::session::{self, Session};
 use taxdisk_web::signin::{Accounts, Unavailable};
 
+use super::settings::HISTORY;
 use crate::application::User;
 use crate::ledger;
 use crate::portal::Portal;
@@ -65,6 +67,23 @@ impl PortalAccounts {
         Ok(self.0.ledger.run(work).await.map_err(Failed::from)?)
     }
 
+    /// Takes a person's second factor away, when telephone and recovery codes are gone; his sessions end. It stands in the
+    /// history.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn take_factor_away(&self, account: &str, by: &str) -> Result<(), Unavailable> {
+        let (account, by) = (account.to_owned(), by.to_owned());
+        self.write(move |inside| {
+            Box::pin(async move {
+                inside.db.put_factor(&account, None).await?;
+                inside.db.end_sessions_of(&account).await?;
+                noted(inside, &account, &by, "factor_ended").await
+            })
+        })
+        .await
+    }
+
     /// Makes a link by which somebody sets his first password, or a new one; the token is in the answer and nowhere else.
     ///
     /// # Errors
@@ -78,6 +97,17 @@ impl PortalAccounts {
         .await?;
         Ok(token)
     }
+}
+
+/// A line of the tenant's history about a person's second factor.
+async fn noted(inside: &mut ledger::Session, account: &str, by: &str, what: &str) -> Result<(), StoreError> {
+    let (tenant, login) = account.split_once('/').unwrap_or_default();
+    inside.note(tenant, HISTORY, by, what, login).await
+}
+
+/// As histories name a person who does something about his own account.
+fn himself(account: &str) -> String {
+    format!("console:{}", account.split_once('/').unwrap_or_default().1)
 }
 
 #[async_trait]
@@ -165,5 +195,59 @@ impl Accounts for PortalAccounts {
             })
         })
         .await
+    }
+
+    async fn factor(&self, account: &str) -> Result<Option<Factor>, Unavailable> {
+        self.read(async |db| db.factor(account).await).await
+    }
+
+    async fn take_code(&self, account: &str, code: &str) -> Result<bool, Unavailable> {
+        let (account, code) = (account.to_owned(), code.to_owned());
+        self.write(move |inside| {
+            Box::pin(async move {
+                let Some(factor) = inside.db.factor(&account).await?.filter(Factor::is_confirmed) else { return Ok(true) };
+                let Some(taken) = factor.take(&code, inside.now) else { return Ok(false) };
+                if taken.recovery_left() < factor.recovery_left() {
+                    noted(inside, &account, &himself(&account), "recovery_code_used").await?;
+                }
+                inside.db.put_factor(&account, Some(&taken)).await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    async fn begin_factor(&self, account: &str, factor: &Factor) -> Result<bool, Unavailable> {
+        let (account, factor) = (account.to_owned(), factor.clone());
+        self.write(move |inside| {
+            Box::pin(async move {
+                if inside.db.factor(&account).await?.is_some_and(|factor| factor.is_confirmed()) {
+                    return Ok(false);
+                }
+                inside.db.put_factor(&account, Some(&factor)).await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    async fn confirm_factor(&self, account: &str, code: &str, recovery: &[String]) -> Result<bool, Unavailable> {
+        let (account, code, recovery) = (account.to_owned(), code.to_owned(), recovery.to_vec());
+        self.write(move |inside| {
+            Box::pin(async move {
+                let waiting = inside.db.factor(&account).await?;
+                let confirmed = waiting.and_then(|factor| factor.confirm(&code, &recovery, inside.now));
+                let Some(confirmed) = confirmed else { return Ok(false) };
+                inside.db.put_factor(&account, Some(&confirmed)).await?;
+                inside.db.end_sessions_of(&account).await?;
+                noted(inside, &account, &himself(&account), "factor_set").await?;
+                Ok(true)
+            })
+        })
+        .await
+    }
+
+    async fn end_factor(&self, account: &str) -> Result<(), Unavailable> {
+        self.take_factor_away(account, &himself(account)).await
     }
 }

@@ -20,6 +20,7 @@ mod deliveries;
 mod documents;
 mod draft;
 mod export;
+mod factor;
 mod files;
 mod invoice;
 mod invoices;
@@ -103,6 +104,8 @@ pub struct Visitor {
     pub here: String,
     /// Where the request came from, for counting attempts.
     pub address: String,
+    /// A role of his needs a second factor (`console.require_second_factor`) that he has not set up.
+    pub lacks_factor: bool,
 }
 
 impl Visitor {
@@ -149,6 +152,7 @@ pub fn router_with(portal: Arc<Portal>, export_rows: usize) -> Router {
         .route("/console/sign-out", post(sign::sign_out))
         .route("/console/password/{token}", get(sign::first_form).post(sign::first))
         .route("/console/account", get(sign::account).post(sign::change))
+        .merge(factor::routes())
         .merge(invoices::routes())
         .merge(invoice::routes())
         .merge(actions::routes())
@@ -187,6 +191,13 @@ pub async fn guard(State(console): State<Arc<Console>>, request: Request<Body>, 
     }
     if !visitor.may(action) {
         return finished(shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "forbidden"));
+    }
+    // Whose role needs a second factor and has none yet sets it up first: his own page is all that he reaches.
+    if !matches!(action, Action::Enter | Action::Own) && visitor.lacks_factor {
+        return finished(match parts.method {
+            Method::GET | Method::HEAD => see_other("/console/account"),
+            _ => shell::notice(&console, &visitor, StatusCode::FORBIDDEN, "factor_needed"),
+        });
     }
     if visitor.signed.is_some() {
         vouch(&parts.extensions);
@@ -239,6 +250,7 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
         query,
         here: if reads { keeping_query(parts.uri.query()) } else { String::new() },
         address: parts.extensions.get::<Peer>().map(|peer| peer.0.ip().to_string()).unwrap_or_default(),
+        lacks_factor: false,
     };
     if let Some(token) = token(console, &parts.headers) {
         let signed = match console.gate.session(token, (console.portal.clock)()).await {
@@ -247,6 +259,13 @@ async fn visitor(console: &Console, parts: &Parts) -> Result<Visitor, Response<B
         };
         // A user who was disabled meanwhile is nobody.
         visitor.signed = signed.and_then(|signed| Some((console.accounts.user(&signed.account)?, signed)));
+        let needed = &console.portal.config.console.require_second_factor;
+        if let Some((user, signed)) = &visitor.signed
+            && user.roles.iter().any(|role| needed.contains(role))
+        {
+            let Ok(factor) = console.gate.factor(signed).await else { return Err(shell::busy(console, &visitor)) };
+            visitor.lacks_factor = !factor.is_some_and(|factor| factor.is_confirmed());
+        }
     }
     Ok(visitor)
 }

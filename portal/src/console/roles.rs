@@ -24,7 +24,7 @@ pub enum Role {
 pub enum Action {
     /// Comes to the door; no session is needed.
     Enter,
-    /// Signs out, changes his own password.
+    /// Signs out, changes his own password and second factor.
     Own,
     /// Reads.
     See,
@@ -72,6 +72,9 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/sign-out", Action::Own),
     (Method::GET, "/console/account", Action::Own),
     (Method::POST, "/console/account", Action::Own),
+    (Method::POST, "/console/account/factor", Action::Own),
+    (Method::POST, "/console/account/factor/confirm", Action::Own),
+    (Method::POST, "/console/account/factor/end", Action::Own),
     (Method::GET, "/console", Action::See),
     (Method::GET, "/console/invoices", Action::See),
     (Method::GET, "/console/invoices.csv", Action::See),
@@ -150,6 +153,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::POST, "/console/settings/users/{login}/disable", Action::Settings),
     (Method::POST, "/console/settings/users/{login}/enable", Action::Settings),
     (Method::POST, "/console/settings/users/{login}/link", Action::Settings),
+    (Method::POST, "/console/settings/users/{login}/end-factor", Action::Settings),
     (Method::GET, "/console/settings/history", Action::Settings),
 ];
 

@@ -6,6 +6,7 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use axum::{Extension, extract::State};
 use taxdisk_web::signin::Refused;
+use taxdisk_web::signin::factor::Factor;
 
 use super::shell::Shell;
 use super::{Console, Posted, Shared, Visitor, Who, page, see_other, shell, token, with_status, words};
@@ -31,6 +32,12 @@ struct Account {
     shell: Shell,
     login: String,
     roles: String,
+    /// He has a second factor.
+    factor: bool,
+    /// Recovery codes that are left.
+    left: usize,
+    /// A role of his needs one and he has none.
+    lacking: bool,
 }
 
 pub(super) async fn form(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
@@ -54,7 +61,7 @@ pub(super) async fn sign_in(
     let account: String = format!("{tenant}/{login}").chars().take(100).collect();
     let now = (console.portal.clock)();
     let before = token(&console, &headers);
-    match console.gate.sign_in(&account, field("password"), &visitor.address, before, now).await {
+    match console.gate.sign_in(&account, field("password"), field("code"), &visitor.address, before, now).await {
         Ok(signed) => with_cookie(see_other("/console/invoices"), &console.cookie.begin(&signed.token)),
         Err(refused) => {
             let (status, text) = why(&visitor, refused);
@@ -64,7 +71,7 @@ pub(super) async fn sign_in(
     }
 }
 
-fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
+pub(super) fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
     if let Ok(value) = HeaderValue::from_str(cookie) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
@@ -72,7 +79,7 @@ fn with_cookie(mut response: Response<Body>, cookie: &str) -> Response<Body> {
 }
 
 /// Whose fault, in words.
-fn why(visitor: &Visitor, refused: Refused) -> (StatusCode, String) {
+pub(super) fn why(visitor: &Visitor, refused: Refused) -> (StatusCode, String) {
     let (status, key) = match refused {
         Refused::Wrong => (StatusCode::FORBIDDEN, "wrong"),
         Refused::Wait(_) => (StatusCode::TOO_MANY_REQUESTS, "wait"),
@@ -135,14 +142,26 @@ async fn again(console: &Console, visitor: &Visitor, link: &str, status: StatusC
 }
 
 pub(super) async fn account(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
-    own(&console, &visitor, StatusCode::OK, None, true)
+    let done = visitor.query.get("done").filter(|done| *done == "factor_ended");
+    let notice = done.map(|key| words::text(visitor.language, key).to_owned());
+    own(&console, &visitor, StatusCode::OK, notice, true).await
 }
 
-fn own(console: &Console, visitor: &Visitor, status: StatusCode, notice: Option<String>, good: bool) -> Response<Body> {
-    let Some((user, _)) = &visitor.signed else { return see_other("/console/sign-in") };
+pub(super) async fn own(
+    console: &Console,
+    visitor: &Visitor,
+    status: StatusCode,
+    notice: Option<String>,
+    good: bool,
+) -> Response<Body> {
+    let Some((user, signed)) = &visitor.signed else { return see_other("/console/sign-in") };
     let roles = user.roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(", ");
     let shell = Shell::new(console, visitor, "account").with_notice(notice, good);
-    with_status(status, &Account { shell, login: user.account().unwrap_or_default(), roles })
+    let Ok(factor) = console.gate.factor(signed).await else { return shell::busy(console, visitor) };
+    let factor = factor.filter(|factor| factor.is_confirmed());
+    let left = factor.as_ref().map_or(0, Factor::recovery_left);
+    let (login, factor) = (user.account().unwrap_or_default(), factor.is_some());
+    with_status(status, &Account { shell, login, roles, factor, left, lacking: visitor.lacks_factor })
 }
 
 pub(super) async fn change(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
@@ -150,18 +169,18 @@ pub(super) async fn change(State(console): Shared, Extension(visitor): Who, Exte
     let field = |name: &str| form.get(name).unwrap_or_default();
     let t = |key: &str| Some(words::text(visitor.language, key).to_owned());
     if field("new") != field("again") {
-        return own(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, t("unequal"), false);
+        return own(&console, &visitor, StatusCode::UNPROCESSABLE_ENTITY, t("unequal"), false).await;
     }
     match console.gate.change(&signed, field("old"), field("new"), (console.portal.clock)()).await {
         Ok(signed) => {
             let cookie = console.cookie.begin(&signed.token);
             // Forms of this page belong to the session that goes on.
             let visitor = Visitor { signed: Some((user, signed)), ..visitor.clone() };
-            with_cookie(own(&console, &visitor, StatusCode::OK, t("password_changed"), true), &cookie)
+            with_cookie(own(&console, &visitor, StatusCode::OK, t("password_changed"), true).await, &cookie)
         }
         Err(refused) => {
             let (status, text) = why(&visitor, refused);
-            own(&console, &visitor, status, Some(text), false)
+            own(&console, &visitor, status, Some(text), false).await
         }
     }
 }

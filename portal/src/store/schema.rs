@@ -40,6 +40,7 @@ pub(super) fn portal() -> Migrator {
         "0011_order_words",
         "0012_troubled",
         "0013_orders_number",
+        "0014_factors",
     ))
 }
 

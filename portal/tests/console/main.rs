@@ -7,6 +7,7 @@ mod platform;
 mod abuse;
 mod browser;
 mod codes;
+mod factor;
 mod files;
 mod issue;
 mod pages;

@@ -100,6 +100,9 @@ pub struct KeyRequest {
     /// How long it is good, seconds; for ever if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_s: Option<u64>,
+    /// Whose it is: a person of the console. Where a second person is asked for, the key counts as him, and as whoever makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// A new API key.

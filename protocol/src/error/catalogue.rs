@@ -149,6 +149,12 @@ catalogue! {
     SettleSecondPerson "settle_second_person" 409 Unknown After Administrator
         "By the tax office's record, two persons decide."
         "The decision is noted. Another person looks the record up too and sends the same decision, with a key of their own.";
+    SecondPerson "second_person" 409 Unknown After Administrator
+        "Whoever proposes something does not confirm it."
+        "Another person confirms it, with a name or key of their own; a key counts as its owner and whoever made it. Nothing was done.";
+    ProposalsFull "proposals_full" 503 Unknown After Administrator
+        "Too much waits for a second person already."
+        "Nothing was done. Confirm or decline what waits, then ask again.";
     SettleContradiction "settle_contradiction" 422 Unknown After Administrator
         "The readings do not support the decision."
         "Issued needs the number present and this job's; not issued needs it absent or another's. The detail says what does not fit.";

@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 
+use super::factor::{self, Enrolment, Factor};
 use super::lockout::Whose;
 use super::password::{self, Hasher, Weak};
 use super::session::{self, Session};
@@ -30,13 +31,24 @@ pub trait Accounts: Send + Sync {
     /// Sets a password and ends all sessions of the account, in one step. With a link, only if that is good still; it is used up.
     /// False: it was not.
     async fn set_password(&self, account: &str, stored: &str, link: Option<&str>) -> Result<bool, Unavailable>;
+    /// The second factor of an account, confirmed or not.
+    async fn factor(&self, account: &str) -> Result<Option<Factor>, Unavailable>;
+    /// In one step: is there no confirmed factor, or is the code good ([`Factor::take`])? It is used up then.
+    async fn take_code(&self, account: &str, code: &str) -> Result<bool, Unavailable>;
+    /// Puts a factor that waits for its first code. False: a confirmed one is there, which stays.
+    async fn begin_factor(&self, account: &str, factor: &Factor) -> Result<bool, Unavailable>;
+    /// In one step: confirms the factor that waits ([`Factor::confirm`]) with these digests of recovery codes, and ends all
+    /// sessions of the account. False: the code is wrong, or no factor waits.
+    async fn confirm_factor(&self, account: &str, code: &str, recovery: &[String]) -> Result<bool, Unavailable>;
+    /// Takes the factor away, and ends all sessions of the account.
+    async fn end_factor(&self, account: &str) -> Result<(), Unavailable>;
 }
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The name or the password is wrong; which, is not said.
-    #[error("the name or the password is wrong")]
+    /// The name, the password or the code is wrong; which, is not said.
+    #[error("the name, the password or the code is wrong")]
     Wrong,
     /// Too many attempts; so many milliseconds to wait.
     #[error("too many attempts; wait {0} ms")]
@@ -87,7 +99,8 @@ impl<A: Accounts> Gate<A> {
         Gate { accounts, hasher: Hasher::default() }
     }
 
-    /// Begins a session. `before`: the token that the browser came with, which ends: a session is never taken over (fixation).
+    /// Begins a session. `code`: of the second factor, empty for who has none. `before`: the token that the browser came with,
+    /// which ends: a session is never taken over (fixation).
     ///
     /// # Errors
     /// See [`Refused`].
@@ -95,6 +108,7 @@ impl<A: Accounts> Gate<A> {
         &self,
         account: &str,
         password: &str,
+        code: &str,
         address: &str,
         before: Option<&str>,
         now: i64,
@@ -104,7 +118,11 @@ impl<A: Accounts> Gate<A> {
         let counted = [(Whose::Account, own.clone()), (Whose::Address, place.clone())];
         self.accounts.attempt(&counted).await?.map_err(Refused::Wait)?;
         let stored = self.accounts.password(account).await?;
-        if !self.hasher.verify(stored, password).await? {
+        let right = self.hasher.verify(stored, password).await?;
+        // The same steps either way, so that the time of an answer does not say that a password was right; and one that is wrong
+        // uses up no code of the owner's: no code is empty.
+        let passes = self.accounts.take_code(account, if right { code } else { "" }).await?;
+        if !right || !passes {
             return Err(Refused::Wrong);
         }
         self.accounts.forgive(&own, Some(&place)).await?;
@@ -197,6 +215,71 @@ impl<A: Accounts> Gate<A> {
         let stored = self.hasher.hash(new).await?;
         self.accounts.set_password(&signed.account, &stored, None).await?;
         self.begin(&signed.account, now).await
+    }
+}
+
+impl<A: Accounts> Gate<A> {
+    /// Somebody who is signed in shows once more that it is he.
+    async fn shown(&self, signed: &SignedIn, password: &str, code: Option<&str>) -> Result<(), Refused> {
+        let own = format!("account {}", signed.account);
+        self.accounts.attempt(&[(Whose::Account, own.clone())]).await?.map_err(Refused::Wait)?;
+        let stored = self.accounts.password(&signed.account).await?;
+        if !self.hasher.verify(stored, password).await? {
+            return Err(Refused::Wrong);
+        }
+        if let Some(code) = code
+            && !self.accounts.take_code(&signed.account, code).await?
+        {
+            return Err(Refused::Wrong);
+        }
+        Ok(self.accounts.forgive(&own, None).await?)
+    }
+
+    /// Makes a second factor, which asks for nothing before it is confirmed. `issuer`: what the app calls this program. None: one
+    /// is there already, and ends first.
+    ///
+    /// # Errors
+    /// See [`Refused`]; guessing the password counts as guessing at the door.
+    pub async fn begin_factor(&self, signed: &SignedIn, password: &str, issuer: &str) -> Result<Option<Enrolment>, Refused> {
+        self.shown(signed, password, None).await?;
+        let factor = Factor::new().ok_or(Unavailable)?;
+        let enrolment = factor.enrolment(issuer, &signed.account).ok_or(Unavailable)?;
+        Ok(self.accounts.begin_factor(&signed.account, &factor).await?.then_some(enrolment))
+    }
+
+    /// Confirms it by the first code: from now on a sign-in asks for one. Every session of the account ends, and this one goes on
+    /// under a new token. Gives the recovery codes, which are shown once.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn confirm_factor(&self, signed: &SignedIn, code: &str, now: i64) -> Result<(SignedIn, Vec<String>), Refused> {
+        let own = format!("account {}", signed.account);
+        self.accounts.attempt(&[(Whose::Account, own.clone())]).await?.map_err(Refused::Wait)?;
+        let codes = factor::recovery_codes().ok_or(Unavailable)?;
+        let digests: Vec<String> = codes.iter().map(|code| factor::digest(code)).collect();
+        if !self.accounts.confirm_factor(&signed.account, code, &digests).await? {
+            return Err(Refused::Wrong);
+        }
+        self.accounts.forgive(&own, None).await?;
+        Ok((self.begin(&signed.account, now).await?, codes))
+    }
+
+    /// Takes the own factor away, with the password and a code.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub async fn end_factor(&self, signed: &SignedIn, password: &str, code: &str, now: i64) -> Result<SignedIn, Refused> {
+        self.shown(signed, password, Some(code)).await?;
+        self.accounts.end_factor(&signed.account).await?;
+        self.begin(&signed.account, now).await
+    }
+
+    /// The second factor of who is signed in.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub async fn factor(&self, signed: &SignedIn) -> Result<Option<Factor>, Unavailable> {
+        self.accounts.factor(&signed.account).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! Sign-in of people to a console: passwords, sessions, forged requests, guessing.
 //!
 //! Broker and portal use the same module. What decides is pure and takes the time ([`session`], [`csrf`], [`lockout`]); hashing
-//! is kept off the async threads ([`password`]); [`Gate`] puts them together over the [`Accounts`] of whoever uses it.
+//! is kept off the async threads ([`password`]); who has set up a second factor ([`factor`]) shows a code of it in the same
+//! form, so that no answer says that a password was right; [`Gate`] puts them together over the [`Accounts`] of whoever uses
+//! it.
 //!
 //! What it refuses to do: say whether a name exists. An unknown name, a wrong password and an account without a password get the
 //! same answer after the same work. It knows no roles and no tenants: an account is a text.
@@ -9,6 +11,7 @@
 //! Read first: [`Gate::sign_in`], [`Accounts`], [`csrf::from_own_page`].
 
 pub mod csrf;
+pub mod factor;
 mod gate;
 pub mod lockout;
 pub mod password;

@@ -2,10 +2,12 @@
 
 mod background;
 mod control;
+mod seal;
 mod systemd;
 
 pub use background::{Background, Side, Starter, hold_pid_file, reopen_log, to_background};
 pub use control::{Listener, Stream, exchange, listen};
+pub use seal::{is_to_seal, seal, unseal};
 pub use systemd::{how_to_start, start_service, tell_alive, tell_ready, tell_stopping, watchdog_interval};
 
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -107,22 +109,6 @@ pub fn refuse_wide(path: &Path, allowed: u32) -> Result<(), Failure> {
         )));
     }
     Ok(())
-}
-
-/// A secret as it stands in its private file: here the modes protect it.
-///
-/// # Errors
-/// None here.
-pub fn seal(text: &str) -> io::Result<String> {
-    Ok(text.to_owned())
-}
-
-/// The other way round.
-///
-/// # Errors
-/// None here.
-pub fn unseal(text: String) -> io::Result<String> {
-    Ok(text)
 }
 
 /// This process may leave files that the service's account cannot read (it is root).

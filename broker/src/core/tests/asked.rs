@@ -6,7 +6,9 @@ use taxdisk_protocol::api::{
 };
 use taxdisk_protocol::link::AttemptRef;
 
-use super::super::types::CancelAnswer;
+use super::super::change::{KeyAbout, KeyRow};
+use super::super::people::{Act, ConsoleRole};
+use super::super::types::{CancelAnswer, TwoPersons};
 
 fn reissue(world: &mut World, serial: &str, change: Option<&str>) -> Result<ReissueOutcome, Refusal> {
     let invoice = change.map(|name| {
@@ -328,4 +330,129 @@ fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
     assert_eq!(plan(&doubted, 20, now).action, BulkAction::NeedsSettling);
     // What would be refused is said so.
     assert_eq!(plan(world.job("A1"), 1, now).refused.as_deref(), Some("reissue_limit"));
+}
+
+/// A hung job, at a broker that asks for two persons.
+fn hung_for_two() -> World {
+    let (mut world, _) = hung();
+    let two_persons = TwoPersons { settle: true, bulk_reissue: true, valid_s: 3600 };
+    world.restart(Settings { two_persons, ..Settings::default() });
+    for name in ["anna", "bert"] {
+        let add = Act::Add { name: name.to_owned(), role: ConsoleRole::Administrator };
+        world.ok(Input::People(Box::new(add), "test".to_owned()));
+    }
+    world
+}
+
+fn proposed(reply: Reply) -> String {
+    match reply {
+        Reply::Proposed(row) => row.id.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn make_key(world: &mut World, id: &str, owner: Option<&str>, by: &str) -> Result<Reply, Refusal> {
+    let row = KeyRow {
+        id: id.to_owned(),
+        hash: format!("hash of {id}"),
+        name: id.to_owned(),
+        role: taxdisk_protocol::api::Role::Admin,
+        sellers: Vec::new(),
+        created_at: world.now,
+        expires_at: None,
+        revoked_at: None,
+        actions: Vec::new(),
+        used_at: None,
+        about: KeyAbout { people: owner.map(str::to_owned).into_iter().collect() },
+    };
+    world.input(Input::CreateKey(row, by.to_owned()))
+}
+
+fn confirm(world: &mut World, id: &str, by: &str) -> Result<Reply, Refusal> {
+    world.input(Input::Confirm(id.to_owned(), by.to_owned()))
+}
+
+#[test]
+fn what_one_person_proposes_another_one_confirms_and_nobody_his_own() {
+    use taxdisk_protocol::api::{SettleDecision::NotIssued, SettleReading::Absent};
+    let mut world = hung_for_two();
+    make_key(&mut world, "k_anna", Some("anna"), "command line").unwrap();
+    make_key(&mut world, "k_made", None, "console:anna").unwrap();
+    make_key(&mut world, "k_of_k", None, "k_made").unwrap();
+    make_key(&mut world, "k_for_bert", Some("bert"), "console:anna").unwrap();
+    make_key(&mut world, "k_bert", Some("bert"), "command line").unwrap();
+    assert_eq!(make_key(&mut world, "k_x", Some("nobody"), "command line").unwrap_err().code, "invalid_parameter");
+    let ask = |world: &World, by: &str| Input::Settle(key("A1"), request(world, NotIssued, Absent, 7, None), by.to_owned());
+    let input = ask(&world, "console:anna");
+    let id = proposed(world.ok(input));
+    assert_eq!(world.state("A1"), JobState::Unsettled, "nothing is done before");
+    let again = ask(&world, "console:anna");
+    assert_eq!(proposed(world.ok(again)), id, "a click twice proposes once");
+    // Whatever she takes for it: a key that is hers, that she made, that a key of hers made, that she made for another.
+    for own in ["console:anna", "k_anna", "k_made", "k_of_k", "k_for_bert"] {
+        assert_eq!(confirm(&mut world, &id, own).unwrap_err().code, "second_person", "{own}");
+    }
+    assert_eq!(world.state("A1"), JobState::Unsettled);
+    world.restart(world.core.settings.clone());
+    assert_eq!(world.core.proposals(world.now).len(), 1, "it waits over a restart");
+    confirm(&mut world, &id, "k_bert").unwrap();
+    assert_eq!(world.state("A1"), JobState::Failed);
+    assert_eq!(confirm(&mut world, &id, "k_bert").unwrap_err().code, "not_found", "once");
+    let said = |what: &str| world.audits.iter().find(|(known, _)| known == what).map(|(_, body)| body.to_string()).unwrap();
+    assert!(said("proposed").contains("console:anna") && said("confirmed").contains("k_bert"));
+}
+
+#[test]
+fn a_proposal_ends_by_time_by_a_word_and_does_nothing_that_cannot_be_done_any_more() {
+    use taxdisk_protocol::api::{SettleDecision::NotIssued, SettleReading::Absent};
+    let mut world = hung_for_two();
+    let ask = |world: &World, by: &str, number: u32| {
+        Input::Settle(key("A1"), request(world, NotIssued, Absent, number, None), by.to_owned())
+    };
+    let late = ask(&world, "console:anna", 7);
+    let late = proposed(world.ok(late));
+    world.now = world.now.plus_s(3600);
+    assert_eq!(confirm(&mut world, &late, "console:bert").unwrap_err().code, "not_found", "its time is over");
+    assert!(world.audits.iter().any(|(what, _)| what == "proposal_expired"));
+    let declined = ask(&world, "console:anna", 7);
+    let declined = proposed(world.ok(declined));
+    let decline = |id: &str, reason: &str| Input::Decline(id.to_owned(), reason.to_owned(), "console:bert".to_owned());
+    assert_eq!(world.input(decline(&declined, " ")).unwrap_err().code, "invalid_parameter", "with a reason");
+    world.ok(decline(&declined, "read it again"));
+    assert_eq!(confirm(&mut world, &declined, "console:bert").unwrap_err().code, "not_found");
+    // Two of them: the second is about a job that has changed since.
+    let one = ask(&world, "console:anna", 7);
+    let one = proposed(world.ok(one));
+    let other = ask(&world, "console:anna", 6);
+    let other = proposed(world.ok(other));
+    confirm(&mut world, &one, "console:bert").unwrap();
+    assert_eq!(confirm(&mut world, &other, "console:bert").unwrap_err().code, "settle_not_unsettled");
+    assert_eq!(world.state("A1"), JobState::Failed);
+    let too_late = ask(&world, "console:anna", 7);
+    assert_eq!(world.input(too_late).unwrap_err().code, "settle_not_unsettled", "what is decided is not proposed");
+}
+
+#[test]
+fn by_the_record_the_two_of_a_proposal_are_the_two_and_one_person_with_two_keys_is_not() {
+    use taxdisk_protocol::api::{SettleDecision::Issued, SettleReading::PresentOurs};
+    let mut world = hung_for_two();
+    let ask = |world: &World, by: &str| {
+        let record = Some("looked up on the tax office's site: it exists".to_owned());
+        let request = SettleRequest { tax_office: record, ..request(world, Issued, PresentOurs, 9, Some(7)) };
+        Input::Settle(key("A1"), request, by.to_owned())
+    };
+    let input = ask(&world, "console:anna");
+    let id = proposed(world.ok(input));
+    confirm(&mut world, &id, "console:bert").unwrap();
+    assert_eq!(world.state("A1"), JobState::Issued);
+    // Without the rule, the record takes two persons all the same: her name and her key are one.
+    let (mut world, _) = hung();
+    let add = Act::Add { name: "anna".to_owned(), role: ConsoleRole::Administrator };
+    world.ok(Input::People(Box::new(add), "test".to_owned()));
+    make_key(&mut world, "k_anna", None, "console:anna").unwrap();
+    for by in ["console:anna", "k_anna"] {
+        let input = ask(&world, by);
+        assert_eq!(world.input(input).unwrap_err().code, "settle_second_person", "{by}");
+    }
+    assert_eq!(world.state("A1"), JobState::Unsettled);
 }

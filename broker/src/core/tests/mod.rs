@@ -447,6 +447,7 @@ impl World {
             }
             Change::Served(hours) => self.restored.served = hours,
             Change::EndContents(until) => self.ended.push(until),
+            Change::EndContentsOf(_) => {}
             Change::Operation(row) => {
                 let known = self.restored.operations.iter().position(|known| known.view.id == row.view.id);
                 let base = known.map_or(0, |at| self.restored.operations[at].view.revision);

@@ -54,6 +54,7 @@ impl Place {
             revoked_at: None,
             actions: vec![KeyAction::Read],
             used_at: Some(Timestamp(7)),
+            about: crate::core::change::KeyAbout { people: vec!["anna".to_owned()] },
         };
         changes.push(Change::Key(key));
         changes.push(Change::Audit(Audit {
@@ -75,10 +76,10 @@ async fn a_ledger_moves_whole_and_the_source_is_shut() {
     let place = Place::new();
     let source = place.fill().await;
     let (ledger, restored) = (source.ledger().to_owned(), source.restore().await.unwrap());
-    let refused = migrate(&place.from(), &place.to).await.unwrap_err();
+    let refused = migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err();
     assert!(refused.to_string().contains("in use"), "while a broker has it open: {refused}");
     source.close().await.unwrap();
-    let moved = migrate(&place.from(), &place.to).await.unwrap();
+    let moved = migrate(&place.from(), &place.to, Vault::default()).await.unwrap();
     assert_eq!((moved.ledger.as_str(), moved.rows["jobs"], moved.rows["events"], moved.chains), (ledger.as_str(), 1200, 1203, 2));
     assert!(!moved.was_there);
 
@@ -101,18 +102,18 @@ async fn a_ledger_moves_whole_and_the_source_is_shut() {
     let refused = older.execute(next).await.unwrap_err();
     assert!(refused.to_string().contains("moved"), "{refused}");
     assert!(SqliteStore::open(&place.from()).await.unwrap_err().to_string().contains("moved"));
-    assert!(migrate(&place.from(), &place.to).await.unwrap_err().to_string().contains("moved"));
+    assert!(migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err().to_string().contains("moved"));
 }
 
 #[tokio::test]
 async fn a_move_that_broke_off_before_its_end_is_finished_by_the_next() {
     let place = Place::new();
     place.fill().await.close().await.unwrap();
-    migrate(&place.from(), &place.to).await.unwrap();
+    migrate(&place.from(), &place.to, Vault::default()).await.unwrap();
     // As if we had stopped between the two commits.
     let mut connection = SqliteConnectOptions::from_str(&place.from()).unwrap().connect().await.unwrap();
     connection.execute("DROP TRIGGER moved; DELETE FROM meta WHERE name = 'moved_to'").await.unwrap();
-    let moved = migrate(&place.from(), &place.to).await.unwrap();
+    let moved = migrate(&place.from(), &place.to, Vault::default()).await.unwrap();
     assert!(moved.was_there);
     assert!(SqliteStore::open(&place.from()).await.unwrap_err().to_string().contains("moved"));
     // But if a broker was started on the source meanwhile, the two are not the same any more.
@@ -120,7 +121,7 @@ async fn a_move_that_broke_off_before_its_end_is_finished_by_the_next() {
     let source = SqliteStore::open(&place.from()).await.unwrap();
     source.commit(&[accept("B1", 1201).1]).await.unwrap();
     source.close().await.unwrap();
-    let refused = migrate(&place.from(), &place.to).await.unwrap_err();
+    let refused = migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err();
     assert!(refused.to_string().contains("nothing was moved"), "{refused}");
 }
 
@@ -130,12 +131,12 @@ async fn what_cannot_be_moved_whole_is_not_moved_at_all() {
     place.fill().await.close().await.unwrap();
     let mut connection = SqliteConnectOptions::from_str(&place.from()).unwrap().connect().await.unwrap();
     connection.execute("UPDATE events SET body = replace(body, 'hash of', 'hash Of') WHERE sequence = 700").await.unwrap();
-    let refused = migrate(&place.from(), &place.to).await.unwrap_err();
+    let refused = migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err();
     assert!(refused.to_string().contains("broken at entry 700"), "{refused}");
     connection.execute("UPDATE events SET body = replace(body, 'hash Of', 'hash of') WHERE sequence = 700").await.unwrap();
     // A text that the target cannot hold breaks the copy in the middle.
     connection.execute("INSERT INTO sellers VALUES ('X', CAST(x'6100' AS TEXT))").await.unwrap();
-    assert!(migrate(&place.from(), &place.to).await.is_err());
+    assert!(migrate(&place.from(), &place.to, Vault::default()).await.is_err());
     connection.execute("DELETE FROM sellers WHERE seller = 'X'").await.unwrap();
     let database = place.to.split(['/', '?']).nth(3).unwrap();
     assert_eq!(place.server.ask(database, "SELECT count(*) FROM events").unwrap(), "0");
@@ -144,10 +145,10 @@ async fn what_cannot_be_moved_whole_is_not_moved_at_all() {
     source.close().await.unwrap();
     // Another ledger in the target, and a broker that leads there.
     let target = place.target().await;
-    assert!(migrate(&place.from(), &place.to).await.unwrap_err().to_string().contains("leads"));
+    assert!(migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err().to_string().contains("leads"));
     drop(target);
     place.server.ask(database, "UPDATE leases SET holder = NULL").unwrap();
-    assert!(migrate(&place.from(), &place.to).await.unwrap_err().to_string().contains("another ledger"));
+    assert!(migrate(&place.from(), &place.to, Vault::default()).await.unwrap_err().to_string().contains("another ledger"));
 }
 
 #[tokio::test]

@@ -8,9 +8,11 @@ use sqlx::Connection;
 use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
+use taxdisk_protocol::ids::JobKey;
 
 use super::super::encoding::{damaged, json, text, word};
 use super::super::fold::Head;
+use super::super::vault::Vault;
 use super::super::{StoreError, chain};
 use super::database::bounded;
 use super::lease::Lease;
@@ -37,14 +39,14 @@ impl Writer {
         let mut heads = self.known_heads(changes).await?;
         let (mut rows, mut others) = (hot::Rows::default(), Vec::new());
         for change in changes {
-            if !rows.take(change, &mut heads)? {
+            if !rows.take(change, &mut heads, &self.vault)? {
                 others.push(change);
             }
         }
         // If we stop before this returns, the next leader reads what became durable; nobody was told anything yet.
         let done = if others.is_empty() && !self.stalls() {
             // The statement is its own transaction: it has failed whole, or is durable.
-            rows.write(&mut self.connection, &self.lease).await
+            rows.write(&mut self.connection, &self.lease, &self.vault).await
         } else {
             self.with_others(rows, &others).await
         };
@@ -66,7 +68,7 @@ impl Writer {
     async fn with_others(&mut self, rows: hot::Rows<'_>, others: &[&Change]) -> Result<(), StoreError> {
         let mut transaction = self.connection.begin().await?;
         let written = match fenced(&mut transaction, &self.lease).await {
-            Ok(()) => write(&mut transaction, rows, others, &self.lease).await,
+            Ok(()) => write(&mut transaction, rows, others, &self.lease, &self.vault).await,
             refused => refused,
         };
         if let Err(error) = written {
@@ -134,25 +136,61 @@ pub(in super::super) async fn fenced(connection: &mut PgConnection, lease: &Leas
     Err(StoreError::Fenced)
 }
 
-async fn write(connection: &mut PgConnection, rows: hot::Rows<'_>, others: &[&Change], lease: &Lease) -> Result<(), StoreError> {
+async fn write(
+    connection: &mut PgConnection,
+    rows: hot::Rows<'_>,
+    others: &[&Change],
+    lease: &Lease,
+    vault: &Vault,
+) -> Result<(), StoreError> {
     let mut hooks = webhooks::Rows::default();
-    let mut end = None;
+    let (mut end, mut erased) = (None, Vec::new());
     for change in others {
         if hooks.take(change) {
             continue;
         }
         match change {
             Change::EndContents(until) => end = Some(*until),
+            Change::EndContentsOf(keys) => erased.extend(keys),
             other => seldom(connection, other).await?,
         }
     }
     hooks.write(connection).await?;
-    rows.write(connection, lease).await?;
+    rows.write(connection, lease, vault).await?;
     // Last: a job that goes on in this very commit keeps its content.
+    erase(connection, &erased).await?;
     match end {
         Some(until) => end_contents(connection, until).await,
         None => Ok(()),
     }
+}
+
+/// Ends the contents of these jobs, evidence included, if they can change no more.
+async fn erase(connection: &mut PgConnection, keys: &[&JobKey]) -> Result<(), StoreError> {
+    for key in keys {
+        let row = sqlx::query("SELECT body FROM jobs WHERE seller = $1 AND serial = $2 AND NOT live");
+        let row = row.bind(key.seller.to_string()).bind(key.serial.to_string()).fetch_optional(&mut *connection).await?;
+        let Some(row) = row else { continue };
+        let body = without_invoice(row.try_get(0)?)?;
+        for (sql, body) in [
+            ("UPDATE events SET content = NULL WHERE seller = $1 AND serial = $2 AND serial <> '' AND content IS NOT NULL", None),
+            ("UPDATE jobs SET body = $3, ended = true WHERE seller = $1 AND serial = $2", Some(body)),
+        ] {
+            let query = sqlx::query(sql).bind(key.seller.to_string()).bind(key.serial.to_string());
+            let query = if let Some(body) = body { query.bind(body) } else { query };
+            query.execute(&mut *connection).await?;
+        }
+    }
+    Ok(())
+}
+
+fn without_invoice(body: &str) -> Result<String, StoreError> {
+    let mut body: serde_json::Value = json("job", body)?;
+    if let Some(fields) = body.as_object_mut() {
+        fields.remove("invoice");
+        fields.remove("sealed");
+    }
+    Ok(body.to_string())
 }
 
 /// Ends the contents of jobs that can change no more. The hash in the chain stays, and with it the chain. The bodies are parted
@@ -167,14 +205,11 @@ async fn end_contents(connection: &mut PgConnection, until: u64) -> Result<(), S
     .await?;
     let (mut places, mut sellers, mut serials, mut bodies) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for row in due {
-        let mut body: serde_json::Value = json("job", row.try_get(3)?)?;
-        if let Some(fields) = body.as_object_mut() {
-            fields.remove("invoice");
-        }
+        let body = without_invoice(row.try_get(3)?)?;
         places.push(row.try_get::<i64, _>(0)?);
         sellers.push(row.try_get::<String, _>(1)?);
         serials.push(row.try_get::<String, _>(2)?);
-        bodies.push(body.to_string());
+        bodies.push(body);
     }
     if places.is_empty() {
         return Ok(());
@@ -253,8 +288,8 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
                 .bind(agent.to_string())
         }
         Change::Key(row) => sqlx::query(
-            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at, about) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) \
              ON CONFLICT (id) DO UPDATE SET revoked_at = excluded.revoked_at, used_at = excluded.used_at",
         )
         .bind(row.id.clone())
@@ -266,7 +301,8 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         .bind(row.expires_at.map(|at| at.0))
         .bind(row.revoked_at.map(|at| at.0))
         .bind(text(&row.actions))
-        .bind(row.used_at.map(|at| at.0)),
+        .bind(row.used_at.map(|at| at.0))
+        .bind(text(&row.about)),
         Change::User(row) => {
             sqlx::query("INSERT INTO users (name, body) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
                 .bind(row.name.clone())
@@ -307,6 +343,7 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         Change::Job { .. }
         | Change::Audit(_)
         | Change::EndContents(_)
+        | Change::EndContentsOf(_)
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)

@@ -15,6 +15,7 @@ use taxdisk_protocol::kind::InvoiceKind;
 
 use super::super::encoding::{text, word};
 use super::super::fold::{self, Head, JobRow};
+use super::super::vault::Vault;
 use super::super::{StoreError, chain};
 use super::commit::fenced;
 use super::lease::Lease;
@@ -82,8 +83,8 @@ struct Events<'a> {
 }
 
 impl<'a> Events<'a> {
-    fn push(&mut self, heads: &mut HashMap<String, Head>, change: &'a Change) {
-        let Some(draft) = chain::Draft::of(change) else { return };
+    fn push(&mut self, heads: &mut HashMap<String, Head>, change: &'a Change, vault: &Vault) -> Result<(), StoreError> {
+        let Some(draft) = chain::Draft::of(change) else { return Ok(()) };
         let (sequence, hash) = fold::chained(heads, &draft);
         let chain::Draft { seller, at, serial, revision, what, body, content, content_hash } = draft;
         self.sellers.push(seller);
@@ -93,9 +94,10 @@ impl<'a> Events<'a> {
         self.revisions.push(revision);
         self.what.push(what);
         self.bodies.push(body);
-        self.contents.push(content);
+        self.contents.push(vault.seal_content(content)?);
         self.content_hashes.push(content_hash);
         self.hashes.push(hash.to_vec());
+        Ok(())
     }
 }
 
@@ -113,13 +115,18 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     /// Takes a change of these tables; false: it is of another.
-    pub(super) fn take(&mut self, change: &'a Change, heads: &mut HashMap<String, Head>) -> Result<bool, StoreError> {
+    pub(super) fn take(
+        &mut self,
+        change: &'a Change,
+        heads: &mut HashMap<String, Head>,
+        vault: &Vault,
+    ) -> Result<bool, StoreError> {
         match change {
             Change::Job { job, event } => {
                 fold::take_job(&mut self.jobs, job, event)?;
-                self.events.push(heads, change);
+                self.events.push(heads, change, vault)?;
             }
-            Change::Audit(_) => self.events.push(heads, change),
+            Change::Audit(_) => self.events.push(heads, change, vault)?,
             Change::Number(row) => {
                 let known = self.numbers.insert(&row.key, row);
                 if known.is_some_and(|known| known.owner != row.owner) {
@@ -136,19 +143,19 @@ impl<'a> Rows<'a> {
     }
 
     /// Writes all of them, or fails: then nothing of the transaction may stay.
-    pub(super) async fn write(self, connection: &mut PgConnection, lease: &Lease) -> Result<(), StoreError> {
+    pub(super) async fn write(self, connection: &mut PgConnection, lease: &Lease, vault: &Vault) -> Result<(), StoreError> {
         let (mut fresh, mut known): (Vec<_>, Vec<_>) = self.jobs.into_values().partition(|row| row.base == 0);
         // In the order of the table, so that new rows go to its end and two commits touch rows in one order.
         for rows in [&mut fresh, &mut known] {
             rows.sort_unstable_by_key(|row| row.job.place);
         }
         let query = sqlx::query(STATEMENT).bind(lease.term()).bind(lease.holder());
-        let query = common(query, &fresh)
+        let query = common(query, &fresh, vault)?
             .bind(fresh.iter().map(|row| row.job.place.cast_signed()).collect::<Vec<i64>>())
             .bind(fresh.iter().map(|row| row.job.kind.to_string()).collect::<Vec<String>>())
             .bind(fresh.iter().map(|row| row.job.accepted_at.0).collect::<Vec<i64>>())
             .bind(fresh.iter().map(|row| about(row.job)).collect::<Vec<String>>());
-        let query = common(query, &known).bind(known.iter().map(|row| row.base.cast_signed()).collect::<Vec<i64>>());
+        let query = common(query, &known, vault)?.bind(known.iter().map(|row| row.base.cast_signed()).collect::<Vec<i64>>());
         let Events { sellers, sequences, at, serials, revisions, what, bodies, contents, content_hashes, hashes } = self.events;
         let query = query.bind(sellers).bind(sequences).bind(at).bind(serials).bind(revisions).bind(what);
         let query = query.bind(bodies).bind(contents).bind(content_hashes).bind(hashes);
@@ -208,7 +215,7 @@ impl<'a> Rows<'a> {
 type Sql = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// The columns that are written at the first event of a job and at all others.
-fn common(query: Sql, rows: &[JobRow<'_>]) -> Sql {
+fn common(query: Sql, rows: &[JobRow<'_>], vault: &Vault) -> Result<Sql, StoreError> {
     let problem = |row: &JobRow<'_>| row.job.problem.as_ref().map_or_else(String::new, |problem| problem.code.clone());
     let class = |row: &JobRow<'_>| {
         let class = row.job.problem.as_ref().and_then(|problem| problem.class);
@@ -216,16 +223,17 @@ fn common(query: Sql, rows: &[JobRow<'_>]) -> Sql {
     };
     // Numbers of disks are letters and digits; a column of arrays of different lengths cannot travel as an array.
     let disks = |row: &JobRow<'_>| row.job.attempts.iter().map(|attempt| attempt.disk.as_str()).collect::<Vec<_>>().join(",");
-    query
+    let bodies = rows.iter().map(|row| vault.job_text(row.job)).collect::<Result<Vec<String>, StoreError>>()?;
+    Ok(query
         .bind(rows.iter().map(|row| row.job.key.seller.as_str()).collect::<Vec<&str>>())
         .bind(rows.iter().map(|row| row.job.key.serial.as_str()).collect::<Vec<&str>>())
         .bind(rows.iter().map(|row| word(&row.job.state)).collect::<Vec<String>>())
         .bind(rows.iter().map(|row| row.job.is_live()).collect::<Vec<bool>>())
         .bind(rows.iter().map(|row| row.job.revision.cast_signed()).collect::<Vec<i64>>())
         .bind(rows.iter().map(disks).collect::<Vec<String>>())
-        .bind(rows.iter().map(|row| text(row.job)).collect::<Vec<String>>())
+        .bind(bodies)
         .bind(rows.iter().map(problem).collect::<Vec<String>>())
-        .bind(rows.iter().map(class).collect::<Vec<String>>())
+        .bind(rows.iter().map(class).collect::<Vec<String>>()))
 }
 
 /// What a void or red job is about, as a column; it never changes.

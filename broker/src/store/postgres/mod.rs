@@ -10,6 +10,7 @@
 //!
 //! Read first: [`Database`], [`PostgresStore`], [`lease::Lease`].
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use tokio::sync::Mutex;
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, word};
 use super::fold;
+use super::vault::Vault;
 use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, PAGE_JOBS, Page, Store, StoreError, evidence_view, fresh_ledger};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
@@ -41,6 +43,7 @@ mod hosts;
 mod hot;
 pub mod lease;
 mod operations;
+mod rekey;
 mod restore;
 #[cfg(test)]
 pub(super) mod tests;
@@ -66,6 +69,7 @@ pub struct PostgresStore {
     lease: Arc<Lease>,
     ledger: String,
     ancestors: Vec<String>,
+    vault: Vault,
 }
 
 /// The connection that writes.
@@ -77,6 +81,7 @@ struct Writer {
     heads: HashMap<String, fold::Head>,
     /// A commit ended in a way that nobody knows.
     broken: bool,
+    vault: Vault,
     #[cfg(test)]
     stall: Option<tests::Stall>,
 }
@@ -87,6 +92,14 @@ impl PostgresStore {
     /// # Errors
     /// The database failed, or its tables are of a newer version.
     pub async fn open(database: &Database, lease: Arc<Lease>) -> Result<PostgresStore, StoreError> {
+        PostgresStore::open_with(database, lease, Vault::default()).await
+    }
+
+    /// As [`PostgresStore::open`]; contents are sealed and opened with these keys.
+    ///
+    /// # Errors
+    /// As [`PostgresStore::open`].
+    pub async fn open_with(database: &Database, lease: Arc<Lease>, vault: Vault) -> Result<PostgresStore, StoreError> {
         // On the server where the lead was taken, and on no other: what another one says may be old.
         let server = lease.server();
         let mut connection = database.open_at(server).await?;
@@ -97,6 +110,7 @@ impl PostgresStore {
             lease: lease.clone(),
             heads: HashMap::new(),
             broken: false,
+            vault: vault.clone(),
             #[cfg(test)]
             stall: None,
         };
@@ -108,6 +122,7 @@ impl PostgresStore {
             lease,
             ledger,
             ancestors,
+            vault,
         })
     }
 
@@ -149,13 +164,8 @@ async fn name(connection: &mut PgConnection) -> Result<(String, Vec<String>), St
     Ok((sqlx::query_scalar(of).bind("ledger").fetch_one(connection).await?, ancestors))
 }
 
-/// An event from the columns `body` and `content`.
-fn event(row: &PgRow) -> Result<Event, StoreError> {
-    chain::event(row.try_get(0)?, row.try_get(1)?).map_err(|error| damaged("event", error))
-}
-
 /// An entry from [`ENTRY`].
-fn stored(seller: &str, row: &PgRow) -> Result<StoredEntry, StoreError> {
+fn stored(seller: &str, row: &PgRow, vault: &Vault) -> Result<StoredEntry, StoreError> {
     Ok(StoredEntry {
         seller: seller.to_owned(),
         sequence: row.try_get(0)?,
@@ -164,7 +174,7 @@ fn stored(seller: &str, row: &PgRow) -> Result<StoredEntry, StoreError> {
         revision: row.try_get(3)?,
         what: row.try_get(4)?,
         body: row.try_get(5)?,
-        content: row.try_get(6)?,
+        content: vault.open_content(row.try_get(6)?)?.map(Cow::into_owned),
         content_hash: row.try_get(7)?,
         hash: hex::encode(row.try_get::<&[u8], _>(8)?),
     })
@@ -181,7 +191,7 @@ impl Store for PostgresStore {
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
-        restore::restore(&mut self.writer.lock().await.connection).await
+        restore::restore(&mut self.writer.lock().await.connection, &self.vault).await
     }
 
     fn leads(&self) -> bool {
@@ -214,7 +224,7 @@ impl Store for PostgresStore {
             .fetch_all(&mut *lookup),
         )
         .await?;
-        rows.iter().map(|body| json::<Job>("job", body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
+        rows.iter().map(|body| self.vault.job(body).map(|job| (job.key.clone(), Arc::new(job)))).collect()
     }
 
     async fn jobs_about(&self, originals: &[OriginalKey]) -> Result<HashMap<OriginalKey, Vec<Arc<Job>>>, StoreError> {
@@ -239,7 +249,7 @@ impl Store for PostgresStore {
         let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
         for row in rows {
             let place = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("original", error))?;
-            let job = Arc::new(json::<Job>("job", row.try_get(1)?)?);
+            let job = Arc::new(self.vault.job(row.try_get(1)?)?);
             if let Some(key) = place.checked_sub(1).and_then(|index| originals.get(index)) {
                 let jobs = about.entry(key.clone()).or_default();
                 // The same original may have been asked for twice.
@@ -294,7 +304,7 @@ impl Store for PostgresStore {
                 .fetch_optional(&self.readers),
         )
         .await?;
-        body.map(|body| json("job", &body).map(Arc::new)).transpose()
+        body.map(|body| self.vault.job(&body).map(Arc::new)).transpose()
     }
 
     async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
@@ -310,7 +320,7 @@ impl Store for PostgresStore {
         let more = rows.len() as i64 > limit;
         let mut page = Page::default();
         for row in rows.iter().take(limit as usize) {
-            page.jobs.push(Arc::new(json("job", row.try_get(1)?)?));
+            page.jobs.push(Arc::new(self.vault.job(row.try_get(1)?)?));
             if more {
                 page.cursor = Some(format!("p{}", row.try_get::<i64, _>(0)?));
             }
@@ -327,7 +337,7 @@ impl Store for PostgresStore {
                 .fetch_all(&self.readers),
         )
         .await?;
-        rows.iter().map(event).collect()
+        rows.iter().map(|row| self.vault.event(row.try_get(0)?, row.try_get(1)?)).collect()
     }
 
     async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
@@ -343,7 +353,8 @@ impl Store for PostgresStore {
             .fetch_all(&self.readers),
         )
         .await?;
-        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(event).collect();
+        let events: Result<Vec<Event>, StoreError> =
+            rows.iter().rev().map(|row| self.vault.event(row.try_get(0)?, row.try_get(1)?)).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
     }
 
@@ -380,17 +391,17 @@ impl Store for PostgresStore {
     async fn entries(&self, seller: &str, after: i64, limit: u32) -> Result<Vec<StoredEntry>, StoreError> {
         let query = sqlx::query(ENTRY).bind(seller).bind(after).bind(i64::from(limit));
         let rows = bounded(READ, query.fetch_all(&self.readers)).await?;
-        rows.iter().map(|row| stored(seller, row)).collect()
+        rows.iter().map(|row| stored(seller, row, &self.vault)).collect()
     }
 
     async fn verify(&self, seller: Option<&TaxpayerNumber>) -> Result<Verified, StoreError> {
         let mut connection = self.readers.acquire().await?;
-        verify_on(&mut connection, seller.map_or("", TaxpayerNumber::as_str)).await
+        verify_on(&mut connection, seller.map_or("", TaxpayerNumber::as_str), &self.vault).await
     }
 }
 
 /// Recomputes the chain of a seller (`""`: the broker's own), as this connection sees it.
-pub(super) async fn verify_on(connection: &mut PgConnection, seller: &str) -> Result<Verified, StoreError> {
+pub(super) async fn verify_on(connection: &mut PgConnection, seller: &str, vault: &Vault) -> Result<Verified, StoreError> {
     /// Entries read at a time.
     const STEP: i64 = 1000;
     let mut checker = chain::Checker::default();
@@ -401,7 +412,7 @@ pub(super) async fn verify_on(connection: &mut PgConnection, seller: &str) -> Re
             return Ok(checker.whole());
         }
         for row in &rows {
-            if !checker.fits(&stored(seller, row)?.row()) {
+            if !checker.fits(&stored(seller, row, vault)?.row()) {
                 return Ok(checker.broken());
             }
         }

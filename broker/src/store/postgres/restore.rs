@@ -10,6 +10,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::super::StoreError;
 use super::super::encoding::{damaged, json};
+use super::super::vault::Vault;
 use super::database::LONG_STATEMENT_MS;
 use crate::core::Restored;
 use crate::core::change::{
@@ -30,7 +31,7 @@ fn seller(row: &PgRow) -> Result<TaxpayerNumber, StoreError> {
 }
 
 /// In one snapshot. Nobody else can commit while our term holds; if it ends meanwhile, our first commit says so.
-pub(super) async fn restore(connection: &mut PgConnection) -> Result<Restored, StoreError> {
+pub(super) async fn restore(connection: &mut PgConnection, vault: &Vault) -> Result<Restored, StoreError> {
     let mut transaction = connection.begin_with("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     // The reader of many open jobs takes its time, and says nothing meanwhile.
     sqlx::query("SELECT set_config('statement_timeout', $1, true), set_config('idle_in_transaction_session_timeout', $1, true)")
@@ -38,16 +39,16 @@ pub(super) async fn restore(connection: &mut PgConnection) -> Result<Restored, S
         .execute(&mut *transaction)
         .await?;
     let mut restored = Restored::default();
-    read_jobs(&mut transaction, &mut restored).await?;
+    read_jobs(&mut transaction, &mut restored, vault).await?;
     read_rest(&mut transaction, &mut restored).await?;
     transaction.commit().await?;
     Ok(restored)
 }
 
-async fn read_jobs(connection: &mut PgConnection, restored: &mut Restored) -> Result<(), StoreError> {
+async fn read_jobs(connection: &mut PgConnection, restored: &mut Restored, vault: &Vault) -> Result<(), StoreError> {
     let mut jobs = sqlx::query("SELECT body FROM jobs WHERE live ORDER BY place").fetch(&mut *connection);
     while let Some(row) = jobs.try_next().await? {
-        restored.jobs.push(Arc::new(json("job", row.try_get(0)?)?));
+        restored.jobs.push(Arc::new(vault.job(row.try_get(0)?)?));
     }
     drop(jobs);
     let last: Option<i64> = sqlx::query_scalar("SELECT max(place) FROM jobs").fetch_one(connection).await?;
@@ -108,8 +109,9 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
             what: json("purpose of an enrolment code", row.try_get(3)?)?,
         });
     }
-    let keys =
-        sqlx::query("SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at FROM api_keys");
+    let keys = sqlx::query(
+        "SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at, about FROM api_keys",
+    );
     for row in keys.fetch_all(&mut *connection).await? {
         restored.keys.push(KeyRow {
             id: row.try_get(0)?,
@@ -122,6 +124,7 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
             revoked_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp),
             actions: json("actions of a key", row.try_get(8)?)?,
             used_at: row.try_get::<Option<i64>, _>(9)?.map(Timestamp),
+            about: json("what is known of a key", row.try_get(10)?)?,
         });
     }
     for row in sqlx::query("SELECT what, key, body FROM reconcile ORDER BY what, key").fetch_all(&mut *connection).await? {

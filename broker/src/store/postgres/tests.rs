@@ -13,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::lease::Candidate;
 use super::*;
 use crate::ledger::Ledger;
+use crate::store::check;
 use crate::store::conformance::{Bench, accept, assigned_change, cancelled, next, suite_of};
 use crate::store::outline::Outline;
 
@@ -98,6 +99,68 @@ impl Bench for Place {
 }
 
 suite_of!(Place::new());
+
+/// All contents are sealed.
+struct Sealed {
+    place: Place,
+    vault: Vault,
+}
+
+impl Sealed {
+    fn new() -> Sealed {
+        Sealed { place: Place::new(), vault: Vault::parse(&crate::store::vault::new_key()).unwrap() }
+    }
+
+    async fn lead(&self, vault: Vault) -> PostgresStore {
+        let database = self.place.database().await;
+        let lease = database.take(&candidate("suite", LONG)).await.unwrap().unwrap();
+        PostgresStore::open_with(&database, Arc::new(lease), vault).await.unwrap()
+    }
+}
+
+impl Bench for Sealed {
+    type Store = PostgresStore;
+
+    async fn open(&self) -> PostgresStore {
+        self.lead(self.vault.clone()).await
+    }
+
+    async fn reopen(&self, store: PostgresStore) -> PostgresStore {
+        store.close().await.unwrap();
+        self.open().await
+    }
+
+    async fn damage(&self, seller: &str, sequence: i64) {
+        self.place.damage(seller, sequence).await;
+    }
+}
+
+mod sealed {
+    use super::Sealed;
+    use crate::store::conformance::suite_of;
+
+    suite_of!(Sealed::new());
+}
+
+#[tokio::test]
+async fn no_row_holds_a_sealed_content_and_a_new_key_seals_all_of_them() {
+    let bench = Sealed::new();
+    let store = bench.open().await;
+    store.commit(&[accept("A1", 1).1]).await.unwrap();
+    let plain =
+        "SELECT (SELECT count(*) FROM jobs WHERE body LIKE '%引号%') + (SELECT count(*) FROM events WHERE content LIKE '%引号%')";
+    assert_eq!(bench.place.ask(plain).trim(), "0");
+    store.close().await.unwrap();
+    let store = bench.lead(Vault::default()).await;
+    assert!(matches!(store.restore().await, Err(StoreError::Sealed(_))), "without the key none is read");
+    store.close().await.unwrap();
+    let store = bench.open().await;
+    assert_eq!(store.rekey(true).await.unwrap(), 2);
+    assert_eq!(bench.place.ask(plain).trim(), "2");
+    assert_eq!(store.rekey(false).await.unwrap(), 2);
+    assert_eq!(bench.place.ask(plain).trim(), "0");
+    assert!(check::check(&store).await.unwrap().is_whole());
+}
 
 fn key(serial: &str) -> JobKey {
     JobKey { seller: "911101080000000007".parse().unwrap(), serial: serial.parse().unwrap() }

@@ -14,6 +14,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::super::check::{Checked, check};
 use super::super::encoding::text;
+use super::super::vault::Vault;
 use super::super::{Store, StoreError};
 use super::{SqliteStore, log};
 
@@ -98,7 +99,7 @@ fn remove_one(file: &Path) -> Result<(), BackupError> {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
+pub async fn backup(url: &str, to: &Path, vault: &Vault) -> Result<(), BackupError> {
     let from = file_of(url)?;
     if to.exists() {
         return Err(BackupError::Exists(to.to_owned()));
@@ -110,13 +111,15 @@ pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
     if log.exists() {
         log::copy(&log, &log_part).await?;
     }
+    // What buyers bought is in it: for its owner alone from its first byte. SQLite takes a file that is empty for none.
+    super::private(&part)?;
     let options = SqliteConnectOptions::new().filename(&from).read_only(true).busy_timeout(super::busy());
     let mut connection = options.disable_statement_logging().connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(part.to_string_lossy().into_owned()).execute(&mut connection).await?;
     connection.close().await?;
     if log_part.exists() {
         if log::holds_more(&log_part, &part).await? {
-            SqliteStore::open(&format!("sqlite:{}", part.display())).await?.close().await?;
+            SqliteStore::open_with(&format!("sqlite:{}", part.display()), vault.clone()).await?.close().await?;
             alone(&part).await?;
         }
         remove(&log_part)?;
@@ -132,18 +135,18 @@ pub async fn backup(url: &str, to: &Path) -> Result<(), BackupError> {
 ///
 /// # Errors
 /// It is no ledger, or it cannot be read.
-pub async fn check_file(file: &Path) -> Result<Checked, BackupError> {
+pub async fn check_file(file: &Path, vault: &Vault) -> Result<Checked, BackupError> {
     let copy = beside(file, ".checking");
     clear(&copy)?;
     let url = format!("sqlite:{}", file.display());
-    backup(&url, &copy).await?;
-    let checked = check_copy(&copy).await;
+    backup(&url, &copy, vault).await?;
+    let checked = check_copy(&copy, vault).await;
     clear(&copy)?;
     checked
 }
 
-async fn check_copy(copy: &Path) -> Result<Checked, BackupError> {
-    let store = SqliteStore::open(&format!("sqlite:{}", copy.display())).await?;
+async fn check_copy(copy: &Path, vault: &Vault) -> Result<Checked, BackupError> {
+    let store = SqliteStore::open_with(&format!("sqlite:{}", copy.display()), vault.clone()).await?;
     let integrity: Vec<String> = {
         let mut writer = store.shared.writer.lock().await;
         sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut writer.connection).await?
@@ -175,20 +178,29 @@ pub struct PutBack {
 ///
 /// # Errors
 /// See [`BackupError`].
-pub async fn restore(from: &Path, url: &str, replace: bool, at: &str) -> Result<PutBack, BackupError> {
+pub async fn restore(from: &Path, url: &str, replace: bool, at: &str, vault: &Vault) -> Result<PutBack, BackupError> {
     let to = file_of(url)?;
     if to.exists() && !replace {
         return Err(BackupError::Exists(to));
     }
     let part = beside(&to, ".restoring");
     clear(&part)?;
+    super::private(&part)?;
     std::fs::copy(from, &part).map_err(io(from))?;
-    let checked = check_copy(&part).await?;
+    // Whatever mode the copy had.
+    std::fs::set_permissions(&part, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io(&part))?;
+    let checked = match check_copy(&part, vault).await {
+        Ok(checked) => checked,
+        Err(error) => {
+            clear(&part)?;
+            return Err(error);
+        }
+    };
     if !checked.is_whole() {
         clear(&part)?;
         return Err(BackupError::NotWhole(from.to_owned(), checked.findings.join("; ")));
     }
-    let store = SqliteStore::open(&format!("sqlite:{}", part.display())).await?;
+    let store = SqliteStore::open_with(&format!("sqlite:{}", part.display()), vault.clone()).await?;
     let was = store.ledger().to_owned();
     let why = format!("{}, a copy of ledger {was}, was put back at {at}", from.display());
     let ledger = mark_restored(&store, &why).await?;
@@ -279,25 +291,28 @@ mod tests {
     #[tokio::test]
     async fn a_copy_is_taken_beside_a_writer_and_holds_one_moment() {
         let (place, store) = place().await;
-        backup(&place.url(), &place.file("copy")).await.unwrap();
+        backup(&place.url(), &place.file("copy"), &Vault::default()).await.unwrap();
         store.commit(&[accept("A2", 2).1]).await.unwrap();
-        let checked = check_file(&place.file("copy")).await.unwrap();
+        let checked = check_file(&place.file("copy"), &Vault::default()).await.unwrap();
         assert_eq!((checked.jobs, checked.is_whole(), checked.ledger.as_str()), (1, true, store.ledger()));
-        assert_eq!(check_file(&place.file("ledger.db")).await.unwrap().jobs, 2, "while a writer has it open");
-        assert!(matches!(backup(&place.url(), &place.file("copy")).await, Err(BackupError::Exists(_))));
+        assert_eq!(check_file(&place.file("ledger.db"), &Vault::default()).await.unwrap().jobs, 2, "while a writer has it open");
+        assert!(matches!(backup(&place.url(), &place.file("copy"), &Vault::default()).await, Err(BackupError::Exists(_))));
     }
 
     #[tokio::test]
     async fn what_is_put_back_is_another_ledger_and_knows_that_it_went_back() {
         let (place, store) = place().await;
         let old = store.ledger().to_owned();
-        backup(&place.url(), &place.file("copy")).await.unwrap();
+        backup(&place.url(), &place.file("copy"), &Vault::default()).await.unwrap();
         store.commit(&[accept("A2", 2).1]).await.unwrap();
-        let used = restore(&place.file("copy"), &place.url(), true, "now").await;
+        let used = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await;
         assert!(matches!(used, Err(BackupError::InUse(_))), "{used:?}");
         store.close().await.unwrap();
-        assert!(matches!(restore(&place.file("copy"), &place.url(), false, "now").await, Err(BackupError::Exists(_))));
-        let put = restore(&place.file("copy"), &place.url(), true, "now").await.unwrap();
+        assert!(matches!(
+            restore(&place.file("copy"), &place.url(), false, "now", &Vault::default()).await,
+            Err(BackupError::Exists(_))
+        ));
+        let put = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await.unwrap();
         assert!(put.replaced.as_ref().unwrap().exists(), "what was there is kept");
         let store = SqliteStore::open(&place.url()).await.unwrap();
         assert_eq!((store.ledger(), store.ancestors()), (put.ledger.as_str(), [old.clone()].as_slice()));
@@ -306,23 +321,40 @@ mod tests {
         assert_eq!((restored.jobs.len(), restored.reconcile[0].what), (1, "restored"));
         store.close().await.unwrap();
         // The same copy once more is yet another ledger.
-        let again = restore(&place.file("copy"), &place.url(), true, "now").await.unwrap();
+        let again = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await.unwrap();
         assert_ne!(again.ledger, put.ledger);
     }
 
     #[tokio::test]
     async fn a_copy_that_was_changed_is_not_put_back() {
         let (place, store) = place().await;
-        backup(&place.url(), &place.file("copy")).await.unwrap();
+        backup(&place.url(), &place.file("copy"), &Vault::default()).await.unwrap();
         store.close().await.unwrap();
         let options = SqliteConnectOptions::new().filename(place.file("copy"));
         let mut connection = options.connect().await.unwrap();
         sqlx::query("UPDATE jobs SET body = replace(body, '\"queued\"', '\"failed\"')").execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let checked = check_file(&place.file("copy")).await.unwrap();
+        let checked = check_file(&place.file("copy"), &Vault::default()).await.unwrap();
         assert!(checked.findings[0].contains("A1"), "{checked:?}");
-        let put = restore(&place.file("copy"), &place.url(), true, "now").await;
+        let put = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await;
         assert!(matches!(put, Err(BackupError::NotWhole(..))), "{put:?}");
         assert!(place.file("ledger.db").exists());
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_sealed_contents_is_put_back_with_the_key_only_and_the_refusal_names_it() {
+        let place = Place(tempfile::tempdir().unwrap());
+        let vault = Vault::parse(&crate::store::vault::new_key()).unwrap();
+        let store = SqliteStore::open_with(&place.url(), vault.clone()).await.unwrap();
+        store.commit(&[accept("A1", 1).1]).await.unwrap();
+        backup(&place.url(), &place.file("copy"), &vault).await.unwrap();
+        store.close().await.unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.file("copy")).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "a copy is its owner's");
+        let without = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await.unwrap_err();
+        assert!(without.to_string().contains(vault.current().unwrap()), "{without}");
+        assert!(place.file("ledger.db").exists() && !place.file("ledger.db.restoring").exists(), "nothing was changed");
+        let put = restore(&place.file("copy"), &place.url(), true, "now", &vault).await.unwrap();
+        assert_eq!((put.checked.jobs, put.checked.is_whole()), (1, true));
     }
 }

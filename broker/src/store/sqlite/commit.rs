@@ -11,6 +11,7 @@ use super::super::StoreError;
 use super::super::chain::{self, Draft};
 use super::super::encoding::{damaged, text, word};
 use super::super::fold::{self, Head, JobRow};
+use super::super::vault::Vault;
 use super::rows::{self, Cell};
 use super::{operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
@@ -28,8 +29,9 @@ struct Rows<'a> {
 }
 
 /// The rows that changes make in chains, one place each.
-pub(super) fn drafts(changes: &[Change]) -> Vec<Option<Draft<'_>>> {
-    changes.iter().map(Draft::of).collect()
+pub(super) fn drafts<'a>(changes: &'a [Change], vault: &Vault) -> Result<Vec<Option<Draft<'a>>>, StoreError> {
+    let sealed = |draft: Draft<'a>| Ok(Draft { content: vault.seal_content(draft.content)?, ..draft });
+    changes.iter().map(|change| Draft::of(change).map(sealed).transpose()).collect()
 }
 
 /// The last entries of the chains that are written to, as they are before it.
@@ -68,10 +70,11 @@ pub(super) async fn write(
     changes: &[Change],
     drafts: Vec<Option<Draft<'_>>>,
     heads: &mut HashMap<String, Head>,
+    vault: &Vault,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
     let mut hooks = webhooks::Rows::default();
-    let mut end = None;
+    let (mut end, mut erased) = (None, Vec::new());
     rows.events.extend(drafts.into_iter().flatten().map(|draft| chained(heads, draft)));
     for change in changes {
         if hooks.take(change) {
@@ -79,6 +82,7 @@ pub(super) async fn write(
         }
         match change {
             Change::EndContents(until) => end = Some(*until),
+            Change::EndContentsOf(keys) => erased.extend(keys),
             Change::Job { job, event } => {
                 fold::take_job(&mut rows.jobs, job, event)?;
                 if matches!(event.what, What::Assigned { .. } | What::Recovered { .. }) {
@@ -112,7 +116,7 @@ pub(super) async fn write(
         }
     }
     hooks.write(connection).await?;
-    jobs(connection, rows.jobs).await?;
+    jobs(connection, rows.jobs, vault).await?;
     rows::write(
         connection,
         rows.attempted.into_iter().map(|(disk, place)| [disk.into(), place.into()]).collect(),
@@ -163,6 +167,7 @@ pub(super) async fn write(
     )
     .await?;
     // Last: a job that goes on in this very commit keeps its content.
+    erase(connection, &erased).await?;
     match end {
         Some(until) => end_contents(connection, until).await,
         None => Ok(()),
@@ -175,10 +180,25 @@ async fn end_contents(connection: &mut SqliteConnection, until: u64) -> Result<(
     for sql in [
         "UPDATE events SET content = NULL WHERE content IS NOT NULL AND what IN ('accepted', 'reissued') AND (seller, serial) IN \
          (SELECT seller, serial FROM jobs WHERE live = 0 AND ended = 0 AND served <= ?1 ORDER BY served, place LIMIT ?2)",
-        "UPDATE jobs SET body = json_remove(body, '$.invoice'), ended = 1 WHERE place IN \
+        "UPDATE jobs SET body = json_remove(body, '$.invoice', '$.sealed'), ended = 1 WHERE place IN \
          (SELECT place FROM jobs WHERE live = 0 AND ended = 0 AND served <= ?1 ORDER BY served, place LIMIT ?2)",
     ] {
         sqlx::query(sql).bind(until).bind(CONTENTS_SLICE).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+/// Ends the contents of these jobs, evidence included, if they can change no more.
+async fn erase(connection: &mut SqliteConnection, keys: &[&JobKey]) -> Result<(), StoreError> {
+    for key in keys {
+        for sql in [
+            "UPDATE events SET content = NULL WHERE seller = ?1 AND serial = ?2 AND serial <> '' AND content IS NOT NULL \
+             AND EXISTS (SELECT 1 FROM jobs WHERE jobs.seller = ?1 AND jobs.serial = ?2 AND live = 0)",
+            "UPDATE jobs SET body = json_remove(body, '$.invoice', '$.sealed'), ended = 1 \
+             WHERE seller = ?1 AND serial = ?2 AND live = 0",
+        ] {
+            sqlx::query(sql).bind(key.seller.as_str()).bind(key.serial.as_str()).execute(&mut *connection).await?;
+        }
     }
     Ok(())
 }
@@ -202,7 +222,7 @@ fn chained(heads: &mut HashMap<String, Head>, draft: Draft<'_>) -> [Cell; 10] {
 }
 
 /// The jobs' rows, each guarded by the revision that its first event starts from.
-async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'_>>) -> Result<(), StoreError> {
+async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'_>>, vault: &Vault) -> Result<(), StoreError> {
     let mut jobs: Vec<JobRow<'_>> = jobs.into_values().collect();
     // In the order of the table: new rows go to its end.
     jobs.sort_unstable_by_key(|row| row.job.place);
@@ -214,7 +234,7 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
             word(&job.state).into(),
             i64::from(job.is_live()).into(),
             job.revision.into(),
-            text(job).into(),
+            vault.job_text(job)?.into(),
             job.place.into(),
             base.into(),
         ];
@@ -283,8 +303,8 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
                 .bind(agent.to_string())
         }
         Change::Key(row) => sqlx::query(
-            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+            "INSERT INTO api_keys (id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at, about) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
              ON CONFLICT DO UPDATE SET revoked_at = excluded.revoked_at, used_at = excluded.used_at",
         )
         .bind(row.id.clone())
@@ -296,7 +316,8 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         .bind(row.expires_at.map(|at| at.0))
         .bind(row.revoked_at.map(|at| at.0))
         .bind(text(&row.actions))
-        .bind(row.used_at.map(|at| at.0)),
+        .bind(row.used_at.map(|at| at.0))
+        .bind(text(&row.about)),
         Change::Notice { notice, on: true } => {
             sqlx::query("INSERT INTO notices (name, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body")
                 .bind(notice.name())
@@ -347,6 +368,7 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         Change::Job { .. }
         | Change::Audit(_)
         | Change::EndContents(_)
+        | Change::EndContentsOf(_)
         | Change::Number(_)
         | Change::DiskFence(_)
         | Change::DiskReport(_)

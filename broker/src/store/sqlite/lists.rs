@@ -8,7 +8,7 @@ use sqlx::sqlite::Sqlite;
 use sqlx::{QueryBuilder, Row as _};
 use taxdisk_protocol::time::Timestamp;
 
-use super::super::encoding::{json, text, word};
+use super::super::encoding::{text, word};
 use super::super::{PAGE_JOBS, Page, StoreError};
 use super::SqliteStore;
 use crate::core::types::JobFilter;
@@ -180,7 +180,7 @@ impl SqliteStore {
         let more = rows.len() as i64 > limit;
         let mut page = Page::default();
         for row in rows.iter().take(limit as usize) {
-            page.jobs.push(std::sync::Arc::new(json("job", row.try_get(1)?)?));
+            page.jobs.push(std::sync::Arc::new(self.vault.job(row.try_get(1)?)?));
             if more {
                 page.cursor = Some(format!("p{}", row.try_get::<i64, _>(0)?));
             }

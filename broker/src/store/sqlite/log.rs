@@ -14,7 +14,8 @@ use sqlx::{ConnectOptions, Connection, Row};
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::Event;
 
-use super::super::encoding::{damaged, json, text};
+use super::super::encoding::{json, text};
+use super::super::vault::Vault;
 use super::super::{StoreError, chain};
 use crate::core::change::Change;
 
@@ -42,6 +43,7 @@ impl Log {
     /// It holds entries of another ledger: nothing of it is used.
     pub(super) async fn open(file: &Path, ledger: &str, applied: i64) -> Result<Log, StoreError> {
         let fresh = !file.exists();
+        super::private(file)?;
         let options = options(file).create_if_missing(true).journal_mode(SqliteJournalMode::Wal);
         let mut connection = options.synchronous(SqliteSynchronous::Full).connect().await?;
         for sql in [
@@ -99,7 +101,7 @@ impl Log {
     ///
     /// # Errors
     /// Entries are missing, or one cannot be read.
-    pub(super) async fn after(&mut self, applied: i64) -> Result<Option<Vec<Logged>>, StoreError> {
+    pub(super) async fn after(&mut self, applied: i64, vault: &Vault) -> Result<Option<Vec<Logged>>, StoreError> {
         let row = sqlx::query("SELECT id, changes FROM entries WHERE id > ?1 ORDER BY id LIMIT 1")
             .bind(applied)
             .fetch_optional(&mut self.connection)
@@ -108,7 +110,7 @@ impl Log {
         if row.try_get::<i64, _>(0)? != applied + 1 {
             return Err(StoreError::Damaged(format!("the log lacks entry {}", applied + 1)));
         }
-        decode(row.try_get(1)?).map(Some)
+        decode(row.try_get(1)?, vault).map(Some)
     }
 
     /// Takes away the entries up to `id`: the tables hold them on the medium.
@@ -138,6 +140,7 @@ fn options(file: &Path) -> SqliteConnectOptions {
 /// Copies a log that a broker may be writing, into the new file `to`. What leaves it meanwhile is in the tables already, which
 /// are to be copied afterwards.
 pub(super) async fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+    super::private(to)?;
     let mut connection = options(from).read_only(true).connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(to.to_string_lossy().into_owned()).execute(&mut connection).await?;
     Ok(connection.close().await?)
@@ -192,14 +195,14 @@ pub(super) fn encode(changes: &[Change], drafts: &[Option<chain::Draft<'_>>]) ->
     entry
 }
 
-fn decode(entry: &str) -> Result<Vec<Logged>, StoreError> {
+fn decode(entry: &str, vault: &Vault) -> Result<Vec<Logged>, StoreError> {
     let (mut logged, mut lines) = (Vec::new(), entry.lines());
     while let Some(line) = lines.next() {
         if let Some(change) = line.strip_prefix(CHANGE) {
             logged.push(Logged::Change(json("change of the log", change)?));
         } else if let (Some(key), Some(body), Some(content)) = (line.strip_prefix(EVENT), lines.next(), lines.next()) {
-            let event = chain::event(body, Some(content).filter(|content| !content.is_empty()));
-            logged.push(Logged::Event(json("key of the log", key)?, event.map_err(|error| damaged("event of the log", error))?));
+            let event = vault.event(body, Some(content).filter(|content| !content.is_empty()))?;
+            logged.push(Logged::Event(json("key of the log", key)?, event));
         } else {
             return Err(StoreError::Damaged("an entry of the log is no entry".to_owned()));
         }

@@ -5,6 +5,7 @@
 //!
 //! Read first: [`SqliteStore`], `writer`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ use tokio::task::JoinHandle;
 
 use super::chain::{self, Verified};
 use super::encoding::{damaged, json, text};
+use super::vault::Vault;
 use super::{DeliveryFilter, EVIDENCE_VIEWS, Head, Page, Store, StoreError, evidence_view, fresh_ledger, schema};
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
@@ -41,6 +43,7 @@ mod lists;
 mod log;
 mod operations;
 mod rechain;
+mod rekey;
 mod restore;
 mod rows;
 #[cfg(test)]
@@ -76,6 +79,7 @@ pub struct SqliteStore {
     readers: SqlitePool,
     ledger: String,
     ancestors: Vec<String>,
+    vault: Vault,
     /// Dropped, it ends the keeper.
     stop: watch::Sender<()>,
     keeper: JoinHandle<()>,
@@ -102,6 +106,14 @@ impl SqliteStore {
     /// # Errors
     /// The files cannot be opened, another process has them, they do not belong together, or a newer version wrote them.
     pub async fn open(url: &str) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open_with(url, Vault::default()).await
+    }
+
+    /// As [`SqliteStore::open`]; contents are sealed and opened with these keys.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], or a content is sealed with another key.
+    pub async fn open_with(url: &str, vault: Vault) -> Result<SqliteStore, StoreError> {
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -115,6 +127,7 @@ impl SqliteStore {
             .disable_statement_logging();
         let file = options.get_filename().to_owned();
         let lock = lock(&file).await?;
+        private(&file)?;
         let mut connection = options.connect().await?;
         schema::sqlite()
             .run(&mut connection)
@@ -146,7 +159,7 @@ impl SqliteStore {
         sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await?;
         let log = Log::open(&log::beside(&file), &ledger, applied).await?;
         let unseen = Arc::default();
-        let mut writer = Writer::new(connection, log, applied, Arc::clone(&unseen));
+        let mut writer = Writer::new(connection, log, applied, Arc::clone(&unseen), vault.clone());
         writer.catch_up().await?;
         let options = options.read_only(true);
         let lookup = Mutex::new(options.connect().await?);
@@ -155,7 +168,7 @@ impl SqliteStore {
         let shared = Arc::new(Shared { file, writer, unseen, written, failed: AtomicBool::new(false), _lock: lock });
         let (stop, stopped) = watch::channel(());
         let keeper = tokio::spawn(keep(Arc::clone(&shared), stopped));
-        Ok(SqliteStore { shared, lookup, readers, ledger, ancestors, stop, keeper })
+        Ok(SqliteStore { shared, lookup, readers, ledger, ancestors, vault, stop, keeper })
     }
 
     /// Closes the connections and leaves everything in the one file, on the medium.
@@ -311,9 +324,14 @@ fn busy() -> Duration {
     Duration::from_secs(BUSY_S)
 }
 
-/// An event from the columns `body` and `content`.
-fn event(row: &SqliteRow) -> Result<Event, StoreError> {
-    chain::event(row.try_get(0)?, row.try_get(1)?).map_err(|error| damaged("event", error))
+/// Makes a file that is not there for its owner alone; SQLite gives what it makes beside it the same mode.
+fn private(file: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = File::options().write(true).create_new(true).mode(0o600).open(file);
+    match made {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(StoreError::Database(sqlx::Error::Io(error))),
+        _ => Ok(()),
+    }
 }
 
 #[async_trait]
@@ -330,7 +348,7 @@ impl Store for SqliteStore {
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
-        restore::restore(&mut self.shared.writer.lock().await.connection).await
+        restore::restore(&mut self.shared.writer.lock().await.connection, &self.vault).await
     }
 
     fn ledger(&self) -> &str {
@@ -360,7 +378,7 @@ impl Store for SqliteStore {
         .fetch_all(&mut *self.lookup.lock().await)
         .await?;
         for body in rows {
-            let job = json::<Job>("job", &body)?;
+            let job = self.vault.job(&body)?;
             jobs.insert(job.key.clone(), Arc::new(job));
         }
         Ok(jobs)
@@ -420,7 +438,7 @@ impl Store for SqliteStore {
         let mut about: HashMap<OriginalKey, Vec<Arc<Job>>> = HashMap::new();
         for row in rows {
             let index = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("original", error))?;
-            let job = Arc::new(json::<Job>("job", row.try_get(1)?)?);
+            let job = Arc::new(self.vault.job(row.try_get(1)?)?);
             if let Some(key) = originals.get(index) {
                 let jobs = about.entry(key.clone()).or_default();
                 // The same original may have been asked for twice.
@@ -445,7 +463,7 @@ impl Store for SqliteStore {
             .bind(key.serial.as_str())
             .fetch_optional(&self.readers)
             .await?;
-        body.map(|body| json("job", &body).map(Arc::new)).transpose()
+        body.map(|body| self.vault.job(&body).map(Arc::new)).transpose()
     }
 
     async fn jobs(&self, filter: &JobFilter, cursor: Option<&str>, limit: u32) -> Result<Page, StoreError> {
@@ -459,7 +477,7 @@ impl Store for SqliteStore {
                 .bind(key.serial.as_str())
                 .fetch_all(self.readers().await?)
                 .await?;
-        rows.iter().map(event).collect()
+        rows.iter().map(|row| self.vault.event(row.try_get(0)?, row.try_get(1)?)).collect()
     }
 
     async fn evidence(&self, key: &JobKey) -> Result<Vec<EvidenceView>, StoreError> {
@@ -472,7 +490,8 @@ impl Store for SqliteStore {
         .bind(EVIDENCE_VIEWS)
         .fetch_all(self.readers().await?)
         .await?;
-        let events: Result<Vec<Event>, StoreError> = rows.iter().rev().map(event).collect();
+        let events: Result<Vec<Event>, StoreError> =
+            rows.iter().rev().map(|row| self.vault.event(row.try_get(0)?, row.try_get(1)?)).collect();
         Ok(events?.into_iter().filter_map(evidence_view).collect())
     }
 
@@ -521,7 +540,7 @@ impl Store for SqliteStore {
                 revision: row.try_get(3)?,
                 what: row.try_get(4)?,
                 body: row.try_get(5)?,
-                content: row.try_get(6)?,
+                content: self.vault.open_content(row.try_get(6)?)?.map(Cow::into_owned),
                 content_hash: row.try_get(7)?,
                 hash: row.try_get(8)?,
             })
@@ -558,7 +577,8 @@ impl Store for SqliteStore {
                     body: row.try_get(5)?,
                     content_hash: row.try_get(7)?,
                 };
-                if !checker.fits(&chain::Row { entry, content: row.try_get(6)?, hash: row.try_get(8)? }) {
+                let content = self.vault.open_content(row.try_get(6)?)?;
+                if !checker.fits(&chain::Row { entry, content: content.as_deref(), hash: row.try_get(8)? }) {
                     return Ok(checker.broken());
                 }
             }

@@ -10,6 +10,7 @@ use taxdisk_protocol::time::Timestamp;
 
 use super::super::StoreError;
 use super::super::encoding::{damaged, json};
+use super::super::vault::Vault;
 use crate::core::Restored;
 use crate::core::change::{
     DiskFenceRow, DiskReportRow, EnrollmentRow, IssuePointRow, KeyRow, ReconcileRow, SellerRow, SignInRow,
@@ -28,11 +29,11 @@ fn seller(row: &SqliteRow) -> Result<TaxpayerNumber, StoreError> {
     TaxpayerNumber::from_device(row.try_get(0)?).map_err(|error| damaged("seller", error))
 }
 
-pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restored, StoreError> {
+pub(super) async fn restore(connection: &mut SqliteConnection, vault: &Vault) -> Result<Restored, StoreError> {
     let mut restored = Restored::default();
     let mut jobs = sqlx::query("SELECT body FROM jobs WHERE live = 1 ORDER BY place").fetch(&mut *connection);
     while let Some(row) = jobs.try_next().await? {
-        restored.jobs.push(Arc::new(json("job", row.try_get(0)?)?));
+        restored.jobs.push(Arc::new(vault.job(row.try_get(0)?)?));
     }
     drop(jobs);
     let last: Option<i64> = sqlx::query_scalar("SELECT max(place) FROM jobs").fetch_one(&mut *connection).await?;
@@ -89,8 +90,9 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
             what: json("purpose of an enrolment code", row.try_get(3)?)?,
         });
     }
-    let keys =
-        sqlx::query("SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at FROM api_keys");
+    let keys = sqlx::query(
+        "SELECT id, hash, name, role, sellers, created_at, expires_at, revoked_at, actions, used_at, about FROM api_keys",
+    );
     for row in keys.fetch_all(&mut *connection).await? {
         restored.keys.push(KeyRow {
             id: row.try_get(0)?,
@@ -103,6 +105,7 @@ pub(super) async fn restore(connection: &mut SqliteConnection) -> Result<Restore
             revoked_at: row.try_get::<Option<i64>, _>(7)?.map(Timestamp),
             actions: json("actions of a key", row.try_get(8)?)?,
             used_at: row.try_get::<Option<i64>, _>(9)?.map(Timestamp),
+            about: json("what is known of a key", row.try_get(10)?)?,
         });
     }
     for row in sqlx::query("SELECT what, key, body FROM reconcile ORDER BY what, key").fetch_all(&mut *connection).await? {

@@ -297,3 +297,135 @@ async fn the_locks_of_the_tables_outlive_a_cut_of_the_log() {
     assert_eq!(logged(&files).await, [0; 0]);
     assert!(held(), "and still does after the log was cut");
 }
+
+/// All contents are sealed.
+struct Sealed {
+    files: Files,
+    keys: String,
+}
+
+impl Sealed {
+    fn new() -> Sealed {
+        Sealed { files: Files::new(), keys: crate::store::vault::new_key() }
+    }
+
+    async fn open_with(&self, keys: &str) -> SqliteStore {
+        SqliteStore::open_with(&self.files.url(), Vault::parse(keys).unwrap()).await.unwrap()
+    }
+}
+
+impl Bench for Sealed {
+    type Store = SqliteStore;
+
+    async fn open(&self) -> SqliteStore {
+        self.open_with(&self.keys).await
+    }
+
+    async fn reopen(&self, store: SqliteStore) -> SqliteStore {
+        store.close().await.unwrap();
+        self.open().await
+    }
+
+    async fn damage(&self, seller: &str, sequence: i64) {
+        self.files.damage(seller, sequence).await;
+    }
+}
+
+mod sealed {
+    use super::Sealed;
+    use crate::store::conformance::suite_of;
+
+    suite_of!(Sealed::new());
+}
+
+/// Bytes of all files of a ledger that hold this text.
+fn files_with(files: &Files, text: &str) -> Vec<String> {
+    let all = std::fs::read_dir(files.folder.path()).unwrap().map(|file| file.unwrap().path());
+    let holds = |file: &std::path::PathBuf| {
+        let bytes = std::fs::read(file).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    all.filter(holds).map(|file| file.file_name().unwrap().to_string_lossy().into_owned()).collect()
+}
+
+/// What [`crate::store::conformance::accept`] has in each invoice.
+const REMARK: &str = "引号";
+
+#[tokio::test]
+async fn no_file_holds_a_sealed_content_and_without_its_key_none_is_read() {
+    let bench = Sealed::new();
+    let store = bench.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    store.shared.settle().await.unwrap();
+    store.commit(&accepted(2)).await.unwrap();
+    assert_eq!(files_with(&bench.files, REMARK), [""; 0], "neither tables nor log");
+    assert!(store.restore().await.unwrap().jobs[0].invoice.as_ref().unwrap().remark.contains(REMARK));
+    // The second one is in the log alone, and is entered at the next start.
+    drop(store);
+    let store = bench.open().await;
+    assert_eq!(store.restore().await.unwrap().jobs.len(), 2);
+    assert_eq!(files_with(&bench.files, REMARK), [""; 0]);
+    store.close().await.unwrap();
+    for lost in [Vault::default(), Vault::parse(&crate::store::vault::new_key()).unwrap()] {
+        let opened = SqliteStore::open_with(&bench.files.url(), lost).await;
+        let refused = match opened {
+            Ok(store) => store.restore().await.unwrap_err(),
+            Err(error) => error,
+        };
+        assert!(matches!(refused, StoreError::Sealed(_)), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_new_key_seals_what_is_new_and_rekey_what_is_old_and_then_the_old_key_may_go() {
+    let bench = Sealed::new();
+    let plain = bench.files.open().await;
+    plain.commit(&accepted(1)).await.unwrap();
+    plain.close().await.unwrap();
+    assert!(!files_with(&bench.files, REMARK).is_empty(), "before there was a key");
+    let store = bench.open().await;
+    store.commit(&accepted(2)).await.unwrap();
+    store.close().await.unwrap();
+    let new = crate::store::vault::new_key();
+    let both = format!("{new}\n{}", bench.keys);
+    let store = bench.open_with(&both).await;
+    store.commit(&accepted(3)).await.unwrap();
+    assert_eq!(store.rekey(false).await.unwrap(), 5, "two contents and three jobs");
+    store.close().await.unwrap();
+    assert_eq!(files_with(&bench.files, REMARK), [""; 0], "nothing of what was in the plain is left in a page");
+    let store = bench.open_with(&new).await;
+    assert_eq!(store.restore().await.unwrap().jobs.len(), 3);
+    assert!(crate::store::check::check(&store).await.unwrap().is_whole());
+    assert_eq!(store.rekey(true).await.unwrap(), 6);
+    store.close().await.unwrap();
+    assert_eq!(bench.files.open().await.restore().await.unwrap().jobs.len(), 3, "and back");
+}
+
+#[tokio::test]
+async fn a_ledger_is_made_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    let config = crate::config::Store { url: files.url(), ..Default::default() };
+    for file in std::fs::read_dir(files.folder.path()).unwrap().map(|file| file.unwrap()) {
+        let name = file.file_name().into_string().unwrap();
+        let mode = file.metadata().unwrap().permissions().mode() & 0o777;
+        assert!(mode == 0o600 || name.ends_with(".lock"), "{name} has mode {mode:o}");
+    }
+    config.check_modes().unwrap();
+    for (name, mode, mend) in
+        [("ledger.db", 0o644, "chmod 0600"), ("ledger.db.log", 0o604, "chmod 0600"), ("", 0o757, "chmod 0700")]
+    {
+        let path = files.folder.path().join(name);
+        let before = std::fs::metadata(&path).unwrap().permissions();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let refused = config.check_modes().unwrap_err().0;
+        assert!(
+            refused.contains(mend) && refused.contains(&path.display().to_string().trim_end_matches('/').to_owned()),
+            "{refused}"
+        );
+        std::fs::set_permissions(&path, before).unwrap();
+    }
+    config.check_modes().unwrap();
+}

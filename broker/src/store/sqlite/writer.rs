@@ -16,8 +16,8 @@ use taxdisk_protocol::job::Job;
 use taxdisk_protocol::link::Owner;
 
 use super::super::StoreError;
-use super::super::encoding::json;
 use super::super::fold::Head;
+use super::super::vault::Vault;
 use super::commit;
 use super::log::{self, Log, Logged};
 use crate::core::change::{Change, NumberKey, NumberRow};
@@ -63,12 +63,13 @@ pub(super) struct Writer {
     /// Something failed, or was broken off, half-way.
     broken: bool,
     unseen: Arc<Mutex<Unseen>>,
+    vault: Vault,
 }
 
 impl Writer {
     /// Over tables that hold all entries of the log up to `applied`.
-    pub(super) fn new(connection: SqliteConnection, log: Log, applied: i64, unseen: Arc<Mutex<Unseen>>) -> Writer {
-        Writer { connection, log, heads: HashMap::new(), open: None, applied, broken: false, unseen }
+    pub(super) fn new(connection: SqliteConnection, log: Log, applied: i64, unseen: Arc<Mutex<Unseen>>, vault: Vault) -> Writer {
+        Writer { connection, log, heads: HashMap::new(), open: None, applied, broken: false, unseen, vault }
     }
 
     /// Enters what the log holds and the tables do not.
@@ -78,12 +79,12 @@ impl Writer {
     pub(super) async fn catch_up(&mut self) -> Result<(), StoreError> {
         let mut entries = 0_u64;
         let mut at = self.applied;
-        while let Some(logged) = self.log.after(at).await? {
+        while let Some(logged) = self.log.after(at, &self.vault).await? {
             let changes = self.changes(logged).await?;
             self.begin().await?;
-            let drafts = commit::drafts(&changes);
+            let drafts = commit::drafts(&changes, &self.vault)?;
             let mut heads = commit::heads(&mut self.connection, &self.heads, &drafts).await?;
-            commit::write(&mut self.connection, &changes, drafts, &mut heads).await?;
+            commit::write(&mut self.connection, &changes, drafts, &mut heads, &self.vault).await?;
             self.heads.extend(heads);
             entries += 1;
             at += 1;
@@ -131,7 +132,7 @@ impl Writer {
             .bind(key.serial.as_str())
             .fetch_optional(&mut self.connection)
             .await?;
-        body.map(|body| json("job", &body)).transpose()
+        body.map(|body| self.vault.job(&body)).transpose()
     }
 
     /// All or nothing, durable when it returns.
@@ -140,14 +141,14 @@ impl Writer {
     /// `Stale`: a guard does not hold, and nothing was kept. Anything else: nobody knows.
     pub(super) async fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.whole()?;
-        let drafts = commit::drafts(changes);
+        let drafts = commit::drafts(changes, &self.vault)?;
         let entry = log::encode(changes, &drafts);
         let mut heads = commit::heads(&mut self.connection, &self.heads, &drafts).await?;
         self.begin().await?;
         // Whoever breaks this off in the middle leaves it so.
         self.broken = true;
         self.run("SAVEPOINT one").await?;
-        if let Err(error) = commit::write(&mut self.connection, changes, drafts, &mut heads).await {
+        if let Err(error) = commit::write(&mut self.connection, changes, drafts, &mut heads, &self.vault).await {
             self.run("ROLLBACK TO one").await?;
             self.run("RELEASE one").await?;
             self.broken = !matches!(error, StoreError::Stale(_));
@@ -160,7 +161,7 @@ impl Writer {
         self.heads.extend(heads);
         self.unseen.lock().unwrap_or_else(PoisonError::into_inner).take(changes);
         // What ended would still be shown from memory.
-        if changes.iter().any(|change| matches!(change, Change::EndContents(_))) {
+        if changes.iter().any(|change| matches!(change, Change::EndContents(_) | Change::EndContentsOf(_))) {
             self.settle().await?;
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The administrators' console, as a browser sees it.
 
 mod deliveries;
+mod factor;
 mod jobs;
 mod machines;
 mod operations;

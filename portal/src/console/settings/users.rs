@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/settings/users/{login}/disable", post(disable))
         .route("/console/settings/users/{login}/enable", post(enable))
         .route("/console/settings/users/{login}/link", post(link))
+        .route("/console/settings/users/{login}/end-factor", post(end_factor))
 }
 
 struct RoleBox {
@@ -98,7 +99,10 @@ fn made(console: &Console, visitor: &Visitor, link: Option<(String, String)>) ->
             disabled: user.disabled,
         })
         .collect();
-    let done = visitor.query.get("done").filter(|done| matches!(*done, "user_changed" | "user_disabled" | "user_enabled"));
+    let done = visitor
+        .query
+        .get("done")
+        .filter(|done| matches!(*done, "user_changed" | "user_disabled" | "user_enabled" | "factor_ended"));
     let notice = done.map(|key| words::text(lang, key).to_owned());
     let shell = Shell::new(console, visitor, "menu_users").with_notice(notice, true);
     page(&Page { shell, paged: users.len() < known.len(), users, from, next, roles: boxes(&[]), made: link })
@@ -281,6 +285,25 @@ async fn link(
                 .run(move |session| Box::pin(async move { note(session, &who, "user_link", &wanted).await }));
             work.await.map_err(unavailable(&console, &visitor))?;
             invited(&console, &visitor, &account, &login).await
+        }
+        .await,
+    )
+}
+
+/// Somebody's telephone and recovery codes are gone: whoever does this has made sure that it is he who asks.
+async fn end_factor(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(login): Path<String>,
+) -> Response<Body> {
+    either(
+        async {
+            let account = account(&console, &visitor, &login).ok_or_else(|| shell::not_found(&console, &visitor))?;
+            confirmed(&form).ok_or_else(|| shell::unconfirmed(&console, &visitor))?;
+            let ended = console.accounts.take_factor_away(&account, &visitor.name()).await;
+            ended.map_err(|_| shell::busy(&console, &visitor))?;
+            Ok(back("factor_ended", &login))
         }
         .await,
     )

@@ -114,4 +114,7 @@ pub(super) const TABLE: &[Row] = &[
     ("set_user_disabled", "停用用户", "User disabled"),
     ("set_user_enabled", "启用用户", "User enabled"),
     ("set_user_link", "密码链接", "Password link"),
+    ("set_factor_set", "启用第二验证因素", "Second factor set up"),
+    ("set_factor_ended", "停用第二验证因素", "Second factor taken away"),
+    ("set_recovery_code_used", "使用了恢复码", "A recovery code was used"),
 ];

@@ -1,0 +1,103 @@
+//! The own second factor: set up with the password, confirmed by a first code, ended with both. Who lost telephone and recovery
+//! codes asks an administrator (`users.rs`), and that stands in the chain.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, State};
+use axum::http::{Response, StatusCode};
+use axum::routing::post;
+use taxdisk_web::signin::Refused;
+use taxdisk_web::signin::factor::Enrolment;
+
+use super::shell::Shell;
+use super::sign::{own, why, with_cookie};
+use super::{Console, Page, Posted, Shared, Visitor, Who, either, see_other, shell, with_status, words};
+
+/// What apps call this program.
+const ISSUER: &str = "taxdisk broker";
+/// Where whoever has no session is sent; the guard has sent him there before.
+const SIGN_IN: &str = "/console/sign-in";
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/console/account/factor", post(begin))
+        .route("/console/account/factor/confirm", post(confirm))
+        .route("/console/account/factor/end", post(end))
+}
+
+#[derive(Template)]
+#[template(path = "console/factor.html")]
+struct FactorPage {
+    shell: Shell,
+    /// How to set up the app; none: it is done.
+    enrolment: Option<Enrolment>,
+    /// Recovery codes, once.
+    codes: Vec<String>,
+}
+
+/// His page again, with why not.
+fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Response<Body> {
+    let (status, text) = why(visitor, refused);
+    own(console, visitor, status, Some(text), false)
+}
+
+async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
+        let begun = console.gate.begin_factor(&signed, form.get("password").unwrap_or_default(), ISSUER).await;
+        let enrolment = begun.map_err(|refused| not_done(&console, &visitor, refused))?;
+        // One that is there already is ended first, with a code of it.
+        let enrolment = enrolment.ok_or_else(|| shell::notice(&console, &visitor, StatusCode::CONFLICT, "factor_there"))?;
+        Ok(set_up(&visitor, StatusCode::OK, enrolment, None))
+    }
+    .await;
+    either(step)
+}
+
+fn set_up(visitor: &Visitor, status: StatusCode, enrolment: Enrolment, notice: Option<String>) -> Response<Body> {
+    let shell = Shell::new(visitor, "factor").with_notice(notice, false);
+    with_status(status, &FactorPage { shell, enrolment: Some(enrolment), codes: Vec::new() })
+}
+
+async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let Some((user, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
+        let code = form.get("code").unwrap_or_default();
+        match console.gate.confirm_factor(&signed, code, console.edge.ledger.now().0).await {
+            Ok((signed, codes)) => {
+                let cookie = console.cookie.begin(&signed.token);
+                let visitor = Visitor { signed: Some((user, signed)), ..visitor.clone() };
+                let notice = words::text(visitor.language, "done_factor_set").to_owned();
+                let shell = Shell::new(&visitor, "factor").with_notice(Some(notice), true);
+                let page = with_status(StatusCode::OK, &FactorPage { shell, enrolment: None, codes });
+                Ok(with_cookie(page, &cookie))
+            }
+            Err(refused) => {
+                let waiting = console.gate.factor(&signed).await.map_err(|_| shell::busy(&console, &visitor))?;
+                let waiting = waiting.filter(|factor| !factor.is_confirmed());
+                let enrolment = waiting.and_then(|factor| factor.enrolment(ISSUER, &signed.account));
+                let Some(enrolment) = enrolment else { return Err(not_done(&console, &visitor, refused)) };
+                let (status, text) = why(&visitor, refused);
+                Err(set_up(&visitor, status, enrolment, Some(text)))
+            }
+        }
+    }
+    .await;
+    either(step)
+}
+
+async fn end(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
+    let step: Page = async {
+        let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
+        let field = |name: &str| form.get(name).unwrap_or_default();
+        let now = console.edge.ledger.now().0;
+        let ended = console.gate.end_factor(&signed, field("password"), field("code"), now).await;
+        let signed = ended.map_err(|refused| not_done(&console, &visitor, refused))?;
+        Ok(with_cookie(see_other("/console/account?done=done_factor_ended"), &console.cookie.begin(&signed.token)))
+    }
+    .await;
+    either(step)
+}

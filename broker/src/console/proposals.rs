@@ -1,0 +1,116 @@
+//! What waits for a second person: seen by everybody, confirmed by an administrator who did not propose it.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Path, State};
+use axum::http::Response;
+use axum::routing::{get, post};
+use taxdisk_protocol::api::{ProposalView, Proposed};
+
+use super::jobs::url;
+use super::roles::Action;
+use super::shell::Shell;
+use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
+use crate::ledger::Confirmed;
+
+pub(super) fn routes() -> Router<Arc<Console>> {
+    Router::new()
+        .route("/console/proposals", get(list))
+        .route("/console/proposals/{id}/confirm", post(confirm))
+        .route("/console/proposals/{id}/decline", post(decline))
+}
+
+struct Row {
+    id: String,
+    what: String,
+    /// Of a settlement: the job, and its page.
+    job: Option<(String, String)>,
+    by: String,
+    at: String,
+    until: String,
+    reason: String,
+    /// What exactly, as the API says it.
+    body: String,
+    /// He proposed it himself.
+    own: bool,
+}
+
+#[derive(Template)]
+#[template(path = "console/proposals.html")]
+struct Proposals {
+    shell: Shell,
+    rows: Vec<Row>,
+    may_decide: bool,
+}
+
+fn row(shell: &Shell, visitor: &Visitor, view: ProposalView) -> Row {
+    let job = match &view.what {
+        Proposed::Settle { seller, serial, .. } => Some((format!("{seller} {serial}"), url(seller, serial))),
+        Proposed::BulkReissue { .. } => None,
+    };
+    let key = if job.is_some() { "proposal_settle" } else { "proposal_bulk" };
+    Row {
+        what: shell.t(key).to_owned(),
+        body: serde_json::to_string_pretty(&view.what).unwrap_or_default(),
+        job,
+        at: words::time_of(&view.at),
+        until: words::time_of(&view.expires_at),
+        own: view.by == visitor.by(),
+        id: view.id,
+        by: view.by,
+        reason: view.reason,
+    }
+}
+
+async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
+    let step: Page = async {
+        let views = console.edge.ledger.proposals().await.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let shell = Shell::new(&visitor, "menu_proposals");
+        let rows = views.into_iter().map(|view| row(&shell, &visitor, view)).collect();
+        Ok(page(&Proposals { shell, rows, may_decide: visitor.may(Action::Settle) }))
+    }
+    .await;
+    either(step)
+}
+
+async fn confirm(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(id): Path<String>,
+) -> Response<Body> {
+    let step: Page = async {
+        if form.get("confirm") != Some("yes") {
+            return Err(shell::unconfirmed(&console, &visitor));
+        }
+        let confirmed = visitor.ledger(&console).confirm(&id, &visitor.by()).await;
+        let confirmed = confirmed.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        tracing::warn!(proposal = id, by = visitor.by(), "confirmed by a second person");
+        Ok(match confirmed {
+            Confirmed::Job(job) => see_other(&format!("{}?done=done_settled", url(&job.seller, &job.serial))),
+            Confirmed::Bulk(view) => see_other(&format!("/console/bulk/{}", view.key)),
+        })
+    }
+    .await;
+    either(step)
+}
+
+async fn decline(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(id): Path<String>,
+) -> Response<Body> {
+    let step: Page = async {
+        let reason = form.get("reason").unwrap_or_default();
+        let declined = visitor.ledger(&console).decline(&id, reason, &visitor.by()).await;
+        declined.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        tracing::info!(proposal = id, by = visitor.by(), "declined");
+        Ok(see_other("/console/proposals?done=done_declined"))
+    }
+    .await;
+    either(step)
+}

@@ -1,0 +1,67 @@
+//! The two-person rule at the edge: the API answers 202, the console shows what waits, another person confirms.
+
+use serde_json::json;
+use taxdisk_broker::core::people::ConsoleRole;
+use taxdisk_broker::ledger::{Settings, TwoPersons};
+
+use crate::console::{Browser, location};
+use crate::support::Broker;
+
+const BOTH: TwoPersons = TwoPersons { settle: true, bulk_reissue: true, valid_s: 3600 };
+
+#[tokio::test]
+async fn a_bulk_re_issue_waits_for_another_person_and_begins_then() {
+    let broker = Broker::start_set(Settings { two_persons: BOTH, ..Settings::default() }).await;
+    let mut anna = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let mut bert = Browser::of(&broker, "bert", ConsoleRole::Operator).await;
+    let mut carla = Browser::of(&broker, "carla", ConsoleRole::Administrator).await;
+    let request = |dry_run: bool| json!({ "key": "b1", "filter": {}, "reason": "the disk was repaired", "dry_run": dry_run });
+    let looked = broker.call("POST", "/v1/jobs:reissue", Some(&request(true))).await;
+    assert_eq!(looked.status, 200, "looking takes one person");
+    let answer = broker.call("POST", "/v1/jobs:reissue", Some(&request(false))).await;
+    let (status, proposal) = (answer.status, answer.json());
+    let id = proposal["id"].as_str().unwrap().to_owned();
+    assert_eq!((status, &proposal["what"]["what"]), (202, &json!("bulk_reissue")), "{proposal}");
+    broker.call("GET", "/v1/jobs:reissue/b1", None).await.problem(404, "not_found");
+    let path = format!("/v1/proposals/{id}/confirm");
+    broker.call("POST", &path, None).await.problem(403, "forbidden");
+    assert_eq!(broker.call_as(&broker.admin, "GET", "/v1/proposals", None).await.json()[0]["id"], json!(id));
+    for browser in [&mut anna, &mut bert] {
+        let text = browser.get("/console/proposals").await.text();
+        assert!(text.contains(&id) && text.contains("the disk was repaired"), "{text}");
+    }
+    assert_eq!(bert.post(&format!("/console/proposals/{id}/confirm"), &[("confirm", "yes")]).await.status, 403, "an operator");
+    let confirm = format!("/console/proposals/{id}/confirm");
+    assert_eq!(anna.post(&confirm, &[]).await.status, 422, "not ticked");
+    assert_eq!(location(&anna.post(&confirm, &[("confirm", "yes")]).await), "/console/bulk/b1");
+    assert_eq!(broker.call("GET", "/v1/jobs:reissue/b1", None).await.status, 200);
+    assert_eq!(broker.call("POST", "/v1/jobs:reissue", Some(&request(false))).await.json()["key"], json!("b1"), "it has begun");
+    broker.call_as(&broker.admin, "POST", &path, None).await.problem(404, "not_found");
+    // In the console: whoever proposed it sees that he cannot confirm it, and another one declines it.
+    carla.get("/console/bulk").await;
+    let text = carla.post("/console/bulk", &[("state", "failed"), ("reason", "once more")]).await.text();
+    let field = |name: &str| crate::console::after(&text, &format!("name=\"{name}\" value=\""), "\"").unwrap().to_owned();
+    let request = field("request").replace("&#34;", "\"").replace("&quot;", "\"");
+    let begin = [("request", request.as_str()), ("seen", &field("seen")), ("confirm", "yes")];
+    assert_eq!(location(&carla.post("/console/bulk/begin", &begin).await), "/console/proposals?done=done_proposed");
+    let own = carla.get("/console/proposals").await.text();
+    assert!(own.contains("You proposed this yourself"), "{own}");
+    let id = broker.ledger.proposals().await.unwrap()[0].id.clone();
+    assert_eq!(carla.post(&format!("/console/proposals/{id}/confirm"), &[("confirm", "yes")]).await.status, 409);
+    anna.get("/console/proposals").await;
+    assert_eq!(anna.post(&format!("/console/proposals/{id}/decline"), &[("reason", "no")]).await.status, 303);
+    assert!(broker.ledger.proposals().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_unsettled_is_not_proposed_and_a_reason_is_needed() {
+    let broker = Broker::start_set(Settings { two_persons: BOTH, ..Settings::default() }).await;
+    broker.submit("A1").await;
+    let current = json!({ "code": "011002000107", "number": "00000001" });
+    let settle = json!({ "decision": "not_issued", "current": current, "expected": "absent", "reason": "read", "revision": 1 });
+    let path = format!("/v1/jobs/{}/A1/settle", crate::support::SELLER);
+    broker.call_as(&broker.admin, "POST", &path, Some(&settle)).await.problem(409, "settle_not_unsettled");
+    assert_eq!(broker.call_as(&broker.admin, "GET", "/v1/proposals", None).await.json(), json!([]));
+    let decline = json!({ "reason": "no" });
+    broker.call_as(&broker.admin, "POST", "/v1/proposals/pr_x/decline", Some(&decline)).await.problem(404, "not_found");
+}
