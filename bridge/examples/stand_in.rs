@@ -195,7 +195,7 @@ mod class {
 
     #[unsafe(no_mangle)]
     #[allow(non_snake_case)]
-    pub extern "system" fn DllGetClassObject(class: *const GUID, interface: *const GUID, object: *mut *mut c_void) -> HRESULT {
+    extern "system" fn DllGetClassObject(class: *const GUID, interface: *const GUID, object: *mut *mut c_void) -> HRESULT {
         // SAFETY: COM gives the class and the interface that it wants, and a place for it.
         unsafe {
             if *class != CLASS {
