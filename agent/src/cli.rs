@@ -50,6 +50,8 @@ pub enum Command {
     Enroll(EnrollArgs),
     /// Make a new key for this PC; it takes the present one's place at the next join, and nothing is to be done at the broker
     RotateKey,
+    /// Give up at this PC: ask the broker to revoke its key, for good. Refused while something is not settled or not told
+    Retire,
     /// Show the disks at this PC, set their passwords, or give them orders
     Disks(DisksArgs),
     /// Show how the running agent is
@@ -71,9 +73,9 @@ pub enum Command {
     Update(UpdateArgs),
     /// Look at the configuration
     Config(ConfigArgs),
-    /// Stop the service of Windows and take it away; state and configuration stay
+    /// Stop the service of Windows, take it away, and ask the broker to revoke this PC's key; state and configuration stay
     #[cfg(windows)]
-    Uninstall,
+    Uninstall(UninstallArgs),
     /// Be the service: for the service control manager of Windows
     #[cfg(windows)]
     #[command(hide = true)]
@@ -149,6 +151,15 @@ pub struct InstallArgs {
     #[cfg(windows)]
     #[arg(long, conflicts_with_all = ["url", "code", "answers", "name", "ca_file", "proxy"])]
     pub service: bool,
+}
+
+/// Of `uninstall`.
+#[cfg(windows)]
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Ask the broker nothing: this PC is to go on with the same key when the service is installed again
+    #[arg(long)]
+    pub keep_key: bool,
 }
 
 /// Of `enroll`.

@@ -30,6 +30,7 @@ pub mod ports;
 pub mod probe;
 pub mod ready;
 pub mod recording;
+pub mod retire;
 pub mod rotate;
 pub mod run;
 pub mod secrets;

@@ -13,11 +13,12 @@ use pc::Pc;
 fn the_help_is_as_agreed() {
     let pc = Pc::new("");
     let mut help = String::new();
-    let pages: [&[&str]; 26] = [
+    let pages: [&[&str]; 27] = [
         &[],
         &["run"],
         &["install"],
         &["enroll"],
+        &["retire"],
         &["rotate-key"],
         &["disks"],
         &["disks", "secret"],

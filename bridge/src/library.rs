@@ -1,17 +1,15 @@
-//! The maker's library: loaded by its path, called by its documented entry point. The only `unsafe` code of this program.
+//! The maker's library: loaded by its path, called by its documented entry point.
 //!
-//! `int PostAndRecvEx(const char *request, char **answer)`, with the calling convention of Windows (`stdcall` on 32
-//! bits): request
-//! and answer end in zero and are GBK (facts on the component, A.1). What its number means is not documented; the
-//! answer's own text
-//! decides. Who frees the answer is not documented either: nobody does, and this process ends.
+//! `int PostAndRecvEx(const char *request, char **answer)`, with the calling convention of Windows (`stdcall` on 32 bits):
+//! request and answer end in zero and are GBK (facts on the component, A.1). What its number means is not documented; the
+//! answer's own text decides. Who frees the answer is not documented either: nobody does, and this process ends.
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::path::Path;
 
 /// The longest answer, bytes: as much as the agent takes.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+pub(crate) const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
 type PostAndRecv = unsafe extern "system" fn(*const c_char, *mut *mut c_char) -> c_int;
 

@@ -2,17 +2,21 @@
 #Requires -RunAsAdministrator
 <#
 .SYNOPSIS
-  Stops the taxdisk agent and takes its programs away. Journal, key and configuration (C:\ProgramData\taxdisk) stay.
+  Stops the taxdisk agent, asks the broker to revoke its key, and takes its programs away. Journal and configuration
+  (C:\ProgramData\taxdisk) stay.
 .DESCRIPTION
-  Afterwards an administrator of the broker revokes the agent (`taxdisk agent revoke`): only he knows whether its disk goes to another PC.
+  The broker is not asked with -KeepKey, and cannot be where it is not reached or something is not settled: the agent says so, and an
+  administrator of the broker revokes it (`taxdisk agent revoke`).
 #>
-param([string]$InstallDir = (Join-Path $env:ProgramFiles 'taxdisk'))
+param([string]$InstallDir = (Join-Path $env:ProgramFiles 'taxdisk'), [switch]$KeepKey)
 $ErrorActionPreference = 'Stop'
 Set-StrictMode -Version 2
 
 $Agent = Join-Path $InstallDir 'taxdisk-agent.exe'
 if (Test-Path $Agent) {
-    & $Agent uninstall
+    $Words = @('uninstall')
+    if ($KeepKey) { $Words += '--keep-key' }
+    & $Agent @Words
     if ($LASTEXITCODE -ne 0) {
         [Console]::Error.WriteLine('uninstall.ps1: the service could not be taken away; the line above says why. Nothing was removed.')
         exit 1

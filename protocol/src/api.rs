@@ -18,7 +18,7 @@ mod agents;
 mod dispatch;
 mod keys;
 
-pub use agents::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest, TunnelBody};
+pub use agents::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest, RetireBody, TunnelBody};
 pub use dispatch::{
     Estimate, OfflineView, PauseMode, PauseOf, PauseRequest, PauseView, Severity, Thresholds, WarningCode, WarningView,
 };

@@ -38,7 +38,7 @@ use crate::update::{AgentUpdate, UpdateOffer};
 
 mod keys;
 
-pub use keys::{KEYS_MAX, KeyProof, fingerprint, key_message, proof_message};
+pub use keys::{KEYS_MAX, KeyProof, fingerprint, key_message, proof_message, retire_message};
 
 /// The subprotocol that both sides name at the upgrade.
 pub const SUBPROTOCOL: &str = "taxdisk.v1";

@@ -414,8 +414,15 @@ impl AgentRig {
     }
 
     /// The same with a program of Windows, which sees the folders of this PC below this drive.
-    pub fn enroll_on_drive(program: &Path, drive: &'static str, rig: &Rig, name: &str, disks: &[(String, String)]) -> AgentRig {
-        Self::enroll_with((program.to_owned(), drive), rig.path(), &rig.api, &[], name, "", disks)
+    pub fn enroll_on_drive(
+        program: &Path,
+        drive: &'static str,
+        rig: &Rig,
+        name: &str,
+        more: &str,
+        disks: &[(String, String)],
+    ) -> AgentRig {
+        Self::enroll_with((program.to_owned(), drive), rig.path(), &rig.api, &[], name, more, disks)
     }
 
     fn enroll_with(

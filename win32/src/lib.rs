@@ -1,4 +1,4 @@
-//! What Windows does that the standard library does not offer: access lists, DPAPI, the event log, clocks, the console.
+//! What Windows does that the standard library does not offer: access lists, DPAPI, proxies, the event log, clocks, the console.
 //!
 //! Every function is safe to call and small enough to be read beside the page of the documentation that it names. This is one of
 //! the two crates of the workspace with `unsafe` in it (the other loads makers' libraries, in a process of its own); it holds
@@ -15,7 +15,11 @@ use std::path::Path;
 use std::ptr::{null, null_mut};
 use std::time::Duration;
 
-use windows_sys::Win32::Foundation::{GetLastError, HANDLE, LocalFree, SetLastError};
+use windows_sys::Win32::Foundation::{GetLastError, GlobalFree, HANDLE, LocalFree, SetLastError};
+use windows_sys::Win32::Networking::WinHttp::{
+    WINHTTP_CURRENT_USER_IE_PROXY_CONFIG, WINHTTP_PROXY_INFO, WinHttpGetDefaultProxyConfiguration,
+    WinHttpGetIEProxyConfigForCurrentUser,
+};
 use windows_sys::Win32::Security::Authorization::{
     ConvertSecurityDescriptorToStringSecurityDescriptorW, ConvertStringSecurityDescriptorToSecurityDescriptorW, SDDL_REVISION_1,
 };
@@ -42,6 +46,8 @@ use windows_sys::Win32::System::WindowsProgramming::QueryUnbiasedInterruptTime;
 const DESCRIPTOR_MAX_BYTES: u32 = 128 * 1024;
 /// The longest registry text that is read, UTF-16 units.
 const REGISTRY_TEXT_MAX: usize = 256;
+/// The longest text about proxies that is read, UTF-16 units.
+const PROXY_TEXT_MAX: usize = 8192;
 /// The longest text of an event, UTF-16 units (`ReportEventW`: 31,839).
 const EVENT_TEXT_MAX: usize = 31_000;
 
@@ -205,6 +211,41 @@ fn take(good: i32, blob: CRYPT_INTEGER_BLOB) -> io::Result<Vec<u8>> {
     Ok(copy)
 }
 
+/// The proxy that this machine was given (`netsh winhttp set proxy`), else that of this account's *Internet Options*, and what is
+/// reached without it, both as Windows writes them. `None`: neither names one. Scripts that choose a proxy are not run.
+pub fn proxy() -> Option<(String, String)> {
+    let mut machine = WINHTTP_PROXY_INFO::default();
+    // SAFETY: `machine` is a valid place; its texts are freed by `global_text`, as the documentation asks.
+    let found = unsafe { WinHttpGetDefaultProxyConfiguration(&mut machine) } != 0;
+    let named = found.then(|| (global_text(machine.lpszProxy), global_text(machine.lpszProxyBypass)));
+    if let Some((Some(proxy), past)) = named {
+        return Some((proxy, past.unwrap_or_default()));
+    }
+    let mut own = WINHTTP_CURRENT_USER_IE_PROXY_CONFIG::default();
+    // SAFETY: as above; the third text is freed, too.
+    if unsafe { WinHttpGetIEProxyConfigForCurrentUser(&mut own) } == 0 {
+        return None;
+    }
+    global_text(own.lpszAutoConfigUrl);
+    let (proxy, past) = (global_text(own.lpszProxy), global_text(own.lpszProxyBypass));
+    Some((proxy?, past.unwrap_or_default()))
+}
+
+/// Takes over a text that Windows wants back by `GlobalFree`. `None`: there is none.
+fn global_text(text: *mut u16) -> Option<String> {
+    if text.is_null() {
+        return None;
+    }
+    // SAFETY: Windows wrote a text that ends in zero, which nobody else frees.
+    let copy = unsafe {
+        let length = (0..PROXY_TEXT_MAX).position(|at| *text.add(at) == 0);
+        let copy = length.map(|length| String::from_utf16_lossy(std::slice::from_raw_parts(text, length)));
+        GlobalFree(text.cast());
+        copy
+    };
+    copy.filter(|copy| !copy.trim().is_empty())
+}
+
 /// How bad an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -289,9 +330,39 @@ mod tests {
         let mut sealed = seal(b"12345678").unwrap();
         assert!(!sealed.windows(8).any(|part| part == b"12345678"));
         assert_eq!(unseal(&sealed).unwrap(), b"12345678");
-        let middle = sealed.len() / 2;
-        sealed[middle] ^= 1;
+        // Windows notices any change, Wine one of what it sealed, which is at the end.
+        *sealed.last_mut().unwrap() ^= 1;
         assert!(unseal(&sealed).is_err());
+    }
+
+    #[test]
+    fn a_folder_gets_the_list_it_is_given_and_inherits_nothing() {
+        let folder = std::env::temp_dir().join("taxdisk-win32-list");
+        std::fs::create_dir_all(&folder).unwrap();
+        let lets_in_everybody = || access_list(&folder).unwrap().contains(";;;WD)");
+        set_access_list(&folder, "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FR;;;WD)").unwrap();
+        assert!(lets_in_everybody());
+        set_access_list(&folder, "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)").unwrap();
+        assert!(!lets_in_everybody());
+        std::fs::remove_dir(&folder).unwrap();
+        assert!(access_list(&folder).is_err() && set_access_list(&folder, "no list").is_err());
+    }
+
+    #[test]
+    fn the_machines_proxy_comes_before_the_accounts() {
+        use windows_sys::Win32::Networking::WinHttp::{WINHTTP_ACCESS_TYPE_NAMED_PROXY, WinHttpSetDefaultProxyConfiguration};
+        let set = |proxy: &str, past: &str| {
+            let (mut proxy, mut past) = (wide(proxy), wide(past));
+            let mut info = WINHTTP_PROXY_INFO {
+                dwAccessType: WINHTTP_ACCESS_TYPE_NAMED_PROXY,
+                lpszProxy: proxy.as_mut_ptr(),
+                lpszProxyBypass: past.as_mut_ptr(),
+            };
+            // SAFETY: both texts end in zero and live through the call.
+            assert_ne!(unsafe { WinHttpSetDefaultProxyConfiguration(&mut info) }, 0);
+        };
+        set("proxy.example:3128", "*.shop.example;<local>");
+        assert_eq!(proxy(), Some(("proxy.example:3128".to_owned(), "*.shop.example;<local>".to_owned())));
     }
 
     #[test]

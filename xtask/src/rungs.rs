@@ -240,10 +240,7 @@ impl Made {
                 needs::schemathesis()?;
                 Vec::new()
             }
-            Made::Windows => {
-                let (agent, wine) = windows::for_test()?;
-                vec![("TAXDISK_TEST_WINDOWS_AGENT", agent), ("TAXDISK_TEST_WINE", wine)]
-            }
+            Made::Windows => windows::for_test()?,
         })
     }
 }
@@ -276,7 +273,7 @@ const LONG: [Long; 12] = [
         test: "windows::",
         programs: &[needs::WINE],
         made: Made::Windows,
-        size: "the agent for Windows under Wine: 100 jobs over SKServer and a COM port, 54 kills at named points",
+        size: "the agent for Windows under Wine: 100 jobs over a COM port and over SKServer, 61 kills at points, the bridge, the service",
         env: &[("TAXDISK_TEST_WINDOWS_JOBS", "100"), ("TAXDISK_TEST_WINDOWS_ROUNDS", "6")],
         budget_s: 1800,
     },

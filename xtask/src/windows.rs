@@ -8,7 +8,7 @@ use std::process::Command;
 
 use clap::Args;
 
-use crate::{needs, rungs, workspace};
+use crate::{needs, packages, rungs, workspace};
 
 /// Where Debian keeps programs; a toolchain of rustup may come before it in the path.
 const DEBIAN_PROGRAMS: &str = "/usr/bin";
@@ -18,6 +18,9 @@ const TARGET: &str = "x86_64-pc-windows-gnu";
 const TARGET_32: &str = "i686-pc-windows-gnu";
 /// Its linker.
 const TOOLCHAIN_32: (&str, &str) = ("i686-w64-mingw32-gcc-win32", "gcc-mingw-w64-i686-win32");
+/// Begin and end of every program on 32 bits: the frames of exceptions are registered there. Rust's own toolchains bring them as
+/// object files; where the standard library is built from source, they are built from source too.
+const STARTUP_32: [&str; 2] = ["rsbegin", "rsend"];
 /// Debian's packages: compiler, cargo, the sources of the standard library, and a linker for that target with its C compiler.
 const TOOLCHAIN: [(&str, &str); 3] = [
     ("rustc", "rustc-web rust-web-src"),
@@ -25,7 +28,12 @@ const TOOLCHAIN: [(&str, &str); 3] = [
     ("x86_64-w64-mingw32-gcc-win32", "gcc-mingw-w64-x86-64-win32 g++-mingw-w64-x86-64-win32"),
 ];
 /// Where the sources of the standard library are expected below the compiler's folder.
-const SOURCES: &str = "lib/rustlib/src/rust/library/std/Cargo.toml";
+const SOURCES: &str = "lib/rustlib/src/rust/library";
+
+const AGENT: &str = "taxdisk-agent";
+/// Debian's wrapper of it complains of 32-bit programs, which are not run by it here.
+const WINE_LOADER: &str = "/usr/lib/wine/wine64";
+const BRIDGE: &str = "taxdisk-bridge";
 
 /// What to do with it.
 #[derive(Debug, Args)]
@@ -50,12 +58,12 @@ pub(crate) fn run(args: &WindowsArgs) -> Result<(), String> {
         return rungs::test_long(&rungs::LongArgs::of("windows"));
     }
     let kind = if args.release || args.package { Kind::Shipped } else { Kind::WithPoints };
-    let agent = build("taxdisk-agent", TARGET, kind)?;
+    let agent = build(AGENT, TARGET, kind)?;
     println!("{}", agent.display());
     if args.package {
         needs::programs(&[needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
         // Makers' libraries have 32 bits, and so has what loads them.
-        let bridge = build("taxdisk-bridge", TARGET_32, kind)?;
+        let bridge = build(BRIDGE, TARGET_32, kind)?;
         for file in package(&agent, &bridge)? {
             println!("{}", file.display());
         }
@@ -82,26 +90,54 @@ pub(crate) fn build(package: &str, target: &str, kind: Kind) -> Result<PathBuf, 
         needs::debian(&[TOOLCHAIN_32])?;
     }
     let sources = sysroot()?.join(SOURCES);
-    if !sources.is_file() {
+    if !sources.join("std/Cargo.toml").is_file() {
         return Err(format!("{} is missing: install Debian's rust-web-src of the same version as rustc-web", sources.display()));
     }
     let folder = workspace::target().join("windows");
-    let mut cargo = debian_tool("cargo");
-    cargo.args(["build", "-Zbuild-std=std,panic_abort", "--target", target, "--package", package, "--target-dir"]);
-    cargo.arg(&folder).current_dir(workspace::root());
-    // The standard library is built by the same stable compiler that Debian built from it; only cargo's switch is not stable.
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_INCREMENTAL", "0");
+    let mut cargo = cargo_for(target, "build", "std,panic_abort");
+    cargo.args(["--package", package]);
+    if target == TARGET_32 {
+        let objects = startup(&sources.join("rtstartup"), &folder.join("startup-32"))?;
+        cargo.env("CARGO_TARGET_I686_PC_WINDOWS_GNU_RUSTFLAGS", format!("-Lnative={}", objects.display()));
+    }
+    if kind == Kind::WithPoints && package == BRIDGE {
+        // What the bridge is tested with: an example, which is never shipped.
+        cargo.args(["--bins", "--examples"]);
+    }
     match kind {
         Kind::Shipped => drop(cargo.arg("--release")),
         Kind::WithPoints => drop(cargo.env("CARGO_PROFILE_DEV_DEBUG", "false")),
     }
-    if kind == Kind::WithPoints && package == "taxdisk-agent" {
+    if kind == Kind::WithPoints && package == AGENT {
         cargo.args(["--features", "taxdisk-agent/fault-points"]);
     }
     workspace::run(cargo)?;
     let profile = if kind == Kind::Shipped { "release" } else { "debug" };
     let program = folder.join(target).join(profile).join(format!("{package}.exe"));
     if program.is_file() { Ok(program) } else { Err(format!("{} was not built", program.display())) }
+}
+
+/// Debian's cargo for a target, into the folder that is kept for it.
+fn cargo_for(target: &str, what: &str, standard: &str) -> Command {
+    let mut cargo = debian_tool("cargo");
+    cargo.args([what, &format!("-Zbuild-std={standard}"), "--target", target, "--target-dir"]);
+    cargo.arg(workspace::target().join("windows")).current_dir(workspace::root());
+    // The standard library is built by the same stable compiler that Debian built from it; only cargo's switch is not stable.
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_INCREMENTAL", "0");
+    cargo
+}
+
+/// The unit tests of what exists on Windows alone, under Wine.
+fn unit_tests(agent: &Path, wine: &Path) -> Result<(), String> {
+    // Beside the tests, which are in `deps`, as beside the programs.
+    if let Some(folder) = agent.parent() {
+        random_numbers(&folder.join("deps/tests.exe"), TOOLCHAIN[2].0)?;
+    }
+    let mut cargo = cargo_for(TARGET, "test", "std,panic_abort,test");
+    cargo.args(["--package", "taxdisk-win32", "--package", BRIDGE, "--lib", "--bins"]);
+    cargo.env("CARGO_PROFILE_DEV_DEBUG", "false").env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", WINE_LOADER);
+    cargo.env("WINEPREFIX", wine).env("WINEDEBUG", "-all").env("WINEARCH", "win64").env("WINELOADER", WINE_LOADER);
+    workspace::run(cargo)
 }
 
 /// A program of Debian's toolchain, which finds its own siblings first, and nothing of the toolchain that runs this one.
@@ -119,26 +155,62 @@ fn debian_tool(name: &str) -> Command {
     command
 }
 
+/// Builds the objects of [`STARTUP_32`] into a folder, unless they are there; gives the folder.
+fn startup(sources: &Path, folder: &Path) -> Result<PathBuf, String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    for name in STARTUP_32 {
+        let object = folder.join(name).with_extension("o");
+        if !object.is_file() {
+            let mut compile = debian_tool("rustc");
+            compile.env("RUSTC_BOOTSTRAP", "1").args(["--target", TARGET_32, "--crate-type", "lib", "--emit", "obj", "-O", "-o"]);
+            compile.arg(&object).arg(sources.join(name).with_extension("rs"));
+            workspace::run(compile)?;
+        }
+    }
+    Ok(folder.to_owned())
+}
+
 fn sysroot() -> Result<PathBuf, String> {
     let mut ask = debian_tool("rustc");
     ask.args(["--print", "sysroot"]);
     Ok(PathBuf::from(workspace::output(ask)?.trim()))
 }
 
-/// For the tests under Wine: the program with its points, and a folder in which Wine keeps its drive.
+/// For the tests under Wine: what their variables name. The agent and the bridge with its stand-in (beside it, in `examples`);
+/// the same bridge of 32 bits; a folder in which Wine keeps its drive, and a Debian of 32 bits with a Wine of 32 bits in it: on
+/// this Debian it could only be had by making it one of two architectures.
 ///
 /// # Errors
 /// Something cannot be installed or built.
-pub(crate) fn for_test() -> Result<(PathBuf, PathBuf), String> {
-    let agent = build("taxdisk-agent", TARGET, Kind::WithPoints)?;
-    random_numbers(&agent)?;
-    Ok((agent, workspace::target().join("wine")))
+pub(crate) fn for_test() -> Result<Vec<(&'static str, PathBuf)>, String> {
+    let agent = build(AGENT, TARGET, Kind::WithPoints)?;
+    let bridge = build(BRIDGE, TARGET, Kind::WithPoints)?;
+    let bridge_32 = build(BRIDGE, TARGET_32, Kind::WithPoints)?;
+    random_numbers(&agent, TOOLCHAIN[2].0)?;
+    random_numbers(&bridge_32, TOOLCHAIN_32.0)?;
+    needs::programs(&[needs::DEBOOTSTRAP])?;
+    let debian_32 = packages::debian_32(&workspace::target().join("wine-32"), "wine32")?;
+    let wine = workspace::target().join("wine");
+    unit_tests(&agent, &wine)?;
+    needs::programs(&[needs::COMPILER])?;
+    let flushes = workspace::target().join("windows/fsync.so");
+    let mut compile = Command::new("cc");
+    compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&flushes).arg(workspace::root().join("tests/wine/fsync.c"));
+    workspace::run(compile)?;
+    Ok(vec![
+        ("TAXDISK_TEST_WINDOWS_AGENT", agent),
+        ("TAXDISK_TEST_WINDOWS_BRIDGE", bridge),
+        ("TAXDISK_TEST_WINDOWS_BRIDGE_32", bridge_32),
+        ("TAXDISK_TEST_WINE", wine),
+        ("TAXDISK_TEST_WINE_FLUSHES", flushes),
+        ("TAXDISK_TEST_WINE_32", debian_32),
+    ])
 }
 
 /// Wine before 9 lacks the library from which Rust's standard library takes random numbers: beside the program it gets one.
-fn random_numbers(agent: &Path) -> Result<(), String> {
-    let mut compile = debian_tool(TOOLCHAIN[2].0);
-    compile.args(["-O1", "-shared", "-o"]).arg(agent.with_file_name("bcryptprimitives.dll"));
+fn random_numbers(program: &Path, compiler: &str) -> Result<(), String> {
+    let mut compile = debian_tool(compiler);
+    compile.args(["-O1", "-shared", "-o"]).arg(program.with_file_name("bcryptprimitives.dll"));
     compile.arg(workspace::root().join("tests/wine/bcryptprimitives.c")).arg("-ladvapi32");
     workspace::run(compile)
 }
@@ -211,4 +283,28 @@ fn check(msi: &Path, folder: &Path) -> Result<(), String> {
         }
     }
     std::fs::remove_dir_all(&unpacked).map_err(|error| format!("{}: {error}", unpacked.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    /// Whether this is a script of PowerShell, by a grammar of that language.
+    fn is_a_script(text: &str) -> bool {
+        let mut parser = tree_sitter::Parser::new();
+        parser.set_language(&tree_sitter_powershell::LANGUAGE.into()).unwrap();
+        !parser.parse(text, None).unwrap().root_node().has_error()
+    }
+
+    #[test]
+    fn the_scripts_of_the_archive_are_scripts() {
+        for (name, from) in SCRIPTS.iter().filter(|(name, _)| name.ends_with(".ps1")) {
+            let text = std::fs::read_to_string(workspace::root().join(from)).unwrap();
+            assert!(is_a_script(&text), "{name}");
+            // The parser is no nodding one: without one brace it is none.
+            let (before, after) = text.rsplit_once('}').unwrap();
+            assert!(!is_a_script(&format!("{before}{after}")), "{name}");
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! `enroll`, `rotate-key`.
+//! `enroll`, `retire`, `rotate-key`.
 
 use serde::Serialize;
 use taxdisk_protocol::link::fingerprint;
@@ -62,6 +62,14 @@ pub(super) fn rotate_key(config: &Config, json: bool) -> Result<(), Failure> {
             "A new key is made; its fingerprint is {fingerprint}. It takes the present one's place when the agent joins the broker next: \
              at once if you start the agent again."
         )
+    });
+    Ok(())
+}
+
+pub(super) fn retire(config: &Config, json: bool) -> Result<(), Failure> {
+    let agent = crate::retire::retire(config)?;
+    super::show(json, &serde_json::json!({ "agent": agent }), || {
+        format!("The broker revoked agent {agent}: its key is good for nothing any more. State and configuration stay.")
     });
     Ok(())
 }

@@ -53,11 +53,25 @@ pub(super) fn install(common: &Common, args: &InstallArgs) -> Result<(), Failure
 }
 
 #[cfg(windows)]
-pub(super) fn uninstall(json: bool) -> Result<(), Failure> {
+pub(super) fn uninstall(common: &Common, args: &crate::cli::UninstallArgs) -> Result<(), Failure> {
     let was_there = crate::platform::service::uninstall()?;
-    super::show(json, &serde_json::json!({ "was_there": was_there }), || match was_there {
-        true => "The service was stopped and taken away; state and configuration stay.".to_owned(),
-        false => "There is no service to take away.".to_owned(),
+    let enrolled = |config: &crate::config::Config| config.state.dir.join("identity.json").exists();
+    let config = crate::config::Config::load(common.config.as_deref(), common.state_dir.as_deref());
+    // The service is gone whatever the broker says: a program is to be taken away also from a PC that is offline.
+    let retired = match config {
+        Ok(config) if !args.keep_key && enrolled(&config) => Some(crate::retire::retire(&config)),
+        Ok(_) => None,
+        Err(failure) => Some(Err(failure)),
+    };
+    let said = match (&retired, was_there) {
+        (Some(Ok(agent)), _) => format!("The broker revoked agent {agent}: this PC needs a new code to come back."),
+        (Some(Err(failure)), _) => format!("The broker was not told: {}", failure.text),
+        (None, _) => "The key of this PC stays good.".to_owned(),
+    };
+    let document = serde_json::json!({ "was_there": was_there, "retired": matches!(retired, Some(Ok(_))) });
+    super::show(common.json, &document, || match was_there {
+        true => format!("The service was stopped and taken away; state and configuration stay. {said}"),
+        false => format!("There is no service to take away. {said}"),
     });
     Ok(())
 }

@@ -53,10 +53,11 @@ fn dispatch(cli: &Cli) -> Result<ExitCode, Failure> {
         Command::Update(args) => update::update(&load()?, &args.command, json)?,
         Command::Install(args) => install::install(common, args)?,
         #[cfg(windows)]
-        Command::Uninstall => install::uninstall(json)?,
+        Command::Uninstall(args) => install::uninstall(common, args)?,
         #[cfg(windows)]
         Command::Service => run::service(common)?,
         Command::Enroll(args) => enroll::enroll(&load()?, args, json)?,
+        Command::Retire => enroll::retire(&load()?, json)?,
         Command::RotateKey => enroll::rotate_key(&load()?, json)?,
         Command::Disks(args) => match &args.command {
             None if args.explain => disks::explain_all(&load()?, json)?,

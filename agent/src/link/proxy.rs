@@ -1,7 +1,7 @@
 //! The way through an HTTP proxy: which one, and its `CONNECT`.
 //!
-//! A proxy is named by the configuration (`[broker] proxy`), else by the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`).
-//! A broker on this PC itself is never reached through one.
+//! A proxy is named by the configuration (`[broker] proxy`), else by the environment (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`),
+//! else on Windows by the system. A broker on this PC itself is never reached through one.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use ureq::{Proxy, ProxyProtocol};
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
 
-/// Switches the environment's proxy off.
+/// Switches the proxy of the environment and of the system off.
 pub const NONE: &str = "none";
 /// The head of a proxy's answer at most, bytes.
 const HEAD_MAX: usize = 8 * 1024;
@@ -27,10 +27,45 @@ pub fn choose(url: &BrokerUrl, configured: Option<&str>) -> Result<Option<Proxy>
     let proxy = match configured {
         Some(NONE) => return Ok(None),
         Some(text) => Some(parse(text)?),
-        None => Proxy::try_from_env(),
+        None => match Proxy::try_from_env() {
+            None => crate::platform::system_proxy().and_then(|(proxies, past)| of_system(&proxies, &past, &url.host)),
+            named => named,
+        },
     };
     let target = url.http("").parse::<ureq::http::Uri>();
     Ok(proxy.filter(|proxy| proxy.protocol() == ProxyProtocol::Http && target.is_ok_and(|target| !proxy.is_no_proxy(&target))))
+}
+
+/// The proxy out of the two texts of Windows: `host:port`, or `http=host:port;https=host:port;socks=host:port`, and the names
+/// that are reached without it, behind semicolons or spaces. What is no HTTP proxy is none of ours.
+fn of_system(proxies: &str, past: &str, host: &str) -> Option<Proxy> {
+    let words = |text: &str| text.split([';', ' ']).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+    let (proxies, past): (Vec<String>, Vec<String>) = (words(proxies), words(past));
+    if past.iter().any(|pattern| goes_past(pattern, host)) {
+        return None;
+    }
+    // One for https comes before one for everything.
+    let named = |scheme: &str| proxies.iter().find_map(|word| word.strip_prefix(scheme));
+    let found = named("https=").or_else(|| proxies.iter().map(String::as_str).find(|word| !word.contains('=')))?;
+    let found = found.strip_prefix("http://").unwrap_or(found).trim_end_matches('/');
+    parse(&format!("http://{found}")).ok()
+}
+
+/// Whether a word of that list means this host. `<local>` is every name without a dot; `*` stands for any part of a name.
+fn goes_past(pattern: &str, host: &str) -> bool {
+    if pattern.eq_ignore_ascii_case("<local>") {
+        return !host.contains(['.', ':']);
+    }
+    let (pattern, host) = (pattern.to_ascii_lowercase(), host.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = parts.next().and_then(|first| host.strip_prefix(first)) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+    for part in between {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 /// What `[broker] proxy` may hold.
@@ -115,6 +150,36 @@ mod tests {
         for wrong in ["socks5://u:geheim@proxy:1", "proxy", "https://proxy:3128"] {
             let text = choose(&url(), Some(wrong)).unwrap_err().text;
             assert!(text.contains("[broker] proxy") && !text.contains("geheim"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_systems_proxy_is_read_as_windows_writes_it() {
+        let chosen = |proxies: &str, past: &str, host: &str| of_system(proxies, past, host).map(|proxy| shown(&proxy));
+        for (proxies, wanted) in [
+            ("proxy:3128", Some("proxy:3128")),
+            ("http://proxy:3128/", Some("proxy:3128")),
+            ("http=a:1;https=b:2;socks=c:3", Some("b:2")),
+            ("http=a:1 https=b:2", Some("b:2")),
+            // Nothing is named for https, and SOCKS is not spoken.
+            ("http=a:1", None),
+            ("socks=c:3", None),
+            ("", None),
+        ] {
+            assert_eq!(chosen(proxies, "", "broker.example").as_deref(), wanted, "{proxies}");
+        }
+        for (past, host, is_past) in [
+            ("<local>", "broker", true),
+            ("<local>", "broker.example", false),
+            ("10.*;*.shop.example", "broker.Shop.example", true),
+            ("*.shop.example", "shop.example", false),
+            ("a*b*c", "aXbYc", true),
+            ("a*b*c", "aXbY", false),
+            ("a*a", "a", false),
+            ("broker.example", "broker.example", true),
+            ("broker.example", "broker.example.org", false),
+        ] {
+            assert_eq!(chosen("proxy:1", past, host).is_none(), is_past, "{past} for {host}");
         }
     }
 

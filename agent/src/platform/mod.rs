@@ -31,6 +31,17 @@ pub use windows::*;
 #[cfg(any(windows, test))]
 mod access;
 
+use std::path::PathBuf;
+
+/// How to go to the background, where a system has one without a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Background {
+    /// Gets the number of the process.
+    pub pid_file: PathBuf,
+    /// Gets the log.
+    pub log_file: PathBuf,
+}
+
 /// Room on the file system of a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {

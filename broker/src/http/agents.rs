@@ -5,9 +5,11 @@ use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use taxdisk_protocol::api::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest};
+use ed25519_dalek::{Signature, VerifyingKey};
+use taxdisk_protocol::api::{AgentName, AgentView, EnrollBody, EnrolledBody, EnrollmentCode, EnrollmentRequest, RetireBody};
 use taxdisk_protocol::error::{Breach, Code, Problem};
 use taxdisk_protocol::ids::AgentId;
+use taxdisk_protocol::link::{KEYS_MAX, retire_message};
 
 use super::auth::{Admin, Caller};
 use super::body::Strict;
@@ -92,6 +94,29 @@ pub async fn revoke(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<S
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// An agent whose PC gives up: it is revoked, as its own key asks. Only agents use it: the document of the API does not hold it.
+pub async fn retire(State(edge): State<Edge>, request: Request) -> Result<StatusCode, Refused> {
+    let peer = request.extensions().get::<Peer>().copied();
+    let Strict(body) = Strict::<RetireBody>::from_request(request, &edge).await?;
+    let agent: AgentId = parsed("agent", &body.agent)?;
+    let proven = match edge.ledger.agent_key(&agent).await {
+        Ok(key) => {
+            let key = public_key(&key).map_err(|error| Refused::new(Code::AgentProof, error))?;
+            let message = retire_message(edge.ledger.id(), &agent);
+            let fits = body.signatures.iter().take(KEYS_MAX).any(|signature| signed(&key, signature, &message));
+            let detail = "no signature fits the key that this agent enrolled with";
+            if fits { Ok(()) } else { Err(Refused::new(Code::AgentProof, detail)) }
+        }
+        Err(refusal) => Err(Refused::from(refusal)),
+    };
+    proven.map_err(|refused| if refused.0.status < 500 { edge.failed(peer, refused) } else { refused })?;
+    let from = peer.map_or_else(String::new, |peer| peer.0.ip().to_canonical().to_string());
+    edge.ledger.of("agent", &from).revoke_agent(&agent, &format!("agent {agent}")).await?;
+    edge.hub.end(&agent, Code::AgentRevoked, "this agent was retired at its own PC");
+    tracing::warn!(%agent, "agent retired at its own PC");
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Approves an agent that enrolled by a code for many. Compare its fingerprint with what the PC shows first.
 #[utoipa::path(post, path = "/v1/agents/{id}/approve", tag = "agents", request_body = AgentName, params(("id" = String, Path, description = "Agent")), responses(
     (status = 204, description = "Approved"), (status = 404, description = "There is no such agent", body = Problem, content_type = "application/problem+json"),
@@ -148,6 +173,12 @@ fn decent_name(name: String) -> Result<String, Refused> {
 fn not_found(refusal: Refusal) -> Refused {
     let refused = Refused::from(refusal);
     if refused.0.code == Code::AgentUnknown.as_str() { Refused::new(Code::NotFound, refused.0.detail) } else { refused }
+}
+
+/// Is this (base64) the signature of that key?
+pub(crate) fn signed(key: &VerifyingKey, signature: &str, message: &[u8]) -> bool {
+    let signature = STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
+    signature.is_some_and(|signature| key.verify_strict(message, &signature).is_ok())
 }
 
 #[cfg(test)]

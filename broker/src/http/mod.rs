@@ -175,6 +175,7 @@ pub fn router(edge: Edge) -> Router {
         .route(&format!("{UPDATES_PATH}/{{word}}/{{file}}"), get(updates::fetch))
         .route("/v1/agents", get(agents::list))
         .route("/v1/agents/enroll", post(agents::enroll))
+        .route("/v1/agents/retire", post(agents::retire))
         .route("/v1/agents/{id}/revoke", post(agents::revoke))
         .route("/v1/agents/{id}/approve", post(agents::approve))
         .route("/v1/agents/{id}/rename", post(agents::rename))

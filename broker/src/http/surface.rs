@@ -124,6 +124,7 @@ pub const CALLS: &[Call] = &[
     (Method::GET, "/v1/updates/{word}/{file}", Word, Without),
     (Method::GET, "/v1/agents", AllSellers(Read), Without),
     (Method::POST, "/v1/agents/enroll", Code, One),
+    (Method::POST, "/v1/agents/retire", Proof, One),
     (Method::POST, "/v1/agents/{id}/revoke", Admin(Setup), Without),
     (Method::POST, "/v1/agents/{id}/approve", Admin(Setup), One),
     (Method::POST, "/v1/agents/{id}/rename", Admin(Setup), One),
@@ -294,7 +295,7 @@ mod tests {
             .filter(|(method, path, ..)| !documented.contains(&(method.to_string(), (*path).to_owned())))
             .map(|(_, path, ..)| *path)
             .collect();
-        let agents = ["/v1/updates/{word}/{file}", LINK_PATH, TUNNEL_PATH, "/v1/agents/tunnel/{id}"];
+        let agents = ["/v1/updates/{word}/{file}", LINK_PATH, TUNNEL_PATH, "/v1/agents/tunnel/{id}", "/v1/agents/retire"];
         assert!(undocumented.iter().all(|path| agents.contains(path) || *path == "/openapi.json"), "{undocumented:?}");
     }
 

@@ -6,14 +6,13 @@
 use axum::extract::ws::{Message, WebSocket};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::{Signature, VerifyingKey};
 use rand::RngCore;
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::link::{AgentFrame, BrokerFrame, KEYS_MAX, KeyProof, key_message, proof_message};
 
 use super::Ending;
 use super::frame::{Heard, read};
-use crate::http::agents::public_key;
+use crate::http::agents::{public_key, signed};
 use crate::ledger::{Join, Ledger, Proven};
 
 /// The link version that this broker speaks.
@@ -50,12 +49,6 @@ pub(super) async fn prove(ledger: &Ledger, socket: &mut WebSocket) -> Result<Joi
     // Shown to people; an agent does not fill the ledger with it.
     let version = version.chars().take(64).collect();
     Ok(Join { agent, version, journal, join, key: Some(Proven { known, newest }) })
-}
-
-/// Is this the signature of that key?
-fn signed(key: &VerifyingKey, signature: &str, message: &[u8]) -> bool {
-    let signature = STANDARD.decode(signature).ok().and_then(|bytes| Signature::from_slice(&bytes).ok());
-    signature.is_some_and(|signature| key.verify_strict(message, &signature).is_ok())
 }
 
 /// The newest of an agent's keys, if it has that one and the one that the broker knows.

@@ -6,7 +6,7 @@ use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value, json};
 use taxdisk_broker::core::people::ConsoleRole;
 use taxdisk_protocol::api::AgentView;
-use taxdisk_protocol::link::{fingerprint, key_message};
+use taxdisk_protocol::link::{fingerprint, key_message, proof_message, retire_message};
 
 use crate::console::Browser;
 use crate::link::{Agent, DISK, Link, disks, enroll};
@@ -188,4 +188,32 @@ async fn a_key_is_exchanged_in_one_commit_and_the_old_one_opens_nothing_more() {
     // It is in the chain.
     let chain = broker.call_as(&broker.admin, "GET", "/v1/audit?limit=500", None).await.text();
     assert_eq!(chain.matches("agent_key_exchanged").count(), 1, "{chain}");
+}
+
+#[tokio::test]
+async fn an_agent_is_retired_by_its_own_key_alone() {
+    let broker = Broker::start().await;
+    let (agent, other) = (Agent::enrol(&broker).await, Agent::enrol(&broker).await);
+    let mut link = agent.join(&broker, 1).await;
+    let ask = async |id: &str, signatures: Vec<String>| {
+        let text = json!({ "agent": id, "signatures": signatures }).to_string();
+        let head = format!("content-type: application/json\r\ncontent-length: {}\r\n", text.len());
+        broker.raw("POST", "/v1/agents/retire", &head, text.as_bytes()).await
+    };
+    let by = |agent: &Agent, message: &[u8]| STANDARD.encode(agent.key.sign(message).to_bytes());
+    let message = retire_message(&agent.ledger, &agent.id);
+    let id = agent.id.to_string();
+    // Another agent's signature, one for another purpose, none at all, one too many, and an agent that nobody knows.
+    let good = by(&agent, &message);
+    let proof = by(&agent, &proof_message(&agent.ledger, &agent.id, 1, ""));
+    for wrong in
+        [vec![by(&other, &message)], vec![proof.clone()], vec![], vec![proof.clone(), proof.clone(), proof, good.clone()]]
+    {
+        ask(&id, wrong).await.problem(403, "agent_proof");
+    }
+    ask("ag_0000000000000000", vec![good.clone()]).await.problem(403, "agent_unknown");
+    assert_eq!(ask(&id, vec!["no base64".to_owned(), good.clone()]).await.status, 204);
+    while link.next_or_end().await.is_some() {}
+    ask(&id, vec![good]).await.problem(403, "agent_revoked");
+    assert!(view(&broker, &agent).await.revoked && !view(&broker, &other).await.revoked);
 }

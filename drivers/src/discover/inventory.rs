@@ -1,4 +1,5 @@
-//! What is plugged in, as the kernel's file system tells it. Nothing here opens a device.
+//! What is plugged in, as the kernel's file system tells it; on Windows, as the USB library does. Nothing of a disk is opened on
+//! Linux; Windows has device names from the device alone.
 
 use std::path::{Path, PathBuf};
 
@@ -102,7 +103,7 @@ impl Inventory {
             }
         }
         serial.sort_by(|a, b| a.path.cmp(&b.path));
-        Inventory { serial, usb: usb_devices(Path::new("/sys/bus/usb/devices"), Path::new("/dev/bus/usb")) }
+        Inventory { serial, usb: crate::system::usb_devices() }
     }
 }
 
@@ -137,7 +138,8 @@ fn links(dir: &Path) -> Vec<(String, String)> {
 }
 
 /// The devices of a folder that is laid out as `/sys/bus/usb/devices`.
-fn usb_devices(sysfs: &Path, nodes: &Path) -> Vec<UsbSeen> {
+#[cfg_attr(windows, allow(dead_code))]
+pub(crate) fn usb_devices(sysfs: &Path, nodes: &Path) -> Vec<UsbSeen> {
     let Ok(entries) = std::fs::read_dir(sysfs) else { return Vec::new() };
     let mut names: Vec<String> = entries.flatten().filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();

@@ -6,7 +6,7 @@
 //!
 //! Read first: [`explain`], and [`State`] for what can be wrong.
 
-mod inventory;
+pub(crate) mod inventory;
 mod state;
 
 use std::collections::BTreeMap;
@@ -184,7 +184,8 @@ fn other_usb(inventory: &Inventory, seen: &UsbSeen, profiles: &Profiles, prober:
     let state = unconfigured(&hits, |profile| before_usb(&[seen], profile), &place, prober)
         .unwrap_or_else(|| State::not_configured(&format!("usb = \"{address}\""), &hits));
     let mut found = with_hits(&place, &hits, state);
-    found.names = vec![seen.node.display().to_string()];
+    // Windows has no device file.
+    found.names = Some(seen.node.display().to_string()).filter(|name| !name.is_empty()).into_iter().collect();
     found.product.clone_from(&seen.product);
     found
 }

@@ -11,14 +11,14 @@ pub use unix::{DEFAULT_PROFILES_DIR, holder_of};
 #[cfg(unix)]
 pub(crate) use unix::{
     GIVEN_UP_WRITE_COUNTS, Port, TIMEOUT_LEAST, before_opening, in_own_group, is_serial_port, kill_group, may_open, open_failed,
-    serial_ports,
+    serial_ports, usb_devices,
 };
 #[cfg(windows)]
 pub use windows::{DEFAULT_PROFILES_DIR, holder_of};
 #[cfg(windows)]
 pub(crate) use windows::{
     GIVEN_UP_WRITE_COUNTS, Port, TIMEOUT_LEAST, before_opening, in_own_group, is_serial_port, kill_group, may_open, open_failed,
-    serial_ports,
+    serial_ports, usb_devices,
 };
 
 /// How many bytes of a command count as written when the system gave a chunk of it up: `before` were taken for good, the chunk

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
+use crate::discover::{UsbSeen, inventory};
 use crate::transport::{Holder, LineError};
 
 /// Profiles of this PC.
@@ -48,6 +49,11 @@ pub(crate) fn open_failed(path: &str, error: serialport::Error) -> LineError {
 pub(crate) fn serial_ports() -> Vec<serialport::SerialPortInfo> {
     // The library panics where this folder is missing, as in some containers.
     if Path::new("/sys/class/tty").is_dir() { serialport::available_ports().unwrap_or_default() } else { Vec::new() }
+}
+
+/// All USB devices, from the kernel's own records: none is opened.
+pub(crate) fn usb_devices() -> Vec<UsbSeen> {
+    inventory::usb_devices(Path::new("/sys/bus/usb/devices"), Path::new("/dev/bus/usb"))
 }
 
 /// Whether the path is a serial port, as far as it shows without opening it. `None`: nothing is there.

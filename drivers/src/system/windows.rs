@@ -1,9 +1,14 @@
 //! Windows.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use rusb::UsbContext;
+
+use crate::discover::{DEVICES_MAX, UsbInterface, UsbSeen};
+use crate::profile::UsbId;
+use crate::transport::usb::list::bus_path;
 use crate::transport::{Holder, LineError};
 
 /// Profiles of this PC.
@@ -49,6 +54,32 @@ pub(crate) fn open_failed(path: &str, error: serialport::Error) -> LineError {
 /// All COM ports.
 pub(crate) fn serial_ports() -> Vec<serialport::SerialPortInfo> {
     serialport::available_ports().unwrap_or_default()
+}
+
+/// All USB devices, as the library found them by way of their hubs: none is opened, so that what a device calls itself stays
+/// unknown.
+pub(crate) fn usb_devices() -> Vec<UsbSeen> {
+    let devices = rusb::Context::new().and_then(|context| context.devices());
+    let devices = devices.inspect_err(|error| tracing::debug!(%error, "no list of USB devices"));
+    devices.map(|devices| devices.iter().take(DEVICES_MAX).filter_map(|device| usb_device(&device)).collect()).unwrap_or_default()
+}
+
+fn usb_device(device: &rusb::Device<rusb::Context>) -> Option<UsbSeen> {
+    let about = device.device_descriptor().ok()?;
+    let classes = |config: rusb::ConfigDescriptor| {
+        let settings = config.interfaces().filter_map(|interface| interface.descriptors().next());
+        let class = |it: rusb::InterfaceDescriptor<'_>| [it.class_code(), it.sub_class_code(), it.protocol_code()];
+        settings.map(|setting| UsbInterface { class: class(setting), driver: None }).collect()
+    };
+    Some(UsbSeen {
+        bus_path: bus_path(device),
+        id: UsbId { vendor: about.vendor_id(), product: about.product_id() },
+        class: about.class_code(),
+        serial: None,
+        product: None,
+        node: PathBuf::new(),
+        interfaces: device.active_config_descriptor().map(classes).unwrap_or_default(),
+    })
 }
 
 /// Whether it is a serial port that is there. A name that the list lacks is left to be opened: lists miss ports of some drivers.

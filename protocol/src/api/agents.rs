@@ -108,6 +108,16 @@ pub struct EnrolledBody {
     pub waiting: bool,
 }
 
+/// What an agent sends whose PC gives up: `POST /v1/agents/retire`, no API key; its signature is the permission.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetireBody {
+    /// The agent's id.
+    pub agent: String,
+    /// By each of its keys, over [`crate::link::retire_message`], base64: in the middle of an exchange it does not know which of
+    /// them the broker knows.
+    pub signatures: Vec<String>,
+}
+
 /// Another name for an agent, or one for an agent that is approved.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AgentName {

@@ -32,6 +32,11 @@ pub fn key_message(ledger: &str, agent: &AgentId, join: u64, nonce: &str, newest
     format!("taxdisk link key v1\n{ledger}\n{agent}\n{join}\n{nonce}\n{newest}").into_bytes()
 }
 
+/// The bytes that an agent signs to be revoked. Heard twice it says nothing new: an agent is revoked for good.
+pub fn retire_message(ledger: &str, agent: &AgentId) -> Vec<u8> {
+    format!("taxdisk retire v1\n{ledger}\n{agent}").into_bytes()
+}
+
 /// What people compare of a public key (base64): the first 64 bits of its SHA-256, in groups.
 pub fn fingerprint(public_key: &str) -> String {
     let digits = hex::encode(&Sha256::digest(public_key)[..8]);
@@ -51,6 +56,8 @@ mod tests {
             key_message("l", &agent, 1, "n", "k2"),
             key_message("l", &agent, 2, "n", "k"),
             key_message("m", &agent, 1, "n", "k"),
+            retire_message("l", &agent),
+            retire_message("m", &agent),
         ];
         for (index, message) in messages.iter().enumerate() {
             assert!(!messages[index + 1..].contains(message), "{index}");

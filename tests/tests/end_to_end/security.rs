@@ -30,6 +30,28 @@ fn sell(rig: &Rig, serial: &str) {
     });
 }
 
+#[test]
+fn an_agent_that_retires_is_revoked_and_only_once_all_is_told() {
+    let rig = Rig::new();
+    let disk = rig.disk("till", |_| ());
+    let mut agent = rig.agent("shop", &[&disk.port]);
+    agent.start(Some("after_intent"));
+    rig.wait_online(&disk.number);
+    rig.api.submit(&jobs::toll("R0"));
+    wait_for("death with an open intent", PATIENCE, || if agent.is_running() { Err(agent.log()) } else { Ok(()) });
+    let refused = agent.try_tool(&["retire"]).unwrap_err();
+    assert!(refused.contains("not finished"), "{refused}");
+    assert!(!rig.agents()[0].revoked);
+
+    agent.start(None);
+    sell(&rig, "R1");
+    assert!(agent.try_tool(&["retire"]).unwrap_err().contains("running on"), "an agent that runs holds its state");
+    agent.terminate();
+    assert!(agent.tool(&["retire"]).contains("revoked agent"));
+    assert!(rig.agents()[0].revoked);
+    assert!(agent.tool(&["retire"]).contains("revoked agent"), "asked twice it is as good");
+}
+
 /// Killed at each step, and away meanwhile: the next start joins, the broker knows one key, and the folder holds it.
 #[test]
 fn a_key_exchange_that_is_killed_at_any_step_leaves_one_key_that_works() {

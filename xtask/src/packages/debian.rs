@@ -1,4 +1,5 @@
 //! A clean Debian in a folder, for installing the packages into: what this host is, from where this host gets its own packages.
+//! The same of another architecture, for programs that run on this host's kernel and not on its libraries.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,6 +11,14 @@ use crate::workspace;
 /// # Errors
 /// This host is no Debian, is not online, or the user is not root.
 pub(super) fn clean(folder: &Path) -> Result<PathBuf, String> {
+    with(folder, &["--include=ca-certificates"])
+}
+
+/// The same with these words to `debootstrap`.
+///
+/// # Errors
+/// As [`clean`].
+pub(super) fn with(folder: &Path, words: &[&str]) -> Result<PathBuf, String> {
     // Written last: one that was cut off is made again.
     let done = folder.with_extension("whole");
     if done.is_file() {
@@ -19,8 +28,10 @@ pub(super) fn clean(folder: &Path) -> Result<PathBuf, String> {
     println!("making a clean Debian ({suite}) in {}", folder.display());
     let _ = std::fs::remove_dir_all(folder);
     let mut make = Command::new("debootstrap");
-    make.args(["--variant=minbase", "--include=ca-certificates", &suite]).arg(folder).arg(source);
+    make.arg("--variant=minbase").args(words).arg(&suite).arg(folder).arg(source);
     workspace::output(make)?;
+    // The packages that it was made of are not needed again.
+    let _ = std::fs::remove_dir_all(folder.join("var/cache/apt/archives"));
     std::fs::write(&done, suite).map_err(|error| format!("{}: {error}", done.display()))?;
     Ok(folder.to_owned())
 }

@@ -166,6 +166,14 @@ pub(crate) fn for_test() -> Result<(PathBuf, PathBuf), String> {
     Ok((folder.join("debs"), debian::clean(&folder.join("debian"))?))
 }
 
+/// A Debian of 32 bits in `folder` with these packages in it, which runs on this host's kernel.
+///
+/// # Errors
+/// It could not be fetched.
+pub(crate) fn debian_32(folder: &Path, packages: &str) -> Result<PathBuf, String> {
+    debian::with(folder, &["--arch=i386", &format!("--include={packages}")])
+}
+
 /// As Debian writes architectures.
 fn architecture() -> &'static str {
     match std::env::consts::ARCH {

@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::daemon::pid_in;
 use crate::failure::{Exit, Failure};
+use crate::platform::Background;
 
 /// The starter waits so long for the service to be ready; as long as systemd does (`TimeoutStartSec`).
 const READY_LIMIT: Duration = Duration::from_secs(120);
@@ -21,15 +22,6 @@ const READY_LIMIT: Duration = Duration::from_secs(120);
 const READY: &str = "ready";
 /// The longest reason, bytes.
 const REASON_MAX_BYTES: u64 = 4096;
-
-/// How to go to the background.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Background {
-    /// Gets the number of the process.
-    pub pid_file: PathBuf,
-    /// Gets the log.
-    pub log_file: PathBuf,
-}
 
 /// Which of the two processes came back.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ mod control;
 mod seal;
 mod systemd;
 
-pub use background::{Background, Side, Starter, hold_pid_file, reopen_log, to_background};
+pub use background::{Side, Starter, hold_pid_file, reopen_log, to_background};
 pub use control::{Listener, Stream, exchange, listen};
 pub use seal::{is_to_seal, seal, unseal};
 pub use systemd::{how_to_start, start_service, tell_alive, tell_ready, tell_stopping, watchdog_interval};
@@ -216,6 +216,11 @@ pub fn end_now() -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// Unix names proxies by the environment alone.
+pub fn system_proxy() -> Option<(String, String)> {
+    None
 }
 
 /// Why this system's agents take no updates, if so.

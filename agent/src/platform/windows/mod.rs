@@ -9,7 +9,7 @@ pub use log::log_writer;
 
 use std::fs::OpenOptions;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitStatus};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::signal::windows::{CtrlBreak, CtrlC, CtrlClose, CtrlShutdown, ctrl_break, ctrl_c, ctrl_close, ctrl_shutdown};
 
-use super::{Room, access};
+use super::{Background, Room, access};
 use crate::failure::Failure;
 
 pub use taxdisk_win32::NoEcho;
@@ -169,6 +169,11 @@ pub fn room(folder: &Path) -> io::Result<Room> {
     Ok(Room { free_bytes: taxdisk_win32::free_bytes(folder)?, files: 0, free_files: 0 })
 }
 
+/// The proxy that the system names, and what is reached without it.
+pub fn system_proxy() -> Option<(String, String)> {
+    taxdisk_win32::proxy()
+}
+
 /// Id of this installation of Windows (`MachineGuid`).
 pub fn machine_id() -> Option<String> {
     taxdisk_win32::machine_setting(r"SOFTWARE\Microsoft\Cryptography", "MachineGuid")
@@ -283,15 +288,6 @@ impl Hangups {
     pub async fn next(&mut self) {
         std::future::pending().await
     }
-}
-
-/// How to go to the background: as a service only.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Background {
-    /// Gets the number of the process.
-    pub pid_file: PathBuf,
-    /// Gets the log.
-    pub log_file: PathBuf,
 }
 
 /// Which of the two processes came back. There is one.

@@ -117,7 +117,7 @@ pub(super) fn describe(device: &Device<Context>) -> UsbDeviceInfo {
 }
 
 /// `1-2.3`: the bus and the ports from its root.
-pub(super) fn bus_path(device: &Device<Context>) -> String {
+pub(crate) fn bus_path(device: &Device<Context>) -> String {
     path_text(device.bus_number(), &device.port_numbers().unwrap_or_default(), device.address())
 }
 
