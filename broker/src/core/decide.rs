@@ -1,5 +1,5 @@
-//! What people decide of a ledger that went back: whose a number is, what became of an attempt that only an agent remembers, and that a
-//! disk is read no more.
+//! What people decide of a ledger that went back: whose a number is, what became of an attempt that only an agent remembers, and
+//! that a disk is read no more.
 //!
 //! What it refuses to do: give a job a second invoice, or an invoice a second owner (I1, I10); believe what an index contradicts.
 
@@ -186,8 +186,8 @@ impl Core {
         Ok(Reply::Done)
     }
 
-    /// A person says that the original of a forgotten void is void, by its own number: no red invoice has that. The job hears of it
-    /// from the disk when it is sent again, and until then nothing else undoes that invoice.
+    /// A person says that the original of a forgotten void is void, by its own number: no red invoice has that. The job hears of
+    /// it from the disk when it is sent again, and until then nothing else undoes that invoice.
     fn decide_voided(&mut self, key: &JobKey, mut line: Line, original: NumberPair, why: &str) -> Result<Reply, Refusal> {
         let body = serde_json::json!({ "job": key, "line": line.line, "voided": original, "reason": why });
         self.audit(Some(&key.seller), "line_decided", body);

@@ -1,5 +1,6 @@
-//! Broker and agent as processes, on a drive of their own, while a seed draws what happens to them: `kill -9`, SIGSTOP, a drive that
-//! is full or read-only, a clock that goes back a day or on a year, no file descriptor left. The disk's ledger is the oracle.
+//! Broker and agent as processes, on a drive of their own, while a seed draws what happens to them: `kill -9`, SIGSTOP, a drive
+//! that is full or read-only, a clock that goes back a day or on a year, no file descriptor left. The disk's ledger is the
+//! oracle.
 
 use std::collections::BTreeMap;
 use std::net::TcpStream;

@@ -104,7 +104,8 @@ fn i1_a_conversation_that_finds_nothing_is_no_recount() {
     assert!(seen.contains(&pair(12)), "{seen:?}");
 }
 
-/// Found by the simulation (seed 12053): what the index knows is passed over unread, so that it shows nothing of the conversation.
+/// Found by the simulation (seed 12053): what the index knows is passed over unread, so that it shows nothing of the
+/// conversation.
 #[test]
 fn i1_what_is_known_and_was_not_read_is_no_control() {
     let mut world = worked();
