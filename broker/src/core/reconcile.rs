@@ -430,8 +430,8 @@ impl Core {
         Ok(())
     }
 
-    /// What this job did was forgotten (or what somebody did: the invoice is void), and other jobs were taken meanwhile that would
-    /// undo the same invoice once more. They have waited, and end here: at most one void or full red of an original (I1).
+    /// What this job did was forgotten (or what somebody did: the invoice is void), and other jobs were taken meanwhile that
+    /// would undo the same invoice once more. They have waited, and end here: at most one void or full red of an original (I1).
     pub(super) fn fail_overtaken(&mut self, original: &OriginalKey, by: Option<&JobKey>) -> Result<(), Refusal> {
         let others: Vec<JobKey> = self.undoing.get(original).into_iter().flatten().cloned().collect();
         for key in others.into_iter().filter(|key| Some(key) != by) {
