@@ -9,14 +9,14 @@ export const PASSWORD = "correct horse battery";
 /** Words of the console in both languages, as broker/src/console/words has them. */
 export const WORDS = {
   zh: {
-    wrong: "用户名或密码不正确", ready: "密码已设置，请登录", used: "该链接已使用或已过期，请联系管理员", overview: "总览", nothing: "没有符合条件的记录",
+    wrong: "用户名、密码或验证码不正确", ready: "密码已设置，请登录", used: "该链接已使用或已过期，请联系管理员", overview: "总览", nothing: "没有符合条件的记录",
     issued: "已开票", unsettled: "结果未知", failed: "失败", cancelled: "已撤回", queued: "排队中", whole: "账本完整，与写入时一致",
     issuedLately: "已开票（最近一小时）", settled: "裁定已记录", looked: "试算结果：尚未执行任何操作", done: "批量重开已完成", rerun: "重跑（已证明未开票）",
     requeued: "已以同一流水号重新排队", allowed: "试算：可以执行", tookEffect: "已生效", before: "操作前的读数", after: "操作后的读数",
     code: "登记码只显示这一次", unknown: "没有这个页面或对象", stale: "settle_revision", paused: "已保存", takesNone: "未启用", roles: "您的角色无权执行此操作",
   },
   en: {
-    wrong: "The name or the password is wrong", ready: "Your password is set; sign in", used: "This link was used already or has expired",
+    wrong: "The name, the password or the code is wrong", ready: "Your password is set; sign in", used: "This link was used already or has expired",
     overview: "Overview", nothing: "Nothing matches", issued: "Issued", unsettled: "Unsettled", failed: "Failed", cancelled: "Withdrawn",
     queued: "Queued", whole: "Everything is as it was written", issuedLately: "Issued in the last hour", settled: "The decision is entered",
     looked: "This is what it would do; nothing was done yet", done: "It is done", rerun: "Re-run (proven not issued)",

@@ -9,12 +9,12 @@ export const PASSWORD = "correct horse battery";
 /** Words of the console in both languages, as portal/src/console/words.rs has them. */
 export const WORDS = {
   zh: {
-    signIn: "登录", wrong: "用户名或密码不正确", list: "发票列表", issued: "已开票", nothing: "没有符合条件的单据", failed: "未开票（失败）",
+    signIn: "登录", wrong: "用户名、密码或验证码不正确", list: "发票列表", issued: "已开票", nothing: "没有符合条件的单据", failed: "未开票（失败）",
     requeued: "已重新进入开票队列", ready: "密码已设置", sample: "样票", redAccepted: "红冲请求已受理", unknown: "没有这个页面或单据",
     correction: "更正", approval: "审批", released: "已批准，进入开票队列", waits: "待审批",
   },
   en: {
-    signIn: "Sign in", wrong: "The user name or the password is wrong", list: "All invoices", issued: "Issued", nothing: "Nothing matches",
+    signIn: "Sign in", wrong: "The user name, the password or the code is wrong", list: "All invoices", issued: "Issued", nothing: "Nothing matches",
     failed: "Not issued (failed)", requeued: "Queued again under the same serial number", ready: "Your password is set", sample: "SAMPLE",
     redAccepted: "The reversal is accepted", unknown: "There is no such page or request", correction: "correct", approval: "Approval",
     released: "Approved and queued", waits: "Waits for approval",
