@@ -4,7 +4,7 @@
 //! What it refuses to do: give a job a second invoice, or an invoice a second owner (I1, I10); believe what an index contradicts.
 
 use taxdisk_protocol::api::{IssuedInvoice, JobState};
-use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::job::What;
 use taxdisk_protocol::link::{AttemptRef, AttemptResult, Owner};
 use taxdisk_protocol::number::NumberPair;
@@ -16,7 +16,6 @@ use super::doubts::Line;
 use super::reconcile::{number_key, row};
 use super::types::{LineDecision, NumberDecision, Refusal};
 use super::{Core, Known, Reply};
-use taxdisk_protocol::ids::DiskNumber;
 
 fn reason(text: &str) -> Result<String, Refusal> {
     let text: String = text.trim().chars().take(1000).collect();

@@ -73,6 +73,8 @@ impl SqliteStore {
         }
         // Pages that were given up still hold what stood in them.
         sqlx::query("VACUUM").execute(&mut *connection).await?;
+        // And so does the write-ahead log, until it is taken over and cut.
+        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await?;
         Ok(written)
     }
 }
