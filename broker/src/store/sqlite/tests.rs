@@ -391,8 +391,8 @@ async fn a_new_key_seals_what_is_new_and_rekey_what_is_old_and_then_the_old_key_
     let store = bench.open_with(&both).await;
     store.commit(&accepted(3)).await.unwrap();
     assert_eq!(store.rekey(false).await.unwrap(), 5, "two contents and three jobs");
+    assert_eq!(files_with(&bench.files, REMARK), [""; 0], "nothing of what was in the plain is left in a page or a log");
     store.close().await.unwrap();
-    assert_eq!(files_with(&bench.files, REMARK), [""; 0], "nothing of what was in the plain is left in a page");
     let store = bench.open_with(&new).await;
     assert_eq!(store.restore().await.unwrap().jobs.len(), 3);
     assert!(crate::store::check::check(&store).await.unwrap().is_whole());
