@@ -33,6 +33,8 @@ const FIRST_PAINT_MS = 1000;
  * One is enough where nothing disturbs; each is printed.
  */
 const PAINTS = 4;
+/** The promise is held where it is measured, in the long run alone; in the ladder a machine may be three times as slow. */
+const PAINT_BOUND_MS = process.env.TAXDISK_TEST_EVERYWHERE ? FIRST_PAINT_MS : 3 * FIRST_PAINT_MS;
 /** A picture in the documentation at most. */
 const PICTURE_BYTES = 80 * 1024;
 /** A page at a desk is shown on so small a window, pixels: more is more bytes than a reader of the documentation needs. */
@@ -224,7 +226,7 @@ export class Visitor {
     await wire.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1 });
     const ms = Math.min(...all);
     this.browser.paints.push({ page: name, ms, all });
-    assert.ok(ms <= FIRST_PAINT_MS, `the first paint of ${name} took ${all.join(", ")} ms`);
+    assert.ok(ms <= PAINT_BOUND_MS, `the first paint of ${name} took ${all.join(", ")} ms`);
   }
 
   /** What was noticed beside the way is a failure too. */

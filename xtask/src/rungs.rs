@@ -99,6 +99,37 @@ struct Outcome {
     trouble: Vec<String>,
     /// Names of tests that passed.
     ran: BTreeSet<String>,
+    /// What failed tests said, at most [`FAILURE_LINES`] lines: shown once more at the end, where a long run is read.
+    said: Vec<String>,
+}
+
+/// Lines that are kept of what failed tests of a rung say.
+const FAILURE_LINES: usize = 120;
+
+/// Lines of a failed test's own words, as libtest and the walks in the browser print them: from `---- name` on, or the result
+/// itself.
+#[derive(Debug, Default)]
+struct Failures {
+    within: bool,
+}
+
+impl Failures {
+    fn keep(&mut self, line: &str, said: &mut Vec<String>) {
+        let result = line.strip_prefix("test ").and_then(|rest| rest.split_once(" ... "));
+        if let Some((_, result)) = result {
+            self.within = false;
+            if result.starts_with("ok") {
+                return;
+            }
+        } else if line.starts_with("---- ") {
+            self.within = true;
+        } else if line.starts_with("test result:") || line == "failures:" {
+            self.within = false;
+        }
+        if (self.within || result.is_some()) && said.len() < FAILURE_LINES {
+            said.push(line.to_owned());
+        }
+    }
 }
 
 struct Row {
@@ -553,6 +584,10 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
         let table = workspace::root().join("docs/schemes.md");
         troubles.extend(schemes::objections(&table, &ran, &workspace::target().join("browser"))?);
     }
+    for row in rows.iter().filter(|row| !row.outcome.said.is_empty()) {
+        println!("\n── {}: what failed there", row.name);
+        row.outcome.said.iter().for_each(|line| println!("{line}"));
+    }
     for trouble in &troubles {
         println!("{trouble}");
     }
@@ -601,8 +636,10 @@ fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
 fn run_tests(commands: Vec<Command>, budget: Duration, filtered: Filtered) -> Outcome {
     let mut outcome = Outcome::default();
     for command in commands {
+        let mut failures = Failures::default();
         let result = stream(command, budget, |line| {
             outcome.ran.extend(schemes::passed(line));
+            failures.keep(line, &mut outcome.said);
             count(line, filtered, &mut outcome);
         });
         if let Err(trouble) = result {
@@ -738,6 +775,26 @@ mod tests {
             !is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE, Filtered::IsSkipped)),
             "the command itself failed"
         );
+    }
+
+    #[test]
+    fn what_a_failed_test_said_is_kept_and_nothing_else() {
+        let script = "echo 'test a::good ... ok'; echo 'test a::bad ... FAILED'; echo 'test walk ... FAILED'; \
+            echo '---- walk ----'; echo 'Error: no such button'; echo 'test b ... ok (1.0 s)'; echo 'a line between'; \
+            echo 'failures:'; echo; echo '---- a::bad stdout ----'; echo 'left: 1'; echo 'failures:'; echo '    a::bad'; \
+            echo 'test result: FAILED. 2 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out'; exit 1";
+        let outcome = run_tests(sh(script), MINUTE, Filtered::IsSkipped);
+        let kept = [
+            "test a::bad ... FAILED",
+            "test walk ... FAILED",
+            "---- walk ----",
+            "Error: no such button",
+            "---- a::bad stdout ----",
+            "left: 1",
+        ];
+        assert_eq!((outcome.said, outcome.failed), (kept.map(str::to_owned).to_vec(), 2));
+        let endless = run_tests(sh("echo '---- x ----'; seq 1000"), MINUTE, Filtered::IsSkipped);
+        assert_eq!(endless.said.len(), FAILURE_LINES);
     }
 
     #[test]
