@@ -20,6 +20,7 @@ pub mod otlp;
 pub mod patroni;
 pub mod portal;
 pub mod postgres;
+pub mod power;
 pub mod process;
 pub mod rig;
 pub mod sim;

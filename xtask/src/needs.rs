@@ -27,6 +27,8 @@ pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
 pub(crate) const PATRONI: (&str, &str) = ("patroni", "patroni");
 /// Gives programs another clock.
 pub(crate) const FAKETIME: (&str, &str) = ("faketime", "faketime");
+/// Lists the system calls of a program, for losses of power.
+pub(crate) const STRACE: (&str, &str) = ("strace", "strace");
 /// Keeps what Patroni has agreed upon.
 pub(crate) const ETCD: (&str, &str) = ("etcd", "etcd-server");
 /// Runs the reference library of Standard Webhooks.

@@ -168,6 +168,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
         needs::DPKG,
         needs::MAN,
         needs::OPENSSL,
+        needs::STRACE,
     ])?;
     needs::ofd_reader()?;
     needs::smtp_server()?;
@@ -306,6 +307,16 @@ const LONG: [Long; 12] = [
         made: Made::Windows,
         size: "the agent for Windows under Wine: 100 jobs over a COM port and over SKServer, 61 kills at points, the bridge, the service",
         env: &[("TAXDISK_TEST_WINDOWS_JOBS", "100"), ("TAXDISK_TEST_WINDOWS_ROUNDS", "6")],
+        budget_s: 1800,
+    },
+    Long {
+        name: "power",
+        binary: "power",
+        test: "",
+        programs: &[needs::STRACE],
+        made: Made::Nothing,
+        size: "10,000 losses of power in a recording of each: a journal, a journal that is being made, a ledger",
+        env: &[("TAXDISK_TEST_POWER_CUTS", "10000")],
         budget_s: 1800,
     },
     Long {
@@ -486,8 +497,8 @@ fn rungs() -> Result<Vec<Rung>, String> {
                     // be built a second time.
                     let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
                     unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
-                    // Model and simulation need no program, no device and no socket.
-                    unit.args(["--test", "model", "--test", "simulation"]);
+                    // They need no device and no socket.
+                    unit.args(["--test", "model", "--test", "simulation", "--test", "power"]);
                     unit
                     // Cargo takes examples in documentation by themselves alone.
                 },

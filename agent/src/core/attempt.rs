@@ -1,12 +1,12 @@
-//! One issuing command: read the current pair, make the intent durable, send once, judge the answer (architecture, section 5,
-//! rules 1 to 3).
+//! One issuing command: of a red one read the original, read the current pair, make the intent durable, send once, judge the
+//! answer (architecture, section 5, rules 1 to 3).
 //!
-//! What it refuses to do: send before the intent is durable, send twice, send a pair that does not follow the accounted one,
-//! and call anything clean but an OK with the expected pair or a refusal before the last byte was written.
+//! What it refuses to do: reverse what is void, send before the intent is durable, send twice, send a pair that does not follow
+//! the accounted one, and call anything clean but an OK with the expected pair or a refusal before the last byte was written.
 
 use std::sync::Arc;
 
-use taxdisk_drivers::disk::{IssueAnswer, Signed, Stock};
+use taxdisk_drivers::disk::{DiskError, IssueAnswer, NumberStatus, Signed, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::link::AttemptResult;
@@ -15,12 +15,15 @@ use taxdisk_protocol::number::NumberPair;
 use super::Context;
 use super::account;
 use super::compare::{Doubt, Open};
-use super::effect::{Answer, Effect, Issue, Request, Trouble};
+use super::effect::{Answer, Effect, Found, Issue, Request, Trouble};
 use super::records::{Base, Intent, Record};
 use crate::fault::planted;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
+    /// Of a red one: whether the invoice that it reverses is void. A void may have happened that neither ledger nor journal
+    /// remembers, when both were put back; the disk always knows.
+    Original(NumberPair),
     Reading,
     Intending(Stock),
     Sending(Stock),
@@ -56,15 +59,20 @@ pub enum Step {
 }
 
 impl Attempt {
-    /// Begins with reading the current pair.
+    /// Begins with a reading: of a red one's original, else of the current pair.
     pub fn start(request: Arc<Request>, epoch: u64) -> (Attempt, Effect) {
-        let effect = Effect::Stock(request.assignment.kind);
-        (Attempt { request, epoch, disk_ms: 0, state: State::Reading }, effect)
+        let kind = request.assignment.kind;
+        let (state, effect) = match request.assignment.original.filter(|_| !planted("void_is_reversed")) {
+            Some(pair) => (State::Original(pair), Effect::Query { kind, pair, against: Vec::new() }),
+            None => (State::Reading, Effect::Stock(kind)),
+        };
+        (Attempt { request, epoch, disk_ms: 0, state }, effect)
     }
 
     /// Goes on. `bases`: up to where the kind is accounted for. `may_begin`: grant and lease hold.
     pub fn on(&mut self, answer: Answer, bases: &[Base], may_begin: bool, disk: &DiskNumber, context: &Context<'_>) -> Step {
         match (self.state.clone(), answer) {
+            (State::Original(original), Answer::Query(answer)) => self.on_original(original, answer),
             (State::Reading, Answer::Stock(answer)) => self.on_stock(answer, bases, may_begin, disk, context),
             // If we stop here, at the next start the intent is found without an outcome, and the disk is read.
             (State::Intending(stock), Answer::Written(Ok(()))) => {
@@ -81,6 +89,21 @@ impl Attempt {
                 None,
                 0,
             ))),
+        }
+    }
+
+    fn on_original(&mut self, original: NumberPair, answer: Result<Option<Found>, Trouble>) -> Step {
+        match answer {
+            Ok(Some(found)) if !matches!(found.invoice.status, NumberStatus::Positive | NumberStatus::Negative) => {
+                let text = format!("the disk says that {original} is void: what is void is never reversed too");
+                Step::Clean(AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, code: None, text }, None)
+            }
+            // An original of another disk, or a disk that cannot tell: the broker's own books are the guard then.
+            Ok(_) | Err(Trouble::Disk(DiskError { class: DeviceClass::Unsupported, .. })) => {
+                self.state = State::Reading;
+                Step::Do(Effect::Stock(self.request.assignment.kind))
+            }
+            Err(trouble) => Step::Unread(trouble),
         }
     }
 

@@ -151,7 +151,7 @@ pub enum Again {
     Write(Vec<Record>, AgentFrame),
 }
 
-/// Answers from the index.
+/// Answers from the index: with what lies in the outbox, if it is there.
 pub fn again(
     attempt: &AttemptRef,
     epoch: u64,
@@ -160,21 +160,37 @@ pub fn again(
     disk: &DiskNumber,
     context: &Context<'_>,
 ) -> Option<Again> {
-    let view: &dyn View = context.view;
-    // With another sequence it was another attempt: its number was given twice, by a ledger that went back in between.
-    let known = view.outcome(attempt).filter(|outcome| outcome.sequence == sequence);
-    let known = known.filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }));
-    if known.is_some() {
-        let of = |frame: &AgentFrame| match frame {
-            AgentFrame::Outcome { attempt: of, outcome, .. } => {
-                of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. })
-            }
-            _ => false,
-        };
-        if let Some((_, frame)) = view.outbox(disk).into_iter().find(|(_, frame)| of(frame)) {
-            return Some(Again::Tell(frame));
-        }
+    let of = |frame: &AgentFrame| match frame {
+        AgentFrame::Outcome { attempt: of, outcome, .. } => of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. }),
+        _ => false,
+    };
+    let waits = || context.view.outbox(disk).into_iter().find(|(_, frame)| of(frame));
+    if known(attempt, sequence, context.view).is_some()
+        && let Some((_, frame)) = waits()
+    {
+        return Some(Again::Tell(frame));
     }
+    afresh(attempt, epoch, sequence, kind, disk, context)
+}
+
+/// What ended, and not as unsettled. With another sequence it was another attempt: its number was given twice, by a ledger that
+/// went back in between.
+fn known(attempt: &AttemptRef, sequence: u64, view: &dyn View) -> Option<Outcome> {
+    let known = view.outcome(attempt).filter(|outcome| outcome.sequence == sequence);
+    known.filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }))
+}
+
+/// Answers from the index, as something new.
+pub fn afresh(
+    attempt: &AttemptRef,
+    epoch: u64,
+    sequence: u64,
+    kind: InvoiceKind,
+    disk: &DiskNumber,
+    context: &Context<'_>,
+) -> Option<Again> {
+    let view: &dyn View = context.view;
+    let known = known(attempt, sequence, view);
     let ending = match (known, view.issued(&attempt.key)) {
         (Some(outcome), _) => Ending {
             attempt: attempt.clone(),

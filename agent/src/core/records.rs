@@ -240,6 +240,9 @@ pub trait View {
     fn reversed_by(&self, disk: &DiskNumber, kind: InvoiceKind, pair: NumberPair) -> Option<NumberPair>;
     /// Attempts of a disk that ended unsettled.
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef>;
+    /// This attempt ended unsettled, and the broker said since that it is decided. What was decided is not known here: a number
+    /// that belongs to it may stand in the accounts as another program's.
+    fn is_decided(&self, disk: &DiskNumber, attempt: &AttemptRef) -> bool;
     /// The operation of a disk that has no outcome.
     fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent>;
     /// The operation that has no outcome, of the disk that was behind this port then.

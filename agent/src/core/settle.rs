@@ -24,6 +24,9 @@ pub struct Rules {
     pub mark_readable: bool,
     /// No other program uses this disk.
     pub exclusive: bool,
+    /// First epoch of the broker's ledger as it is. One that went back forgot what was assigned before: an equal invoice may be that of
+    /// a job which another agent issued and nobody remembers here, and `exclusive` says nothing of it.
+    pub ledger_since: u64,
 }
 
 /// What a survey decided.
@@ -64,20 +67,22 @@ pub fn decide(
     let mut undecided: Vec<NumberPair> = Vec::new();
     let mut results = Vec::new();
     for (index, open) in opens.iter().enumerate() {
-        let result = match verdict(index, &fits, rules) {
-            Verdict::Issued(pair) => {
-                ours.push((pair, Owner::Ours(open.attempt.clone())));
-                issued(survey, pair)
-            }
-            Verdict::Doubtful(text) => {
-                undecided.extend(fits[index].iter().map(|(pair, _)| *pair));
-                unsettled(open, text)
-            }
-            Verdict::Nothing => match absence(survey, open, rules, remaining_before, disk, view) {
-                Ok(()) => nothing_issued(open),
-                Err(text) => unsettled(open, text),
-            },
-        };
+        let result =
+            match verdict(index, &fits, rules.exclusive && (open.epoch >= rules.ledger_since || planted("forgotten_is_adopted")))
+            {
+                Verdict::Issued(pair) => {
+                    ours.push((pair, Owner::Ours(open.attempt.clone())));
+                    issued(survey, pair)
+                }
+                Verdict::Doubtful(text) => {
+                    undecided.extend(fits[index].iter().map(|(pair, _)| *pair));
+                    unsettled(open, text)
+                }
+                Verdict::Nothing => match absence(survey, open, rules, remaining_before, disk, view) {
+                    Ok(()) => nothing_issued(open),
+                    Err(text) => unsettled(open, text),
+                },
+            };
         results.push(result);
     }
     undecided.retain(|pair| !ours.iter().any(|(number, _)| number == pair));
@@ -110,7 +115,7 @@ fn is_control(survey: &Survey, open: &Open, pair: NumberPair) -> bool {
     !began_before && survey.plan.bases.iter().any(before)
 }
 
-fn verdict(index: usize, fits: &[Vec<(NumberPair, Fit)>], rules: Rules) -> Verdict {
+fn verdict(index: usize, fits: &[Vec<(NumberPair, Fit)>], exclusive: bool) -> Verdict {
     let mine = &fits[index];
     let odd = mine.iter().find_map(|(_, fit)| if let Fit::Odd(text) = fit { Some(text) } else { None });
     let proofs: Vec<NumberPair> = mine.iter().filter(|(_, fit)| *fit == Fit::Proof).map(|(pair, _)| *pair).collect();
@@ -130,9 +135,7 @@ fn verdict(index: usize, fits: &[Vec<(NumberPair, Fit)>], rules: Rules) -> Verdi
     match mine.as_slice() {
         [] => Verdict::Nothing,
         // I10: unowned (compare.rs), on a disk that nobody else uses, and the sole open attempt that it fits.
-        [(pair, Fit::Equal)] if (rules.exclusive || planted("equal_is_adopted")) && !others_fit(*pair, false) => {
-            Verdict::Issued(*pair)
-        }
+        [(pair, Fit::Equal)] if (exclusive || planted("equal_is_adopted")) && !others_fit(*pair, false) => Verdict::Issued(*pair),
         [(pair, _)] => Verdict::Doubtful(format!("{pair} holds an equal invoice, which may be another's: no mark tells")),
         several => Verdict::Doubtful(format!("{} equal invoices were found, and no mark tells whose they are", several.len())),
     }
@@ -149,6 +152,10 @@ fn absence(
 ) -> Result<(), String> {
     if rules.fence == Fence::None && !open.ended && !planted("fence_ignored") {
         return Err("nothing was found, but the component may still execute what it took".into());
+    }
+    // The ledger went back and lists it again. Its number may have been entered as another program's since.
+    if view.is_decided(disk, &open.attempt) && !planted("decided_is_absent") {
+        return Err("it was decided at the broker once, which has forgotten how: only a person can say it again".into());
     }
     if survey.cut {
         return Err("too many numbers were consumed to read them all".into());

@@ -105,6 +105,11 @@ pub(super) fn unsettled_of(disk: &DiskNumber) -> String {
     format!("u/{disk}/")
 }
 
+/// An attempt that ended unsettled and was decided at the broker. Kept for ever: a ledger that goes back forgets the decision.
+pub(super) fn decided(disk: &DiskNumber, attempt: &AttemptRef) -> String {
+    format!("y/{disk}/{}", attempt_path(attempt))
+}
+
 pub(super) fn password_stop(port: &str) -> String {
     format!("p/{port}")
 }
@@ -126,6 +131,7 @@ pub(super) fn kind_of(key: &str) -> &'static str {
         "e/" => "operation_evidence",
         "d/" => "reversal",
         "u/" => "unsettled",
+        "y/" => "decided",
         "z/" => "unsettled_operation",
         "h/" => "head",
         _ => "unknown",

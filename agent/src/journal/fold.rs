@@ -111,6 +111,7 @@ fn fold_one(record: &Record, overlay: &mut Overlay<'_>) -> Result<(), JournalErr
         Record::SettledElsewhere { disk, attempts } => {
             for attempt in attempts {
                 overlay.changes.insert(entry::unsettled(disk, attempt), None);
+                put(overlay, entry::decided(disk, attempt), attempt);
             }
             Ok(())
         }

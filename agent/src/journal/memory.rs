@@ -94,6 +94,9 @@ impl View for Memory {
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
         Reads(&self.entries).unsettled(disk)
     }
+    fn is_decided(&self, disk: &DiskNumber, attempt: &AttemptRef) -> bool {
+        Reads(&self.entries).is_decided(disk, attempt)
+    }
     fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
         Reads(&self.entries).open_operation(disk)
     }

@@ -9,6 +9,7 @@
 
 mod entry;
 mod fold;
+mod make;
 pub mod memory;
 mod reads;
 mod show;
@@ -116,17 +117,14 @@ impl Journal {
 
     fn open_here(dir: &Path) -> Result<Journal, JournalError> {
         let io = |error: std::io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
-        platform::private_folder(dir).map_err(io)?;
-        let db = open_db(dir)?;
-        // sled writes these without fsync, once. If we stop before they are through, at the next start the journal is empty
-        // or absent, and nothing was confirmed yet.
-        for file in ["conf", "db", "blobs"] {
-            platform::flush(&dir.join(file)).map_err(io)?;
-        }
-        platform::flush(dir).map_err(io)?;
-        if let Some(parent) = dir.canonicalize().map_err(io)?.parent() {
-            platform::flush(parent).map_err(io)?;
-        }
+        let db = if make::is_missing(dir) {
+            make::make(dir).map_err(io)?;
+            make::open_made(dir)?
+        } else {
+            platform::private_folder(dir).map_err(io)?;
+            make::remove_half_snapshots(dir).map_err(io)?;
+            open_db(dir)?
+        };
         // The barrier goes over a handle of our own: fsync is per file, not per handle, and so is `FlushFileBuffers`.
         let file = File::options().read(true).write(true).open(dir.join("db")).map_err(io)?;
         let id = match db.value(entry::HEAD_ID) {
@@ -212,7 +210,7 @@ fn new_id(db: &sled::Db, file: &File) -> Result<String, JournalError> {
 
 /// Reads what decisions will rest on; the long index is checked where it is read.
 fn verify(db: &sled::Db) -> Result<(), JournalError> {
-    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/", "u/", "v/", "w/", "z/", "d/", "e/"] {
+    for prefix in ["h/", "o/", "b/", "a/", "s/", "p/", "u/", "v/", "w/", "y/", "z/", "d/", "e/"] {
         for entry in db.scan_prefix(prefix) {
             let (key, value) = entry.map_err(|error| JournalError::Corrupt(error.to_string()))?;
             let key = String::from_utf8_lossy(&key);
@@ -246,6 +244,9 @@ impl View for Journal {
     }
     fn unsettled(&self, disk: &DiskNumber) -> Vec<AttemptRef> {
         Reads(&self.db).unsettled(disk)
+    }
+    fn is_decided(&self, disk: &DiskNumber, attempt: &AttemptRef) -> bool {
+        Reads(&self.db).is_decided(disk, attempt)
     }
     fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
         Reads(&self.db).open_operation(disk)

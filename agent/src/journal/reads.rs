@@ -91,6 +91,10 @@ impl<L: Lookup + ?Sized> View for Reads<'_, L> {
         self.all(&entry::unsettled_of(disk)).into_iter().map(|(_, attempt)| attempt).collect()
     }
 
+    fn is_decided(&self, disk: &DiskNumber, attempt: &AttemptRef) -> bool {
+        self.one::<AttemptRef>(&entry::decided(disk, attempt)).is_some()
+    }
+
     fn open_operation(&self, disk: &DiskNumber) -> Option<OperationIntent> {
         self.one(&entry::operation(disk))
     }

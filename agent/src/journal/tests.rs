@@ -244,3 +244,43 @@ fn the_threads_of_the_store_do_not_wake_an_idle_computer_each_second() {
     assert!(!slacks.is_empty(), "the store has no threads of its own any more: then this test can go");
     assert!(slacks.iter().all(|slack| *slack == crate::platform::IDLE_SLACK_NS), "{slacks:?}");
 }
+
+/// Found by cutting the power at every call: the journal was called damaged for good.
+#[test]
+fn a_snapshot_that_was_cut_off_is_no_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("journal");
+    let journal = Journal::open(&folder).unwrap();
+    journal.append(vec![intent("A1", 7)]).wait().unwrap();
+    drop(journal);
+    drop(reopen(&folder));
+    std::fs::write(folder.join("snap.00000000FFFFFFFF.generating"), b"half").unwrap();
+    let journal = reopen(&folder);
+    assert_eq!(journal.open(&"499000123456".parse().unwrap()).len(), 1);
+    // While it is open, nobody else removes what it is writing.
+    let writing = folder.join("snap.00000000FFFFFFFE.generating");
+    std::fs::write(&writing, b"half").unwrap();
+    assert!(matches!(Journal::open(&folder), Err(JournalError::InUse(_))));
+    assert!(writing.exists());
+}
+
+/// Found by cutting the power at every call: sled's first files were there in part, and called damaged for good.
+#[test]
+fn a_journal_that_was_not_made_whole_has_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("journal");
+    // Two starts that were cut off, one of a process that had this one's number.
+    for by in [std::process::id(), 1] {
+        let half = dir.path().join(format!("journal.new-{by}"));
+        std::fs::create_dir_all(half.join("blobs")).unwrap();
+        std::fs::write(half.join("conf"), b"").unwrap();
+    }
+    // An installer may have made the folder.
+    std::fs::create_dir(&folder).unwrap();
+    let journal = Journal::open(&folder).unwrap();
+    journal.append(vec![intent("A1", 7)]).wait().unwrap();
+    let names: Vec<_> = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["journal"]);
+    drop(journal);
+    assert_eq!(reopen(&folder).open(&"499000123456".parse().unwrap()).len(), 1);
+}

@@ -160,7 +160,7 @@ impl Core {
             "line_decided",
             serde_json::json!({ "job": key, "line": line.line, "issued": issued, "reason": why }),
         );
-        self.tell_settled(&line.disk, key, line.line.attempt.attempt);
+        self.tell_settled(&line.disk, key, line.line.attempt.attempt, issued);
         match given {
             None => self.forget_lines(key, |known| known.row_key() == line.row_key()),
             Some((pair, number)) => {
@@ -190,7 +190,7 @@ impl Core {
     fn decide_voided(&mut self, key: &JobKey, mut line: Line, original: NumberPair, why: &str) -> Result<Reply, Refusal> {
         let body = serde_json::json!({ "job": key, "line": line.line, "voided": original, "reason": why });
         self.audit(Some(&key.seller), "line_decided", body);
-        self.tell_settled(&line.disk, key, line.line.attempt.attempt);
+        self.tell_settled(&line.disk, key, line.line.attempt.attempt, None);
         line.line.result = AttemptResult::Voided { pair: original, voided_at: String::new() };
         let (kind, row_key) = (line.line.kind, line.row_key());
         self.turn.changes.push(row("line", row_key, &line));

@@ -147,6 +147,13 @@ impl Core {
                 self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
                 Ok(())
             }
+            // The job has its invoice, and what is in doubt is known to be another job's: for people, and nothing to wait for.
+            (AttemptResult::Issued { pair, .. }, Some(named))
+                if *pair == named && job.issued.is_some() && self.is_of_another(job, &report, named, known) =>
+            {
+                self.evidence(&key, attempt, EvidenceKind::Contradiction, from, None, true, report.body())?;
+                Ok(())
+            }
             // The job has voided it, by another attempt.
             (AttemptResult::Voided { pair, .. }, Some(named)) if *pair == named && has_voided(job, named) => {
                 self.evidence(&key, attempt, EvidenceKind::Readings, from, None, true, report.body())?;
@@ -185,6 +192,12 @@ impl Core {
         }
     }
 
+    /// Is this number another job's invoice, by the ledger?
+    fn is_of_another(&self, job: &Job, report: &Report, pair: NumberPair, known: &Known) -> bool {
+        let number = NumberKey { disk: report.disk.clone(), kind: job.kind, pair };
+        matches!(self.number_owner(&number, known), Some(Owner::Ours(owner)) if owner.key != job.key)
+    }
+
     /// Makes the present owner of the attempt's disk read and answer. Without an owner the next grant asks, as long as it is
     /// open.
     pub(super) fn ask_owner(&mut self, key: &JobKey, attempt: u32) {
@@ -196,12 +209,12 @@ impl Core {
         self.send(owner.session, BrokerFrame::Settle { disk: number, epoch, open });
     }
 
-    /// Tells the owner of the disk that a person has settled this attempt: until then it does nothing beside it that people ask
-    /// for.
-    pub(super) fn tell_settled(&mut self, number: &DiskNumber, key: &JobKey, attempt: u32) {
+    /// Tells the owner of the disk that a person has settled this attempt, and which number he said is its own: until then it does
+    /// nothing beside it that people ask for.
+    pub(super) fn tell_settled(&mut self, number: &DiskNumber, key: &JobKey, attempt: u32, pair: Option<NumberPair>) {
         let Some(owner) = self.disks.get(number).and_then(|disk| disk.owner.clone()) else { return };
         let attempt = taxdisk_protocol::link::AttemptRef { key: key.clone(), attempt };
-        self.send(owner.session, BrokerFrame::Settled { disk: number.clone(), attempt });
+        self.send(owner.session, BrokerFrame::Settled { disk: number.clone(), attempt, pair });
     }
 
     /// Asks for the open attempt of a job back, if it has not begun.

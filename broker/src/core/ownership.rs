@@ -7,7 +7,7 @@
 
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, TaxpayerNumber};
-use taxdisk_protocol::link::{Accounted, BrokerFrame, OpenAttempt};
+use taxdisk_protocol::link::{Accounted, BrokerFrame, GENERATION_EPOCHS, OpenAttempt};
 
 use super::change::{Change, DiskReportRow};
 use super::disk::{Disk, DiskOwner, Former};
@@ -20,8 +20,6 @@ use crate::fault::planted;
 const DISKS_PER_AGENT: usize = 64;
 /// Distinct capabilities among the disks of one seller; a bit each.
 const PROFILES: usize = 64;
-/// A ledger that went back begins its epochs at the next so many: none of them was given before.
-const GENERATION_EPOCHS: u64 = 1_000_000;
 
 impl Core {
     /// All disks that answer at an agent now. One that is missing is released.

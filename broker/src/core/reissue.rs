@@ -266,6 +266,7 @@ impl Core {
             let view = self.job(key, known).map(|job| Box::new(self.view(&job)));
             return Err(Refusal { job: view, ..Refusal::new("settle_second_person", text) });
         }
+        let pair = give.as_ref().map(|(number, _)| number.pair);
         if let Some((number, ours)) = give {
             let (status, digest) = ("by_hand".to_owned(), String::new());
             self.forget_number(&key.seller, &number);
@@ -275,7 +276,7 @@ impl Core {
         self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, false, body)?;
         self.record(key, What::SettledByHand { attempt, by, reason, decision, invoice })?;
         self.free(&open.disk, open.sequence);
-        self.tell_settled(&open.disk, key, attempt);
+        self.tell_settled(&open.disk, key, attempt, pair);
         // This attempt did not issue, and an index may remember another one that did: then the job is not free to be issued.
         self.apply_line(key)?;
         let job = self.job(key, known).ok_or_else(|| unknown(key))?;

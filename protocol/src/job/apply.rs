@@ -1,7 +1,7 @@
 //! The guards and the transitions: every event is checked whole before anything changes.
 
 use super::{Attempt, AttemptState, Event, GENERATION_ATTEMPTS, Job, Next, ReissueCount, Version, What};
-use crate::api::{Fault, JobProblem, JobState, Operation, SettleDecision};
+use crate::api::{Fault, IssuedInvoice, JobProblem, JobState, Operation, PairBody, SettleDecision};
 use crate::undo::Link;
 
 /// Why an event was refused. The job is as it was.
@@ -300,8 +300,7 @@ impl Job {
                 found.disk_ms = Some(*disk_ms);
                 found.class = None;
                 found.text.clear();
-                self.finish(JobState::Issued, None);
-                self.issued = Some(invoice.clone());
+                self.have(invoice);
             }
             What::Voided { attempt, disk_ms, .. } => {
                 let found = self.attempt_mut(*attempt);
@@ -388,8 +387,7 @@ impl Job {
                 found.text.clone_from(reason);
                 match invoice {
                     Some(invoice) => {
-                        self.finish(JobState::Issued, None);
-                        self.issued = Some(invoice.clone());
+                        self.have(invoice);
                     }
                     None if done => self.finish(JobState::Voided, None),
                     // A person's word frees the serial number but hands nothing over by itself: somebody asks for the re-issue.
@@ -422,8 +420,7 @@ impl Job {
                     });
                     self.attempts.sort_by_key(|attempt| attempt.attempt);
                 }
-                self.finish(JobState::Issued, None);
-                self.issued = Some(invoice.clone());
+                self.have(invoice);
             }
             What::Evidence { attempt, named, cleared, .. } => {
                 let found = self.attempt_mut(*attempt);
@@ -458,6 +455,16 @@ impl Job {
         self.problem = None;
         self.proposal = None;
         self.cancel_asked = false;
+    }
+
+    /// The job has its invoice. An attempt of it that named this very number named the job's own: nothing is in doubt there any more.
+    fn have(&mut self, invoice: &IssuedInvoice) {
+        self.finish(JobState::Issued, None);
+        let own = PairBody { code: invoice.code.clone(), number: invoice.number.clone() };
+        for attempt in &mut self.attempts {
+            attempt.named = attempt.named.filter(|named| PairBody::from(*named) != own);
+        }
+        self.issued = Some(invoice.clone());
     }
 
     fn finish(&mut self, state: JobState, problem: Option<JobProblem>) {

@@ -371,6 +371,21 @@ fn a_void_job_ends_voided_and_no_other_job_does() {
     assert!(after(&open, by_hand).is_err(), "an invoice has a number");
 }
 
+/// Found by the simulation (seed 20958): an earlier attempt named the very number that a later one issued, and was in doubt for ever.
+#[test]
+fn a_named_number_that_is_the_jobs_own_invoice_is_in_doubt_no_more() {
+    let job = Job::accept(&Event { revision: 0, at: Timestamp(0), origin: None, what: accepted() }).unwrap();
+    let job = after(&after(&job, assigned(1)).unwrap(), not_issued(1, queue())).unwrap();
+    let job = after(&job, assigned(2)).unwrap();
+    for (named, doubted) in [(7, false), (8, true)] {
+        let claimed = after(&job, evidence(1, Some(named), false)).unwrap();
+        let ended = after(&claimed, issued(2, true)).unwrap();
+        assert_eq!((ended.state, ended.is_doubted()), (JobState::Issued, doubted), "{named}");
+        let open = after(&claimed, unsettled(2)).unwrap();
+        assert_eq!(after(&open, by_hand(2, true)).unwrap().is_doubted(), doubted, "{named}, by hand");
+    }
+}
+
 #[test]
 fn what_was_done_to_an_invoice_changes_nothing_but_its_links() {
     let job = Job::accept(&Event { revision: 0, at: Timestamp(0), origin: None, what: accepted() }).unwrap();

@@ -304,7 +304,7 @@ fn broker_samples() -> Vec<(&'static str, BrokerFrame)> {
         ("assign", BrokerFrame::Assign { disk: disk(), epoch: 3, assignment: assignment() }),
         ("recall", BrokerFrame::Recall { disk: disk(), attempt: attempt() }),
         ("settle", BrokerFrame::Settle { disk: disk(), epoch: 4, open: OpenAttempt { named: Some(pair(91)), ..open() } }),
-        ("settled", BrokerFrame::Settled { disk: disk(), attempt: attempt() }),
+        ("settled", BrokerFrame::Settled { disk: disk(), attempt: attempt(), pair: Some(pair(91)) }),
         ("recount", BrokerFrame::Recount { disk: disk(), epoch: 4, after: 6, since: accounted() }),
         ("operate", BrokerFrame::Operate { disk: disk(), epoch: 3, operation: order() }),
         ("ack", BrokerFrame::Ack { ids: vec!["o-1".into()] }),

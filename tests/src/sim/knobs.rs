@@ -193,6 +193,11 @@ impl Knobs {
         if (forgets || several) && faults.contains(&Fault::LedgerRestored) {
             faults.retain(|fault| *fault != Fault::OutOfStock);
         }
+        // Whether a late command ran, only the agent that sent it doubts. A ledger that went back asks the disk's owner of now, and
+        // learns nothing where that is another one, or where the journal is lost too.
+        if (several || forgets) && faults.contains(&Fault::LedgerRestored) {
+            faults.retain(|fault| *fault != Fault::RunsLate);
+        }
         // An order that is clicked again after its journal forgot it is a new order: see the page on proof.
         if forgets {
             faults.retain(|fault| *fault != Fault::BlankVoid);

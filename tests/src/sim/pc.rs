@@ -634,7 +634,7 @@ impl World {
             BrokerFrame::Assign { disk, epoch, assignment } => (disk.clone(), Command::Assign { disk, epoch, assignment }),
             BrokerFrame::Recall { disk, attempt } => (disk, Command::Recall { attempt }),
             BrokerFrame::Settle { disk, epoch, open } => (disk.clone(), Command::Settle { disk, epoch, open }),
-            BrokerFrame::Settled { disk, attempt } => (disk.clone(), Command::Settled { disk, attempt }),
+            BrokerFrame::Settled { disk, attempt, pair } => (disk.clone(), Command::Settled { disk, attempt, pair }),
             BrokerFrame::Recount { disk, epoch, after, since } => (disk.clone(), Command::Recount { disk, epoch, after, since }),
             BrokerFrame::Operate { disk, epoch, operation } => (disk.clone(), Command::Operate { disk, epoch, operation }),
             BrokerFrame::Challenge { .. }

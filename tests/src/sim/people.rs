@@ -191,7 +191,7 @@ impl World {
         if self.calm {
             self.settle_all();
             self.flush_acks();
-            if self.is_at_rest() {
+            if self.unrest().is_none() {
                 self.done = true;
             }
             return;
@@ -257,7 +257,10 @@ impl World {
         let first = ("line", format!("{key}/"));
         let remembers = |(row, _): (&(&str, String), &String)| row.0 == "line" && row.1.starts_with(&first.1);
         let is_remembered = self.broker.store.reconcile.range(first.clone()..).next().is_some_and(remembers);
-        if !elsewhere.is_empty() && (self.is_recounting() || !is_remembered) {
+        // A number of unknown origin is given to the job once no attempt of it is open: until then it holds the job.
+        let mut unknown = self.broker.store.reconcile.iter().filter(|((what, _), _)| *what == "number");
+        let waits = unknown.any(|(_, body)| elsewhere.iter().any(|(_, pair)| body.contains(&pair.number.to_string())));
+        if !elsewhere.is_empty() && (self.is_recounting() || !(is_remembered || waits)) {
             // The ledger forgot an attempt at another disk, and that one comes first.
             return;
         }
@@ -478,12 +481,19 @@ impl World {
         self.broker.store.reconcile.keys().any(|(what, _)| *what == "disk")
     }
 
-    /// Nothing is left that could change by itself.
-    fn is_at_rest(&self) -> bool {
-        let handed_in = self.people.sales.iter().all(|sale| sale.accepted || sale.refused);
-        let ended = self.broker.store.jobs.values().all(|job| !job.is_live());
-        let recounts = self.broker.store.reconcile.keys().any(|(what, _)| matches!(*what, "disk" | "number"));
-        let quiet = self.pcs.iter().filter(|pc| pc.is_up()).all(|pc| pc.is_quiet());
-        handed_in && ended && !recounts && quiet
+    /// What is left that could still change by itself; `None`: nothing.
+    pub(super) fn unrest(&self) -> Option<String> {
+        if let Some(sale) = self.people.sales.iter().find(|sale| !sale.accepted && !sale.refused) {
+            return Some(format!("{} was neither accepted nor refused", sale.key.serial));
+        }
+        if let Some(job) = self.broker.store.jobs.values().find(|job| job.is_live()) {
+            return Some(format!("{} is {:?}", job.key.serial, job.state));
+        }
+        let reconcile = self.broker.store.reconcile.iter();
+        if let Some(((what, which), line)) = reconcile.clone().find(|((what, _), _)| matches!(*what, "disk" | "number")) {
+            return Some(format!("{what} {which} is to be reconciled: {line:?}"));
+        }
+        let mut pcs = self.pcs.iter().enumerate().filter(|(_, pc)| pc.is_up());
+        pcs.find(|(_, pc)| !pc.is_quiet()).map(|(at, _)| format!("PC {at} has frames that were not acknowledged"))
     }
 }

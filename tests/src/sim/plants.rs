@@ -36,7 +36,7 @@ impl Plant {
 }
 
 /// All of them.
-pub const PLANTS: [Plant; 41] = [
+pub const PLANTS: [Plant; 45] = [
     Plant {
         name: "resend_after_time_out",
         what: "a command whose answer is lost is sent again",
@@ -190,6 +190,34 @@ pub const PLANTS: [Plant; 41] = [
         place: "agent: core/disk/mod.rs",
         needs: &[Fault::Shared, Fault::AgentClone],
         unmarked: true,
+    },
+    Plant {
+        name: "decided_is_absent",
+        what: "an attempt that a person decided and a restored ledger lists again is told *not issued*",
+        place: "agent: core/settle.rs",
+        needs: &[Fault::LedgerRestored, Fault::Settle, Fault::NotSent],
+        unmarked: true,
+    },
+    Plant {
+        name: "settled_number_ignored",
+        what: "the number that a person gave to an attempt is entered as another program's",
+        place: "agent: core/disk/commands.rs",
+        needs: &[Fault::LedgerLost, Fault::RunsLate, Fault::Settle],
+        unmarked: false,
+    },
+    Plant {
+        name: "forgotten_is_adopted",
+        what: "an equal invoice is adopted although the ledger went back and may have forgotten whose it is",
+        place: "agent: core/settle.rs",
+        needs: &[Fault::LedgerRestored, Fault::Shared, Fault::AgentCrash],
+        unmarked: true,
+    },
+    Plant {
+        name: "void_is_reversed",
+        what: "a red goes out although its disk shows that the original is void",
+        place: "agent: core/attempt.rs",
+        needs: &[Fault::LedgerRestored, Fault::JournalLost, Fault::Undo],
+        unmarked: false,
     },
     Plant {
         name: "late_outcome_counts",

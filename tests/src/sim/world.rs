@@ -168,7 +168,11 @@ impl World {
                 let open = self.open_jobs();
                 let job = open.first().map(|(key, _)| key.clone());
                 let text: Vec<String> = open.into_iter().map(|(key, text)| format!("{} {text}", key.serial)).collect();
-                return self.violate("live", job, format!("no rest after {} s: {}", self.now / 1000, text.join("; ")));
+                return self.violate(
+                    "live",
+                    job,
+                    format!("no rest after {} s: {}; {}", self.now / 1000, self.unrest().unwrap_or_default(), text.join("; ")),
+                );
             }
         }
         if self.violation.is_none() {

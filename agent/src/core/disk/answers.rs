@@ -4,7 +4,7 @@ use taxdisk_drivers::disk::{Signed, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptResult};
+use taxdisk_protocol::link::{AgentFrame, AttemptResult, GENERATION_EPOCHS};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
@@ -224,8 +224,13 @@ impl DiskCore {
         self.answered_well();
         self.resync = false;
         let Some(opened) = &self.opened else { return };
-        let rules =
-            Rules { fence: opened.fence, mark_readable: opened.capabilities.remark_readable, exclusive: self.config.exclusive };
+        let rules = Rules {
+            fence: opened.fence,
+            mark_readable: opened.capabilities.remark_readable,
+            exclusive: self.config.exclusive,
+            // Before a grant nobody tells whether the ledger went back.
+            ledger_since: self.epoch.map_or(u64::MAX, |epoch| epoch - epoch % GENERATION_EPOCHS),
+        };
         let before = context.view.accounting(disk, kind).and_then(|accounting| accounting.remaining);
         let mut decision = settle::decide(survey, &opens, rules, before, disk, context.view);
         let level = survey.current.map(|current| Stock { current, remaining: survey.remaining });

@@ -10,13 +10,16 @@ use taxdisk_protocol::link::{
     Accounted, AgentFrame, Assignment, AttemptRef, AttemptResult, Forgotten, OpenAttempt, OperationOrder,
 };
 
+use taxdisk_protocol::number::NumberPair;
+use taxdisk_protocol::undo::Undoing;
+
 use super::{After, DiskCore, JOBS_MAX, Staged, State, Task};
 use crate::core::Context;
 use crate::core::compare::Open;
 use crate::core::effect::{Request, Told};
 use crate::core::operation::Order;
 use crate::core::outbox::{self, Again, Ending};
-use crate::core::records::Record;
+use crate::core::records::{Owner, Record};
 use crate::fault::planted;
 
 /// What a disk's core is told.
@@ -71,6 +74,8 @@ pub enum Command {
         disk: DiskNumber,
         /// Which.
         attempt: AttemptRef,
+        /// The number that was said to be its own.
+        pair: Option<NumberPair>,
     },
     /// The broker's ledger went back: tell again what the index holds above this sequence, and read every number since.
     Recount {
@@ -119,8 +124,11 @@ impl DiskCore {
             Command::Settle { disk, epoch, open } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_settle(&disk, open, context);
             }
-            Command::Settled { disk, attempt } if self.disk() == Some(&disk) => {
+            Command::Settled { disk, attempt, pair } if self.disk() == Some(&disk) => {
                 self.forget_settled(&disk, |unsettled| *unsettled == attempt, context);
+                if let Some(pair) = pair.filter(|_| !planted("settled_number_ignored")) {
+                    self.own_settled(disk, attempt, pair, context);
+                }
             }
             Command::Recount { disk, epoch, after, since } if self.disk() == Some(&disk) && self.epoch == Some(epoch) => {
                 self.on_recount(epoch, after, since);
@@ -240,6 +248,18 @@ impl DiskCore {
         }
     }
 
+    /// A person said that this number is the attempt's: what reads the disk next must not enter it as another program's, nor must
+    /// anybody believe that the attempt did not issue.
+    fn own_settled(&mut self, disk: DiskNumber, attempt: AttemptRef, pair: NumberPair, context: &Context<'_>) {
+        let Some(outcome) = context.view.outcome(&attempt).filter(|outcome| outcome.disk == disk) else { return };
+        // What the journal gave to a job stays: it read a mark, or was answered by the disk.
+        if matches!(context.view.owner(&disk, outcome.kind, pair), None | Some(Owner::Foreign)) {
+            let reverses = outcome.undoing.and_then(Undoing::original);
+            let record = Record::Owned { disk, kind: outcome.kind, pair, owner: Owner::Ours(attempt), reverses };
+            self.writes.push_back((vec![record], After::default()));
+        }
+    }
+
     /// An attempt that the broker wants to know about. Nothing is ever run for it.
     fn take_open(&mut self, disk: &DiskNumber, open: &OpenAttempt, read_again: bool, context: &Context<'_>) {
         let assignment = &open.assignment;
@@ -248,10 +268,14 @@ impl DiskCore {
         if self.is_staged(attempt) || self.is_at_work_on(attempt) {
             return;
         }
-        match outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context) {
+        let again = match read_again {
+            // It heard what lies in the outbox, or will, and asks all the same. The link tells no frame twice, so this is a new one.
+            true => outbox::afresh(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
+            false => outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
+        };
+        match again {
             // The grant told the outbox already.
-            Some(Again::Tell(_)) if !read_again => {}
-            Some(Again::Tell(frame)) => self.told.push_back(Told::Frame(frame)),
+            Some(Again::Tell(_)) => {}
             Some(Again::Write(records, frame)) => {
                 self.writes.push_back((records, After { frames: vec![frame], ..After::default() }))
             }

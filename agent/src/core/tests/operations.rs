@@ -3,7 +3,7 @@
 use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{AttemptRef, Forgotten};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, Forgotten};
 
 use super::fake::{FakeDisk, Fault, KIND, pair};
 use super::world::World;
@@ -381,15 +381,64 @@ fn what_a_person_settled_at_the_broker_stands_in_the_way_no_longer_and_another_a
     let unsettled = world.journal.unsettled(&disk);
     let [attempt] = unsettled.as_slice() else { panic!("{unsettled:?}") };
     let other = AttemptRef { attempt: attempt.attempt + 1, ..attempt.clone() };
-    world.command(Command::Settled { disk: disk.clone(), attempt: other });
+    world.command(Command::Settled { disk: disk.clone(), attempt: other, pair: None });
     world.order("o1", What::Report { kind: KIND });
     world.run();
     assert!(matches!(&world.reports["o1"].verdict, Verdict::Refused { anyway: true, .. }));
-    world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone() });
+    world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone(), pair: None });
     world.order("o2", What::Report { kind: KIND });
     world.run();
     assert!(world.journal.unsettled(&disk).is_empty());
     assert!(!matches!(&world.reports["o2"].verdict, Verdict::Refused { .. }), "{:?}", world.reports["o2"].verdict);
+}
+
+/// Found by the simulation (seed 42564): the number was entered as another program's, and a ledger that lost its end believed it.
+#[test]
+fn i10_a_number_that_a_person_gave_to_an_attempt_is_its_own_here_too() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.broker.requeue = false;
+    world.disk.faults.push_back(Fault::LostAfter);
+    world.submit("A1", false);
+    world.run();
+    let disk = world.number();
+    let [attempt] = <[_; 1]>::try_from(world.journal.unsettled(&disk)).unwrap();
+    world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone(), pair: Some(pair(10)) });
+    world.run();
+    assert_eq!(world.journal.owner(&disk, KIND, pair(10)), Some(Owner::Ours(attempt.clone())));
+    // What the journal gave to a job stays that job's.
+    world.submit("A2", true);
+    world.run();
+    let owner = world.journal.owner(&disk, KIND, pair(11));
+    world.command(Command::Settled { disk: disk.clone(), attempt, pair: Some(pair(11)) });
+    world.run();
+    assert_eq!((world.issued("A2"), world.journal.owner(&disk, KIND, pair(11))), (Some(pair(11)), owner));
+}
+
+/// Found by the simulation (seed 46162): the answer was taken for the frame that was told already, and the broker waited for ever.
+#[test]
+fn what_is_asked_once_more_is_told_as_something_new() {
+    let mut world = World::new(FakeDisk::used(10, 99));
+    world.submit("A1", true);
+    world.acks = false;
+    while world.broker.open.is_empty() {
+        world.step();
+    }
+    let open = world.broker.open.values().next().unwrap().clone();
+    world.run();
+    let outcomes = |world: &World| -> Vec<String> {
+        let id = |frame: &AgentFrame| match frame {
+            AgentFrame::Outcome { id, .. } => Some(id.clone()),
+            _ => None,
+        };
+        world.frames.iter().filter_map(id).collect()
+    };
+    let before = outcomes(&world);
+    let (disk, epoch) = (world.number(), world.broker.epoch);
+    world.command(Command::Settle { disk, epoch, open });
+    world.run();
+    let told = outcomes(&world);
+    assert_eq!(told.len(), before.len() + 1, "{told:?}");
+    assert!(!before.contains(told.last().unwrap()), "{told:?}");
 }
 
 #[test]

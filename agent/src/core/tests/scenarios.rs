@@ -1,13 +1,13 @@
 //! Named situations: each ends in the truth or stays unsettled, and never doubles.
 
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Forgotten, OpenAttempt};
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Forgotten, GENERATION_EPOCHS, OpenAttempt};
 
 use super::fake::{FakeDisk, Fault, KIND, pair, pair_on};
-use super::world::{World, key};
+use super::world::{World, attempt_key, key};
 use crate::core::disk::commands::Command;
 use crate::core::effect::Effect;
-use crate::core::records::{Base, Owner, View};
+use crate::core::records::{Base, Owner, Record, View};
 
 const CLASSES: [DeviceClass; 15] = [
     DeviceClass::NoStock,
@@ -138,6 +138,32 @@ fn equal_invoice_without_marks_stays_unsettled() {
     }
 }
 
+/// Found by the simulation (seed 45442): a person said that the number was the attempt's, the number was entered as another
+/// program's beside it, the ledger went back to before the decision, and the attempt was told *not issued*.
+#[test]
+fn i1_what_was_decided_once_at_the_broker_is_never_absent_again() {
+    let mut world = one(Fault::LostAfter, false);
+    let disk = world.number();
+    let [attempt] = <[_; 1]>::try_from(world.journal.unsettled(&disk)).unwrap();
+    world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone(), pair: None });
+    world.submit_as("A2", false, "客户", "20.00");
+    let listed = std::mem::take(&mut world.broker.open);
+    world.run();
+    assert!(world.journal.unsettled(&disk).is_empty());
+    // A survey from further back reads the number once more: nobody told whose it is.
+    let entered = Record::Owned { disk, kind: KIND, pair: pair(10), owner: Owner::Foreign, reverses: None };
+    world.journal.append(&[entered]).unwrap();
+    // Twice: what is unsettled once more stays so.
+    for _ in 0..2 {
+        world.broker.open = listed.clone();
+        world.broker.results.remove(&attempt_key(&attempt));
+        world.broker_grants_anew();
+        world.run();
+        let result = world.result("A1", 1);
+        assert!(matches!(result, Some(AttemptResult::Unsettled { .. })), "{result:?}");
+    }
+}
+
 #[test]
 fn exclusive_disk_without_marks_is_settled_by_equal_content() {
     for (fault, expected) in [(Fault::LostAfter, Some(pair(10))), (Fault::LostBefore, None)] {
@@ -148,6 +174,26 @@ fn exclusive_disk_without_marks_is_settled_by_equal_content() {
         world.submit("A1", false);
         world.run();
         assert_eq!(world.issued("A1"), expected);
+    }
+}
+
+/// Found by the simulation (seed 43028): another agent had issued the equal invoice, and the ledger had forgotten that job.
+#[test]
+fn i10_an_equal_invoice_is_not_adopted_once_the_ledger_went_back() {
+    for (epoch, adopted) in [(GENERATION_EPOCHS, None), (0, Some(pair(10)))] {
+        let mut world = World::new(FakeDisk::used(10, 99));
+        world.exclusive = true;
+        world.broker.requeue = false;
+        world.disk.faults.push_back(Fault::LostAfter);
+        world.submit("A1", false);
+        while world.disk.issues_sent() == 0 {
+            world.step();
+        }
+        world.crash();
+        world.broker.epoch += epoch;
+        world.broker_grants_anew();
+        world.run();
+        assert_eq!(world.issued("A1"), adopted, "{:?}", world.result("A1", 1));
     }
 }
 

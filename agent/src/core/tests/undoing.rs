@@ -169,10 +169,35 @@ fn a_number_that_a_red_reverses_is_not_voided_and_a_void_one_not_reversed() {
     world.broker.requeue = false;
     world.submit_void("V1", pair(9));
     world.run();
+    // A disk that cannot tell: the journal remembers it.
+    world.disk.blind = true;
     world.submit_red("R1", true, pair(9));
     world.run();
     assert!(matches!(last(&world, "R1"), Some(AttemptResult::NotIssued { text, .. }) if text.contains("voided")));
     assert_eq!(world.disk.issues_sent(), 0);
+}
+
+/// Found by the simulation (seeds 24199, 36872, 45026): ledger and journal were both put back to before a void, and the red of the
+/// same invoice went out.
+#[test]
+fn i1_what_the_disk_shows_as_void_is_not_reversed_although_nobody_remembers_the_void() {
+    let mut world = ready();
+    world.broker.requeue = false;
+    world.disk.ledger.get_mut(&pair(9)).unwrap().status = NumberStatus::PositiveVoid;
+    world.submit_red("R1", true, pair(9));
+    world.run();
+    assert!(
+        matches!(last(&world, "R1"), Some(AttemptResult::NotIssued { class: DeviceClass::InvalidRequest, text, .. })
+            if text.contains("is void")),
+        "{:?}",
+        last(&world, "R1")
+    );
+    assert_eq!(world.disk.issues_sent(), 0);
+    // An original of another disk is not there, and the broker's books are the guard; a reading that fails is read again.
+    world.submit_red("R2", true, pair(3));
+    world.disk.bad_queries = 2;
+    world.run();
+    assert_eq!(world.issued("R2"), Some(pair(10)));
 }
 
 #[test]

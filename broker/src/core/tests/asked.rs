@@ -188,10 +188,12 @@ fn a_decision_by_hand_is_kept_as_evidence_and_owns_its_number() {
     assert_eq!((world.state("A1"), world.job("A1").evidence_count), (JobState::Issued, 1));
     // Its agent is told, so that what people ask of the disk is refused no longer.
     let told = world.take(|to, frame| match frame {
-        BrokerFrame::Settled { attempt, .. } if to == session => Some((attempt.key.serial.to_string(), attempt.attempt)),
+        BrokerFrame::Settled { attempt, pair, .. } if to == session => {
+            Some((attempt.key.serial.to_string(), attempt.attempt, *pair))
+        }
         _ => None,
     });
-    assert_eq!(told, [("A1".to_owned(), 1)]);
+    assert_eq!(told, [("A1".to_owned(), 1, Some(pair(7)))]);
     // The number is the job's from now on (I10).
     world.submit("A2");
     let work = world.assigned(session).remove(0);
