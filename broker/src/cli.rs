@@ -20,7 +20,7 @@ use crate::ledger::{Ledger, Settings, TwoPersons};
 use crate::ready::{self, Urls};
 use crate::store::postgres::lease::{Candidate, Lease};
 use crate::store::postgres::{Database, PostgresStore};
-use crate::store::vault::{self, Vault};
+use crate::store::vault::Vault;
 use crate::tls::{self, Certificate};
 use crate::{cluster, logging, metrics, serve, store};
 
@@ -312,7 +312,10 @@ fn execute(command: Command) -> Result<(), Failure> {
             let vault = key_file.map_or(Ok(Vault::default()), |file| Vault::load(&file));
             runtime()?.block_on(migrate(&from, &to, vault.map_err(|error| ConfigError(error.to_string()))?, json))
         }
-        Command::Store(StoreCommand::NewKey) => print(&format!("{}\n", vault::new_key())),
+        Command::Store(StoreCommand::NewKey) => {
+            let key = taxdisk_web::keyring::new_key().ok_or_else(|| failed("no key was made", "the system has no randomness"))?;
+            print(&format!("{key}\n"))
+        }
         Command::Store(StoreCommand::Rekey { file, plain, json }) => {
             runtime()?.block_on(copies::rekey(&load(&file, None)?, plain, json))
         }

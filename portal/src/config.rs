@@ -10,6 +10,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::DiskTrouble;
+use taxdisk_web::keyring::Keyring;
 
 use crate::console::roles::Role;
 use crate::core::callback::SCHEDULE_MINUTES;
@@ -116,11 +117,25 @@ pub struct Tls {
 pub struct Store {
     /// `sqlite:/path/to/portal.db`, or `postgres://user@host/database`.
     pub url: String,
+    /// Keys that second factors are sealed with: a file, or `credential:NAME` for one of systemd. Left out: they are not sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+impl Store {
+    /// The keys of [`Store::key_file`].
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, and what mends it.
+    pub fn keys(&self) -> Result<Keyring, ConfigError> {
+        let Some(setting) = &self.key_file else { return Ok(Keyring::default()) };
+        Keyring::load(setting).map_err(|error| ConfigError(error.to_string()))
+    }
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store { url: "sqlite:/var/lib/taxdisk-portal/portal.db".to_owned() }
+        Store { url: "sqlite:/var/lib/taxdisk-portal/portal.db".to_owned(), key_file: None }
     }
 }
 

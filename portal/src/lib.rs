@@ -25,6 +25,7 @@ pub mod courier;
 pub mod disks;
 pub mod document;
 mod english;
+pub mod factors;
 mod fault;
 pub mod files;
 pub mod hooks;
