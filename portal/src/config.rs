@@ -162,6 +162,12 @@ pub struct Broker {
     /// PEM: authorities instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// PEM: a certificate for a broker that asks callers for one (`tls.client_authority` there), and its chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<PathBuf>,
+    /// PEM: its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
     /// Calls to the broker at the same time.
     pub concurrency: usize,
     /// How often the disks are asked for, seconds.
@@ -177,6 +183,8 @@ impl Default for Broker {
             key_file: PathBuf::from("/etc/taxdisk/portal.key"),
             webhook_url: None,
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
             concurrency: 32,
             disks_s: 15,
             fail_after_s: 30 * 60,
