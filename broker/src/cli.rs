@@ -446,6 +446,7 @@ fn settings(loaded: &Loaded) -> Result<Settings, ConfigError> {
         two_persons: TwoPersons {
             settle: loaded.config.two_persons.settle,
             bulk_reissue: loaded.config.two_persons.bulk_reissue,
+            reconcile: loaded.config.two_persons.reconcile,
             valid_s: i64::from(loaded.config.two_persons.valid_h) * 3600,
         },
         ..Settings::default()

@@ -182,13 +182,15 @@ pub struct TwoPersons {
     pub settle: bool,
     /// Bulk re-issues.
     pub bulk_reissue: bool,
+    /// What people decide of a ledger that was put back (`taxdisk reconcile`).
+    pub reconcile: bool,
     /// A proposal can be confirmed for so long, hours.
     pub valid_h: u32,
 }
 
 impl Default for TwoPersons {
     fn default() -> Self {
-        TwoPersons { settle: false, bulk_reissue: false, valid_h: 24 }
+        TwoPersons { settle: false, bulk_reissue: false, reconcile: false, valid_h: 24 }
     }
 }
 
