@@ -1,5 +1,6 @@
 //! The command line of `taxdisk-portal`.
 
+mod buyer;
 mod keys;
 mod manual;
 mod qr;
@@ -57,6 +58,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// What a buyer may ask of a merchant: a copy of what is kept about him, and that it is removed.
+    #[command(subcommand)]
+    Buyer(buyer::Buyer),
     /// Offline codes of tills.
     #[command(subcommand)]
     Qr(qr::Qr),
@@ -109,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Serve(command) => serve_until_signal(&command),
         Command::Qr(command) => command.run(),
         Command::Store(command) => command.run(),
+        Command::Buyer(command) => command.run(),
         Command::Surface => surface(),
         Command::Manual { to } => manual::write(&to).map_err(|error| Failure::Other(format!("{}: {error}", to.display()))),
     };

@@ -49,6 +49,8 @@ pub struct Config {
     pub links: Links,
     /// The merchants' console.
     pub console: Console,
+    /// How long invoices are kept whose buyer asks for their removal.
+    pub retention: Retention,
     /// Limits of the edge.
     pub limits: Limits,
     /// What is written to standard error, as `info` or `taxdisk_portal=debug`.
@@ -61,6 +63,20 @@ pub struct Config {
 pub struct Console {
     /// Whoever has one of these roles sets up a second factor before he reaches any page but his own.
     pub require_second_factor: Vec<Role>,
+}
+
+/// How long invoices are kept whose buyer asks for their removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days since the last change of an issued invoice.
+    pub issued_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { issued_days: 3653 }
+    }
 }
 
 /// Production or test.

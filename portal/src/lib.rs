@@ -16,6 +16,7 @@ pub mod api;
 pub mod application;
 pub mod assets;
 pub mod broker;
+pub mod buyers;
 pub mod callback;
 pub mod cli;
 pub mod config;
