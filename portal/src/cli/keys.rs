@@ -8,6 +8,9 @@ use clap::Subcommand;
 use super::Failure;
 use crate::{config, factors, store};
 
+/// A store opens within this, or somebody else has it.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Keys {
     /// Print a new line for the key file (`store.key_file`). Put it first, and start the portal anew: what is new is sealed with
@@ -45,7 +48,10 @@ async fn rekey(config: &config::Config, plain: bool) -> Result<String, Failure> 
     let Some(key) = keys.current() else {
         return Err(Failure::Other("nothing was changed: store.key_file is not set: it names the keys".to_owned()));
     };
-    let mut opened = store::open(&config.store.url).await?;
+    // A portal that runs has the writer's place of PostgreSQL, and this would wait for it to end.
+    let opened = tokio::time::timeout(PATIENCE, store::open(&config.store.url)).await;
+    let taken = |_| Failure::Other("nothing was changed: a portal writes to this store; stop it first".to_owned());
+    let mut opened = opened.map_err(taken)??;
     let written = factors::rekey(opened.writer.as_mut(), &keys, plain).await?;
     Ok(match plain {
         true => format!("{written} second factors are in the plain now; take store.key_file out of the configuration."),
