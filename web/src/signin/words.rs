@@ -17,6 +17,7 @@ pub const FACTOR: &[Row] = &[
     ("factor_scan", "用验证器应用扫描", "Scan this with the app"),
     ("factor_type", "或手工输入：", "Or type:"),
     ("factor_open", "在本机的验证器应用中打开", "Open it in an app on this device"),
+    ("factor_first", "应用现在显示的六位动态码", "Six digits that the app shows now"),
     ("factor_confirm", "确认", "Confirm"),
     ("factor_recovery", "恢复码", "Recovery codes"),
     ("factor_recovery_note", "手机丢失时，每个恢复码可代替动态码登录一次。只显示这一次，请妥善保存。", "When your telephone is gone, each of these lets you in once. They are shown now and never again: keep them safe."),
