@@ -2,6 +2,7 @@
 //! `support`, `openapi`. Exit codes: 0 done, 1 failed, 2 usage, 78 configuration.
 
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::ledger::{Ledger, Settings, TwoPersons};
 use crate::ready::{self, Urls};
 use crate::store::postgres::lease::{Candidate, Lease};
 use crate::store::postgres::{Database, PostgresStore};
-use crate::store::vault::{self, Vault};
+use crate::store::vault::Vault;
 use crate::tls::{self, Certificate};
 use crate::{cluster, logging, metrics, serve, store};
 
@@ -312,7 +313,10 @@ fn execute(command: Command) -> Result<(), Failure> {
             let vault = key_file.map_or(Ok(Vault::default()), |file| Vault::load(&file));
             runtime()?.block_on(migrate(&from, &to, vault.map_err(|error| ConfigError(error.to_string()))?, json))
         }
-        Command::Store(StoreCommand::NewKey) => print(&format!("{}\n", vault::new_key())),
+        Command::Store(StoreCommand::NewKey) => {
+            let key = taxdisk_web::keyring::new_key().ok_or_else(|| failed("no key was made", "the system has no randomness"))?;
+            print(&format!("{key}\n"))
+        }
         Command::Store(StoreCommand::Rekey { file, plain, json }) => {
             runtime()?.block_on(copies::rekey(&load(&file, None)?, plain, json))
         }
@@ -442,6 +446,7 @@ fn settings(loaded: &Loaded) -> Result<Settings, ConfigError> {
         two_persons: TwoPersons {
             settle: loaded.config.two_persons.settle,
             bulk_reissue: loaded.config.two_persons.bulk_reissue,
+            reconcile: loaded.config.two_persons.reconcile,
             valid_s: i64::from(loaded.config.two_persons.valid_h) * 3600,
         },
         ..Settings::default()
@@ -542,14 +547,18 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let tokens = Tokens::of(&config.tokens)?;
     metrics::start();
     let certificate = config.tls.as_ref().map(tls::load).transpose()?;
-    let acceptor = certificate.as_ref().map(tls::acceptor).transpose()?;
+    let acceptor = match (&config.tls, &certificate) {
+        (Some(files), Some(certificate)) => Some(tls::acceptor_of(files, certificate)?),
+        _ => None,
+    };
     let mut signals = Signals::new()?;
     let address = config.address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("the address is not known", error))?;
+    let open = Open::of(config, certificate.as_ref()).await?;
     if config.store.is_postgres() {
         let (ready_file, bootstrap) = (serve.ready_file.clone(), serve.bootstrap_key_file.clone());
-        let front = cluster::Front { listener, address, acceptor, certificate, ready_file, bootstrap };
+        let front = cluster::Front { listener, address, acceptor, certificate, open, ready_file, bootstrap };
         return Box::pin(cluster::serve(loaded, settings(loaded)?, front, &mut signals)).await;
     }
     let ledger = Opened::open(loaded).await?.ledger;
@@ -561,14 +570,17 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let hub = edge.hub.clone();
     let hooks = edge.hooks.clone();
     let limits = config.limits.clone();
-    let serving = tokio::spawn(async move { serve::run(listener, acceptor, http::router(edge), &limits, stopping).await });
+    let router = http::router(edge);
+    let open_address = open.as_ref().map(|open| open.address);
+    let opening = open.map(|open| open.serve(router.clone(), &limits, stopping.clone()));
+    let serving = tokio::spawn(async move { serve::run(listener, acceptor, router, &limits, stopping).await });
     let upkeep = tokio::spawn(metrics::keep_up());
     let watched = ledger.clone();
     let watchdog = tokio::spawn(ready::pet_watchdog(move || {
         let ledger = watched.clone();
         async move { ledger.is_ready() }
     }));
-    let urls = Urls::of(address, config.tls.is_some());
+    let urls = Urls::of(address, config.tls.is_some()).with_open(open_address);
     if let Some(path) = &serve.ready_file {
         let text = serde_json::to_vec(&urls).map_err(|error| failed("JSON", error))?;
         ready::write_whole(path, &text, false).map_err(|error| failed(&path.display().to_string(), error))?;
@@ -594,12 +606,44 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     // Links end with a word to the agent; requests run to their end. Both have a bound.
     let _ = tokio::time::timeout(Duration::from_secs(config.limits.stop_s), hub.empty()).await;
     let _ = serving.await;
+    if let Some(opening) = opening {
+        let _ = opening.await;
+    }
     let _ = tokio::time::timeout(Duration::from_secs(config.limits.stop_s), hooks.ended()).await;
     ledger.stop().await;
     if let Some(path) = &serve.ready_file {
         let _ = std::fs::remove_file(path);
     }
     Ok(())
+}
+
+/// The second address, for whoever has no certificate of a caller (`listen.open_address`).
+pub(crate) struct Open {
+    listener: TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+    /// Its address.
+    pub(crate) address: SocketAddr,
+}
+
+impl Open {
+    async fn of(config: &config::Config, certificate: Option<&Arc<Certificate>>) -> Result<Option<Open>, Failure> {
+        let (Some(address), Some(certificate)) = (config.open_address()?, certificate) else { return Ok(None) };
+        let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
+        let bound = listener.local_addr().map_err(|error| failed("the address is not known", error))?;
+        tracing::info!(address = %bound, "agents, browsers and health come here; callers to the other address");
+        Ok(Some(Open { listener, acceptor: tls::acceptor(certificate)?, address: bound }))
+    }
+
+    /// Serves what needs no key until `stopping` turns true.
+    pub(crate) fn serve(
+        self,
+        router: axum::Router,
+        limits: &config::Limits,
+        stopping: watch::Receiver<bool>,
+    ) -> tokio::task::JoinHandle<()> {
+        let (router, limits) = (http::open::open_part(router), limits.clone());
+        tokio::spawn(async move { serve::run(self.listener, Some(self.acceptor), router, &limits, stopping).await })
+    }
 }
 
 /// Makes the first administrator's key. If we stop between making and writing it, `key create` makes another.

@@ -182,13 +182,15 @@ pub struct TwoPersons {
     pub settle: bool,
     /// Bulk re-issues.
     pub bulk_reissue: bool,
+    /// What people decide of a ledger that was put back (`taxdisk reconcile`).
+    pub reconcile: bool,
     /// A proposal can be confirmed for so long, hours.
     pub valid_h: u32,
 }
 
 impl Default for TwoPersons {
     fn default() -> Self {
-        TwoPersons { settle: false, bulk_reissue: false, valid_h: 24 }
+        TwoPersons { settle: false, bulk_reissue: false, reconcile: false, valid_h: 24 }
     }
 }
 
@@ -217,11 +219,14 @@ impl Default for Console {
 pub struct Listen {
     /// IP address and port; port 0 takes a free one.
     pub address: String,
+    /// A second address, for agents, browsers and health: needed where callers must show a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_address: Option<String>,
 }
 
 impl Default for Listen {
     fn default() -> Self {
-        Listen { address: "127.0.0.1:8470".to_owned() }
+        Listen { address: "127.0.0.1:8470".to_owned(), open_address: None }
     }
 }
 
@@ -233,6 +238,23 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// PEM: the private key.
     pub key: PathBuf,
+    /// PEM: authorities of callers' certificates. Left out: callers are not asked for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_authority: Option<PathBuf>,
+    /// Whether callers must show one.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+}
+
+/// Whether callers of `listen.address` must show a certificate of `tls.client_authority`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientCertificates {
+    /// They may. One of another authority is refused in the handshake all the same.
+    #[default]
+    Optional,
+    /// Who shows none is refused in the handshake; agents and browsers come to `listen.open_address`.
+    Required,
 }
 
 /// The ledger.
@@ -498,6 +520,37 @@ impl Config {
             .map_err(|_| ConfigError(format!("listen.address: {text:?} is not an IP address and a port, as in 127.0.0.1:8470")))
     }
 
+    /// The address for whoever has no certificate of a caller.
+    ///
+    /// # Errors
+    /// When it is not an IP address and a port.
+    pub fn open_address(&self) -> Result<Option<SocketAddr>, ConfigError> {
+        let wrong = |text: &String| {
+            ConfigError(format!("listen.open_address: {text:?} is not an IP address and a port, as in 0.0.0.0:8472"))
+        };
+        self.listen.open_address.as_ref().map(|text| text.parse().map_err(|_| wrong(text))).transpose()
+    }
+
+    /// Callers' certificates and the address for whoever has none belong together.
+    fn check_clients(&self) -> Result<(), ConfigError> {
+        let Some(tls) = &self.tls else {
+            let stray = self.listen.open_address.as_ref();
+            return stray
+                .map_or(Ok(()), |_| Err(ConfigError("listen.open_address needs tls.certificate and tls.key".to_owned())));
+        };
+        let required = tls.client_certificates == ClientCertificates::Required;
+        let wrong = match (required, &tls.client_authority, self.open_address()?) {
+            (true, None, _) => "tls.client_certificates is \"required\": tls.client_authority must name who signs them",
+            (true, Some(_), None) => {
+                "tls.client_certificates is \"required\": agents and browsers have none. Set listen.open_address, where they are \
+                 served"
+            }
+            (false, _, Some(_)) => "listen.open_address is for tls.client_certificates = \"required\", and for nothing else",
+            _ => return Ok(()),
+        };
+        Err(ConfigError(wrong.to_owned()))
+    }
+
     /// The internal address of several brokers.
     ///
     /// # Errors
@@ -522,6 +575,7 @@ impl Config {
                  the network in the clear. Set tls.certificate and tls.key, or listen on 127.0.0.1 behind a proxy that does TLS"
             )));
         }
+        self.check_clients()?;
         let internal = self.internal_address()?;
         if self.cluster.tls.is_none() && !is_loopback(internal.ip()) {
             return Err(ConfigError(format!(

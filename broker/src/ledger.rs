@@ -447,24 +447,33 @@ impl Ledger {
     ///
     /// # Errors
     /// `not_found`, `settle_contradiction`, `invalid_parameter` (no reason), `not_ready`.
-    pub async fn decide_number(&self, decision: NumberDecision) -> Answer<()> {
-        self.done(Input::DecideNumber(Box::new(decision))).await
+    pub async fn decide_number(&self, decision: NumberDecision) -> Answer<Asked<()>> {
+        self.asked(Input::DecideNumber(Box::new(decision))).await
     }
 
     /// A person says what became of an attempt that an agent remembers as unsettled.
     ///
     /// # Errors
     /// As [`Ledger::decide_number`].
-    pub async fn decide_line(&self, key: &JobKey, decision: LineDecision) -> Answer<()> {
-        self.done(Input::DecideLine(key.clone(), decision)).await
+    pub async fn decide_line(&self, key: &JobKey, decision: LineDecision) -> Answer<Asked<()>> {
+        self.asked(Input::DecideLine(key.clone(), decision)).await
     }
 
     /// A person lets a seller go on although this disk was not read.
     ///
     /// # Errors
     /// `not_found`, `invalid_parameter` (no reason), `not_ready`.
-    pub async fn release_disk(&self, disk: &DiskNumber, reason: &str) -> Answer<()> {
-        self.done(Input::ReleaseDisk(disk.clone(), reason.to_owned())).await
+    pub async fn release_disk(&self, disk: &DiskNumber, reason: &str) -> Answer<Asked<()>> {
+        self.asked(Input::ReleaseDisk(disk.clone(), reason.to_owned())).await
+    }
+
+    /// What is done, or waits for a second person.
+    async fn asked(&self, input: Input) -> Answer<Asked<()>> {
+        match self.ask(input).await? {
+            Reply::Done => Ok(Asked::Done(())),
+            Reply::Proposed(row) => Ok(Asked::Proposed(Box::new(row.view()))),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Makes or changes a seller.

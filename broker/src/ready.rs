@@ -17,13 +17,24 @@ pub struct Urls {
     pub url: String,
     /// The agent link.
     pub link: String,
+    /// Where agents and browsers come who have no certificate of a caller, if that is another address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open_url: Option<String>,
 }
 
 impl Urls {
     /// The URLs at a bound address.
     pub fn of(address: SocketAddr, tls: bool) -> Urls {
         let secure = if tls { "s" } else { "" };
-        Urls { url: format!("http{secure}://{address}"), link: format!("ws{secure}://{address}{LINK_PATH}") }
+        let url = format!("http{secure}://{address}");
+        Urls { url, link: format!("ws{secure}://{address}{LINK_PATH}"), open_url: None }
+    }
+
+    /// With a second address, by TLS, where agents are linked.
+    #[must_use]
+    pub fn with_open(self, address: Option<SocketAddr>) -> Urls {
+        let Some(address) = address else { return self };
+        Urls { link: format!("wss://{address}{LINK_PATH}"), open_url: Some(format!("https://{address}")), ..self }
     }
 }
 

@@ -1,8 +1,9 @@
 //! TLS of the broker, over [`taxdisk_web::tls`]: version 1.3 only.
 //!
-//! Client certificates are not asked for: agents prove themselves by their own key on the link.
+//! Agents prove themselves by their own key on the link. Callers are asked for a certificate where the configuration says so
+//! (`tls.client_authority`); what they may do is for their key to say.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
@@ -10,10 +11,10 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 pub use taxdisk_web::tls::Certificate;
-use taxdisk_web::tls::{MODERN, Unusable};
+use taxdisk_web::tls::{Clients, MODERN, Unusable};
 use tokio_rustls::TlsAcceptor;
 
-use crate::config::{ConfigError, Tls};
+use crate::config::{ClientCertificates, ConfigError, Tls};
 
 impl From<Unusable> for ConfigError {
     fn from(unusable: Unusable) -> ConfigError {
@@ -26,10 +27,28 @@ impl From<Unusable> for ConfigError {
 /// # Errors
 /// Names the file that cannot be used.
 pub fn load(files: &Tls) -> Result<Arc<Certificate>, ConfigError> {
-    Ok(Certificate::load(&files.certificate, &files.key)?)
+    load_pair(&files.certificate, &files.key)
 }
 
-/// Accepts TLS 1.3 connections with this certificate.
+/// Reads a certificate and its key.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn load_pair(certificate: &Path, key: &Path) -> Result<Arc<Certificate>, ConfigError> {
+    Ok(Certificate::load(certificate, key)?)
+}
+
+/// Accepts TLS 1.3 connections with this certificate, and asks callers for theirs where the configuration says so.
+///
+/// # Errors
+/// Names the file that cannot be used.
+pub fn acceptor_of(files: &Tls, certificate: &Arc<Certificate>) -> Result<TlsAcceptor, ConfigError> {
+    let Some(authority) = files.client_authority.clone() else { return acceptor(certificate) };
+    let required = files.client_certificates == ClientCertificates::Required;
+    Ok(certificate.acceptor_for(MODERN, &Clients { authority, required })?)
+}
+
+/// Accepts TLS 1.3 connections with this certificate, from whoever comes.
 ///
 /// # Errors
 /// When the provider cannot do TLS 1.3; it always can.

@@ -41,6 +41,12 @@ pub(crate) struct Global {
     /// PEM file of the certificates that the broker's certificate is checked with, instead of the system's.
     #[arg(long, global = true, env = "TAXDISK_CA_FILE", value_name = "FILE")]
     pub(crate) ca_file: Option<PathBuf>,
+    /// PEM file of a certificate for a broker that asks callers for one (`tls.client_authority`).
+    #[arg(long, global = true, env = "TAXDISK_CLIENT_CERTIFICATE", value_name = "FILE", requires = "client_key")]
+    pub(crate) client_certificate: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[arg(long, global = true, env = "TAXDISK_CLIENT_KEY", value_name = "FILE", requires = "client_certificate")]
+    pub(crate) client_key: Option<PathBuf>,
     /// Print JSON for programs instead of text for people.
     #[arg(long, global = true)]
     pub(crate) json: bool,

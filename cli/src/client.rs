@@ -2,6 +2,7 @@
 //!
 //! It refuses to send a key in clear text over a network: plain HTTP is for the loopback address only.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use taxdisk_protocol::error::Problem;
 use ureq::http::{Method, Request};
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
 use crate::args::Global;
 use crate::failure::Failure;
@@ -45,18 +46,7 @@ impl Client {
         let roots = match &global.ca_file {
             None => RootCerts::PlatformVerifier,
             Some(file) => {
-                let pem = std::fs::read(file).map_err(|e| Failure::file(file, e))?;
-                let certificates: Result<Vec<_>, _> = ureq::tls::parse_pem(&pem)
-                    .filter_map(|item| match item {
-                        Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate)),
-                        Ok(_) => None,
-                        Err(error) => Some(Err(error)),
-                    })
-                    .collect();
-                let certificates = certificates.map_err(|e| Failure::file(file, e))?;
-                if certificates.is_empty() {
-                    return Err(Failure::file(file, "it holds no PEM certificate"));
-                }
+                let certificates = certificates(file)?;
                 RootCerts::Specific(Arc::new(certificates))
             }
         };
@@ -65,6 +55,7 @@ impl Client {
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(provider)
             .root_certs(roots)
+            .client_cert(identity(global)?)
             .build();
         let mut config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -203,6 +194,32 @@ pub(crate) fn segment(text: &str) -> String {
         }
     }
     escaped
+}
+
+/// The certificates of a PEM file.
+fn certificates(file: &Path) -> Result<Vec<ureq::tls::Certificate<'static>>, Failure> {
+    let pem = std::fs::read(file).map_err(|e| Failure::file(file, e))?;
+    let certificates: Result<Vec<_>, _> = ureq::tls::parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(ureq::tls::PemItem::Certificate(certificate)) => Some(Ok(certificate.to_owned())),
+            Ok(_) => None,
+            Err(error) => Some(Err(error)),
+        })
+        .collect();
+    let certificates = certificates.map_err(|e| Failure::file(file, e))?;
+    if certificates.is_empty() {
+        return Err(Failure::file(file, "it holds no PEM certificate"));
+    }
+    Ok(certificates)
+}
+
+/// The certificate that is shown to a broker that asks for one.
+fn identity(global: &Global) -> Result<Option<ClientCert>, Failure> {
+    let (Some(certificate), Some(key)) = (&global.client_certificate, &global.client_key) else { return Ok(None) };
+    let chain = certificates(certificate)?;
+    let pem = std::fs::read(key).map_err(|e| Failure::file(key, e))?;
+    let key = PrivateKey::from_pem(&pem).map_err(|e| Failure::file(key, e))?;
+    Ok(Some(ClientCert::new_with_certs(&chain, key)))
 }
 
 /// Is it loopback? Plain HTTP to anywhere else is refused, so that no key travels in clear text.

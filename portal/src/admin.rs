@@ -91,6 +91,7 @@ pub fn router(portal: Arc<Portal>, key: OperatorKey) -> Router {
         .route("/admin/v1/requests/{tenant}/{serial}/replay", post(replay))
         .merge(crate::post::admin::routes())
         .merge(application::admin::routes())
+        .merge(crate::buyers::routes())
         .layer(middleware::from_fn_with_state(portal.clone(), authorized))
         .layer(Extension(key))
         .with_state(portal.clone())

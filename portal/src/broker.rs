@@ -10,6 +10,7 @@ use taxdisk_protocol::api::{DiskView, JobSubmission, JobView, ReissueAnswer, Rei
 use taxdisk_protocol::error::Problem;
 use taxdisk_protocol::event::{NewWebhook, WebhookRequest};
 use taxdisk_web::outbound::{Outbound, Settings};
+use taxdisk_web::tls::Identity;
 
 use crate::config::{Broker, ConfigError};
 
@@ -50,12 +51,20 @@ impl BrokerClient {
             HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|error| wrong("key_file", &error))?;
         authorization.set_sensitive(true);
         let authorities = config.ca_file.as_ref().map(|file| crate::serve::authorities(file)).transpose()?;
+        let identity = match (&config.client_certificate, &config.client_key) {
+            (Some(certificate), Some(key)) => {
+                Some(Identity::load("broker", certificate, key).map_err(|error| ConfigError(error.to_string()))?)
+            }
+            (None, None) => None,
+            _ => return Err(ConfigError("broker.client_certificate and broker.client_key belong together".to_owned())),
+        };
         // The administrator configured this address: it may be anywhere.
         let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
         let outbound = Outbound::new(Settings {
             allow_http: true,
             allow_networks: everywhere,
             authorities,
+            identity,
             call_limit: CALL_LIMIT,
             max_body_bytes: MAX_ANSWER_BYTES,
             ..Settings::default()

@@ -1,5 +1,7 @@
 //! The command line of `taxdisk-portal`.
 
+mod buyer;
+mod keys;
 mod manual;
 mod qr;
 
@@ -56,9 +58,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// What a buyer may ask of a merchant: a copy of what is kept about him, and that it is removed.
+    #[command(subcommand)]
+    Buyer(buyer::Buyer),
     /// Offline codes of tills.
     #[command(subcommand)]
     Qr(qr::Qr),
+    /// What is sealed in the store, while no portal runs.
+    #[command(subcommand)]
+    Store(keys::Keys),
     /// Print every call and page with what it needs, as JSON.
     Surface,
     /// Write manual pages and shell completions into a folder, for packages.
@@ -104,6 +112,8 @@ pub fn run(cli: Cli) -> ExitCode {
         }
         Command::Serve(command) => serve_until_signal(&command),
         Command::Qr(command) => command.run(),
+        Command::Store(command) => command.run(),
+        Command::Buyer(command) => command.run(),
         Command::Surface => surface(),
         Command::Manual { to } => manual::write(&to).map_err(|error| Failure::Other(format!("{}: {error}", to.display()))),
     };
@@ -164,7 +174,9 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         ..Settings::default()
     })
     .map_err(|error| ConfigError(format!("callbacks: {error}")))?;
+    let keys = config.store.keys()?;
     let mut opened = store::open(&config.store.url).await?;
+    crate::factors::check(opened.writer.as_mut(), &keys).await?;
     let registry = match &config.registry.url {
         Some(url) => Some(Registry::open(url, config.environment).await?),
         None => {
@@ -195,7 +207,7 @@ async fn serving(config: Config, command: &Serve) -> Result<(), Failure> {
         disks: kept.disks,
     });
     claim_all(&portal, registry.as_ref()).await?;
-    let portal = Arc::new(portal.with_registry(registry).with_weixin(channels.weixin()));
+    let portal = Arc::new(portal.with_registry(registry).with_weixin(channels.weixin()).with_keys(keys));
     let concurrency = config.broker.concurrency;
     let looks = portal.looks.clone();
     tokio::spawn(courier::run(ledger.behind(), opened.readers.clone(), broker.clone(), clock.clone(), concurrency, looks));

@@ -10,6 +10,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::DiskTrouble;
+use taxdisk_web::keyring::Keyring;
 
 use crate::console::roles::Role;
 use crate::core::callback::SCHEDULE_MINUTES;
@@ -48,6 +49,8 @@ pub struct Config {
     pub links: Links,
     /// The merchants' console.
     pub console: Console,
+    /// How long invoices are kept whose buyer asks for their removal.
+    pub retention: Retention,
     /// Limits of the edge.
     pub limits: Limits,
     /// What is written to standard error, as `info` or `taxdisk_portal=debug`.
@@ -60,6 +63,20 @@ pub struct Config {
 pub struct Console {
     /// Whoever has one of these roles sets up a second factor before he reaches any page but his own.
     pub require_second_factor: Vec<Role>,
+}
+
+/// How long invoices are kept whose buyer asks for their removal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days since the last change of an issued invoice.
+    pub issued_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Retention { issued_days: 3653 }
+    }
 }
 
 /// Production or test.
@@ -116,11 +133,25 @@ pub struct Tls {
 pub struct Store {
     /// `sqlite:/path/to/portal.db`, or `postgres://user@host/database`.
     pub url: String,
+    /// Keys that second factors are sealed with: a file, or `credential:NAME` for one of systemd. Left out: they are not sealed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+impl Store {
+    /// The keys of [`Store::key_file`].
+    ///
+    /// # Errors
+    /// Says what is wrong with the file, and what mends it.
+    pub fn keys(&self) -> Result<Keyring, ConfigError> {
+        let Some(setting) = &self.key_file else { return Ok(Keyring::default()) };
+        Keyring::load(setting).map_err(|error| ConfigError(error.to_string()))
+    }
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Store { url: "sqlite:/var/lib/taxdisk-portal/portal.db".to_owned() }
+        Store { url: "sqlite:/var/lib/taxdisk-portal/portal.db".to_owned(), key_file: None }
     }
 }
 
@@ -147,6 +178,12 @@ pub struct Broker {
     /// PEM: authorities instead of the system's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
+    /// PEM: a certificate for a broker that asks callers for one (`tls.client_authority` there), and its chain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<PathBuf>,
+    /// PEM: its private key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_key: Option<PathBuf>,
     /// Calls to the broker at the same time.
     pub concurrency: usize,
     /// How often the disks are asked for, seconds.
@@ -162,6 +199,8 @@ impl Default for Broker {
             key_file: PathBuf::from("/etc/taxdisk/portal.key"),
             webhook_url: None,
             ca_file: None,
+            client_certificate: None,
+            client_key: None,
             concurrency: 32,
             disks_s: 15,
             fail_after_s: 30 * 60,

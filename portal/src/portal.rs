@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use taxdisk_protocol::api::DiskView;
 use taxdisk_protocol::kind::InvoiceKind;
+use taxdisk_web::keyring::Keyring;
 use taxdisk_web::outbound::Outbound;
 use tokio::sync::Semaphore;
 
@@ -47,6 +48,8 @@ pub struct Portal {
     pub platform_key: Option<PlatformKey>,
     /// Makes public links.
     pub links: LinkKey,
+    /// Seals second factors, if there are keys.
+    pub keys: Keyring,
     /// How the world reaches this portal.
     pub public_url: String,
     /// How the broker's webhooks are taken, once it has the portal's address.
@@ -120,6 +123,7 @@ impl Portal {
         );
         Portal {
             registry: None,
+            keys: Keyring::default(),
             rates,
             scans,
             finds,
@@ -149,6 +153,12 @@ impl Portal {
     pub fn with_registry(mut self, registry: Option<Registry>) -> Portal {
         self.registry = registry;
         self
+    }
+
+    /// With keys that second factors are sealed with.
+    #[must_use]
+    pub fn with_keys(self, keys: Keyring) -> Portal {
+        Portal { keys, ..self }
     }
 
     /// With an account at WeChat.

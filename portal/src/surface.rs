@@ -49,6 +49,8 @@ pub const CALLS: &[(&str, &str, Needs)] = &[
     ("POST", "/admin/v1/tenants/{id}/users", Operator),
     ("POST", "/admin/v1/tenants/{id}/users/{login}/password-link", Operator),
     ("POST", "/admin/v1/tenants/{id}/users/{login}/end-factor", Operator),
+    ("POST", "/admin/v1/tenants/{id}/buyers/export", Operator),
+    ("POST", "/admin/v1/tenants/{id}/buyers/erase", Operator),
     ("GET", "/admin/v1/applications", Operator),
     ("POST", "/admin/v1/applications/{id}/approve", Operator),
     ("POST", "/admin/v1/applications/{id}/refuse", Operator),
@@ -164,6 +166,7 @@ mod tests {
             include_str!("admin.rs"),
             include_str!("post/admin.rs"),
             include_str!("application/admin.rs"),
+            include_str!("buyers.rs"),
             include_str!("application/tenant.rs"),
         ];
         let mut routed = routed(&sources);

@@ -545,3 +545,29 @@ async fn a_red_special_invoice_takes_its_information_table_to_the_disk_and_is_re
     let stored = side.portal.readers.get().await.unwrap().request("one", "SP2").await.unwrap().unwrap();
     assert_eq!(stored.job.invoice.unwrap().notice, "1100000000000001");
 }
+
+#[tokio::test]
+async fn a_buyers_data_is_the_operators_to_hand_out_and_to_remove() {
+    let both = Both::start().await;
+    let side = &both.production;
+    let user = side.tenant("one").await;
+    let buyer = json!({ "name": "张三" });
+    let call = async |path: &str, key: &str, body: &Value| side.send("POST", path, key, body).await;
+    let (export, erase) = ("/admin/v1/tenants/one/buyers/export", "/admin/v1/tenants/one/buyers/erase");
+    for path in [export, erase] {
+        assert_eq!(call(path, &user, &buyer).await.0, 401, "not a merchant's: {path}");
+    }
+    let (status, copy) = call(export, &side.operator, &buyer).await;
+    assert_eq!((status, &copy), (200, &json!({ "requests": [], "reservations": [], "customers": [], "cursor": null })));
+    let removal = json!({ "buyer": buyer, "reason": "letter 12" });
+    assert_eq!(call(erase, &side.operator, &removal).await, (200, json!({ "rows": [], "cursor": null })));
+    for (path, body, status) in [
+        (export, json!({}), 422),
+        (export, json!({ "contact": "138" }), 422),
+        (erase, json!({ "buyer": buyer }), 422),
+        ("/admin/v1/tenants/two/buyers/export", buyer.clone(), 404),
+    ] {
+        let (got, said) = call(path, &side.operator, &body).await;
+        assert!(got == status && said["detail"].is_string(), "{path} {body}: {got} {said}");
+    }
+}

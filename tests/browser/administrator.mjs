@@ -14,6 +14,7 @@ export const WORDS = {
     issuedLately: "已开票（最近一小时）", settled: "裁定已记录", looked: "试算结果：尚未执行任何操作", done: "批量重开已完成", rerun: "重跑（已证明未开票）",
     requeued: "已以同一流水号重新排队", allowed: "试算：可以执行", tookEffect: "已生效", before: "操作前的读数", after: "操作后的读数",
     code: "登记码只显示这一次", unknown: "没有这个页面或对象", stale: "settle_revision", paused: "已保存", takesNone: "未启用", roles: "您的角色无权执行此操作",
+    factorSet: "第二验证因素已启用", factorOn: "已启用。剩余恢复码", proposed: "须由另一位管理员确认后才会执行",
   },
   en: {
     wrong: "The name, the password or the code is wrong", ready: "Your password is set; sign in", used: "This link was used already or has expired",
@@ -23,6 +24,7 @@ export const WORDS = {
     requeued: "Queued again under the same serial number", allowed: "Dry run: it would be sent", tookEffect: "It took effect",
     before: "Read before", after: "Read after", code: "The code is shown once", unknown: "There is no such page or thing",
     stale: "settle_revision", paused: "Saved", takesNone: "takes none", roles: "Your role may not do this",
+    factorSet: "The second factor is set up", factorOn: "It is set up", proposed: "It waits for another administrator",
   },
 };
 

@@ -4,6 +4,7 @@
 //! and [`rate`] counts calls. [`outbound`] calls addresses that callers wrote, without ever reaching into the
 //! network around it (SSRF). [`webhook`] signs and sends by Standard Webhooks 1.0, and knows when to try again. [`signin`] lets
 //! people into consoles, whose [`pages`] share a style sheet, languages and headers; [`form`] reads what browsers send.
+//! [`keyring`] seals what stores keep.
 //!
 //! It knows nothing of jobs, stores or merchants; who uses it decides what is sent to whom, and keeps what must be kept.
 //!
@@ -12,6 +13,7 @@
 
 pub mod crowd;
 pub mod form;
+pub mod keyring;
 pub mod outbound;
 pub mod pages;
 pub mod rate;

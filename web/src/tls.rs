@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::crypto::aws_lc_rs;
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
-use rustls::{ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -58,15 +59,103 @@ impl Certificate {
     /// # Errors
     /// When the provider cannot do these versions; it always can.
     pub fn acceptor(self: &Arc<Self>, versions: &[&'static SupportedProtocolVersion]) -> Result<TlsAcceptor, Unusable> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        self.acceptor_of(versions, None)
+    }
+
+    /// The same, and asks whoever calls for a certificate that these authorities signed. One that they did not sign is refused in
+    /// the handshake, whether one is needed or not.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used.
+    pub fn acceptor_for(
+        self: &Arc<Self>,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: &Clients,
+    ) -> Result<TlsAcceptor, Unusable> {
+        self.acceptor_of(versions, Some(clients.verifier()?))
+    }
+
+    fn acceptor_of(
+        self: &Arc<Self>,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: Option<Arc<dyn ClientCertVerifier>>,
+    ) -> Result<TlsAcceptor, Unusable> {
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(versions)
-            .map_err(|error| Unusable(format!("tls: {error}")))?
-            .with_no_client_auth()
-            .with_cert_resolver(self.clone());
+            .map_err(|error| Unusable(format!("tls: {error}")))?;
+        let config = match clients {
+            Some(verifier) => config.with_client_cert_verifier(verifier),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_cert_resolver(self.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // No early data: it can be replayed.
         config.max_early_data_size = 0;
         Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+/// Whose certificates callers may show, and whether they must.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clients {
+    /// PEM: the authorities.
+    pub authority: PathBuf,
+    /// Who shows none is refused in the handshake.
+    pub required: bool,
+}
+
+impl Clients {
+    fn verifier(&self) -> Result<Arc<dyn ClientCertVerifier>, Unusable> {
+        let wrong = |error: &dyn std::fmt::Display| {
+            Unusable(format!("tls.client_authority: {} cannot be used: {error}", self.authority.display()))
+        };
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_file_iter(&self.authority).map_err(|error| wrong(&error))? {
+            roots.add(certificate.map_err(|error| wrong(&error))?).map_err(|error| wrong(&error))?;
+        }
+        if roots.is_empty() {
+            return Err(wrong(&"it holds no certificate"));
+        }
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let verifier = if self.required { verifier } else { verifier.allow_unauthenticated() };
+        verifier.build().map_err(|error| wrong(&error))
+    }
+}
+
+/// A certificate with its key that a program shows where it calls others.
+pub struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl std::fmt::Debug for Identity {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+impl Identity {
+    /// Reads the files: PEM of the certificate and its chain, and of the private key. `section` is where they are set.
+    ///
+    /// # Errors
+    /// Names the file that cannot be used.
+    pub fn load(section: &str, certificate: &Path, key: &Path) -> Result<Arc<Identity>, Unusable> {
+        let wrong = |what: &str, path: &Path, error: &dyn std::fmt::Display| {
+            Unusable(format!("{section}.{what}: {} cannot be used: {error}", path.display()))
+        };
+        let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect);
+        let chain: Vec<CertificateDer<'static>> = chain.map_err(|error| wrong("client_certificate", certificate, &error))?;
+        if chain.is_empty() {
+            return Err(wrong("client_certificate", certificate, &"it holds no certificate"));
+        }
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("client_key", key, &error))?;
+        Ok(Arc::new(Identity { chain, key }))
+    }
+
+    /// As rustls takes it.
+    pub fn parts(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+        (self.chain.clone(), self.key.clone_key())
     }
 }
 

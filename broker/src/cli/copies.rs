@@ -10,13 +10,14 @@ use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{SqliteStore, backup};
 
 pub(super) async fn backup(loaded: &Loaded, to: &Path, json: bool) -> Result<(), Failure> {
-    backup::backup(&loaded.config.store.url, to, &loaded.config.store.vault()?)
-        .await
-        .map_err(|error| failed("no copy was made", error))?;
+    let vault = loaded.config.store.vault()?;
+    let made = backup::backup(&loaded.config.store.url, to, &vault).await;
+    made.map_err(|error| failed("no copy was made", error))?;
     if json {
-        return print_json(&serde_json::json!({ "backup": to }));
+        return print_json(&serde_json::json!({ "backup": to, "key": vault.current() }));
     }
-    print(&format!("The ledger was copied to {}. `taxdisk-broker check {}` verifies it.\n", to.display(), to.display()))
+    let sealed = vault.current().map_or(String::new(), |key| format!(", sealed with the key {key}"));
+    print(&format!("The ledger was copied to {}{sealed}. `taxdisk-broker check {}` verifies it.\n", to.display(), to.display()))
 }
 
 pub(super) async fn restore(loaded: &Loaded, from: &Path, replace: bool, json: bool) -> Result<(), Failure> {
@@ -99,7 +100,8 @@ pub(super) async fn check(loaded: &Loaded, copy: Option<&Path>, json: bool) -> R
             Some(copy) => copy.to_owned(),
             None => backup::file_of(&loaded.config.store.url).map_err(|error| failed("not checked", error))?,
         };
-        backup::check_file(&file, &loaded.config.store.vault()?).await.map_err(|error| failed("not checked", error))?
+        let (ledger, vault) = (&loaded.config.store.url, loaded.config.store.vault()?);
+        backup::check_file(&file, ledger, &vault).await.map_err(|error| failed("not checked", error))?
     };
     if json {
         print_json(&checked)?;

@@ -118,7 +118,12 @@ mod tests {
 
     fn made(folder: &Path, name: &str) -> Tls {
         let made = rcgen::generate_simple_self_signed(vec!["elsewhere.example".to_owned()]).unwrap();
-        let tls = Tls { certificate: folder.join(format!("{name}.pem")), key: folder.join(format!("{name}.key")) };
+        let tls = Tls {
+            certificate: folder.join(format!("{name}.pem")),
+            key: folder.join(format!("{name}.key")),
+            client_authority: None,
+            client_certificates: Default::default(),
+        };
         std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
         std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
         std::fs::set_permissions(&tls.key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();

@@ -12,8 +12,8 @@ use tokio_rustls::TlsAcceptor;
 use super::door::Door;
 use super::lead::{self, Ambition};
 use super::{Node, Role, inside};
-use crate::cli::{Failure, Signals, failed};
-use crate::config::{Config, Loaded, Tls};
+use crate::cli::{Failure, Open, Signals, failed};
+use crate::config::{Config, Loaded};
 use crate::ledger::Settings;
 use crate::ready::{self, Urls};
 use crate::store::postgres::Database;
@@ -31,6 +31,8 @@ pub(crate) struct Front {
     pub(crate) acceptor: Option<TlsAcceptor>,
     /// Its certificate.
     pub(crate) certificate: Option<Arc<Certificate>>,
+    /// The address for whoever has no certificate of a caller.
+    pub(crate) open: Option<Open>,
     /// Written once this broker can answer.
     pub(crate) ready_file: Option<PathBuf>,
     /// Where the first administrator's key goes.
@@ -57,7 +59,7 @@ impl Inside {
         let Some(files) = &config.cluster.tls else {
             return Ok(Inside { listener, url, acceptor: None, certificate: None, client: None });
         };
-        let certificate = tls::load(&Tls { certificate: files.certificate.clone(), key: files.key.clone() })?;
+        let certificate = tls::load_pair(&files.certificate, &files.key)?;
         let acceptor = Some(tls::acceptor(&certificate)?);
         let client = Some(tls::client(&files.authority)?);
         Ok(Inside { listener, url, acceptor, certificate: Some(certificate), client })
@@ -82,6 +84,8 @@ pub(crate) async fn serve(loaded: &Loaded, settings: Settings, front: Front, sig
 
     let (stop, stopping) = watch::channel(false);
     let (stop_leading, leading_stops) = watch::channel(false);
+    let open_address = front.open.as_ref().map(|open| open.address);
+    let opening = front.open.map(|open| open.serve(node.router(), &config.limits, stopping.clone()));
     let servers =
         [(front.listener, front.acceptor, node.router()), (inside.listener, inside.acceptor, inside::router(node.clone()))].map(
             |(listener, acceptor, router)| {
@@ -98,7 +102,7 @@ pub(crate) async fn serve(loaded: &Loaded, settings: Settings, front: Front, sig
     let leading = lead::run(&ambition, &node, leading_stops);
     tokio::pin!(leading);
 
-    let urls = Urls::of(front.address, config.tls.is_some());
+    let urls = Urls::of(front.address, config.tls.is_some()).with_open(open_address);
     let ready = announce(&node, &urls, front.ready_file.as_ref());
     let ended = tokio::select! {
         ended = &mut leading => ended.map_err(Failure::Other),
@@ -115,7 +119,7 @@ pub(crate) async fn serve(loaded: &Loaded, settings: Settings, front: Front, sig
         let _ = leading.await;
     }
     let _ = stop.send(true);
-    for server in servers {
+    for server in servers.into_iter().chain(opening) {
         let _ = server.await;
     }
     if let Some(path) = &front.ready_file {

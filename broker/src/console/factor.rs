@@ -11,6 +11,7 @@ use axum::http::{Response, StatusCode};
 use axum::routing::post;
 use taxdisk_web::signin::Refused;
 use taxdisk_web::signin::factor::Enrolment;
+use taxdisk_web::signin::setting_up::{self, Begun, Confirmed};
 
 use super::shell::Shell;
 use super::sign::{own, why, with_cookie};
@@ -29,7 +30,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
 }
 
 #[derive(Template)]
-#[template(path = "console/factor.html")]
+#[template(path = "../../web/templates/signin/factor.html")]
 struct FactorPage {
     shell: Shell,
     /// How to set up the app; none: it is done.
@@ -47,11 +48,11 @@ fn not_done(console: &Console, visitor: &Visitor, refused: Refused) -> Response<
 async fn begin(State(console): Shared, Extension(visitor): Who, Extension(form): Posted) -> Response<Body> {
     let step: Page = async {
         let Some((_, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
-        let begun = console.gate.begin_factor(&signed, form.get("password").unwrap_or_default(), ISSUER).await;
-        let enrolment = begun.map_err(|refused| not_done(&console, &visitor, refused))?;
-        // One that is there already is ended first, with a code of it.
-        let enrolment = enrolment.ok_or_else(|| shell::notice(&console, &visitor, StatusCode::CONFLICT, "factor_there"))?;
-        Ok(set_up(&visitor, StatusCode::OK, enrolment, None))
+        match setting_up::begin(&console.gate, &signed, form.get("password").unwrap_or_default(), ISSUER).await {
+            Begun::SetUp(enrolment) => Ok(set_up(&visitor, StatusCode::OK, enrolment, None)),
+            Begun::There => Err(shell::notice(&console, &visitor, StatusCode::CONFLICT, "factor_there")),
+            Begun::Refused(refused) => Err(not_done(&console, &visitor, refused)),
+        }
     }
     .await;
     either(step)
@@ -66,23 +67,21 @@ async fn confirm(State(console): Shared, Extension(visitor): Who, Extension(form
     let step: Page = async {
         let Some((user, signed)) = visitor.signed.clone() else { return Err(see_other(SIGN_IN)) };
         let code = form.get("code").unwrap_or_default();
-        match console.gate.confirm_factor(&signed, code, console.edge.ledger.now().0).await {
-            Ok((signed, codes)) => {
+        match setting_up::confirm(&console.gate, &signed, code, ISSUER, console.edge.ledger.now().0).await {
+            Confirmed::Done(signed, codes) => {
                 let cookie = console.cookie.begin(&signed.token);
                 let visitor = Visitor { signed: Some((user, signed)), ..visitor.clone() };
-                let notice = words::text(visitor.language, "done_factor_set").to_owned();
+                let notice = words::text(visitor.language, "factor_set").to_owned();
                 let shell = Shell::new(&visitor, "factor").with_notice(Some(notice), true);
                 let page = with_status(StatusCode::OK, &FactorPage { shell, enrolment: None, codes });
                 Ok(with_cookie(page, &cookie))
             }
-            Err(refused) => {
-                let waiting = console.gate.factor(&signed).await.map_err(|_| shell::busy(&console, &visitor))?;
-                let waiting = waiting.filter(|factor| !factor.is_confirmed());
-                let enrolment = waiting.and_then(|factor| factor.enrolment(ISSUER, &signed.account));
-                let Some(enrolment) = enrolment else { return Err(not_done(&console, &visitor, refused)) };
+            Confirmed::Again(enrolment, refused) => {
                 let (status, text) = why(&visitor, refused);
                 Err(set_up(&visitor, status, enrolment, Some(text)))
             }
+            Confirmed::Refused(refused) => Err(not_done(&console, &visitor, refused)),
+            Confirmed::Unavailable => Err(shell::busy(&console, &visitor)),
         }
     }
     .await;

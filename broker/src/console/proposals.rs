@@ -49,9 +49,19 @@ struct Proposals {
 fn row(shell: &Shell, visitor: &Visitor, view: ProposalView) -> Row {
     let job = match &view.what {
         Proposed::Settle { seller, serial, .. } => Some((format!("{seller} {serial}"), url(seller, serial))),
-        Proposed::BulkReissue { .. } => None,
+        // The job is one that the ledger has forgotten: it has no page.
+        Proposed::BulkReissue { .. }
+        | Proposed::ReconcileNumber { .. }
+        | Proposed::ReconcileJob { .. }
+        | Proposed::ReleaseUnread { .. } => None,
     };
-    let key = if job.is_some() { "proposal_settle" } else { "proposal_bulk" };
+    let key = match &view.what {
+        Proposed::Settle { .. } => "proposal_settle",
+        Proposed::BulkReissue { .. } => "proposal_bulk",
+        Proposed::ReconcileNumber { .. } => "proposal_number",
+        Proposed::ReconcileJob { .. } => "proposal_line",
+        Proposed::ReleaseUnread { .. } => "proposal_release",
+    };
     Row {
         what: shell.t(key).to_owned(),
         body: serde_json::to_string_pretty(&view.what).unwrap_or_default(),
@@ -92,6 +102,7 @@ async fn confirm(
         Ok(match confirmed {
             Confirmed::Job(job) => see_other(&format!("{}?done=done_settled", url(&job.seller, &job.serial))),
             Confirmed::Bulk(view) => see_other(&format!("/console/bulk/{}", view.key)),
+            Confirmed::Entered => see_other("/console/proposals?done=done_entered"),
         })
     }
     .await;

@@ -8,6 +8,7 @@ mod sentences;
 
 use taxdisk_protocol::time::Timestamp;
 pub use taxdisk_web::pages::Lang;
+use taxdisk_web::signin::words::FACTOR;
 
 pub use self::sentences::said;
 use crate::core::people::ConsoleRole;
@@ -77,7 +78,7 @@ type Row = (&'static str, &'static str, &'static str);
 
 /// All texts, of every area.
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [TABLE, jobs::TABLE, machines::TABLE, operations::TABLE, outside::TABLE].into_iter().flatten()
+    [TABLE, FACTOR, jobs::TABLE, machines::TABLE, operations::TABLE, outside::TABLE].into_iter().flatten()
 }
 
 #[rustfmt::skip]
@@ -102,23 +103,6 @@ const TABLE: &[Row] = &[
     ("done_password_changed", "密码已修改，其他设备均已退出登录", "The password is changed; every other device is signed out"),
     ("done_password_ready", "密码已设置，请登录", "Your password is set; sign in"),
     ("done_saved", "已保存", "Saved"),
-    ("factor", "第二验证因素", "Second factor"),
-    ("factor_code", "动态验证码或恢复码", "Code of the second factor, or a recovery code"),
-    ("factor_code_note", "未启用第二验证因素的用户请留空。", "Leave this empty if you have set up none."),
-    ("factor_off", "在手机验证器应用中生成的六位动态码。启用后每次登录都需要它。", "Six digits that an app on your telephone shows. Once it is set up, every sign-in asks for them."),
-    ("factor_on", "已启用。剩余恢复码：", "It is set up. Recovery codes that are left:"),
-    ("factor_begin", "启用", "Set it up"),
-    ("factor_end", "停用", "Take it away"),
-    ("factor_end_of", "停用其第二验证因素", "Take away the second factor"),
-    ("factor_scan", "用验证器应用扫描", "Scan this with the app"),
-    ("factor_type", "或手工输入：", "Or type:"),
-    ("factor_open", "在本机的验证器应用中打开", "Open it in an app on this device"),
-    ("factor_confirm", "确认", "Confirm"),
-    ("factor_recovery", "恢复码", "Recovery codes"),
-    ("factor_recovery_note", "手机丢失时，每个恢复码可代替动态码登录一次。只显示这一次，请妥善保存。", "When your telephone is gone, each of these lets you in once. They are shown now and never again: keep them safe."),
-    ("factor_needed", "您的角色必须启用第二验证因素，之后才能使用其他页面", "Your role needs a second factor; set it up here before anything else"),
-    ("factor_there", "已启用第二验证因素；请先停用", "There is a second factor already; take it away first"),
-    ("done_factor_set", "第二验证因素已启用，其他设备均已退出登录", "The second factor is set up; every other device is signed out"),
     ("done_factor_ended", "第二验证因素已停用", "The second factor is taken away"),
     ("wrong", "用户名、密码或验证码不正确", "The name, the password or the code is wrong"),
     ("wait", "尝试次数过多，请稍后再试", "Too many attempts; try again a little later"),
@@ -182,9 +166,10 @@ mod tests {
 
     #[test]
     fn templates_name_no_text_that_is_missing() {
-        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/console");
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = [root.join("templates/console"), root.join("../web/templates/signin")];
         let mut seen = 0;
-        for file in std::fs::read_dir(folder).expect("templates").flatten() {
+        for file in folders.iter().flat_map(|folder| std::fs::read_dir(folder).expect("templates").flatten()) {
             let html = std::fs::read_to_string(file.path()).expect("a template");
             for after in html.split("t(\"").skip(1) {
                 let key = after.split('"').next().unwrap_or_default();

@@ -412,9 +412,9 @@ impl Core {
             Input::Operate(ask, by) => self.operate(*ask, &by, known),
             Input::OperateBulk(request, by) => self.operate_bulk(&request, &by, known),
             Input::CancelOperation(id, cancel, by) => self.cancel_operation(&id, &cancel, &by, known),
-            Input::DecideNumber(decision) => self.decide_number(*decision, known),
-            Input::DecideLine(key, decision) => self.decide_line(&key, decision, known),
-            Input::ReleaseDisk(disk, reason) => self.release_disk(&disk, &reason, known),
+            Input::DecideNumber(decision) => self.reconcile_asked(proposals::What::Number(decision), known),
+            Input::DecideLine(key, decision) => self.reconcile_asked(proposals::What::Line(key, decision), known),
+            Input::ReleaseDisk(disk, reason) => self.reconcile_asked(proposals::What::Release(disk, reason), known),
             Input::Anchor { ledger, heads } => {
                 self.audit(None, ANCHOR, serde_json::json!(Anchor { ledger, heads }));
                 Ok(Reply::Done)
@@ -465,12 +465,23 @@ impl Core {
                 key(of);
                 numbers.extend(self.settle_numbers(of, request));
             }
-            Input::Confirm(id, _) => {
-                if let Some(ProposalRow { what: proposals::What::Settle(of, request), .. }) = self.proposals.get(id) {
+            Input::Confirm(id, _) => match self.proposals.get(id).map(|row| &row.what) {
+                Some(proposals::What::Settle(of, request)) => {
                     key(of);
                     numbers.extend(self.settle_numbers(of, request));
                 }
-            }
+                Some(proposals::What::Line(of, decision)) => {
+                    key(of);
+                    numbers.extend(self.line_numbers(of, decision));
+                }
+                Some(proposals::What::Number(decision)) => {
+                    if let Some(of) = &decision.job {
+                        key(of);
+                    }
+                    numbers.push(decision.number.clone());
+                }
+                Some(proposals::What::Bulk(_) | proposals::What::Release(..)) | None => {}
+            },
             Input::Frame(_, frame) => match frame.as_ref() {
                 AgentFrame::Started { attempt, .. } | AgentFrame::Recorded { attempt, .. } => key(&attempt.key),
                 AgentFrame::Outcome { attempt, disk, outcome, .. } => {

@@ -1,8 +1,9 @@
 //! The two-person rule: what one person proposes and another one confirms.
 //!
-//! A broker that asks for it (`[two_persons]`) does nothing when somebody decides on an unsettled job or begins a bulk
-//! re-issue: it notes what was asked, and does it when another person confirms it in time, as it stands. What is looked at, is
-//! looked at again then: a job that has changed since is not decided.
+//! A broker that asks for it (`[two_persons]`) does nothing when somebody decides on an unsettled job, begins a bulk
+//! re-issue, or says of a ledger that went back what nobody could read: it notes what was asked, and does it when another
+//! person confirms it in time, as it stands. What is looked at, is looked at again then: a job that has changed since is not
+//! decided.
 //!
 //! Who is one person: a person of the console by his name; a key counts as everybody who has held it in his hands, its owner
 //! and whoever made it, and a key that was made on the command line for nobody as a person of its own. That two names are two
@@ -15,12 +16,16 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use taxdisk_protocol::api::{JobState, ProposalView, Proposed, SettleRequest};
-use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
+use taxdisk_protocol::api::{
+    JobName, JobState, PairBody, ProposalView, Proposed, ReconcileJobRequest, ReconcileNumberRequest, SettleDecision,
+    SettleRequest,
+};
+use taxdisk_protocol::ids::{DiskNumber, JobKey, TaxpayerNumber};
+use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 
-use super::change::{BulkRow, Change, KeyRow, Notice};
-use super::types::Refusal;
+use super::change::{BulkRow, Change, KeyRow, Notice, NumberKey};
+use super::types::{LineDecision, NumberDecision, Refusal};
 use super::{Core, Known, Reply};
 
 /// Proposals that wait at most; more are refused.
@@ -36,6 +41,12 @@ pub enum What {
     Settle(JobKey, SettleRequest),
     /// A bulk re-issue.
     Bulk(Box<BulkRow>),
+    /// Whose a number of unknown origin is.
+    Number(Box<NumberDecision>),
+    /// What became of an attempt that an agent remembers as unsettled.
+    Line(JobKey, LineDecision),
+    /// A disk is let go unread; with the reason.
+    Release(DiskNumber, String),
 }
 
 /// A proposal that waits.
@@ -65,6 +76,32 @@ impl ProposalRow {
                 let (key, filter) = (row.view.key.clone(), row.view.filter.clone());
                 (row.view.reason.clone(), Proposed::BulkReissue { key, filter })
             }
+            What::Number(decision) => {
+                let NumberKey { disk, kind, pair } = &decision.number;
+                let job = decision.job.as_ref();
+                let job = job.map(|key| JobName { seller: key.seller.to_string(), serial: key.serial.to_string() });
+                let request = ReconcileNumberRequest {
+                    disk: disk.to_string(),
+                    kind: kind.to_string(),
+                    pair: pair_body(pair),
+                    job,
+                    forgotten: decision.forgotten,
+                    reason: decision.reason.clone(),
+                };
+                (decision.reason.clone(), Proposed::ReconcileNumber { request })
+            }
+            What::Line(key, decision) => {
+                let (seller, serial) = (key.seller.to_string(), key.serial.to_string());
+                let request = ReconcileJobRequest {
+                    decision: if decision.issued.is_some() { SettleDecision::Issued } else { SettleDecision::NotIssued },
+                    attempt: decision.attempt,
+                    disk: decision.disk.as_ref().map(ToString::to_string),
+                    pair: decision.issued.as_ref().map(pair_body),
+                    reason: decision.reason.clone(),
+                };
+                (decision.reason.clone(), Proposed::ReconcileJob { seller, serial, request })
+            }
+            What::Release(disk, reason) => (reason.clone(), Proposed::ReleaseUnread { disk: disk.to_string() }),
         };
         let (at, expires_at) = (self.at.to_string(), self.expires_at.to_string());
         ProposalView { id: self.id.clone(), by: self.by.clone(), at, expires_at, reason, what }
@@ -72,10 +109,14 @@ impl ProposalRow {
 
     fn seller(&self) -> Option<&TaxpayerNumber> {
         match &self.what {
-            What::Settle(key, _) => Some(&key.seller),
-            What::Bulk(_) => None,
+            What::Settle(key, _) | What::Line(key, _) => Some(&key.seller),
+            What::Bulk(_) | What::Number(_) | What::Release(..) => None,
         }
     }
+}
+
+fn pair_body(pair: &NumberPair) -> PairBody {
+    PairBody { code: pair.code.to_string(), number: pair.number.to_string() }
 }
 
 fn cut(text: &str) -> String {
@@ -112,6 +153,36 @@ impl Core {
         }
         let by = row.view.by.clone();
         self.propose(What::Bulk(Box::new(row)), by)
+    }
+
+    /// A person's word on what a ledger that went back does not know: noted, where two persons are asked for, and done elsewhere.
+    pub(super) fn reconcile_asked(&mut self, mut what: What, known: &Known) -> Result<Reply, Refusal> {
+        if !self.settings.two_persons.reconcile {
+            return self.reconcile_by_hand(what, known);
+        }
+        // What is wrong with it besides is said when it is done: the ledger still learns from its disks meanwhile.
+        let reason = match &mut what {
+            What::Number(decision) => &mut decision.reason,
+            What::Line(_, decision) => &mut decision.reason,
+            What::Release(_, reason) => reason,
+            What::Settle(_, request) => &mut request.reason,
+            What::Bulk(row) => &mut row.view.reason,
+        };
+        *reason = cut(reason);
+        if reason.is_empty() {
+            return Err(Refusal::new("invalid_parameter", "reason: say why; it is kept in the ledger with your name"));
+        }
+        let by = self.turn.origin.as_ref().map(|origin| origin.by.clone()).unwrap_or_default();
+        self.propose(what, by)
+    }
+
+    fn reconcile_by_hand(&mut self, what: What, known: &Known) -> Result<Reply, Refusal> {
+        match what {
+            What::Number(decision) => self.decide_number(*decision, known),
+            What::Line(key, decision) => self.decide_line(&key, decision, known),
+            What::Release(disk, reason) => self.release_disk(&disk, &reason, known),
+            What::Settle(..) | What::Bulk(_) => Err(Refusal::new("invalid_parameter", "this is no decision of a recount")),
+        }
     }
 
     fn propose(&mut self, what: What, by: String) -> Result<Reply, Refusal> {
@@ -151,6 +222,7 @@ impl Core {
         let reply = match row.what.clone() {
             What::Settle(key, request) => self.settle_by_two(&key, request, (&row.by, by), known)?,
             What::Bulk(bulk) => self.start_bulk(*bulk)?,
+            other => self.reconcile_by_hand(other, known)?,
         };
         self.drop_proposal(row, "confirmed", by, "");
         Ok(reply)

@@ -1,5 +1,6 @@
 //! What the edge hands in and gets back: plain values, no behaviour.
 
+use serde::{Deserialize, Serialize};
 use taxdisk_protocol::api::{JobState, JobView, KeyAction, Role, Severity, Waiting, WarningCode};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::error::{Breach, Code, Difference, Issued, Problem};
@@ -249,6 +250,8 @@ pub struct TwoPersons {
     pub settle: bool,
     /// Bulk re-issues.
     pub bulk_reissue: bool,
+    /// What people decide of a ledger that went back.
+    pub reconcile: bool,
     /// A proposal can be confirmed for so long, seconds.
     pub valid_s: i64,
 }
@@ -256,7 +259,7 @@ pub struct TwoPersons {
 impl Default for TwoPersons {
     fn default() -> TwoPersons {
         // A day: whoever is on duty tomorrow at the same hour still sees it.
-        TwoPersons { settle: false, bulk_reissue: false, valid_s: 24 * 3600 }
+        TwoPersons { settle: false, bulk_reissue: false, reconcile: false, valid_s: 24 * 3600 }
     }
 }
 
@@ -287,7 +290,7 @@ impl Default for Settings {
 }
 
 /// A person's word on a number of unknown origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NumberDecision {
     /// Which.
     pub number: NumberKey,
@@ -300,7 +303,7 @@ pub struct NumberDecision {
 }
 
 /// A person's word on a forgotten attempt of which nobody knows whether it issued.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LineDecision {
     /// Which attempt; needed where several of the job are in doubt.
     pub attempt: Option<u32>,

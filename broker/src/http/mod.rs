@@ -42,6 +42,7 @@ pub mod health;
 pub mod jobs;
 pub mod json;
 pub mod keys;
+pub mod open;
 pub mod openapi;
 pub mod operations;
 pub mod pauses;

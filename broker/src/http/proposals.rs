@@ -32,6 +32,7 @@ pub async fn list(State(edge): State<Edge>, caller: Caller) -> Result<Json<Vec<P
 #[utoipa::path(post, path = "/v1/proposals/{id}/confirm", tag = "proposals", params(("id" = String, Path, description = "Proposal")), responses(
     (status = 200, description = "The job as it is decided now", body = JobView),
     (status = 202, description = "The bulk re-issue has begun", body = BulkView),
+    (status = 204, description = "The decision about a ledger that went back is entered: `GET /v1/reconcile` says what is left"),
     (status = 404, description = "None of this id waits", body = Problem, content_type = "application/problem+json"),
     (status = 409, description = "The same person proposed it, or it cannot be done any more", body = Problem, content_type = "application/problem+json"),
 ), security(("key" = ["admin"])))]
@@ -41,6 +42,7 @@ pub async fn confirm(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<
     Ok(match confirmed {
         Confirmed::Job(job) => Json(job).into_response(),
         Confirmed::Bulk(view) => (StatusCode::ACCEPTED, Json(view)).into_response(),
+        Confirmed::Entered => StatusCode::NO_CONTENT.into_response(),
     })
 }
 

@@ -13,6 +13,8 @@ pub enum Confirmed {
     Job(Box<JobView>),
     /// The bulk re-issue has begun.
     Bulk(Box<BulkView>),
+    /// The decision about a ledger that went back is entered.
+    Entered,
 }
 
 impl Ledger {
@@ -39,6 +41,7 @@ impl Ledger {
                 }
                 Ok(Confirmed::Bulk(Box::new(row.view)))
             }
+            Reply::Done => Ok(Confirmed::Entered),
             _ => Err(unexpected()),
         }
     }

@@ -35,6 +35,7 @@ pub mod check;
 #[cfg(test)]
 pub(crate) mod conformance;
 mod encoding;
+pub mod envelope;
 mod fold;
 pub mod migrate;
 pub mod outline;

@@ -7,7 +7,7 @@ use taxdisk_broker::ledger::{Settings, TwoPersons};
 use crate::console::{Browser, location};
 use crate::support::Broker;
 
-const BOTH: TwoPersons = TwoPersons { settle: true, bulk_reissue: true, valid_s: 3600 };
+const BOTH: TwoPersons = TwoPersons { settle: true, bulk_reissue: true, reconcile: true, valid_s: 3600 };
 
 #[tokio::test]
 async fn a_bulk_re_issue_waits_for_another_person_and_begins_then() {
@@ -64,4 +64,27 @@ async fn what_is_not_unsettled_is_not_proposed_and_a_reason_is_needed() {
     assert_eq!(broker.call_as(&broker.admin, "GET", "/v1/proposals", None).await.json(), json!([]));
     let decline = json!({ "reason": "no" });
     broker.call_as(&broker.admin, "POST", "/v1/proposals/pr_x/decline", Some(&decline)).await.problem(404, "not_found");
+}
+
+#[tokio::test]
+async fn a_word_on_a_ledger_that_went_back_waits_for_another_person() {
+    let broker = Broker::start_set(Settings { two_persons: BOTH, ..Settings::default() }).await;
+    let mut anna = Browser::of(&broker, "anna", ConsoleRole::Administrator).await;
+    let path = "/v1/reconcile/disks/661234567890/release-unread";
+    let answer = broker.call_as(&broker.admin, "POST", path, Some(&json!({ "reason": "burnt" }))).await;
+    let (status, proposal) = (answer.status, answer.json());
+    assert_eq!((status, &proposal["what"]), (202, &json!({ "what": "release_unread", "disk": "661234567890" })), "{proposal}");
+    let id = proposal["id"].as_str().unwrap();
+    let confirm = format!("/v1/proposals/{id}/confirm");
+    broker.call_as(&broker.admin, "POST", &confirm, None).await.problem(409, "second_person");
+    let pair = json!({ "code": "011002000107", "number": "00000001" });
+    let number = json!({ "disk": "661234567890", "kind": "025", "pair": pair, "reason": "asked the shop" });
+    let answer = broker.call_as(&broker.admin, "POST", "/v1/reconcile/numbers", Some(&number)).await;
+    assert_eq!((answer.status, &answer.json()["what"]["request"]["pair"]), (202, &pair));
+    let page = anna.get("/console/proposals").await.text();
+    assert!(page.contains("Recount: a disk is let go unread") && page.contains("Recount: whose a number is"), "{page}");
+    // This ledger did not go back: what waits cannot be done, and says so to whoever confirms it.
+    let refused = anna.post(&format!("/console/proposals/{id}/confirm"), &[("confirm", "yes")]).await;
+    assert_eq!(refused.status, 404, "{}", refused.text());
+    assert_eq!(broker.ledger.proposals().await.unwrap().len(), 2);
 }

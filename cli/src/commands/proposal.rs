@@ -53,6 +53,15 @@ fn text(proposal: &ProposalView) -> String {
         Proposed::BulkReissue { key, filter } => {
             format!("bulk re-issue {key}: {}", serde_json::to_string(filter).unwrap_or_default())
         }
+        Proposed::ReconcileNumber { request } => {
+            let whose = request.job.as_ref().map_or("nobody's".to_owned(), |job| format!("of {} {}", job.seller, job.serial));
+            format!("number {} {} on disk {}: {whose}", request.pair.code, request.pair.number, request.disk)
+        }
+        Proposed::ReconcileJob { seller, serial, request } => {
+            let pair = request.pair.as_ref().map(|pair| format!("issued as {} {}", pair.code, pair.number));
+            format!("forgotten attempt of {seller} {serial}: {}", pair.unwrap_or_else(|| "not issued".to_owned()))
+        }
+        Proposed::ReleaseUnread { disk } => format!("release disk {disk} unread"),
     };
     format!(
         "{}  {what}\n  by {} at {}, until {}: {}",

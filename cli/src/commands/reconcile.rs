@@ -1,10 +1,13 @@
 //! `reconcile …`: after a backup was put back.
 
 use serde_json::Value;
-use taxdisk_protocol::api::{JobName, PairBody, ReconcileJobRequest, ReconcileNumberRequest, ReconcileView, ReleaseRequest};
+use taxdisk_protocol::api::{
+    JobName, PairBody, ProposalView, ReconcileJobRequest, ReconcileNumberRequest, ReconcileView, ReleaseRequest,
+};
 use ureq::http::Method;
 
 use super::admin::say;
+use super::proposal;
 use crate::EXIT_OK;
 use crate::args::ReconcileCommand;
 use crate::client::{Client, segment};
@@ -22,7 +25,9 @@ pub(super) fn run(client: &Client, command: ReconcileCommand, json: bool) -> Res
             let shown = format!("{code} {number}");
             let body =
                 ReconcileNumberRequest { disk, kind, pair: PairBody { code, number }, job: job.clone(), forgotten, reason };
-            client.send::<Value>(Method::POST, "/v1/reconcile/numbers", &body)?;
+            if waits(&client.send(Method::POST, "/v1/reconcile/numbers", &body)?, json) {
+                return Ok(EXIT_OK);
+            }
             say(json, &body, || match &job {
                 Some(job) => format!("{shown} is the invoice of {} {}.", job.seller, job.serial),
                 None => format!("{shown} is no job's of this ledger."),
@@ -32,16 +37,27 @@ pub(super) fn run(client: &Client, command: ReconcileCommand, json: bool) -> Res
             let pair = pair.map(|parts| PairBody { code: parts[0].clone(), number: parts[1].clone() });
             let body = ReconcileJobRequest { decision: decision.into(), attempt, disk, pair, reason };
             let path = format!("/v1/reconcile/jobs/{}/{}", segment(&key.seller), segment(&key.serial));
-            client.send::<Value>(Method::POST, &path, &body)?;
+            if waits(&client.send(Method::POST, &path, &body)?, json) {
+                return Ok(EXIT_OK);
+            }
             say(json, &body, || format!("{} {} is decided.", key.seller, key.serial));
         }
         ReconcileCommand::ReleaseUnread { disk, reason } => {
             let body = ReleaseRequest { reason };
-            client.send::<Value>(Method::POST, &format!("/v1/reconcile/disks/{}/release-unread", segment(&disk)), &body)?;
+            let path = format!("/v1/reconcile/disks/{}/release-unread", segment(&disk));
+            if waits(&client.send(Method::POST, &path, &body)?, json) {
+                return Ok(EXIT_OK);
+            }
             say(json, &body, || format!("Disk {disk} is released unread."));
         }
     }
     Ok(EXIT_OK)
+}
+
+/// Where two persons are asked for, the answer is what waits.
+fn waits(answer: &Value, json: bool) -> bool {
+    let proposal: Option<ProposalView> = serde_json::from_value(answer.clone()).ok();
+    proposal.inspect(|proposal| proposal::waits(proposal, json)).is_some()
 }
 
 fn text(view: &ReconcileView) -> String {

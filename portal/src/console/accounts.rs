@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use taxdisk_web::keyring::Keyring;
 use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::{Failures, Whose};
 use taxdisk_web::signin::session::{self, Session};
@@ -10,9 +11,9 @@ use taxdisk_web::signin::{Accounts, Unavailable};
 
 use super::settings::HISTORY;
 use crate::application::User;
-use crate::ledger;
 use crate::portal::Portal;
 use crate::store::StoreError;
+use crate::{factors, ledger};
 
 /// A link for a first password is good for so long, milliseconds: over a weekend.
 pub const LINK_MS: i64 = 72 * 3600 * 1000;
@@ -76,7 +77,7 @@ impl PortalAccounts {
         let (account, by) = (account.to_owned(), by.to_owned());
         self.write(move |inside| {
             Box::pin(async move {
-                inside.db.put_factor(&account, None).await?;
+                factors::put(inside.db.as_mut(), &Keyring::default(), &account, None).await?;
                 inside.db.end_sessions_of(&account).await?;
                 noted(inside, &account, &by, "factor_ended").await
             })
@@ -198,19 +199,21 @@ impl Accounts for PortalAccounts {
     }
 
     async fn factor(&self, account: &str) -> Result<Option<Factor>, Unavailable> {
-        self.read(async |db| db.factor(account).await).await
+        self.read(async |db| factors::of(&mut **db, &self.0.keys, account).await).await
     }
 
     async fn take_code(&self, account: &str, code: &str) -> Result<bool, Unavailable> {
-        let (account, code) = (account.to_owned(), code.to_owned());
+        let (account, code, keys) = (account.to_owned(), code.to_owned(), self.0.keys.clone());
         self.write(move |inside| {
             Box::pin(async move {
-                let Some(factor) = inside.db.factor(&account).await?.filter(Factor::is_confirmed) else { return Ok(true) };
+                let Some(factor) = factors::of(inside.db.as_mut(), &keys, &account).await?.filter(Factor::is_confirmed) else {
+                    return Ok(true);
+                };
                 let Some(taken) = factor.take(&code, inside.now) else { return Ok(false) };
                 if taken.recovery_left() < factor.recovery_left() {
                     noted(inside, &account, &himself(&account), "recovery_code_used").await?;
                 }
-                inside.db.put_factor(&account, Some(&taken)).await?;
+                factors::put(inside.db.as_mut(), &keys, &account, Some(&taken)).await?;
                 Ok(true)
             })
         })
@@ -218,13 +221,13 @@ impl Accounts for PortalAccounts {
     }
 
     async fn begin_factor(&self, account: &str, factor: &Factor) -> Result<bool, Unavailable> {
-        let (account, factor) = (account.to_owned(), factor.clone());
+        let (account, factor, keys) = (account.to_owned(), factor.clone(), self.0.keys.clone());
         self.write(move |inside| {
             Box::pin(async move {
-                if inside.db.factor(&account).await?.is_some_and(|factor| factor.is_confirmed()) {
+                if factors::of(inside.db.as_mut(), &keys, &account).await?.is_some_and(|factor| factor.is_confirmed()) {
                     return Ok(false);
                 }
-                inside.db.put_factor(&account, Some(&factor)).await?;
+                factors::put(inside.db.as_mut(), &keys, &account, Some(&factor)).await?;
                 Ok(true)
             })
         })
@@ -233,12 +236,13 @@ impl Accounts for PortalAccounts {
 
     async fn confirm_factor(&self, account: &str, code: &str, recovery: &[String]) -> Result<bool, Unavailable> {
         let (account, code, recovery) = (account.to_owned(), code.to_owned(), recovery.to_vec());
+        let keys = self.0.keys.clone();
         self.write(move |inside| {
             Box::pin(async move {
-                let waiting = inside.db.factor(&account).await?;
+                let waiting = factors::of(inside.db.as_mut(), &keys, &account).await?;
                 let confirmed = waiting.and_then(|factor| factor.confirm(&code, &recovery, inside.now));
                 let Some(confirmed) = confirmed else { return Ok(false) };
-                inside.db.put_factor(&account, Some(&confirmed)).await?;
+                factors::put(inside.db.as_mut(), &keys, &account, Some(&confirmed)).await?;
                 inside.db.end_sessions_of(&account).await?;
                 noted(inside, &account, &himself(&account), "factor_set").await?;
                 Ok(true)

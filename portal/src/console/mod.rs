@@ -29,7 +29,7 @@ mod part_red;
 mod reports;
 mod reservations;
 pub mod roles;
-mod settings;
+pub(crate) mod settings;
 pub mod shell;
 mod sign;
 mod tasks;

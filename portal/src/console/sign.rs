@@ -27,7 +27,7 @@ struct Password {
 }
 
 #[derive(Template)]
-#[template(path = "console/account.html")]
+#[template(path = "../../web/templates/signin/account.html")]
 struct Account {
     shell: Shell,
     login: String,

@@ -386,6 +386,7 @@ fn request(session: &Session, batch: &Batch, document: &Incoming, part: Part, be
         changed_at: session.now,
         due_at: NEVER,
         asked_at: 0,
+        erased_at: 0,
     }
 }
 

@@ -6,6 +6,7 @@
 //! Read first: [`request::Request`], [`insert`], [`outcome`].
 
 pub mod act;
+pub mod buyers;
 pub mod callback;
 pub mod claim;
 pub mod codes;
@@ -22,5 +23,7 @@ pub mod reservations;
 pub mod task;
 pub mod void;
 
+#[cfg(test)]
+mod tests_buyers;
 #[cfg(test)]
 mod tests_codes;

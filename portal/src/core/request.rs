@@ -208,6 +208,13 @@ pub struct Request {
     /// When the broker said last how its job stands, milliseconds; 0: not yet.
     #[serde(default)]
     pub asked_at: i64,
+    /// Who bought was removed then, milliseconds; 0: he was not.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub erased_at: i64,
+}
+
+fn is_zero(at: &i64) -> bool {
+    *at == 0
 }
 
 impl Request {

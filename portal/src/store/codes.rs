@@ -55,7 +55,7 @@ pub trait CodesDb: Send {
 }
 
 /// A text inside another one, for LIKE with `\` as its escape.
-fn inside(text: &str) -> String {
+pub(super) fn inside(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use sqlx::{QueryBuilder, Row as _};
-use taxdisk_web::signin::factor::Factor;
 use taxdisk_web::signin::lockout::Failures;
 use taxdisk_web::signin::session::Session;
 
@@ -101,10 +100,12 @@ pub trait ConsoleDb: Send {
     async fn password(&mut self, account: &str) -> Result<Option<String>, StoreError>;
     /// Replaces it.
     async fn put_password(&mut self, account: &str, hash: &str, at: i64) -> Result<(), StoreError>;
-    /// The second factor of an account.
-    async fn factor(&mut self, account: &str) -> Result<Option<Factor>, StoreError>;
+    /// The second factor of an account, as it is stored: JSON, or sealed.
+    async fn factor(&mut self, account: &str) -> Result<Option<String>, StoreError>;
     /// Replaces it, or takes it away.
-    async fn put_factor(&mut self, account: &str, factor: Option<&Factor>) -> Result<(), StoreError>;
+    async fn put_factor(&mut self, account: &str, factor: Option<&str>) -> Result<(), StoreError>;
+    /// All second factors: account, and as it is stored.
+    async fn factors(&mut self) -> Result<Vec<(String, String)>, StoreError>;
     /// A session by its hash.
     async fn session(&mut self, hash: &str) -> Result<Option<Session>, StoreError>;
     /// Writes a new session.
@@ -233,22 +234,18 @@ macro_rules! console {
                 Ok(())
             }
 
-            async fn factor(&mut self, account: &str) -> Result<Option<Factor>, StoreError> {
-                let body: Option<String> = sqlx::query_scalar("SELECT body FROM second_factors WHERE account = $1")
+            async fn factor(&mut self, account: &str) -> Result<Option<String>, StoreError> {
+                Ok(sqlx::query_scalar("SELECT body FROM second_factors WHERE account = $1")
                     .bind(account)
                     .fetch_optional(&mut self.0)
-                    .await?;
-                // One that cannot be read is an error and not none: nobody comes in without it.
-                body.map(|body| read("second factor", &body)).transpose()
+                    .await?)
             }
 
-            async fn put_factor(&mut self, account: &str, factor: Option<&Factor>) -> Result<(), StoreError> {
-                let Some(factor) = factor else {
+            async fn put_factor(&mut self, account: &str, factor: Option<&str>) -> Result<(), StoreError> {
+                let Some(body) = factor else {
                     sqlx::query("DELETE FROM second_factors WHERE account = $1").bind(account).execute(&mut self.0).await?;
                     return Ok(());
                 };
-                let body = serde_json::to_string(factor);
-                let body = body.map_err(|error| StoreError::Damaged(format!("second factor: {error}")))?;
                 sqlx::query(
                     "INSERT INTO second_factors (account, body) VALUES ($1, $2) \
                      ON CONFLICT (account) DO UPDATE SET body = excluded.body",
@@ -258,6 +255,12 @@ macro_rules! console {
                 .execute(&mut self.0)
                 .await?;
                 Ok(())
+            }
+
+            async fn factors(&mut self) -> Result<Vec<(String, String)>, StoreError> {
+                let rows =
+                    sqlx::query("SELECT account, body FROM second_factors ORDER BY account").fetch_all(&mut self.0).await?;
+                rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
             }
 
             async fn session(&mut self, hash: &str) -> Result<Option<Session>, StoreError> {

@@ -5,6 +5,7 @@
 //!
 //! Both databases are spoken to with the same statements, written once in `sql`, and pass the same suite (`conformance`).
 
+mod buyers;
 mod codes;
 mod console;
 mod late;
@@ -21,6 +22,7 @@ mod tests_walls;
 
 use async_trait::async_trait;
 
+pub use buyers::BuyersDb;
 pub use codes::CodesDb;
 pub use console::{ConsoleDb, Field, Query, words};
 pub use open::{Opened, Reader, Readers, open};
@@ -85,7 +87,7 @@ pub struct Note {
 
 /// One connection to the store.
 #[async_trait]
-pub trait Db: CodesDb + ConsoleDb + ReportsDb {
+pub trait Db: BuyersDb + CodesDb + ConsoleDb + ReportsDb {
     /// Is the connection alive?
     async fn ping(&mut self) -> Result<(), StoreError>;
     /// Begins a transaction.

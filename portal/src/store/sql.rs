@@ -525,6 +525,10 @@ macro_rules! database {
 
             async fn compact(&mut self) -> Result<(), StoreError> {
                 self.0.execute("VACUUM").await?;
+                if stringify!($name) == "SqliteDb" {
+                    // The write-ahead log holds what stood there too, until it is taken over and cut.
+                    self.0.execute("PRAGMA wal_checkpoint(TRUNCATE)").await?;
+                }
                 Ok(())
             }
 

@@ -67,6 +67,7 @@ pub(crate) fn request(tenant: &str, serial: &str) -> Request {
         changed_at: 1_000,
         due_at: 1_000,
         asked_at: 0,
+        erased_at: 0,
     }
 }
 

@@ -157,5 +157,5 @@ async fn no_call_with_a_key_is_made_without_it() {
         let answer = router.clone().oneshot(right).await.unwrap();
         assert_eq!(answer.status() == 401, *needs == Needs::User, "{method} {route}: {}", answer.status());
     }
-    assert_eq!(walked, 29);
+    assert_eq!(walked, 31);
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{BulkFilter, SettleRequest};
+use super::{BulkFilter, ReconcileJobRequest, ReconcileNumberRequest, SettleRequest};
 
 /// Something that one person asked for and another one must confirm before it is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -41,6 +41,25 @@ pub enum Proposed {
         key: String,
         /// Which jobs.
         filter: BulkFilter,
+    },
+    /// Whose a number of unknown origin is, after a restore.
+    ReconcileNumber {
+        /// The decision.
+        request: ReconcileNumberRequest,
+    },
+    /// What became of an attempt that an agent remembers as unsettled, after a restore.
+    ReconcileJob {
+        /// Seller of the job.
+        seller: String,
+        /// Its serial number.
+        serial: String,
+        /// The decision.
+        request: ReconcileJobRequest,
+    },
+    /// A disk is let go unread, after a restore.
+    ReleaseUnread {
+        /// The number inside the disk.
+        disk: String,
     },
 }
 

@@ -249,8 +249,22 @@ walk("broker_console_bulk", { over: [{ lang: "en", width: 1280 }], alone: true }
   assert.equal(view.state, "cancelled", "a dry run changes nothing");
   await page.check("form[action='/console/bulk/begin'] input[type=checkbox]");
   await go(page, "form[action='/console/bulk/begin'] button");
-  await says(page, words.done);
-  await me.look("admin-bulk-done");
+  // This broker asks for two persons: it waits, and whoever asked for it cannot confirm it.
+  assert.match(page.url(), /\/console\/proposals\?done=done_proposed$/);
+  const waits = await page.innerText("main");
+  assert.ok(waits.includes(words.proposed) && waits.includes("the till is open again"), waits);
+  assert.equal(await page.locator("form[action$='/confirm']").count(), 0, "an operator confirms nothing");
+  await me.look("admin-proposal-waits");
+  assert.equal((await site.brokerCall("GET", `/v1/jobs/${site.second}/${serials[0]}`)).state, "cancelled", "nothing is done yet");
+  const second = await visit({ at: "broker" });
+  await atTheConsole(site, second, fresh("bert").toLowerCase());
+  await second.open("/console/proposals");
+  await second.look("admin-proposal");
+  await second.page.check("form[action$='/confirm'] input[type=checkbox]");
+  await go(second.page, "form[action$='/confirm'] button.main");
+  assert.match(second.page.url(), /\/console\/bulk\//);
+  await says(second.page, words.done);
+  await second.look("admin-bulk-done");
   for (const serial of serials) {
     await until(`${serial} issued`, async () => (await site.brokerCall("GET", `/v1/jobs/${site.second}/${serial}`)).state === "issued" || undefined);
   }

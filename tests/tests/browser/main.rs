@@ -216,7 +216,10 @@ impl Site {
     fn start() -> Site {
         let releases = tempfile::Builder::new().prefix("taxdisk-releases-").tempdir().unwrap();
         releases_in(releases.path());
-        let mut rig = Rig::with_broker_config(&format!("{HOOKS}[updates]\ndir = {:?}\n", releases.path()));
+        let mut rig = Rig::with_broker_config(&format!(
+            "{HOOKS}[updates]\ndir = {:?}\n[two_persons]\nbulk_reissue = true\n",
+            releases.path()
+        ));
         rig.broker.kill();
         let administrator_link = rig.broker.tool(&["user", "add", "root", "--role", "administrator"]).trim().to_owned();
         rig.broker.start_again(None);

@@ -33,6 +33,8 @@ pub mod target;
 pub use connect::{ConnectError, Resolve, SystemResolver};
 pub use target::Target;
 
+use crate::tls::Identity;
+
 /// Headers of an answer at most.
 const MAX_HEADERS: usize = 64;
 /// Head of an answer at most, bytes. hyper takes no less than 8 KiB.
@@ -89,6 +91,8 @@ pub struct Settings {
     pub allow_networks: Vec<IpNet>,
     /// Trusted instead of the system's authorities.
     pub authorities: Option<Vec<CertificateDer<'static>>>,
+    /// Shown to whoever asks for a client certificate.
+    pub identity: Option<Arc<Identity>>,
     /// Through which every connection goes; none unless it is named here.
     pub proxy: Option<Proxy>,
     /// Name, connection and TLS together.
@@ -107,6 +111,7 @@ impl Default for Settings {
             allow_http: false,
             allow_networks: Vec::new(),
             authorities: None,
+            identity: None,
             proxy: None,
             connect_limit: Duration::from_secs(10),
             // Standard Webhooks asks for 15 to 30 s.
@@ -170,7 +175,7 @@ impl Outbound {
     /// # Errors
     /// As [`Outbound::new`].
     pub fn with_resolver(settings: Settings, resolver: Arc<dyn Resolve>) -> Result<Outbound, Refused> {
-        let tls = Arc::new(tls(settings.authorities.as_deref())?);
+        let tls = Arc::new(tls(settings.authorities.as_deref(), settings.identity.as_deref())?);
         let networks = settings.allow_networks.clone();
         let connector = connect::Connector::new(resolver, networks, tls, settings.proxy.clone(), settings.connect_limit);
         let client = Client::builder(TokioExecutor::new())
@@ -253,22 +258,27 @@ impl Outbound {
 }
 
 /// TLS 1.2 and 1.3: receivers are other people's machines. There is no switch that leaves a certificate unchecked.
-fn tls(authorities: Option<&[CertificateDer<'static>]>) -> Result<ClientConfig, Refused> {
+fn tls(authorities: Option<&[CertificateDer<'static>]>, identity: Option<&Identity>) -> Result<ClientConfig, Refused> {
     let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|error| Refused(format!("TLS: {error}")))?;
-    let mut config = match authorities {
+    let builder = match authorities {
         None => builder
             .with_platform_verifier()
-            .map_err(|error| Refused(format!("the system's certificates cannot be read ({error}): install ca-certificates")))?
-            .with_no_client_auth(),
+            .map_err(|error| Refused(format!("the system's certificates cannot be read ({error}): install ca-certificates")))?,
         Some(given) => {
             let mut roots = RootCertStore::empty();
             for certificate in given {
                 roots.add(certificate.clone()).map_err(|error| Refused(format!("an authority's certificate: {error}")))?;
             }
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots)
         }
+    };
+    let mut config = match identity.map(Identity::parts) {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(|error| Refused(format!("certificate and key of this client do not work together: {error}")))?,
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -16,6 +16,8 @@ mod gate;
 pub mod lockout;
 pub mod password;
 pub mod session;
+pub mod setting_up;
+pub mod words;
 
 pub use gate::{Accounts, Gate, Invited, Refused, SignedIn};
 

@@ -8,7 +8,7 @@ use taxdisk_protocol::link::AttemptRef;
 
 use super::super::change::{KeyAbout, KeyRow};
 use super::super::people::{Act, ConsoleRole};
-use super::super::types::{CancelAnswer, TwoPersons};
+use super::super::types::{CancelAnswer, LineDecision, TwoPersons};
 
 fn reissue(world: &mut World, serial: &str, change: Option<&str>) -> Result<ReissueOutcome, Refusal> {
     let invoice = change.map(|name| {
@@ -337,7 +337,7 @@ fn a_bulk_re_issue_takes_each_job_once_and_never_one_that_may_be_issued() {
 /// A hung job, at a broker that asks for two persons.
 fn hung_for_two() -> World {
     let (mut world, _) = hung();
-    let two_persons = TwoPersons { settle: true, bulk_reissue: true, valid_s: 3600 };
+    let two_persons = TwoPersons { settle: true, bulk_reissue: true, reconcile: true, valid_s: 3600 };
     world.restart(Settings { two_persons, ..Settings::default() });
     for name in ["anna", "bert"] {
         let add = Act::Add { name: name.to_owned(), role: ConsoleRole::Administrator };
@@ -457,4 +457,31 @@ fn by_the_record_the_two_of_a_proposal_are_the_two_and_one_person_with_two_keys_
         assert_eq!(world.input(input).unwrap_err().code, "settle_second_person", "{by}");
     }
     assert_eq!(world.state("A1"), JobState::Unsettled);
+}
+
+#[test]
+fn what_people_say_of_a_ledger_that_went_back_takes_two_as_well() {
+    let (mut world, backup) = super::reconcile::yesterday();
+    world.go_back(backup, true);
+    world.core.settings.two_persons.reconcile = true;
+    let release = |reason: &str| Input::ReleaseDisk(DISK.parse().unwrap(), reason.to_owned());
+    assert_eq!(world.input(release(" ")).unwrap_err().code, "invalid_parameter", "with a reason");
+    let id = proposed(world.ok(release("burnt")));
+    let session = world.connect_knowing('a', 0);
+    assert_eq!(world.asked_to_recount(session).len(), 1, "nothing is released before another person says so");
+    assert_eq!(confirm(&mut world, &id, "").unwrap_err().code, "second_person", "nobody has a name of his own here");
+    let released = |world: &World| world.audits.iter().any(|(what, _)| *what == "released_unread");
+    assert!(!released(&world));
+    confirm(&mut world, &id, "console:bert").unwrap();
+    assert!(released(&world));
+    // What cannot be done is refused then, and waits until it is declined.
+    let number = proposed(world.decide_number(77, None, false).unwrap());
+    assert_eq!(confirm(&mut world, &number, "console:bert").unwrap_err().code, "not_found");
+    assert_eq!(world.core.proposals(world.now).len(), 1);
+    let line = Input::DecideLine(key("A9"), LineDecision { reason: "looked".to_owned(), ..LineDecision::default() });
+    let line = proposed(world.ok(line));
+    assert_eq!(confirm(&mut world, &line, "console:bert").unwrap_err().code, "not_found");
+    world.restart(world.core.settings.clone());
+    let waiting = world.core.proposals(world.now);
+    assert_eq!(waiting.len(), 2, "they wait over a restart: {waiting:?}");
 }

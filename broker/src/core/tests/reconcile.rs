@@ -55,7 +55,7 @@ impl World {
     }
 
     /// The agent is back with its disk; its journal holds this sequence.
-    fn connect_knowing(&mut self, letter: char, sequence: u64) -> SessionId {
+    pub(super) fn connect_knowing(&mut self, letter: char, sequence: u64) -> SessionId {
         self.comes_back(letter, DISK, sequence)
     }
 
@@ -65,7 +65,7 @@ impl World {
         session
     }
 
-    fn asked_to_recount(&mut self, session: SessionId) -> Vec<(u64, u64, Vec<Accounted>)> {
+    pub(super) fn asked_to_recount(&mut self, session: SessionId) -> Vec<(u64, u64, Vec<Accounted>)> {
         self.take(|to, frame| match frame {
             BrokerFrame::Recount { epoch, after, since, .. } if to == session => Some((*epoch, *after, since.clone())),
             _ => None,

@@ -152,7 +152,7 @@ async fn write(
         match change {
             Change::EndContents(until) => end = Some(*until),
             Change::EndContentsOf(keys) => erased.extend(keys),
-            other => seldom(connection, other).await?,
+            other => seldom(connection, other, vault).await?,
         }
     }
     hooks.write(connection).await?;
@@ -243,7 +243,7 @@ pub(super) async fn taken(connection: &mut PgConnection, query: Sql, rows: usize
 }
 
 /// Changes that administrators make: one statement each. Names that people write stand as JSON.
-async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), StoreError> {
+async fn seldom(connection: &mut PgConnection, change: &Change, vault: &Vault) -> Result<(), StoreError> {
     let query = match change {
         Change::Seller(row) => sqlx::query(
             "INSERT INTO sellers (seller, body) VALUES ($1, $2) ON CONFLICT (seller) DO UPDATE SET body = excluded.body",
@@ -306,7 +306,7 @@ async fn seldom(connection: &mut PgConnection, change: &Change) -> Result<(), St
         Change::User(row) => {
             sqlx::query("INSERT INTO users (name, body) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
                 .bind(row.name.clone())
-                .bind(text(row))
+                .bind(vault.user_text(row)?)
         }
         Change::SignIn(SignInRow { what, key, body: None }) => {
             // A row that is not there is as good as removed.

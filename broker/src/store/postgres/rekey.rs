@@ -1,4 +1,5 @@
-//! Contents sealed anew, as `sqlite/rekey.rs` does it. What stood in rows before is gone when the database has vacuumed them.
+//! Contents and second factors sealed anew, as `sqlite/rekey.rs` does it. What stood in rows before is gone when the database
+//! has vacuumed them.
 
 use sqlx::{Connection, Row};
 
@@ -10,7 +11,8 @@ use super::{PostgresStore, fenced};
 const STEP: i64 = 500;
 
 impl PostgresStore {
-    /// Seals what is not sealed with the newest key; `plain`: opens all that is sealed. Gives how many contents were written.
+    /// Seals what is not sealed with the newest key; `plain`: opens all that is sealed. Gives how many contents and second
+    /// factors were written.
     ///
     /// # Errors
     /// A content is sealed with a key that is not there, or the lead was lost.
@@ -66,6 +68,21 @@ impl PostgresStore {
             }
             transaction.commit().await?;
         }
+        let mut transaction = writer.connection.begin().await?;
+        fenced(&mut transaction, &self.lease).await?;
+        for row in sqlx::query("SELECT name, body FROM users").fetch_all(&mut *transaction).await? {
+            let user = self.vault.user(row.try_get(1)?)?;
+            if user.factor.is_none() {
+                continue;
+            }
+            sqlx::query("UPDATE users SET body = $2 WHERE name = $1")
+                .bind(row.try_get::<String, _>(0)?)
+                .bind(to.user_text(&user)?)
+                .execute(&mut *transaction)
+                .await?;
+            written += 1;
+        }
+        transaction.commit().await?;
         Ok(written)
     }
 }

@@ -40,7 +40,7 @@ pub(super) async fn restore(connection: &mut PgConnection, vault: &Vault) -> Res
         .await?;
     let mut restored = Restored::default();
     read_jobs(&mut transaction, &mut restored, vault).await?;
-    read_rest(&mut transaction, &mut restored).await?;
+    read_rest(&mut transaction, &mut restored, vault).await?;
     transaction.commit().await?;
     Ok(restored)
 }
@@ -56,7 +56,7 @@ async fn read_jobs(connection: &mut PgConnection, restored: &mut Restored, vault
     Ok(())
 }
 
-async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Result<(), StoreError> {
+async fn read_rest(connection: &mut PgConnection, restored: &mut Restored, vault: &Vault) -> Result<(), StoreError> {
     for row in sqlx::query("SELECT seller, body FROM sellers").fetch_all(&mut *connection).await? {
         restored.sellers.push(SellerRow { seller: seller(&row)?, body: json("seller", row.try_get(1)?)? });
     }
@@ -140,7 +140,7 @@ async fn read_rest(connection: &mut PgConnection, restored: &mut Restored) -> Re
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
     }
     for row in sqlx::query("SELECT body FROM users ORDER BY name").fetch_all(&mut *connection).await? {
-        restored.users.push(json("user", row.try_get(0)?)?);
+        restored.users.push(vault.user(row.try_get(0)?)?);
     }
     for row in sqlx::query("SELECT what, key, body FROM sign_ins").fetch_all(&mut *connection).await? {
         let what: &str = row.try_get(0)?;

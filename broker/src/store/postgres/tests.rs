@@ -16,6 +16,7 @@ use crate::ledger::Ledger;
 use crate::store::check;
 use crate::store::conformance::{Bench, accept, assigned_change, cancelled, next, suite_of};
 use crate::store::outline::Outline;
+use crate::store::vault::with_factor;
 
 /// The server of the end-to-end tests.
 #[allow(dead_code, unreachable_pub)]
@@ -146,18 +147,21 @@ mod sealed {
 async fn no_row_holds_a_sealed_content_and_a_new_key_seals_all_of_them() {
     let bench = Sealed::new();
     let store = bench.open().await;
-    store.commit(&[accept("A1", 1).1]).await.unwrap();
-    let plain =
-        "SELECT (SELECT count(*) FROM jobs WHERE body LIKE '%引号%') + (SELECT count(*) FROM events WHERE content LIKE '%引号%')";
+    let (anna, secret) = with_factor("anna");
+    store.commit(&[accept("A1", 1).1, Change::User(anna)]).await.unwrap();
+    let plain = &format!(
+        "SELECT (SELECT count(*) FROM jobs WHERE body LIKE '%引号%') + (SELECT count(*) FROM events WHERE content LIKE '%引号%') \
+         + (SELECT count(*) FROM users WHERE body LIKE '%{secret}%')"
+    );
     assert_eq!(bench.place.ask(plain).trim(), "0");
     store.close().await.unwrap();
     let store = bench.lead(Vault::default()).await;
     assert!(matches!(store.restore().await, Err(StoreError::Sealed(_))), "without the key none is read");
     store.close().await.unwrap();
     let store = bench.open().await;
-    assert_eq!(store.rekey(true).await.unwrap(), 2);
-    assert_eq!(bench.place.ask(plain).trim(), "2");
-    assert_eq!(store.rekey(false).await.unwrap(), 2);
+    assert_eq!(store.rekey(true).await.unwrap(), 3);
+    assert_eq!(bench.place.ask(plain).trim(), "3");
+    assert_eq!(store.rekey(false).await.unwrap(), 3);
     assert_eq!(bench.place.ask(plain).trim(), "0");
     assert!(check::check(&store).await.unwrap().is_whole());
 }

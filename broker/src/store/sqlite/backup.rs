@@ -4,6 +4,9 @@
 //! a **new ledger id** and a mark that it went back: before it assigns anything, the disks tell what it forgot
 //! (`core::reconcile`).
 //!
+//! Where contents are sealed, the copy is sealed as a whole ([`envelope`]): what is in the plain meanwhile lies beside the
+//! ledger, which is as much in the plain, and never where copies are kept. Copies of before are put back as they are.
+//!
 //! What it refuses to do: overwrite a file, put a copy back that is not whole, or replace a ledger that a broker has open.
 
 use std::path::{Path, PathBuf};
@@ -14,6 +17,7 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::super::check::{Checked, check};
 use super::super::encoding::text;
+use super::super::envelope::{self, EnvelopeError};
 use super::super::vault::Vault;
 use super::super::{Store, StoreError};
 use super::{SqliteStore, log};
@@ -30,6 +34,9 @@ pub enum BackupError {
     /// The copy is not whole.
     #[error("{0} is not whole: {1}")]
     NotWhole(PathBuf, String),
+    /// It is sealed as a whole, and was not opened.
+    #[error("{0} cannot be used, and nothing was changed: {1}")]
+    Shut(PathBuf, EnvelopeError),
     /// It cannot be read or written.
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
@@ -95,7 +102,8 @@ fn remove_one(file: &Path) -> Result<(), BackupError> {
     }
 }
 
-/// Copies the ledger at `url` into a new file, as it is at one moment, while a broker may serve from it.
+/// Copies the ledger at `url` into a new file, as it is at one moment, while a broker may serve from it. Sealed as a whole where
+/// there is a key.
 ///
 /// # Errors
 /// See [`BackupError`].
@@ -106,42 +114,93 @@ pub async fn backup(url: &str, to: &Path, vault: &Vault) -> Result<(), BackupErr
     }
     let part = beside(to, ".part");
     clear(&part)?;
+    if vault.current().is_none() {
+        return copy(&from, &part, vault).await.and_then(|()| named(&part, to));
+    }
+    // Two copies at a time have two names.
+    let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let plain = beside(&from, &format!(".copying-{name}"));
+    clear(&plain)?;
+    let sealed = match copy(&from, &plain, vault).await {
+        Ok(()) => sealed(&plain, &part, vault).await,
+        Err(error) => Err(error),
+    };
+    clear(&plain)?;
+    sealed.and_then(|()| named(&part, to))
+}
+
+/// Copies the ledger in a file into a new file in the plain.
+async fn copy(from: &Path, part: &Path, vault: &Vault) -> Result<(), BackupError> {
     // The log first: what leaves it while the tables are copied is in the tables.
-    let (log, log_part) = (log::beside(&from), log::beside(&part));
+    let (log, log_part) = (log::beside(from), log::beside(part));
     if log.exists() {
         log::copy(&log, &log_part).await?;
     }
     // What buyers bought is in it: for its owner alone from its first byte. SQLite takes a file that is empty for none.
-    super::private(&part)?;
-    let options = SqliteConnectOptions::new().filename(&from).read_only(true).busy_timeout(super::busy());
+    super::private(part)?;
+    let options = SqliteConnectOptions::new().filename(from).read_only(true).busy_timeout(super::busy());
     let mut connection = options.disable_statement_logging().connect().await?;
     sqlx::query("VACUUM INTO ?1").bind(part.to_string_lossy().into_owned()).execute(&mut connection).await?;
     connection.close().await?;
     if log_part.exists() {
-        if log::holds_more(&log_part, &part).await? {
+        if log::holds_more(&log_part, part).await? {
             SqliteStore::open_with(&format!("sqlite:{}", part.display()), vault.clone()).await?.close().await?;
-            alone(&part).await?;
+            alone(part).await?;
         }
         remove(&log_part)?;
-        remove_one(&beside(&part, ".lock"))?;
+        remove_one(&beside(part, ".lock"))?;
     }
-    // SQLite leaves the copy to the system; it counts once it is on the medium under its own name.
-    sync(&part)?;
-    std::fs::rename(&part, to).map_err(io(to))?;
+    Ok(())
+}
+
+/// SQLite leaves a copy to the system; it counts once it is on the medium under its own name.
+fn named(part: &Path, to: &Path) -> Result<(), BackupError> {
+    sync(part)?;
+    std::fs::rename(part, to).map_err(io(to))?;
     sync(to)
 }
 
-/// Checks a file without changing it: a copy of it is opened.
+/// Seals a file into a new one.
+async fn sealed(plain: &Path, to: &Path, vault: &Vault) -> Result<(), BackupError> {
+    super::private(to)?;
+    let (from, into, keys) = (plain.to_owned(), to.to_owned(), vault.keys().clone());
+    let done = tokio::task::spawn_blocking(move || envelope::seal(&from, &into, &keys)).await;
+    done.unwrap_or_else(|error| Err(std::io::Error::other(error).into())).map_err(|error| BackupError::Shut(to.to_owned(), error))
+}
+
+/// A copy, sealed as a whole or not, as a file of its own in the plain, for its owner alone.
+async fn opened(from: &Path, to: &Path, vault: &Vault) -> Result<(), BackupError> {
+    super::private(to)?;
+    if !envelope::is_sealed(from).map_err(io(from))? {
+        std::fs::copy(from, to).map_err(io(from))?;
+        // Whatever mode the copy had.
+        return std::fs::set_permissions(to, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io(to));
+    }
+    let (sealed, into, keys) = (from.to_owned(), to.to_owned(), vault.keys().clone());
+    let done = tokio::task::spawn_blocking(move || envelope::open(&sealed, &into, &keys)).await;
+    let done = done.unwrap_or_else(|error| Err(std::io::Error::other(error).into()));
+    done.map_err(|error| BackupError::Shut(from.to_owned(), error))
+}
+
+/// Checks a file without changing it: a copy of it is opened. `ledger`: the address of the ledger in use, beside which a sealed
+/// copy is opened; where that is no file, beside the copy.
 ///
 /// # Errors
 /// It is no ledger, or it cannot be read.
-pub async fn check_file(file: &Path, vault: &Vault) -> Result<Checked, BackupError> {
-    let copy = beside(file, ".checking");
-    clear(&copy)?;
-    let url = format!("sqlite:{}", file.display());
-    backup(&url, &copy, vault).await?;
-    let checked = check_copy(&copy, vault).await;
-    clear(&copy)?;
+pub async fn check_file(file: &Path, ledger: &str, vault: &Vault) -> Result<Checked, BackupError> {
+    let is_sealed = envelope::is_sealed(file).map_err(io(file))?;
+    let place = file_of(ledger).ok().filter(|_| is_sealed).unwrap_or_else(|| file.to_owned());
+    let plain = beside(&place, ".checking");
+    clear(&plain)?;
+    let made = match is_sealed {
+        true => opened(file, &plain, vault).await,
+        false => copy(file, &plain, vault).await,
+    };
+    let checked = match made {
+        Ok(()) => check_copy(&plain, vault).await,
+        Err(error) => Err(error),
+    };
+    clear(&plain)?;
     checked
 }
 
@@ -185,11 +244,11 @@ pub async fn restore(from: &Path, url: &str, replace: bool, at: &str, vault: &Va
     }
     let part = beside(&to, ".restoring");
     clear(&part)?;
-    super::private(&part)?;
-    std::fs::copy(from, &part).map_err(io(from))?;
-    // Whatever mode the copy had.
-    std::fs::set_permissions(&part, std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io(&part))?;
-    let checked = match check_copy(&part, vault).await {
+    let made = match opened(from, &part, vault).await {
+        Ok(()) => check_copy(&part, vault).await,
+        Err(error) => Err(error),
+    };
+    let checked = match made {
         Ok(checked) => checked,
         Err(error) => {
             clear(&part)?;
@@ -293,9 +352,13 @@ mod tests {
         let (place, store) = place().await;
         backup(&place.url(), &place.file("copy"), &Vault::default()).await.unwrap();
         store.commit(&[accept("A2", 2).1]).await.unwrap();
-        let checked = check_file(&place.file("copy"), &Vault::default()).await.unwrap();
+        let checked = check_file(&place.file("copy"), &place.url(), &Vault::default()).await.unwrap();
         assert_eq!((checked.jobs, checked.is_whole(), checked.ledger.as_str()), (1, true, store.ledger()));
-        assert_eq!(check_file(&place.file("ledger.db"), &Vault::default()).await.unwrap().jobs, 2, "while a writer has it open");
+        assert_eq!(
+            check_file(&place.file("ledger.db"), &place.url(), &Vault::default()).await.unwrap().jobs,
+            2,
+            "while a writer has it open"
+        );
         assert!(matches!(backup(&place.url(), &place.file("copy"), &Vault::default()).await, Err(BackupError::Exists(_))));
     }
 
@@ -334,23 +397,91 @@ mod tests {
         let mut connection = options.connect().await.unwrap();
         sqlx::query("UPDATE jobs SET body = replace(body, '\"queued\"', '\"failed\"')").execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
-        let checked = check_file(&place.file("copy"), &Vault::default()).await.unwrap();
+        let checked = check_file(&place.file("copy"), &place.url(), &Vault::default()).await.unwrap();
         assert!(checked.findings[0].contains("A1"), "{checked:?}");
         let put = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await;
         assert!(matches!(put, Err(BackupError::NotWhole(..))), "{put:?}");
         assert!(place.file("ledger.db").exists());
     }
 
+    fn bytes_with(file: &Path, text: &str) -> bool {
+        std::fs::read(file).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
     #[tokio::test]
-    async fn a_copy_of_sealed_contents_is_put_back_with_the_key_only_and_the_refusal_names_it() {
+    async fn a_copy_is_sealed_as_a_whole_where_there_is_a_key_and_put_back_with_that_key_only() {
+        let place = Place(tempfile::tempdir().unwrap());
+        let lines = crate::store::vault::new_key();
+        let vault = Vault::parse(&lines).unwrap();
+        let store = SqliteStore::open_with(&place.url(), vault.clone()).await.unwrap();
+        store.commit(&[accept("SERIALA1", 1).1]).await.unwrap();
+        let (copy, ledger) = (place.file("elsewhere/copy"), place.file("ledger.db"));
+        std::fs::create_dir(place.file("elsewhere")).unwrap();
+        backup(&place.url(), &copy, &vault).await.unwrap();
+        store.close().await.unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&copy).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o600, "a copy is its owner's");
+        assert!(bytes_with(&ledger, "SERIALA1") && !bytes_with(&copy, "SERIALA1"), "not even serial numbers are in the plain");
+        assert!(!bytes_with(&copy, "SQLite format"));
+        let names = |folder: PathBuf| {
+            let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = files.collect();
+            names.sort();
+            names
+        };
+        let elsewhere = place.file("elsewhere");
+        assert_eq!(names(elsewhere.clone()), ["copy"]);
+        let before = names(place.0.path().to_owned());
+        assert!(!before.iter().any(|name| name.contains("copying")), "{before:?}");
+        let other = format!("{} {}", vault.current().unwrap(), crate::store::vault::new_key().split_once(' ').unwrap().1);
+        for lost in [Vault::default(), Vault::parse(&other).unwrap()] {
+            for refused in [
+                restore(&copy, &place.url(), true, "now", &lost).await.map(drop).unwrap_err(),
+                check_file(&copy, &place.url(), &lost).await.map(drop).unwrap_err(),
+            ] {
+                assert!(matches!(&refused, BackupError::Shut(file, _) if *file == copy), "{refused}");
+                let told = refused.to_string();
+                assert!(told.contains(vault.current().unwrap()) && told.contains("nothing was changed"), "{told}");
+            }
+        }
+        let whole = std::fs::read(&copy).unwrap();
+        let mut bit = whole.clone();
+        bit[70_000] ^= 1;
+        for damaged in [&whole[..whole.len() - 1], &whole[..70_000], &bit] {
+            std::fs::write(place.file("elsewhere/damaged"), damaged).unwrap();
+            let refused = restore(&place.file("elsewhere/damaged"), &place.url(), true, "now", &vault).await;
+            assert!(matches!(refused, Err(BackupError::Shut(..))), "{refused:?}");
+        }
+        assert_eq!(names(place.0.path().to_owned()), before, "nothing was changed, and nothing is left in the plain");
+        // Years later: the key is an old line.
+        let later = Vault::parse(&format!("{}\n{lines}", crate::store::vault::new_key())).unwrap();
+        let checked = check_file(&copy, &place.url(), &later).await.unwrap();
+        assert_eq!((checked.jobs, checked.is_whole()), (1, true));
+        assert_eq!(names(elsewhere), ["copy", "damaged"], "nothing is opened where copies are kept");
+        let put = restore(&copy, &place.url(), true, "now", &later).await.unwrap();
+        assert_eq!((put.checked.jobs, put.checked.is_whole()), (1, true));
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_before_there_was_a_key_is_put_back_still() {
+        let (place, store) = place().await;
+        backup(&place.url(), &place.file("copy"), &Vault::default()).await.unwrap();
+        store.close().await.unwrap();
+        let vault = Vault::parse(&crate::store::vault::new_key()).unwrap();
+        assert!(check_file(&place.file("copy"), &place.url(), &vault).await.unwrap().is_whole());
+        let put = restore(&place.file("copy"), &place.url(), true, "now", &vault).await.unwrap();
+        assert_eq!((put.checked.jobs, put.checked.is_whole()), (1, true));
+    }
+
+    #[tokio::test]
+    async fn a_copy_in_the_plain_of_sealed_contents_is_put_back_with_the_key_only_and_the_refusal_names_it() {
         let place = Place(tempfile::tempdir().unwrap());
         let vault = Vault::parse(&crate::store::vault::new_key()).unwrap();
         let store = SqliteStore::open_with(&place.url(), vault.clone()).await.unwrap();
         store.commit(&[accept("A1", 1).1]).await.unwrap();
-        backup(&place.url(), &place.file("copy"), &vault).await.unwrap();
+        // As versions before wrote them.
+        copy(&place.file("ledger.db"), &place.file("copy"), &vault).await.unwrap();
         store.close().await.unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(place.file("copy")).unwrap().permissions());
-        assert_eq!(mode & 0o777, 0o600, "a copy is its owner's");
         let without = restore(&place.file("copy"), &place.url(), true, "now", &Vault::default()).await.unwrap_err();
         assert!(without.to_string().contains(vault.current().unwrap()), "{without}");
         assert!(place.file("ledger.db").exists() && !place.file("ledger.db.restoring").exists(), "nothing was changed");

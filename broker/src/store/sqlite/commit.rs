@@ -112,7 +112,7 @@ pub(super) async fn write(
                 let cells = [disk.as_str().into(), kind.to_string().into(), pair.to_string().into()];
                 rows.accounted.insert((disk.as_str(), kind.to_string()), cells);
             }
-            other => seldom(connection, other).await?,
+            other => seldom(connection, other, vault).await?,
         }
     }
     hooks.write(connection).await?;
@@ -269,7 +269,7 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
 }
 
 /// Changes that administrators make: one statement each.
-async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<(), StoreError> {
+async fn seldom(connection: &mut SqliteConnection, change: &Change, vault: &Vault) -> Result<(), StoreError> {
     let query = match change {
         Change::Seller(row) => {
             sqlx::query("INSERT INTO sellers (seller, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body")
@@ -331,7 +331,7 @@ async fn seldom(connection: &mut SqliteConnection, change: &Change) -> Result<()
         Change::User(row) => {
             sqlx::query("INSERT INTO users (name, body) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET body = excluded.body")
                 .bind(row.name.clone())
-                .bind(text(row))
+                .bind(vault.user_text(row)?)
         }
         Change::SignIn(SignInRow { what, key, body: None }) => {
             // A row that is not there is as good as removed.

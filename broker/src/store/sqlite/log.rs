@@ -172,9 +172,11 @@ pub(super) enum Logged {
 const EVENT: &str = "event ";
 /// Begins the line of any other change.
 const CHANGE: &str = "change ";
+/// Begins the line of a person whose second factor is sealed.
+const USER: &str = "user ";
 
 /// The text of a commit. `drafts` are the rows that its changes make in chains, one place each.
-pub(super) fn encode(changes: &[Change], drafts: &[Option<chain::Draft<'_>>]) -> String {
+pub(super) fn encode(changes: &[Change], drafts: &[Option<chain::Draft<'_>>], vault: &Vault) -> Result<String, StoreError> {
     let mut entry = String::with_capacity(changes.len() * 1024);
     for (change, draft) in changes.iter().zip(drafts) {
         match (change, draft) {
@@ -185,6 +187,11 @@ pub(super) fn encode(changes: &[Change], drafts: &[Option<chain::Draft<'_>>]) ->
                     entry.push_str(part);
                 }
             }
+            (Change::User(row), _) if row.factor.is_some() && vault.current().is_some() => {
+                for part in [USER, &vault.user_text(row)?, "\n"] {
+                    entry.push_str(part);
+                }
+            }
             (other, _) => {
                 for part in [CHANGE, &text(other), "\n"] {
                     entry.push_str(part);
@@ -192,7 +199,7 @@ pub(super) fn encode(changes: &[Change], drafts: &[Option<chain::Draft<'_>>]) ->
             }
         }
     }
-    entry
+    Ok(entry)
 }
 
 fn decode(entry: &str, vault: &Vault) -> Result<Vec<Logged>, StoreError> {
@@ -200,6 +207,8 @@ fn decode(entry: &str, vault: &Vault) -> Result<Vec<Logged>, StoreError> {
     while let Some(line) = lines.next() {
         if let Some(change) = line.strip_prefix(CHANGE) {
             logged.push(Logged::Change(json("change of the log", change)?));
+        } else if let Some(user) = line.strip_prefix(USER) {
+            logged.push(Logged::Change(Change::User(vault.user(user)?)));
         } else if let (Some(key), Some(body), Some(content)) = (line.strip_prefix(EVENT), lines.next(), lines.next()) {
             let event = vault.event(body, Some(content).filter(|content| !content.is_empty()))?;
             logged.push(Logged::Event(json("key of the log", key)?, event));

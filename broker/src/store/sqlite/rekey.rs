@@ -1,4 +1,4 @@
-//! Contents sealed anew: with the newest key, or in the plain.
+//! Contents and second factors sealed anew: with the newest key, or in the plain.
 //!
 //! Nobody else has the ledger meanwhile. If it stops half-way, every content is under one of the keys of the file, and the same
 //! again goes on.
@@ -13,8 +13,8 @@ use super::SqliteStore;
 const STEP: i64 = 500;
 
 impl SqliteStore {
-    /// Seals what is not sealed with the newest key; `plain`: opens all that is sealed. Gives how many contents were written.
-    /// What stood there before is gone from the files when this returns.
+    /// Seals what is not sealed with the newest key; `plain`: opens all that is sealed. Gives how many contents and second
+    /// factors were written. What stood there before is gone from the files when this returns.
     ///
     /// # Errors
     /// A content is sealed with a key that is not there.
@@ -71,6 +71,20 @@ impl SqliteStore {
             }
             transaction.commit().await?;
         }
+        let mut transaction = connection.begin().await?;
+        for row in sqlx::query("SELECT name, body FROM users").fetch_all(&mut *transaction).await? {
+            let user = self.vault.user(row.try_get(1)?)?;
+            if user.factor.is_none() {
+                continue;
+            }
+            sqlx::query("UPDATE users SET body = ?2 WHERE name = ?1")
+                .bind(row.try_get::<&str, _>(0)?)
+                .bind(to.user_text(&user)?)
+                .execute(&mut *transaction)
+                .await?;
+            written += 1;
+        }
+        transaction.commit().await?;
         // Pages that were given up still hold what stood in them.
         sqlx::query("VACUUM").execute(&mut *connection).await?;
         // And so does the write-ahead log, until it is taken over and cut.

@@ -122,7 +122,7 @@ pub(super) async fn restore(connection: &mut SqliteConnection, vault: &Vault) ->
         restored.bulks.push(json("bulk re-issue", row.try_get(0)?)?);
     }
     for row in sqlx::query("SELECT body FROM users ORDER BY name").fetch_all(&mut *connection).await? {
-        restored.users.push(json("user", row.try_get(0)?)?);
+        restored.users.push(vault.user(row.try_get(0)?)?);
     }
     for row in sqlx::query("SELECT what, key, body FROM sign_ins").fetch_all(&mut *connection).await? {
         let what: &str = row.try_get(0)?;

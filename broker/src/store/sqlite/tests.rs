@@ -377,12 +377,36 @@ async fn no_file_holds_a_sealed_content_and_without_its_key_none_is_read() {
 }
 
 #[tokio::test]
+async fn no_file_holds_the_secret_of_a_second_factor_and_without_its_key_nobody_comes_in() {
+    let bench = Sealed::new();
+    let store = bench.open().await;
+    let (anna, secret) = crate::store::vault::with_factor("anna");
+    store.commit(&[Change::User(anna.clone())]).await.unwrap();
+    assert_eq!(files_with(&bench.files, &secret), [""; 0], "neither tables nor log");
+    store.shared.settle().await.unwrap();
+    let (ben, of_ben) = crate::store::vault::with_factor("ben");
+    store.commit(&[Change::User(ben.clone())]).await.unwrap();
+    // The second one is in the log alone, and is entered at the next start.
+    drop(store);
+    let store = bench.open().await;
+    assert_eq!(store.restore().await.unwrap().users, [anna, ben]);
+    assert_eq!(files_with(&bench.files, &secret), [""; 0]);
+    assert_eq!(files_with(&bench.files, &of_ben), [""; 0]);
+    store.close().await.unwrap();
+    let lost = SqliteStore::open_with(&bench.files.url(), Vault::default()).await.unwrap();
+    assert!(matches!(lost.restore().await, Err(StoreError::Sealed(_))));
+}
+
+#[tokio::test]
 async fn a_new_key_seals_what_is_new_and_rekey_what_is_old_and_then_the_old_key_may_go() {
     let bench = Sealed::new();
     let plain = bench.files.open().await;
     plain.commit(&accepted(1)).await.unwrap();
+    let (anna, secret) = crate::store::vault::with_factor("anna");
+    plain.commit(&[Change::User(anna.clone())]).await.unwrap();
     plain.close().await.unwrap();
     assert!(!files_with(&bench.files, REMARK).is_empty(), "before there was a key");
+    assert!(!files_with(&bench.files, &secret).is_empty());
     let store = bench.open().await;
     store.commit(&accepted(2)).await.unwrap();
     store.close().await.unwrap();
@@ -390,13 +414,15 @@ async fn a_new_key_seals_what_is_new_and_rekey_what_is_old_and_then_the_old_key_
     let both = format!("{new}\n{}", bench.keys);
     let store = bench.open_with(&both).await;
     store.commit(&accepted(3)).await.unwrap();
-    assert_eq!(store.rekey(false).await.unwrap(), 5, "two contents and three jobs");
+    assert_eq!(store.rekey(false).await.unwrap(), 6, "two contents, three jobs, and a second factor");
     assert_eq!(files_with(&bench.files, REMARK), [""; 0], "nothing of what was in the plain is left in a page or a log");
+    assert_eq!(files_with(&bench.files, &secret), [""; 0]);
     store.close().await.unwrap();
     let store = bench.open_with(&new).await;
-    assert_eq!(store.restore().await.unwrap().jobs.len(), 3);
+    let restored = store.restore().await.unwrap();
+    assert_eq!((restored.jobs.len(), restored.users), (3, vec![anna]));
     assert!(crate::store::check::check(&store).await.unwrap().is_whole());
-    assert_eq!(store.rekey(true).await.unwrap(), 6);
+    assert_eq!(store.rekey(true).await.unwrap(), 7);
     store.close().await.unwrap();
     assert_eq!(bench.files.open().await.restore().await.unwrap().jobs.len(), 3, "and back");
 }

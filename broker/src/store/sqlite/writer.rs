@@ -142,7 +142,7 @@ impl Writer {
     pub(super) async fn commit(&mut self, changes: &[Change]) -> Result<(), StoreError> {
         self.whole()?;
         let drafts = commit::drafts(changes, &self.vault)?;
-        let entry = log::encode(changes, &drafts);
+        let entry = log::encode(changes, &drafts, &self.vault)?;
         let mut heads = commit::heads(&mut self.connection, &self.heads, &drafts).await?;
         self.begin().await?;
         // Whoever breaks this off in the middle leaves it so.

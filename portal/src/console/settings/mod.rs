@@ -24,7 +24,7 @@ use crate::ledger::Session;
 use crate::store::StoreError;
 
 /// The history of a tenant's settings stands under this name among those of its requests; no serial number has a `*`.
-pub(super) const HISTORY: &str = "*settings";
+pub(crate) const HISTORY: &str = "*settings";
 /// Lines of it that a page shows.
 const HISTORY_SHOWN: u32 = 200;
 

@@ -6,6 +6,8 @@ use super::Row;
 #[rustfmt::skip]
 pub(super) const TABLE: &[Row] = &[
     ("what_accepted", "已受理", "Accepted"),
+    ("what_buyer_erased", "已删除购方数据", "A buyer's data was removed"),
+    ("what_buyer_exported", "已提供购方数据副本", "A copy of a buyer's data was handed out"),
     ("what_approved", "已批准", "Approved"),
     ("what_asked for", "提出申请", "Asked for"),
     ("what_claimed", "购方已填写", "The buyer was named"),

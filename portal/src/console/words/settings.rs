@@ -116,5 +116,7 @@ pub(super) const TABLE: &[Row] = &[
     ("set_user_link", "密码链接", "Password link"),
     ("set_factor_set", "启用第二验证因素", "Second factor set up"),
     ("set_factor_ended", "停用第二验证因素", "Second factor taken away"),
+    ("set_buyer_erased", "删除购方数据", "A buyer's data removed"),
+    ("set_buyer_exported", "提供购方数据副本", "A copy of a buyer's data handed out"),
     ("set_recovery_code_used", "使用了恢复码", "A recovery code was used"),
 ];
