@@ -33,6 +33,9 @@ pub use event::{Event, EvidenceKind, NewContent, Next, Origin, What};
 /// Attempts of one generation of the ledger: more than any job can have (20 re-issues a day and a disk's troubles between
 /// them). A ledger that went back numbers its attempts from the next thousand, so that none is numbered twice.
 pub const GENERATION_ATTEMPTS: u32 = 1000;
+/// A ledger that went back begins its epochs at the next multiple of so many: none of them was given before, and an epoch tells
+/// the agent under which generation of the ledger something was assigned.
+pub const GENERATION_EPOCHS: u64 = 1_000_000;
 
 /// One version of the content. Hashes are kept for ever, the body only of the newest version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

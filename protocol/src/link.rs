@@ -59,9 +59,6 @@ pub const SILENCE_S: u64 = 60;
 /// An agent begins a job only while it has heard from the broker within this time, seconds. Shorter than [`SILENCE_S`], after
 /// which the broker may give the disk to another claimant: so a cut-off agent stops beginning before its disk can move.
 pub const BEGIN_LEASE_S: u64 = 45;
-/// A ledger that went back begins its epochs at the next multiple of so many: none of them was given before, and an epoch tells
-/// the agent under which generation of the ledger something was assigned.
-pub const GENERATION_EPOCHS: u64 = 1_000_000;
 
 /// One attempt of one job.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -603,20 +600,18 @@ pub enum BrokerFrame {
         /// What.
         open: OpenAttempt,
     },
-    /// A person has settled this attempt: on this disk nothing is in doubt for it any more. An agent that is not told, because it
-    /// is away or older, learns of it from the next grant, which does not list the attempt.
+    /// A person has settled this attempt. An agent that is not told learns of it from the next grant, which does not list it.
     Settled {
         /// Disk.
         disk: DiskNumber,
         /// Which.
         attempt: AttemptRef,
-        /// The number that he said is its own: from now on it is nobody else's on this disk. Older brokers leave it out.
+        /// The number that he said is its own, and from now on nobody else's. Older brokers leave it out.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pair: Option<NumberPair>,
     },
-    /// The broker's ledger went back (a restored backup, a lossy failover): say again what the index holds above this sequence,
-    /// and read every number after these. Nothing is assigned for the seller before that. Asked again in every grant until it is
-    /// answered whole, so that the answer need not be durable.
+    /// The broker's ledger went back: say again what the index holds above this sequence, and read every number after these.
+    /// Nothing is assigned for the seller before. Asked in every grant until it is answered whole: it need not be durable.
     Recount {
         /// Disk.
         disk: DiskNumber,

@@ -1,6 +1,6 @@
-//! Losses of power, made from recordings of real system calls: whatever an agent's journal or a broker's ledger confirmed is there
-//! after a cut at any place, from the first call on that makes their files. `TAXDISK_TEST_POWER_CUTS` says how many places are tried
-//! (`cargo xtask test-long power`).
+//! Losses of power, made from recordings of real system calls: whatever an agent's journal or a broker's ledger confirmed is
+//! there after a cut at any place, from the first call on that makes their files. `TAXDISK_TEST_POWER_CUTS` says how many
+//! places are tried (`cargo xtask test-long power`).
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;

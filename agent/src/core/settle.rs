@@ -24,8 +24,8 @@ pub struct Rules {
     pub mark_readable: bool,
     /// No other program uses this disk.
     pub exclusive: bool,
-    /// First epoch of the broker's ledger as it is. One that went back forgot what was assigned before: an equal invoice may be that of
-    /// a job which another agent issued and nobody remembers here, and `exclusive` says nothing of it.
+    /// First epoch of the broker's ledger as it is. One that went back forgot what was assigned before: an equal invoice may
+    /// be that of a job which another agent issued and nobody remembers here, and `exclusive` says nothing of it.
     pub ledger_since: u64,
 }
 

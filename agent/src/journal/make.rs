@@ -1,6 +1,6 @@
-//! Makes a journal. sled writes its first files without a flush: a loss of power in between would leave a folder that reads like a
-//! damaged journal, and nobody could say that nothing was in it. So it is made under another name, flushed, and named last: a
-//! journal that has its name is whole.
+//! Makes a journal. sled writes its first files without a flush: a loss of power in between would leave a folder that reads
+//! like a damaged journal, and nobody could say that nothing was in it. So it is made under another name, flushed, and named
+//! last: a journal that has its name is whole.
 //!
 //! And removes what sled leaves behind when it is stopped in the middle of a snapshot, which it would take for damage.
 

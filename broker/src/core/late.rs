@@ -209,8 +209,8 @@ impl Core {
         self.send(owner.session, BrokerFrame::Settle { disk: number, epoch, open });
     }
 
-    /// Tells the owner of the disk that a person has settled this attempt, and which number he said is its own: until then it does
-    /// nothing beside it that people ask for.
+    /// Tells the owner of the disk that a person has settled this attempt, and which number he said is its own: until then it
+    /// does nothing beside it that people ask for.
     pub(super) fn tell_settled(&mut self, number: &DiskNumber, key: &JobKey, attempt: u32, pair: Option<NumberPair>) {
         let Some(owner) = self.disks.get(number).and_then(|disk| disk.owner.clone()) else { return };
         let attempt = taxdisk_protocol::link::AttemptRef { key: key.clone(), attempt };

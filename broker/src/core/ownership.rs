@@ -7,7 +7,8 @@
 
 use taxdisk_protocol::api::DiskReport;
 use taxdisk_protocol::ids::{AgentId, DiskNumber, TaxpayerNumber};
-use taxdisk_protocol::link::{Accounted, BrokerFrame, GENERATION_EPOCHS, OpenAttempt};
+use taxdisk_protocol::job::GENERATION_EPOCHS;
+use taxdisk_protocol::link::{Accounted, BrokerFrame, OpenAttempt};
 
 use super::change::{Change, DiskReportRow};
 use super::disk::{Disk, DiskOwner, Former};

@@ -457,7 +457,8 @@ impl Job {
         self.cancel_asked = false;
     }
 
-    /// The job has its invoice. An attempt of it that named this very number named the job's own: nothing is in doubt there any more.
+    /// The job has its invoice. An attempt of it that named this very number named the job's own: nothing is in doubt there
+    /// any more.
     fn have(&mut self, invoice: &IssuedInvoice) {
         self.finish(JobState::Issued, None);
         let own = PairBody { code: invoice.code.clone(), number: invoice.number.clone() };

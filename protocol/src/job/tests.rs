@@ -371,7 +371,8 @@ fn a_void_job_ends_voided_and_no_other_job_does() {
     assert!(after(&open, by_hand).is_err(), "an invoice has a number");
 }
 
-/// Found by the simulation (seed 20958): an earlier attempt named the very number that a later one issued, and was in doubt for ever.
+/// Found by the simulation (seed 20958): an earlier attempt named the very number that a later one issued, and was in doubt
+/// for ever.
 #[test]
 fn a_named_number_that_is_the_jobs_own_invoice_is_in_doubt_no_more() {
     let job = Job::accept(&Event { revision: 0, at: Timestamp(0), origin: None, what: accepted() }).unwrap();

@@ -193,8 +193,8 @@ impl Knobs {
         if (forgets || several) && faults.contains(&Fault::LedgerRestored) {
             faults.retain(|fault| *fault != Fault::OutOfStock);
         }
-        // Whether a late command ran, only the agent that sent it doubts. A ledger that went back asks the disk's owner of now, and
-        // learns nothing where that is another one, or where the journal is lost too.
+        // Whether a late command ran, only the agent that sent it doubts. A ledger that went back asks the disk's owner of now,
+        // and learns nothing where that is another one, or where the journal is lost too.
         if (several || forgets) && faults.contains(&Fault::LedgerRestored) {
             faults.retain(|fault| *fault != Fault::RunsLate);
         }

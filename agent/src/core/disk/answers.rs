@@ -3,8 +3,9 @@
 use taxdisk_drivers::disk::{Signed, Stock};
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::ids::DiskNumber;
+use taxdisk_protocol::job::GENERATION_EPOCHS;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptResult, GENERATION_EPOCHS};
+use taxdisk_protocol::link::{AgentFrame, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::time::Timestamp;
 

@@ -269,7 +269,8 @@ impl DiskCore {
             return;
         }
         let again = match read_again {
-            // It heard what lies in the outbox, or will, and asks all the same. The link tells no frame twice, so this is a new one.
+            // It heard what lies in the outbox, or will, and asks all the same. The link tells no frame twice, so this is a
+            // new one.
             true => outbox::afresh(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
             false => outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
         };

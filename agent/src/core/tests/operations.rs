@@ -414,7 +414,8 @@ fn i10_a_number_that_a_person_gave_to_an_attempt_is_its_own_here_too() {
     assert_eq!((world.issued("A2"), world.journal.owner(&disk, KIND, pair(11))), (Some(pair(11)), owner));
 }
 
-/// Found by the simulation (seed 46162): the answer was taken for the frame that was told already, and the broker waited for ever.
+/// Found by the simulation (seed 46162): the answer was taken for the frame that was told already, and the broker waited for
+/// ever.
 #[test]
 fn what_is_asked_once_more_is_told_as_something_new() {
     let mut world = World::new(FakeDisk::used(10, 99));

@@ -1,7 +1,8 @@
 //! Named situations: each ends in the truth or stays unsettled, and never doubles.
 
 use taxdisk_protocol::class::DeviceClass;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Forgotten, GENERATION_EPOCHS, OpenAttempt};
+use taxdisk_protocol::job::GENERATION_EPOCHS;
+use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, Forgotten, OpenAttempt};
 
 use super::fake::{FakeDisk, Fault, KIND, pair, pair_on};
 use super::world::{World, attempt_key, key};

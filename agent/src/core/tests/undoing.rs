@@ -177,8 +177,8 @@ fn a_number_that_a_red_reverses_is_not_voided_and_a_void_one_not_reversed() {
     assert_eq!(world.disk.issues_sent(), 0);
 }
 
-/// Found by the simulation (seeds 24199, 36872, 45026): ledger and journal were both put back to before a void, and the red of the
-/// same invoice went out.
+/// Found by the simulation (seeds 24199, 36872, 45026): ledger and journal were both put back to before a void, and the red
+/// of the same invoice went out.
 #[test]
 fn i1_what_the_disk_shows_as_void_is_not_reversed_although_nobody_remembers_the_void() {
     let mut world = ready();
