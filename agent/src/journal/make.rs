@@ -5,7 +5,7 @@
 //! And removes what sled leaves behind when it is stopped in the middle of a snapshot, which it would take for damage.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -66,27 +66,30 @@ pub(super) fn make(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// At each start sled writes a snapshot, as `snap.….generating`, and names it when it is whole. One that was never named is taken
-/// for the newest snapshot by sled 0.34 all the same, and then for damage. It holds nothing that the log does not.
+/// At each start sled writes a snapshot, as `snap.….generating`, and names it when it is whole. One that was never named is
+/// taken for the newest snapshot by sled 0.34 all the same, and then for damage. It holds nothing that the log does not.
 ///
 /// # Errors
-/// It cannot be removed.
-pub(super) fn remove_half_snapshots(dir: &Path) -> io::Result<()> {
+/// [`JournalError::InUse`]: sled's lock is another process's, which may be writing one; [`JournalError::Io`]: it cannot be
+/// removed.
+pub(super) fn remove_half_snapshots(dir: &Path) -> Result<(), JournalError> {
+    let io = |error: io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
     let Ok(db) = File::options().read(true).write(true).open(dir.join("db")) else { return Ok(()) };
-    // sled's own lock: whoever has it writes one now, and we are told so in a moment.
-    if db.try_lock().is_err() {
-        return Ok(());
+    match db.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(dir.display().to_string())),
+        Err(TryLockError::Error(error)) => return Err(io(error)),
     }
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
+    for entry in std::fs::read_dir(dir).map_err(io)? {
+        let entry = entry.map_err(io)?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
             tracing::warn!(%name, "a snapshot of the journal was cut off; it is made anew");
-            std::fs::remove_file(entry.path())?;
+            std::fs::remove_file(entry.path()).map_err(io)?;
         }
     }
-    db.unlock()
+    db.unlock().map_err(io)
 }
 
 /// Opens what was just made.

@@ -122,7 +122,7 @@ impl Journal {
             make::open_made(dir)?
         } else {
             platform::private_folder(dir).map_err(io)?;
-            make::remove_half_snapshots(dir).map_err(io)?;
+            make::remove_half_snapshots(dir)?;
             open_db(dir)?
         };
         // The barrier goes over a handle of our own: fsync is per file, not per handle, and so is `FlushFileBuffers`.

@@ -2,8 +2,9 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder, Schema};
 use utoipa::{Modify, OpenApi};
 
 use super::{
@@ -43,7 +44,7 @@ use super::{
         health::alive, health::ready, health::metrics,
     ),
     components(schemas(taxdisk_protocol::error::Problem)),
-    modifiers(&Key, &Problems),
+    modifiers(&Key, &Problems, &Written),
 )]
 struct Document;
 
@@ -77,6 +78,58 @@ impl Modify for Problems {
     }
 }
 
+/// How the numbers that callers write look. The check character of a taxpayer number is checked beside it.
+struct Written;
+
+/// Of a property or parameter of this name.
+const WRITTEN: [(&str, &str); 7] = [
+    ("agent", "^ag_[0-9a-f]{16}$"),
+    ("disk", "^[0-9A-Za-z]{1,20}$"),
+    ("issue_point", "^[0-9A-Za-z_-]{1,40}$"),
+    // In the paths of disks.
+    ("number", "^[0-9A-Za-z]{1,20}$"),
+    ("seller", "^[0-9A-Z]{15,20}$"),
+    ("serial", "^[0-9A-Za-z]{1,20}$"),
+    ("taxno", "^[0-9A-Z]{15,20}$"),
+];
+
+impl Written {
+    fn of(name: &str) -> Option<&'static str> {
+        WRITTEN.iter().find(|(of, _)| *of == name).map(|(_, pattern)| *pattern)
+    }
+
+    fn note(schema: &mut RefOr<Schema>, pattern: &str) {
+        if let RefOr::T(Schema::Object(object)) = schema {
+            object.pattern = Some(pattern.to_owned());
+        }
+    }
+}
+
+impl Modify for Written {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for item in document.paths.paths.values_mut() {
+            let calls = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            let parameters = calls.into_iter().flatten().filter_map(|call| call.parameters.as_mut()).flatten();
+            // What is asked for in a query may be the beginning of one.
+            for parameter in parameters.filter(|parameter| parameter.parameter_in == ParameterIn::Path) {
+                if let (Some(pattern), Some(schema)) = (Written::of(&parameter.name), parameter.schema.as_mut()) {
+                    Written::note(schema, pattern);
+                }
+            }
+        }
+        let schemas = document.components.get_or_insert_default().schemas.iter_mut();
+        let asked = |name: &str| ["Request", "Submission", "Assignment"].iter().any(|end| name.ends_with(end));
+        for (_, schema) in schemas.filter(|(name, _)| asked(name)) {
+            let RefOr::T(Schema::Object(object)) = schema else { continue };
+            for (name, property) in &mut object.properties {
+                if let Some(pattern) = Written::of(name) {
+                    Written::note(property, pattern);
+                }
+            }
+        }
+    }
+}
+
 /// The document as indented JSON.
 pub fn document() -> String {
     let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
@@ -103,6 +156,20 @@ mod tests {
             "the API's description has changed. If that is meant: cargo run -p taxdisk-broker -- openapi > broker/openapi.json, \
              and say in the changelog what callers will notice"
         );
+    }
+
+    #[test]
+    fn numbers_that_callers_write_are_described() {
+        let text: serde_json::Value = serde_json::from_str(&document()).unwrap();
+        let submission = &text["components"]["schemas"]["JobSubmission"]["properties"];
+        assert_eq!(submission["serial"]["pattern"], "^[0-9A-Za-z]{1,20}$");
+        assert_eq!(submission["seller"]["pattern"], "^[0-9A-Z]{15,20}$");
+        let paths = text["paths"].as_object().unwrap();
+        let parameters = paths.values().flat_map(|item| item.as_object().unwrap().values());
+        let parameters = parameters.filter_map(|call| call["parameters"].as_array()).flatten();
+        let undescribed: Vec<_> =
+            parameters.filter(|one| one["in"] == "path" && one["name"] != "id" && one["schema"]["pattern"].is_null()).collect();
+        assert!(undescribed.iter().all(|one| one["name"] == "key"), "{undescribed:?}");
     }
 
     #[test]
