@@ -111,7 +111,11 @@ impl Modify for Written {
             let calls = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
             let parameters = calls.into_iter().flatten().filter_map(|call| call.parameters.as_mut()).flatten();
             // What is asked for in a query may be the beginning of one.
-            for parameter in parameters.filter(|parameter| parameter.parameter_in == ParameterIn::Path) {
+            for parameter in parameters {
+                let RefOr::T(parameter) = parameter else { continue };
+                if !matches!(parameter.parameter_in, ParameterIn::Path) {
+                    continue;
+                }
                 if let (Some(pattern), Some(schema)) = (Written::of(&parameter.name), parameter.schema.as_mut()) {
                     Written::note(schema, pattern);
                 }
