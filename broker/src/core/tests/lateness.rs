@@ -155,6 +155,28 @@ fn i2_an_index_that_names_the_jobs_own_invoice_for_an_earlier_attempt_holds_noth
     assert!(world.alarms('a').is_empty());
 }
 
+/// Found by the simulation (seed 41756): a claim on a number that is known to be another job's was a doubt for ever.
+#[test]
+fn i2_a_claim_on_another_jobs_number_is_read_once_and_holds_nothing_up_after_that() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    let other = world.assigned(session).remove(0);
+    world.outcome(session, &other, issued(7));
+    world.submit("A2");
+    let first = world.assigned(session).remove(0);
+    world.outcome(session, &first, given_back());
+    let second = world.assigned(session).remove(0);
+    world.outcome(session, &second, issued(8));
+    world.outcome(session, &first, found(7));
+    assert_eq!(world.alarms('a').len(), 1, "people are told");
+    assert!(world.job("A2").is_doubted());
+    assert_eq!(world.settles(session)[0].named, Some(pair(7)));
+    world.outcome(session, &first, found(7));
+    assert_eq!((world.state("A2"), world.job("A2").is_live()), (JobState::Issued, false));
+    assert_eq!(world.job("A1").issued.as_ref().map(|invoice| invoice.number.clone()), Some(pair(7).number.to_string()));
+}
+
 /// Found by the simulation: the owner answered for an attempt that had ended, and the disk still counted as being asked.
 #[test]
 fn i2_a_disk_whose_owner_cannot_clear_a_doubt_goes_on_with_other_jobs() {
