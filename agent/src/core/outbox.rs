@@ -6,7 +6,7 @@
 use taxdisk_protocol::api::{OperationResultView, OperationVerdict};
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, AttemptRef, AttemptResult, NumberEntry, Reading};
+use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef, AttemptResult, NumberEntry, Reading};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::undo::Undoing;
@@ -152,46 +152,32 @@ pub enum Again {
 }
 
 /// Answers from the index: with what lies in the outbox, if it is there.
-pub fn again(
-    attempt: &AttemptRef,
-    epoch: u64,
-    sequence: u64,
-    kind: InvoiceKind,
-    disk: &DiskNumber,
-    context: &Context<'_>,
-) -> Option<Again> {
+pub fn again(assignment: &Assignment, epoch: u64, disk: &DiskNumber, context: &Context<'_>) -> Option<Again> {
+    let attempt = &assignment.attempt;
     let of = |frame: &AgentFrame| match frame {
         AgentFrame::Outcome { attempt: of, outcome, .. } => of == attempt && !matches!(outcome, AttemptResult::Unsettled { .. }),
         _ => false,
     };
     let waits = || context.view.outbox(disk).into_iter().find(|(_, frame)| of(frame));
-    if known(attempt, sequence, context.view).is_some()
+    if known(assignment, context.view).is_some()
         && let Some((_, frame)) = waits()
     {
         return Some(Again::Tell(frame));
     }
-    afresh(attempt, epoch, sequence, kind, disk, context)
+    afresh(assignment, epoch, disk, context)
 }
 
 /// What ended, and not as unsettled. With another sequence it was another attempt: its number was given twice, by a ledger that
 /// went back in between.
-fn known(attempt: &AttemptRef, sequence: u64, view: &dyn View) -> Option<Outcome> {
-    let known = view.outcome(attempt).filter(|outcome| outcome.sequence == sequence);
+fn known(assignment: &Assignment, view: &dyn View) -> Option<Outcome> {
+    let known = view.outcome(&assignment.attempt).filter(|outcome| outcome.sequence == assignment.sequence);
     known.filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }))
 }
 
 /// Answers from the index, as something new.
-pub fn afresh(
-    attempt: &AttemptRef,
-    epoch: u64,
-    sequence: u64,
-    kind: InvoiceKind,
-    disk: &DiskNumber,
-    context: &Context<'_>,
-) -> Option<Again> {
-    let view: &dyn View = context.view;
-    let known = known(attempt, sequence, view);
-    let ending = match (known, view.issued(&attempt.key)) {
+pub fn afresh(assignment: &Assignment, epoch: u64, disk: &DiskNumber, context: &Context<'_>) -> Option<Again> {
+    let (attempt, sequence, kind) = (&assignment.attempt, assignment.sequence, assignment.kind);
+    let ending = match (known(assignment, context.view), context.view.issued(&attempt.key)) {
         (Some(outcome), _) => Ending {
             attempt: attempt.clone(),
             epoch: outcome.epoch,

@@ -67,22 +67,21 @@ pub fn decide(
     let mut undecided: Vec<NumberPair> = Vec::new();
     let mut results = Vec::new();
     for (index, open) in opens.iter().enumerate() {
-        let result =
-            match verdict(index, &fits, rules.exclusive && (open.epoch >= rules.ledger_since || planted("forgotten_is_adopted")))
-            {
-                Verdict::Issued(pair) => {
-                    ours.push((pair, Owner::Ours(open.attempt.clone())));
-                    issued(survey, pair)
-                }
-                Verdict::Doubtful(text) => {
-                    undecided.extend(fits[index].iter().map(|(pair, _)| *pair));
-                    unsettled(open, text)
-                }
-                Verdict::Nothing => match absence(survey, open, rules, remaining_before, disk, view) {
-                    Ok(()) => nothing_issued(open),
-                    Err(text) => unsettled(open, text),
-                },
-            };
+        let exclusive = rules.exclusive && (open.epoch >= rules.ledger_since || planted("forgotten_is_adopted"));
+        let result = match verdict(index, &fits, exclusive) {
+            Verdict::Issued(pair) => {
+                ours.push((pair, Owner::Ours(open.attempt.clone())));
+                issued(survey, pair)
+            }
+            Verdict::Doubtful(text) => {
+                undecided.extend(fits[index].iter().map(|(pair, _)| *pair));
+                unsettled(open, text)
+            }
+            Verdict::Nothing => match absence(survey, open, rules, remaining_before, disk, view) {
+                Ok(()) => nothing_issued(open),
+                Err(text) => unsettled(open, text),
+            },
+        };
         results.push(result);
     }
     undecided.retain(|pair| !ours.iter().any(|(number, _)| number == pair));

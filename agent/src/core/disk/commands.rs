@@ -271,8 +271,8 @@ impl DiskCore {
         let again = match read_again {
             // It heard what lies in the outbox, or will, and asks all the same. The link tells no frame twice, so this is a
             // new one.
-            true => outbox::afresh(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
-            false => outbox::again(attempt, open.epoch, assignment.sequence, assignment.kind, disk, context),
+            true => outbox::afresh(assignment, open.epoch, disk, context),
+            false => outbox::again(assignment, open.epoch, disk, context),
         };
         match again {
             // The grant told the outbox already.
@@ -311,7 +311,7 @@ impl DiskCore {
         if self.is_staged(attempt) || self.is_at_work_on(attempt) {
             return;
         }
-        match outbox::again(attempt, epoch, assignment.sequence, assignment.kind, disk, context) {
+        match outbox::again(&assignment, epoch, disk, context) {
             Some(Again::Tell(frame)) => return self.told.push_back(Told::Frame(frame)),
             Some(Again::Write(records, frame)) => {
                 return self.writes.push_back((records, After { frames: vec![frame], ..After::default() }));

@@ -3,6 +3,7 @@
 use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_drivers::operation::PasswordKind;
 use taxdisk_protocol::class::DeviceClass;
+use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::link::{AgentFrame, AttemptRef, Forgotten};
 
 use super::fake::{FakeDisk, Fault, KIND, pair};
@@ -370,16 +371,21 @@ fn i10_an_unsettled_attempt_that_a_ledger_forgot_was_settled_by_nobody() {
     }
 }
 
-#[test]
-fn what_a_person_settled_at_the_broker_stands_in_the_way_no_longer_and_another_attempt_does() {
+/// An unmarked attempt whose answer was lost: nobody can tell whether number 10 is its own.
+fn one_unsettled() -> (World, DiskNumber, AttemptRef) {
     let mut world = World::new(FakeDisk::used(10, 99));
     world.broker.requeue = false;
     world.disk.faults.push_back(Fault::LostAfter);
     world.submit("A1", false);
     world.run();
     let disk = world.number();
-    let unsettled = world.journal.unsettled(&disk);
-    let [attempt] = unsettled.as_slice() else { panic!("{unsettled:?}") };
+    let [attempt] = <[_; 1]>::try_from(world.journal.unsettled(&disk)).unwrap();
+    (world, disk, attempt)
+}
+
+#[test]
+fn what_a_person_settled_at_the_broker_stands_in_the_way_no_longer_and_another_attempt_does() {
+    let (mut world, disk, attempt) = one_unsettled();
     let other = AttemptRef { attempt: attempt.attempt + 1, ..attempt.clone() };
     world.command(Command::Settled { disk: disk.clone(), attempt: other, pair: None });
     world.order("o1", What::Report { kind: KIND });
@@ -395,13 +401,7 @@ fn what_a_person_settled_at_the_broker_stands_in_the_way_no_longer_and_another_a
 /// Found by the simulation (seed 42564): the number was entered as another program's, and a ledger that lost its end believed it.
 #[test]
 fn i10_a_number_that_a_person_gave_to_an_attempt_is_its_own_here_too() {
-    let mut world = World::new(FakeDisk::used(10, 99));
-    world.broker.requeue = false;
-    world.disk.faults.push_back(Fault::LostAfter);
-    world.submit("A1", false);
-    world.run();
-    let disk = world.number();
-    let [attempt] = <[_; 1]>::try_from(world.journal.unsettled(&disk)).unwrap();
+    let (mut world, disk, attempt) = one_unsettled();
     world.command(Command::Settled { disk: disk.clone(), attempt: attempt.clone(), pair: Some(pair(10)) });
     world.run();
     assert_eq!(world.journal.owner(&disk, KIND, pair(10)), Some(Owner::Ours(attempt.clone())));

@@ -22,6 +22,9 @@ use super::super::vault::Vault;
 use super::super::{Store, StoreError};
 use super::{SqliteStore, log};
 
+/// Between the ledger's name and that of a copy that is being made.
+const COPYING: &str = ".copying-";
+
 /// Why a copy was not made or put back.
 #[derive(Debug, thiserror::Error)]
 pub enum BackupError {
@@ -119,14 +122,42 @@ pub async fn backup(url: &str, to: &Path, vault: &Vault) -> Result<(), BackupErr
     }
     // Two copies at a time have two names.
     let name = to.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let plain = beside(&from, &format!(".copying-{name}"));
+    let plain = beside(&from, &format!("{COPYING}{name}"));
+    clear_leftovers(&from)?;
     clear(&plain)?;
+    // Held until it is gone: whoever makes another copy meanwhile takes it for no leftover.
+    let _held = held(&plain)?;
     let sealed = match copy(&from, &plain, vault).await {
         Ok(()) => sealed(&plain, &part, vault).await,
         Err(error) => Err(error),
     };
     clear(&plain)?;
     sealed.and_then(|()| named(&part, to))
+}
+
+/// The file, made where it is not there, under a lock that ends with this process at the latest.
+fn held(plain: &Path) -> Result<std::fs::File, BackupError> {
+    super::private(plain)?;
+    let file = std::fs::File::open(plain).map_err(io(plain))?;
+    file.try_lock().map_err(|error| BackupError::Io(plain.to_owned(), error.into()))?;
+    Ok(file)
+}
+
+/// Removes what copies left beside the ledger that were killed before their end: each is as large as the ledger, and has a name
+/// that may never come again.
+fn clear_leftovers(ledger: &Path) -> Result<(), BackupError> {
+    let folder = ledger.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let begin = beside(ledger, COPYING).file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let of_another = ["-wal", "-shm", "-journal", ".lock", log::SUFFIX];
+    for entry in std::fs::read_dir(folder).map_err(io(folder))?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What SQLite and the log lay beside a copy goes with it, and only with it.
+        let is_copy = name.starts_with(&begin) && !of_another.iter().any(|end| name.ends_with(end));
+        if is_copy && std::fs::File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            clear(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Copies the ledger in a file into a new file in the plain.
@@ -406,6 +437,23 @@ mod tests {
 
     fn bytes_with(file: &Path, text: &str) -> bool {
         std::fs::read(file).unwrap().windows(text.len()).any(|window| window == text.as_bytes())
+    }
+
+    #[tokio::test]
+    async fn what_a_killed_copy_left_is_removed_and_a_copy_under_way_is_not() {
+        let place = Place(tempfile::tempdir().unwrap());
+        let vault = Vault::parse(&crate::store::vault::new_key()).unwrap();
+        SqliteStore::open_with(&place.url(), vault.clone()).await.unwrap().close().await.unwrap();
+        let (left, under_way) = (place.file("ledger.db.copying-monday"), place.file("ledger.db.copying-tuesday"));
+        for file in [&left, &under_way] {
+            std::fs::write(file, "half").unwrap();
+            std::fs::write(beside(file, "-wal"), "half").unwrap();
+        }
+        let _held = held(&under_way).unwrap();
+        backup(&place.url(), &place.file("copy"), &vault).await.unwrap();
+        let there = [&left, &beside(&left, "-wal"), &under_way, &beside(&under_way, "-wal")].map(|file| file.exists());
+        assert_eq!(there, [false, false, true, true]);
+        assert!(place.file("copy").exists() && place.file("ledger.db").exists());
     }
 
     #[tokio::test]

@@ -19,10 +19,13 @@ use super::super::vault::Vault;
 use super::super::{StoreError, chain};
 use crate::core::change::Change;
 
+/// Ends the name of a log, behind that of its tables' file.
+pub(super) const SUFFIX: &str = ".log";
+
 /// The log of the tables in `file`.
 pub(super) fn beside(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
-    name.push(".log");
+    name.push(SUFFIX);
     PathBuf::from(name)
 }
 
