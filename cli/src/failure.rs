@@ -92,6 +92,11 @@ impl Failure {
         match self {
             Failure::Usage(text) => text.clone(),
             Failure::Problem(problem) => problem_sentences(problem),
+            // The broker's word on a certificate of the caller ends the handshake: it has read no request.
+            Failure::Unreachable { url, cause } if is_about_our_certificate(cause) => format!(
+                "{url} asks callers for a certificate that it knows: {cause}.\nIt took no request. Name one with --client-certificate \
+                 and --client-key, and run the same command again."
+            ),
             Failure::Unreachable { url, cause } => format!(
                 "No answer from {url}: {cause}.\nThe broker may or may not have taken the request. Running the same command again is \
                  safe: the same serial number issues at most once. Check that the broker runs and that --broker is its address."
@@ -103,6 +108,12 @@ impl Failure {
             Failure::File { path, cause } => format!("{}: {cause}.", path.display()),
         }
     }
+}
+
+/// Does the other side refuse the certificate that this one showed, or miss one? By the names of TLS alerts (RFC 8446, section 6).
+fn is_about_our_certificate(cause: &str) -> bool {
+    let names = ["CertificateRequired", "UnsupportedCertificate", "BadCertificate", "CertificateExpired", "UnknownCA"];
+    cause.split_once("fatal alert: ").is_some_and(|(_, alert)| names.iter().any(|name| alert.starts_with(name)))
 }
 
 /// Too many requests, or the broker is ill: worth another try with the same content.
@@ -192,6 +203,17 @@ mod tests {
             breaches: Vec::new(),
             differences: Vec::new(),
             retry_after_s: None,
+        }
+    }
+
+    #[test]
+    fn a_caller_without_a_certificate_hears_how_to_show_one() {
+        let told = |cause: &str| Failure::Unreachable { url: "https://b".into(), cause: cause.into() }.sentences();
+        let refused = told("received fatal alert: CertificateRequired");
+        assert!(refused.contains("--client-certificate") && refused.contains("took no request"), "{refused}");
+        assert!(told("received fatal alert: UnknownCA").contains("--client-certificate"));
+        for other in ["invalid peer certificate: UnknownIssuer", "Connection refused", "received fatal alert: InternalError"] {
+            assert!(told(other).contains("may or may not have taken"), "{other}");
         }
     }
 
