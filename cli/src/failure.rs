@@ -94,8 +94,8 @@ impl Failure {
             Failure::Problem(problem) => problem_sentences(problem),
             // The broker's word on a certificate of the caller ends the handshake: it has read no request.
             Failure::Unreachable { url, cause } if is_about_our_certificate(cause) => format!(
-                "{url} asks callers for a certificate that it knows: {cause}.\nIt took no request. Name one with --client-certificate \
-                 and --client-key, and run the same command again."
+                "{url} asks callers for a certificate that it knows: {cause}.\nIt took no request. Name one with \
+                 --client-certificate and --client-key, and run the same command again."
             ),
             Failure::Unreachable { url, cause } => format!(
                 "No answer from {url}: {cause}.\nThe broker may or may not have taken the request. Running the same command again is \
