@@ -110,7 +110,7 @@ impl Failure {
     }
 }
 
-/// Does the other side refuse the certificate that this one showed, or miss one? By the names of TLS alerts (RFC 8446, section 6).
+/// Does the other side refuse the certificate that this one showed, or miss one? By names of TLS alerts (RFC 8446, section 6).
 fn is_about_our_certificate(cause: &str) -> bool {
     let names = ["CertificateRequired", "UnsupportedCertificate", "BadCertificate", "CertificateExpired", "UnknownCA"];
     cause.split_once("fatal alert: ").is_some_and(|(_, alert)| names.iter().any(|name| alert.starts_with(name)))
