@@ -550,7 +550,8 @@ fn serial_disks(ports: &[&Path], extra: &str) -> Vec<(String, String)> {
     ports.iter().map(entry).collect()
 }
 
-fn restrict(path: &Path) {
+/// Makes a file its owner's alone.
+pub fn restrict(path: &Path) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("mode");
 }

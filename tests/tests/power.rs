@@ -1,6 +1,6 @@
-//! Losses of power, made from recordings of real system calls: whatever an agent's journal or a broker's ledger confirmed is
-//! there after a cut at any place, from the first call on that makes their files. `TAXDISK_TEST_POWER_CUTS` says how many
-//! places are tried (`cargo xtask test-long power`).
+//! Losses of power, made from recordings of real system calls: whatever an agent's journal, a broker's ledger or a portal's
+//! store confirmed is there after a cut at any place, from the first call on that makes their files.
+//! `TAXDISK_TEST_POWER_CUTS` says how many places are tried (`cargo xtask test-long power`).
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -55,12 +55,17 @@ fn what_the_ledger_confirmed_survives_a_loss_of_power_at_any_place() {
     judged("ledger", 60, cuts(), work::check_ledger);
 }
 
+#[test]
+fn what_the_portal_confirmed_survives_a_loss_of_power_at_any_place() {
+    judged("portal", 60, cuts(), work::check_portal);
+}
+
 /// The drive of the test takes what was not flushed: without the flushes, what was confirmed is lost.
 #[test]
 fn without_its_flushes_nothing_is_safe() {
-    for (what, check) in
-        [("journal", work::check_journal as fn(&Path, u64) -> Result<(), String>), ("ledger", work::check_ledger)]
-    {
+    type Check = fn(&Path, u64) -> Result<(), String>;
+    let checks = [("journal", work::check_journal as Check), ("ledger", work::check_ledger), ("portal", work::check_portal)];
+    for (what, check) in checks {
         let mut recording = recorded(what, 20);
         recording.calls.retain(|call| !matches!(call, Call::FlushBegins { .. } | Call::FlushEnds { .. }));
         let lost = std::panic::catch_unwind(|| cut(&recording, 50, 1, check));

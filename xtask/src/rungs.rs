@@ -106,6 +106,8 @@ impl Failures {
 struct Row {
     name: &'static str,
     seconds: u64,
+    /// How many cores were busy on average; `None` where the system does not say.
+    cores: Option<f64>,
     budget_s: u64,
     outcome: Outcome,
 }
@@ -273,15 +275,16 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     let mut rows = Vec::new();
     for rung in rungs {
         println!("\n── {} (budget {} s)", rung.name, rung.budget_s);
-        let rung_started = Instant::now();
+        let (rung_started, processor) = (Instant::now(), processor_s());
         let budget = Duration::from_secs(rung.budget_s);
         let outcome = match rung.work {
             Work::Tidy => tidy_outcome(),
             Work::Check(commands) => run_checks(commands, budget),
             Work::Tests(commands) => run_tests(commands, budget, Filtered::IsSkipped),
         };
-        let seconds = rung_started.elapsed().as_secs();
-        rows.push(Row { name: rung.name, seconds, budget_s: rung.budget_s, outcome });
+        let elapsed = rung_started.elapsed();
+        let cores = processor_s().zip(processor).map(|(after, before)| (after - before) / elapsed.as_secs_f64());
+        rows.push(Row { name: rung.name, seconds: elapsed.as_secs(), cores, budget_s: rung.budget_s, outcome });
     }
     let total_s = started.elapsed().as_secs();
     println!("\n{}", table(&rows, total_s));
@@ -315,6 +318,15 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     let failed: u64 = rows.iter().map(|row| row.outcome.failed).sum::<u64>().max(troubles.len() as u64);
     println!("{passed} passed, {failed} failed");
     if troubles.is_empty() { Ok(()) } else { Err(String::new()) }
+}
+
+/// Processor time of all commands of ours that have ended, their own ones included, seconds. Clock ticks of Linux are 10 ms.
+fn processor_s() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // Behind the name, which may hold anything, stands field 3; `cutime` and `cstime` are fields 16 and 17 (proc_pid_stat(5)).
+    let fields = text.rsplit_once(") ")?.1.split(' ').skip(13).take(2);
+    let ticks: u64 = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
+    Some(ticks as f64 / 100.0)
 }
 
 fn is_good(outcome: &Outcome) -> bool {
@@ -433,12 +445,13 @@ fn end_group(child: &mut Child) {
 
 fn table(rows: &[Row], total_s: u64) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["rung", "seconds", "budget", "run", "skipped", "result"]);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["rung", "seconds", "budget", "cores", "run", "skipped", "result"]);
     for row in rows {
         table.add_row([
             row.name.to_owned(),
             row.seconds.to_string(),
             row.budget_s.to_string(),
+            row.cores.map_or_else(String::new, |cores| format!("{cores:.1}")),
             (row.outcome.passed + row.outcome.failed).to_string(),
             row.outcome.skipped.to_string(),
             row.result().to_owned(),
@@ -451,8 +464,9 @@ fn table(rows: &[Row], total_s: u64) -> Table {
         String::new(),
         String::new(),
         String::new(),
+        String::new(),
     ]);
-    for column in 1..5 {
+    for column in 1..6 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -492,6 +506,17 @@ mod tests {
     }
 
     #[test]
+    fn what_commands_take_of_the_processor_is_counted() {
+        let before = processor_s().expect("Linux says so");
+        assert!(is_good(&run_tests(
+            sh("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo 'test result: ok. 1 passed; 0 failed'"),
+            MINUTE,
+            Filtered::IsSkipped
+        )));
+        assert!(processor_s().expect("Linux says so") > before);
+    }
+
+    #[test]
     fn what_a_failed_test_said_is_kept_and_nothing_else() {
         let script = "echo 'test a::good ... ok'; echo 'test a::bad ... FAILED'; echo 'test walk ... FAILED'; \
             echo '---- walk ----'; echo 'Error: no such button'; echo 'test b ... ok (1.0 s)'; echo 'a line between'; \
@@ -523,7 +548,13 @@ mod tests {
 
     #[test]
     fn a_slow_rung_is_told_and_is_no_failure() {
-        let row = |seconds, failed| Row { name: "x", seconds, budget_s: 10, outcome: Outcome { failed, ..Outcome::default() } };
+        let row = |seconds, failed| Row {
+            name: "x",
+            seconds,
+            cores: None,
+            budget_s: 10,
+            outcome: Outcome { failed, ..Outcome::default() },
+        };
         assert_eq!([row(10, 0).result(), row(11, 0).result(), row(11, 1).result()], ["passed", "SLOW", "FAILED"]);
     }
 

@@ -30,6 +30,10 @@ const TOOLCHAIN: [(&str, &str); 3] = [
 /// Where the sources of the standard library are expected below the compiler's folder.
 const SOURCES: &str = "lib/rustlib/src/rust/library";
 
+/// What is packed.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// A version that comes after it, for the test of an upgrade: the same programs.
+const NEXT_VERSION: &str = concat!("1", env!("CARGO_PKG_VERSION"));
 const AGENT: &str = "taxdisk-agent";
 /// Debian's wrapper of it complains of 32-bit programs, which are not run by it here.
 const WINE_LOADER: &str = "/usr/lib/wine/wine64";
@@ -64,7 +68,7 @@ pub(crate) fn run(args: &WindowsArgs) -> Result<(), String> {
         needs::programs(&[needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
         // Makers' libraries have 32 bits, and so has what loads them.
         let bridge = build(BRIDGE, TARGET_32, kind)?;
-        for file in package(&agent, &bridge)? {
+        for file in package(&agent, &bridge, VERSION, &workspace::target().join("packages"))? {
             println!("{}", file.display());
         }
     }
@@ -177,7 +181,7 @@ fn sysroot() -> Result<PathBuf, String> {
 }
 
 /// For the tests under Wine: what their variables name. The agent and the bridge with its stand-in (beside it, in `examples`);
-/// the same bridge of 32 bits; a folder in which Wine keeps its drive, and a Debian of 32 bits with a Wine of 32 bits in it: on
+/// the same bridge of 32 bits; both as packages of the Windows installer, of this version and of a later one; a folder in which Wine keeps its drive, and a Debian of 32 bits with a Wine of 32 bits in it: on
 /// this Debian it could only be had by making it one of two architectures.
 ///
 /// # Errors
@@ -192,7 +196,10 @@ pub(crate) fn for_test() -> Result<Vec<(&'static str, PathBuf)>, String> {
     let debian_32 = packages::debian_32(&workspace::target().join("wine-32"), "wine32")?;
     let wine = workspace::target().join("wine");
     unit_tests(&agent, &wine)?;
-    needs::programs(&[needs::COMPILER])?;
+    needs::programs(&[needs::COMPILER, needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
+    let installers = workspace::target().join("windows/installers");
+    let [_, package_now] = package(&agent, &bridge_32, VERSION, &installers)?;
+    let [_, package_next] = package(&agent, &bridge_32, NEXT_VERSION, &installers)?;
     let flushes = workspace::target().join("windows/fsync.so");
     let mut compile = Command::new("cc");
     compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&flushes).arg(workspace::root().join("tests/wine/fsync.c"));
@@ -204,6 +211,8 @@ pub(crate) fn for_test() -> Result<Vec<(&'static str, PathBuf)>, String> {
         ("TAXDISK_TEST_WINE", wine),
         ("TAXDISK_TEST_WINE_FLUSHES", flushes),
         ("TAXDISK_TEST_WINE_32", debian_32),
+        ("TAXDISK_TEST_WINDOWS_PACKAGE", package_now),
+        ("TAXDISK_TEST_WINDOWS_NEXT_PACKAGE", package_next),
     ])
 }
 
@@ -224,10 +233,8 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("install-windows.md", "docs/install-windows.md"),
 ];
 
-/// Makes both installers in `target/packages`; gives their files.
-fn package(agent: &Path, bridge: &Path) -> Result<[PathBuf; 2], String> {
-    let version = env!("CARGO_PKG_VERSION");
-    let out = workspace::target().join("packages");
+/// Makes both installers of a version in a folder; gives their files.
+fn package(agent: &Path, bridge: &Path, version: &str, out: &Path) -> Result<[PathBuf; 2], String> {
     let name = format!("taxdisk-windows-{version}");
     let folder = out.join(&name);
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -249,7 +256,7 @@ fn package(agent: &Path, bridge: &Path) -> Result<[PathBuf; 2], String> {
     let archive = out.join(format!("{name}.zip"));
     let _ = std::fs::remove_file(&archive);
     let mut zip = Command::new("zip");
-    zip.args(["--quiet", "--recurse-paths", "-X"]).arg(&archive).arg(&name).current_dir(&out);
+    zip.args(["--quiet", "--recurse-paths", "-X"]).arg(&archive).arg(&name).current_dir(out);
     workspace::output(zip)?;
 
     let msi = out.join(format!("taxdisk-agent-{version}.msi"));

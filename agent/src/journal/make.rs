@@ -89,11 +89,13 @@ pub(super) fn remove_half_snapshots(dir: &Path) -> Result<(), JournalError> {
             std::fs::remove_file(entry.path()).map_err(io)?;
         }
     }
-    db.unlock().map_err(io)
+    // What refuses it (Wine does, once it has done it) gives the lock back when the file is closed.
+    let _ = db.unlock();
+    Ok(())
 }
 
-/// Opens what was just made.
-pub(super) fn open_made(dir: &Path) -> Result<sled::Db, JournalError> {
+/// Opens what this process had a lock on a moment ago.
+pub(super) fn open_released(dir: &Path) -> Result<sled::Db, JournalError> {
     let until = Instant::now() + LETS_GO;
     loop {
         match open_db(dir) {

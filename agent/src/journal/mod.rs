@@ -117,14 +117,13 @@ impl Journal {
 
     fn open_here(dir: &Path) -> Result<Journal, JournalError> {
         let io = |error: std::io::Error| JournalError::Io(format!("{}: {error}", dir.display()));
-        let db = if make::is_missing(dir) {
+        if make::is_missing(dir) {
             make::make(dir).map_err(io)?;
-            make::open_made(dir)?
         } else {
             platform::private_folder(dir).map_err(io)?;
             make::remove_half_snapshots(dir)?;
-            open_db(dir)?
-        };
+        }
+        let db = make::open_released(dir)?;
         // The barrier goes over a handle of our own: fsync is per file, not per handle, and so is `FlushFileBuffers`.
         let file = File::options().read(true).write(true).open(dir.join("db")).map_err(io)?;
         let id = match db.value(entry::HEAD_ID) {

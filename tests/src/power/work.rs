@@ -10,7 +10,11 @@ use taxdisk_agent::journal::Journal;
 use taxdisk_broker::core::change::{Change, NumberKey, NumberRow};
 use taxdisk_broker::store::Store;
 use taxdisk_broker::store::sqlite::SqliteStore;
-use taxdisk_protocol::api::{InvoiceBody, Operation, Priority};
+use taxdisk_portal::core::outbox::Delivered;
+use taxdisk_portal::core::request::{Delivery, Phase, Request, Voiding};
+use taxdisk_portal::document::Document;
+use taxdisk_portal::store::{Db, Note, StoreError, UsedToken, open};
+use taxdisk_protocol::api::{InvoiceBody, JobSubmission, Operation, Priority};
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job, What};
 use taxdisk_protocol::kind::InvoiceKind;
@@ -25,6 +29,10 @@ const SELLER: &str = "91350100M000100Y43";
 const JOURNAL: &str = "journal";
 /// The ledger's file in its folder.
 const LEDGER: &str = "ledger.db";
+/// That of the portal.
+const PORTAL: &str = "portal.db";
+/// Who asks the portal.
+const TENANT: &str = "T1";
 
 fn key(piece: u64) -> JobKey {
     JobKey { seller: SELLER.parse().unwrap(), serial: format!("A{piece}").parse().unwrap() }
@@ -127,8 +135,8 @@ fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
-fn url(folder: &Path) -> String {
-    format!("sqlite:{}", folder.join(LEDGER).display())
+fn url(folder: &Path, file: &str) -> String {
+    format!("sqlite:{}", folder.join(file).display())
 }
 
 fn accept(piece: u64) -> Change {
@@ -158,7 +166,7 @@ fn number(piece: u64) -> NumberKey {
 /// One confirmation a commit: a job, and a number with its owner.
 pub fn write_ledger(folder: &Path, commits: u64) {
     runtime().block_on(async {
-        let store = SqliteStore::open(&url(folder)).await.unwrap();
+        let store = SqliteStore::open(&url(folder, LEDGER)).await.unwrap();
         for piece in 1..=commits {
             let owner = taxdisk_protocol::link::Owner::Ours(attempt(piece));
             let row = NumberRow { key: number(piece), owner, status: "positive".into(), digest: String::new() };
@@ -175,7 +183,7 @@ pub fn write_ledger(folder: &Path, commits: u64) {
 /// What is missing.
 pub fn check_ledger(folder: &Path, confirmed: u64) -> Result<(), String> {
     runtime().block_on(async {
-        let store = SqliteStore::open(&url(folder)).await.map_err(|error| error.to_string())?;
+        let store = SqliteStore::open(&url(folder, LEDGER)).await.map_err(|error| error.to_string())?;
         let told = |error: taxdisk_broker::store::StoreError| error.to_string();
         let pieces: Vec<u64> = (1..=confirmed + 1).collect();
         let keys: Vec<JobKey> = pieces.iter().map(|piece| key(*piece)).collect();
@@ -192,5 +200,99 @@ pub fn check_ledger(folder: &Path, confirmed: u64) -> Result<(), String> {
         }
         store.restore().await.map_err(told)?;
         store.commit(&[accept(confirmed + 2)]).await.map_err(|error| format!("it does not go on: {error}"))
+    })
+}
+
+fn request(piece: u64) -> Request {
+    Request {
+        tenant: TENANT.into(),
+        serial: format!("A{piece}"),
+        interface: "insertWithArray".into(),
+        appid: "APP".into(),
+        seller: SELLER.into(),
+        orgcode: "A".into(),
+        job_serial: format!("A{piece}"),
+        operation: Operation::Issue,
+        fplx: 1,
+        revision: 1,
+        canonical: "备注".repeat(40),
+        hash: format!("hash of {piece}"),
+        fingerprint: "f".into(),
+        document: Document::default(),
+        job: JobSubmission::default(),
+        gross: "106.00".parse().unwrap(),
+        parent: None,
+        parts: Vec::new(),
+        phase: Phase::Forwarding,
+        at_broker: false,
+        job_revision: 0,
+        attempt: 0,
+        reissued_at: Vec::new(),
+        tries: 0,
+        waiting: None,
+        held_for: None,
+        failure: None,
+        issued: None,
+        original: None,
+        voiding: Voiding::No,
+        reversed: "0".parse().unwrap(),
+        delivery: Delivery::default(),
+        qr: None,
+        delivered: Delivered::default(),
+        created_at: piece as i64,
+        changed_at: piece as i64,
+        due_at: piece as i64,
+        asked_at: 0,
+        erased_at: 0,
+    }
+}
+
+fn token(piece: u64) -> UsedToken {
+    let token = format!("token of {piece}");
+    UsedToken { appid: "APP".into(), token, jti: String::new(), used_for: String::new(), until_s: i64::MAX }
+}
+
+/// One confirmation a transaction: a request that was accepted, the line of its history, and the token that it used up.
+pub fn write_portal(folder: &Path, requests: u64) {
+    runtime().block_on(async {
+        let mut db = open(&url(folder, PORTAL)).await.unwrap().writer;
+        for piece in 1..=requests {
+            put(db.as_mut(), piece).await.unwrap();
+            confirm(piece);
+        }
+    });
+}
+
+async fn put(db: &mut dyn Db, piece: u64) -> Result<(), StoreError> {
+    let request = request(piece);
+    let note = Note { at: piece as i64, by: "APP".into(), what: "accepted".into(), body: "{}".into() };
+    db.begin().await?;
+    db.put_request(&request).await?;
+    db.put_token(&token(piece)).await?;
+    db.add_note(TENANT, &request.serial, &note).await?;
+    db.commit().await
+}
+
+/// Every request that was confirmed is there, with its history and its token and as it was written, and the portal goes on.
+///
+/// # Errors
+/// What is missing.
+pub fn check_portal(folder: &Path, confirmed: u64) -> Result<(), String> {
+    let told = |error: StoreError| error.to_string();
+    runtime().block_on(async {
+        let mut db = open(&url(folder, PORTAL)).await.map_err(told)?.writer;
+        for piece in 1..=confirmed + 1 {
+            let written = request(piece);
+            let known = db.request(TENANT, &written.serial).await.map_err(told)?;
+            let notes = db.notes(TENANT, &written.serial).await.map_err(told)?.len();
+            let tokens = db.used_tokens("APP", &token(piece).token, "").await.map_err(told)?.len();
+            if [notes, tokens] != [usize::from(known.is_some()); 2] {
+                return Err(format!("of request {piece} only a part is there: {} {notes} {tokens}", known.is_some()));
+            }
+            if piece <= confirmed && known.as_ref() != Some(&written) {
+                return Err(format!("request {piece} is lost, or another one: {known:?}"));
+            }
+        }
+        put(db.as_mut(), confirmed + 2).await.map_err(|error| format!("it does not go on: {error}"))
     })
 }

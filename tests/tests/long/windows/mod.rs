@@ -6,6 +6,7 @@
 
 mod component;
 mod disks;
+mod installer;
 mod service;
 
 use std::io::{BufRead, BufReader, Write};
@@ -56,9 +57,14 @@ struct Wine {
 
 impl Wine {
     fn start() -> Wine {
+        Wine::start_on(made("TAXDISK_TEST_WINE"))
+    }
+
+    /// One on a drive of its own.
+    fn start_on(prefix: PathBuf) -> Wine {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut wine = Wine { prefix: made("TAXDISK_TEST_WINE"), user: None, _turn: turn };
+        let mut wine = Wine { prefix, user: None, _turn: turn };
         std::fs::create_dir_all(&wine.prefix).unwrap();
         let booted = wine.command(&["wineboot", "--init"]).output().unwrap();
         assert!(booted.status.success(), "{booted:?}");

@@ -12,10 +12,10 @@ use taxdisk_tests::rig::{AgentRig, Rig};
 use super::{DRIVE, PORT, Wine, all_issued, made, submit};
 
 /// Signing takes so long that what comes in between comes in the middle of it.
-const SIGNING_MS: u64 = 1500;
+pub(super) const SIGNING_MS: u64 = 1500;
 
 /// The process of the service, as Linux sees it.
-fn process() -> Option<u32> {
+pub(super) fn process() -> Option<u32> {
     let program = made("TAXDISK_TEST_WINDOWS_AGENT");
     let name = program.file_name()?.to_str()?.to_owned();
     let is_it = |folder: &PathBuf| {
@@ -28,7 +28,7 @@ fn process() -> Option<u32> {
 }
 
 /// An order with which the disk is at work now.
-fn at_work(rig: &Rig, serial: &str) {
+pub(super) fn at_work(rig: &Rig, serial: &str) {
     submit(rig, &[jobs::toll(serial)]);
     wait_for("the disk to sign", PATIENCE, || match rig.api.job(SELLER, serial).state {
         JobState::Assigned => Ok(()),
