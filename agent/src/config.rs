@@ -188,19 +188,11 @@ impl Config {
     /// # Errors
     /// The file is missing or unreadable, a value is wrong or unknown. The text names file and value.
     pub fn load(path: Option<&Path>, state_dir: Option<&Path>) -> Result<Config, Failure> {
-        let mut figment = Figment::from(Serialized::defaults(Config::default()));
-        match path {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|error| {
-                    Failure::config(format!(
-                        "The configuration {} cannot be read ({error}): correct --config or the file's modes.",
-                        path.display()
-                    ))
-                })?;
-                figment = figment.merge(Toml::string(&text));
-            }
-            None => figment = figment.merge(Toml::file_exact(DEFAULT_PATH)),
-        }
+        let text = match path {
+            Some(path) => text_of(path, Missing::IsWrong)?,
+            None => text_of(Path::new(DEFAULT_PATH), Missing::SaysNothing)?,
+        };
+        let mut figment = Figment::from(Serialized::defaults(Config::default())).merge(Toml::string(&text));
         let ours = |key: &figment::value::UncasedStr| {
             ["broker__", "state__", "status__", "update__", "log__", "profiles__", "disk"]
                 .iter()
@@ -270,6 +262,26 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+/// What a file that is not there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// Somebody named it.
+    IsWrong,
+    /// Nobody has set anything: an installer makes the service before a person has written the file.
+    SaysNothing,
+}
+
+fn text_of(path: &Path, missing: Missing) -> Result<String, Failure> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(text),
+        Err(error) if missing == Missing::SaysNothing && error.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(error) => Err(Failure::config(format!(
+            "The configuration {} cannot be read ({error}): correct --config or the file's modes.",
+            path.display()
+        ))),
     }
 }
 
@@ -378,6 +390,16 @@ mod tests {
         let path = dir.path().join("agent.toml");
         std::fs::write(&path, text).unwrap();
         Config::load(Some(&path), None)
+    }
+
+    #[test]
+    fn a_file_that_is_named_must_be_there_and_the_default_one_need_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = dir.path().join("none/agent.toml");
+        assert_eq!(text_of(&missing, Missing::SaysNothing).unwrap(), "");
+        let refused = Config::load(Some(&missing), None).unwrap_err().text;
+        assert!(refused.contains("none/agent.toml") && refused.contains("correct --config"), "{refused}");
+        assert!(text_of(dir.path(), Missing::SaysNothing).is_err(), "what is there and cannot be read is not nothing");
     }
 
     #[test]

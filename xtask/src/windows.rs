@@ -68,7 +68,7 @@ pub(crate) fn run(args: &WindowsArgs) -> Result<(), String> {
         needs::programs(&[needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
         // Makers' libraries have 32 bits, and so has what loads them.
         let bridge = build(BRIDGE, TARGET_32, kind)?;
-        for file in package(&agent, &bridge, VERSION, &workspace::target().join("packages"))? {
+        for file in package(&agent, &bridge, VERSION, UPGRADING, &workspace::target().join("packages"))? {
             println!("{}", file.display());
         }
     }
@@ -198,8 +198,8 @@ pub(crate) fn for_test() -> Result<Vec<(&'static str, PathBuf)>, String> {
     unit_tests(&agent, &wine)?;
     needs::programs(&[needs::COMPILER, needs::WIXL, needs::MSITOOLS, needs::ZIP])?;
     let installers = workspace::target().join("windows/installers");
-    let [_, package_now] = package(&agent, &bridge_32, VERSION, &installers)?;
-    let [_, package_next] = package(&agent, &bridge_32, NEXT_VERSION, &installers)?;
+    let [_, package_now] = package(&agent, &bridge_32, VERSION, WINE_UPGRADING, &installers)?;
+    let [_, package_next] = package(&agent, &bridge_32, NEXT_VERSION, WINE_UPGRADING, &installers)?;
     let flushes = workspace::target().join("windows/fsync.so");
     let mut compile = Command::new("cc");
     compile.args(["-O1", "-shared", "-fPIC", "-o"]).arg(&flushes).arg(workspace::root().join("tests/wine/fsync.c"));
@@ -233,8 +233,14 @@ const SCRIPTS: [(&str, &str); 3] = [
     ("install-windows.md", "docs/install-windows.md"),
 ];
 
-/// Makes both installers of a version in a folder; gives their files.
-fn package(agent: &Path, bridge: &Path, version: &str, out: &Path) -> Result<[PathBuf; 2], String> {
+/// What Windows sets for a package that goes because a newer one comes.
+const UPGRADING: &str = "UPGRADINGPRODUCTCODE";
+/// Wine sets nothing: there the test does, as a variable of the environment.
+const WINE_UPGRADING: &str = "%TAXDISK_TEST_UPGRADING";
+
+/// Makes both installers of a version in a folder; gives their files. While `upgrading` is set, a package that goes takes neither
+/// the service nor the PC's key with it.
+fn package(agent: &Path, bridge: &Path, version: &str, upgrading: &str, out: &Path) -> Result<[PathBuf; 2], String> {
     let name = format!("taxdisk-windows-{version}");
     let folder = out.join(&name);
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -261,15 +267,46 @@ fn package(agent: &Path, bridge: &Path, version: &str, out: &Path) -> Result<[Pa
 
     let msi = out.join(format!("taxdisk-agent-{version}.msi"));
     let mut wixl = Command::new("wixl");
-    wixl.args(["--arch", "x64", "-D", &format!("Version={version}"), "-o"]).arg(&msi);
+    wixl.args(["--arch", "x64", "-D", &format!("Version={version}"), "-D", &format!("Upgrading={upgrading}"), "-o"]).arg(&msi);
     wixl.arg(root.join("installer/windows/taxdisk-agent.wxs")).current_dir(&folder);
     workspace::output(wixl)?;
-    check(&msi, &folder)?;
+    check(&msi, &folder, upgrading)?;
     Ok([archive, msi])
 }
 
+/// What a package does, in the order in which it has to: an older version goes first; the service is taken away while its program
+/// is there, and made when it is; and nothing is changed after the end.
+const ORDER: [&str; 7] = [
+    "InstallValidate",
+    "RemoveExistingProducts",
+    "StopServices",
+    "TakeServiceAway",
+    "RemoveFiles",
+    "InstallFiles",
+    "MakeService",
+];
+const END: &str = "InstallFinalize";
+
+/// Whether the table of a package's actions has them in [`ORDER`].
+fn in_order(table: &str) -> Result<(), String> {
+    let at = |action: &str| {
+        let row = table.lines().find_map(|line| line.strip_prefix(action)?.strip_prefix('\t'));
+        let number = row.and_then(|row| row.rsplit('\t').next()?.trim().parse::<u32>().ok());
+        number.ok_or_else(|| format!("{action} is not among its actions:\n{table}"))
+    };
+    let mut last = 0;
+    for action in ORDER.into_iter().chain([END]) {
+        let number = at(action)?;
+        if number <= last {
+            return Err(format!("{action} comes too early:\n{table}"));
+        }
+        last = number;
+    }
+    Ok(())
+}
+
 /// The package unpacks to the very files that went in, and runs our two commands at the right moments.
-fn check(msi: &Path, folder: &Path) -> Result<(), String> {
+fn check(msi: &Path, folder: &Path, upgrading: &str) -> Result<(), String> {
     let unpacked = folder.with_extension("unpacked");
     let _ = std::fs::remove_dir_all(&unpacked);
     let mut extract = Command::new("msiextract");
@@ -281,9 +318,17 @@ fn check(msi: &Path, folder: &Path) -> Result<(), String> {
             return Err(format!("{}: {name} is not the file that went in", msi.display()));
         }
     }
-    let mut info = Command::new("msiinfo");
-    info.arg("export").arg(msi).arg("CustomAction");
-    let actions = workspace::output(info)?;
+    let table = |name: &str| {
+        let mut info = Command::new("msiinfo");
+        info.arg("export").arg(msi).arg(name);
+        workspace::output(info)
+    };
+    let sequence = table("InstallExecuteSequence")?;
+    in_order(&sequence).map_err(|why| format!("{}: {why}", msi.display()))?;
+    if !sequence.contains(&format!("TakeServiceAway\tREMOVE=\"ALL\" AND NOT {upgrading}\t")) {
+        return Err(format!("{}: an upgrade would take the service and the key away:\n{sequence}", msi.display()));
+    }
+    let actions = table("CustomAction")?;
     for wanted in ["install --service", "uninstall"] {
         if !actions.lines().any(|line| line.contains(wanted)) {
             return Err(format!("{}: nothing runs `{wanted}`:\n{actions}", msi.display()));
@@ -302,6 +347,21 @@ mod tests {
         let mut parser = tree_sitter::Parser::new();
         parser.set_language(&tree_sitter_powershell::LANGUAGE.into()).unwrap();
         !parser.parse(text, None).unwrap().root_node().has_error()
+    }
+
+    #[test]
+    fn a_package_that_makes_the_service_after_its_end_is_refused() {
+        let table = |make: u32| {
+            format!(
+                "Action\tCondition\tSequence\ns72\tS255\tI2\nInstallValidate\t\t1400\nRemoveExistingProducts\t\t1450\n\
+                 StopServices\tVersionNT\t1900\nTakeServiceAway\tREMOVE=\"ALL\"\t3400\nRemoveFiles\t\t3500\n\
+                 InstallFiles\t\t4000\nMakeService\tNOT REMOVE\t{make}\nInstallFinalize\t\t6600\n"
+            )
+        };
+        in_order(&table(5910)).unwrap();
+        assert!(in_order(&table(6601)).unwrap_err().contains("InstallFinalize comes too early"));
+        assert!(in_order(&table(3900)).unwrap_err().contains("MakeService comes too early"));
+        assert!(in_order("Action\tCondition\tSequence\n").unwrap_err().contains("InstallValidate is not among"));
     }
 
     #[test]

@@ -37,10 +37,11 @@ const RESTARTS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(10)
 const RESET: Duration = Duration::from_secs(24 * 3600);
 /// Added to what stopping may take, before Windows shuts down without it.
 const MARGIN: Duration = Duration::from_secs(15);
-/// `ERROR_SERVICE_DOES_NOT_EXIST`, `ERROR_SERVICE_NOT_ACTIVE`, `ERROR_SERVICE_EXISTS`, `ERROR_SERVICE_ALREADY_RUNNING`,
-/// `ERROR_ACCESS_DENIED`.
+/// `ERROR_SERVICE_DOES_NOT_EXIST`, `ERROR_SERVICE_NOT_ACTIVE`, `ERROR_SERVICE_CANNOT_ACCEPT_CTRL`, `ERROR_SERVICE_EXISTS`,
+/// `ERROR_SERVICE_ALREADY_RUNNING`, `ERROR_ACCESS_DENIED`.
 const MISSING: i32 = 1060;
 const NOT_ACTIVE: i32 = 1062;
+const NOT_NOW: i32 = 1061;
 const EXISTS: i32 = 1073;
 const RUNNING: i32 = 1056;
 const DENIED: i32 = 5;
@@ -263,12 +264,17 @@ pub fn uninstall() -> Result<bool, Failure> {
 
 /// Stops the service and waits for its end: a running attempt ends first.
 fn stop(service: &Service) -> Result<(), Failure> {
-    match service.stop() {
-        Err(error) if code(&error) != Some(NOT_ACTIVE) => return Err(wrong("stopped", &error)),
-        _ => {}
-    }
     let end = Instant::now() + STOP_LIMIT + LAST_REPORTS_LIMIT + MARGIN;
+    let mut ordered = false;
     loop {
+        if !ordered {
+            match service.stop() {
+                Ok(_) => ordered = true,
+                // Somebody else, such as an installer, has ordered it: it ends, or takes the order a moment later.
+                Err(error) if matches!(code(&error), Some(NOT_ACTIVE | NOT_NOW)) => {}
+                Err(error) => return Err(wrong("stopped", &error)),
+            }
+        }
         let status = service.query_status().map_err(|error| wrong("asked", &error))?;
         if status.current_state == ServiceState::Stopped {
             return Ok(());

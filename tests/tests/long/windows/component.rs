@@ -95,6 +95,8 @@ impl Wine32 {
             let from = bridge.parent().unwrap().join(name);
             std::fs::copy(&from, folder.join(from.file_name().unwrap())).unwrap();
         }
+        // It stays while nothing of ours runs: a program that begins while the server ends does not start.
+        wine.run(&["/usr/lib/wine/wineserver32", "-p"]);
         wine.say(&["wineboot", "--init"]);
         for (name, value) in AFTER_A_CRASH_DO_NOTHING {
             wine.say(&["reg", "add", AFTER_A_CRASH, "/v", name, "/d", value, "/f"]);
@@ -105,26 +107,34 @@ impl Wine32 {
         wine
     }
 
-    /// The words that run a program in it.
+    /// The words that run a program of that Debian.
     fn words(&self, words: &[&str]) -> Vec<String> {
         let script = "mount -t proc proc \"$0/proc\" && mount --bind /dev \"$0/dev\" && exec chroot \"$0\" env HOME=/opt/taxdisk \
-                      WINEPREFIX=/opt/taxdisk/wine WINEDEBUG=-all /usr/lib/wine/wine \"$@\"";
+                      WINEPREFIX=/opt/taxdisk/wine WINEDEBUG=-all \"$@\"";
         let before = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, self.root.to_str().unwrap()];
         before.iter().chain(words).map(|word| (*word).to_owned()).collect()
     }
 
-    fn say(&self, words: &[&str]) {
+    fn run(&self, words: &[&str]) {
         let output = Command::new("env").args(self.words(words)).stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{words:?}: {output:?}");
     }
 
+    /// A program of Windows.
+    fn say(&self, words: &[&str]) {
+        self.run(&[&[WINE_32], words].concat());
+    }
+
     /// The bridge with these words, and the stand-in with these variables.
     fn link(&self, variables: &[(&str, &str)], words: &[&str]) -> CommandLink {
-        let words = [&["/opt/taxdisk/taxdisk-bridge.exe"], words].concat();
+        let words = [&[WINE_32, "/opt/taxdisk/taxdisk-bridge.exe"], words].concat();
         let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
         CommandLink::new("/usr/bin/env", variables.chain(self.words(&words)))
     }
 }
+
+/// Where that Debian has it.
+const WINE_32: &str = "/usr/lib/wine/wine";
 
 impl Drop for Wine32 {
     /// Ends what runs in it, and nothing else.
