@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use taxdisk_protocol::error::{Issued, Problem, Retry, Who};
+use taxdisk_protocol::error::{Issued, Problem, Retry, Who, is_about_our_certificate};
 
 use crate::{EXIT_FAILED, EXIT_USAGE};
 
@@ -108,12 +108,6 @@ impl Failure {
             Failure::File { path, cause } => format!("{}: {cause}.", path.display()),
         }
     }
-}
-
-/// Does the other side refuse the certificate that this one showed, or miss one? By names of TLS alerts (RFC 8446, section 6).
-fn is_about_our_certificate(cause: &str) -> bool {
-    let names = ["CertificateRequired", "UnsupportedCertificate", "BadCertificate", "CertificateExpired", "UnknownCA"];
-    cause.split_once("fatal alert: ").is_some_and(|(_, alert)| names.iter().any(|name| alert.starts_with(name)))
 }
 
 /// Too many requests, or the broker is ill: worth another try with the same content.
