@@ -205,7 +205,9 @@ mod tests {
         let told = |cause: &str| Failure::Unreachable { url: "https://b".into(), cause: cause.into() }.sentences();
         let refused = told("received fatal alert: CertificateRequired");
         assert!(refused.contains("--client-certificate") && refused.contains("took no request"), "{refused}");
-        assert!(told("received fatal alert: UnknownCA").contains("--client-certificate"));
+        for other in ["UnknownCA", "DecryptError"] {
+            assert!(told(&format!("received fatal alert: {other}")).contains("--client-certificate"), "{other}");
+        }
         for other in ["invalid peer certificate: UnknownIssuer", "Connection refused", "received fatal alert: InternalError"] {
             assert!(told(other).contains("may or may not have taken"), "{other}");
         }
