@@ -119,8 +119,8 @@ fn bulk(tongue: Tongue, key: &str, filter: &BulkFilter) -> Vec<String> {
     let class = class.map(|class| class.as_str().to_owned());
     let mut said = vec![match tongue {
         Zh => "重新开具符合下列全部条件的任务，流水号不变；已有发票的只再次告知结果：".to_owned(),
-        En => "Jobs that meet all of this are re-issued, each under its own serial number; of one that has its invoice the result is \
-               told again:"
+        En => "Jobs that meet all of this are re-issued, each under its own serial number; of one that has its \
+               invoice the result is told again:"
             .to_owned(),
     }];
     said.push(match tongue {
@@ -235,7 +235,8 @@ mod tests {
         all.push(json!({ "what": "bulk_reissue", "key": "b1", "filter": {} }));
         all.push(json!({ "what": "bulk_reissue", "key": "b2", "filter": {
             "seller": "91110000MA0000001L", "states": ["cancelled", "issued"], "problem": "disk_trouble", "class": "no_stock",
-            "kind": "026", "disk": "661234567890", "since": "2026-11-01T00:00:00Z", "until": "2026-12-01T00:00:00Z", "serial": "TILL",
+            "kind": "026", "disk": "661234567890", "since": "2026-11-01T00:00:00Z",
+            "until": "2026-12-01T00:00:00Z", "serial": "TILL",
         }}));
         all.push(json!({ "what": "release_unread", "disk": "661234567890" }));
         all.into_iter().map(|one| serde_json::from_value(one).unwrap()).collect()
