@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::config::{self, ConfigError, Loaded, Overrides};
+use crate::http::scrape::Scrape;
 use crate::http::tokens::Tokens;
 use crate::http::{self, Edge};
 use crate::ledger::{Ledger, Settings, TwoPersons};
@@ -545,6 +546,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let config = &loaded.config;
     config.store.check_modes()?;
     let tokens = Tokens::of(&config.tokens)?;
+    let scrape = Scrape::of(&config.metrics)?;
     metrics::start();
     let certificate = config.tls.as_ref().map(tls::load).transpose()?;
     let acceptor = match (&config.tls, &certificate) {
@@ -555,6 +557,9 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
     let address = config.address()?;
     let listener = TcpListener::bind(address).await.map_err(|error| failed(&format!("cannot listen on {address}"), error))?;
     let address = listener.local_addr().map_err(|error| failed("the address is not known", error))?;
+    if scrape.is_open() && !address.ip().to_canonical().is_loopback() {
+        tracing::warn!(%address, "metrics.token_file is not set: whoever reaches this address reads the figures at /metrics");
+    }
     let open = Open::of(config, certificate.as_ref()).await?;
     if config.store.is_postgres() {
         let (ready_file, bootstrap) = (serve.ready_file.clone(), serve.bootstrap_key_file.clone());
@@ -566,7 +571,7 @@ async fn serve_until_signal(loaded: &Loaded, serve: &Serve) -> Result<(), Failur
         bootstrap(&ledger.of("command line", ""), path).await?;
     }
     let (stop, stopping) = watch::channel(false);
-    let edge = Edge::new(ledger.clone(), config, stopping.clone()).with_tokens(tokens);
+    let edge = Edge::new(ledger.clone(), config, stopping.clone()).with_tokens(tokens).with_scrape(scrape);
     let hub = edge.hub.clone();
     let hooks = edge.hooks.clone();
     let limits = config.limits.clone();

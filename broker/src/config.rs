@@ -17,8 +17,10 @@ use taxdisk_telemetry::Traces;
 use crate::core::people::ConsoleRole;
 use crate::store::vault::Vault;
 
+mod metrics;
 mod webhooks;
 
+pub use metrics::Metrics;
 pub use webhooks::Webhooks;
 
 /// The longest time that a caller may ask a job's answer to wait, seconds (`?wait=55s`). Proxies cut silence at 60 s.
@@ -57,6 +59,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// The administrators' console.
     pub console: Console,
+    /// Figures for Prometheus.
+    pub metrics: Metrics,
     /// What is written to standard error.
     pub log: Log,
     /// Where spans of jobs are sent.

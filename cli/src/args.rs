@@ -145,7 +145,15 @@ pub(crate) enum ProposalCommand {
         /// Its id.
         id: String,
     },
-    /// Decline it, or take back your own.
+    /// Take back your own: nothing is done.
+    Withdraw {
+        /// Its id.
+        id: String,
+        /// Why; kept in the ledger.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Decline it.
     Decline {
         /// Its id.
         id: String,

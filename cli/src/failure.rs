@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use taxdisk_protocol::error::{Issued, Problem, Retry, Who};
+use taxdisk_protocol::error::{Issued, Problem, Retry, Who, is_about_our_certificate};
 
 use crate::{EXIT_FAILED, EXIT_USAGE};
 
@@ -110,12 +110,6 @@ impl Failure {
     }
 }
 
-/// Does the other side refuse the certificate that this one showed, or miss one? By names of TLS alerts (RFC 8446, section 6).
-fn is_about_our_certificate(cause: &str) -> bool {
-    let names = ["CertificateRequired", "UnsupportedCertificate", "BadCertificate", "CertificateExpired", "UnknownCA"];
-    cause.split_once("fatal alert: ").is_some_and(|(_, alert)| names.iter().any(|name| alert.starts_with(name)))
-}
-
 /// Too many requests, or the broker is ill: worth another try with the same content.
 pub(crate) fn is_passing(problem: &Problem) -> bool {
     problem.retry == Retry::Safe && (problem.status == 429 || problem.status >= 500)
@@ -211,7 +205,9 @@ mod tests {
         let told = |cause: &str| Failure::Unreachable { url: "https://b".into(), cause: cause.into() }.sentences();
         let refused = told("received fatal alert: CertificateRequired");
         assert!(refused.contains("--client-certificate") && refused.contains("took no request"), "{refused}");
-        assert!(told("received fatal alert: UnknownCA").contains("--client-certificate"));
+        for other in ["UnknownCA", "DecryptError"] {
+            assert!(told(&format!("received fatal alert: {other}")).contains("--client-certificate"), "{other}");
+        }
         for other in ["invalid peer certificate: UnknownIssuer", "Connection refused", "received fatal alert: InternalError"] {
             assert!(told(other).contains("may or may not have taken"), "{other}");
         }

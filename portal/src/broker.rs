@@ -7,7 +7,7 @@ use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::de::DeserializeOwned;
 use taxdisk_protocol::api::{DiskView, JobSubmission, JobView, ReissueAnswer, ReissueRequest, SellerBody, SellerView};
-use taxdisk_protocol::error::Problem;
+use taxdisk_protocol::error::{Problem, is_about_our_certificate};
 use taxdisk_protocol::event::{NewWebhook, WebhookRequest};
 use taxdisk_web::outbound::{Outbound, Settings};
 use taxdisk_web::tls::Identity;
@@ -25,6 +25,7 @@ pub struct BrokerClient {
     outbound: Outbound,
     url: String,
     authorization: HeaderValue,
+    has_identity: bool,
 }
 
 /// Why there is no answer to work with.
@@ -58,6 +59,7 @@ impl BrokerClient {
             (None, None) => None,
             _ => return Err(ConfigError("broker.client_certificate and broker.client_key belong together".to_owned())),
         };
+        let has_identity = identity.is_some();
         // The administrator configured this address: it may be anywhere.
         let everywhere = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
         let outbound = Outbound::new(Settings {
@@ -72,7 +74,7 @@ impl BrokerClient {
         .map_err(|error| wrong("url", &error))?;
         let url = config.url.trim_end_matches('/').to_owned();
         outbound.target(&url).map_err(|error| wrong("url", &error))?;
-        Ok(BrokerClient { outbound, url, authorization })
+        Ok(BrokerClient { outbound, url, authorization, has_identity })
     }
 
     /// Hands a job in. The same content again gives the job as it is.
@@ -146,6 +148,15 @@ impl BrokerClient {
         self.call(Method::PUT, &format!("/v1/webhooks/{id}"), Some(request)).await
     }
 
+    /// The broker ends the handshake, and took nothing.
+    fn uncertified(&self, cause: &str) -> String {
+        let mend = match self.has_identity {
+            true => "it does not know the one that broker.client_certificate names",
+            false => "set broker.client_certificate and broker.client_key",
+        };
+        format!("broker: it asks callers for a certificate ({cause}); {mend}, and start the portal again")
+    }
+
     async fn call<B: serde::Serialize, T: DeserializeOwned>(
         &self,
         method: Method,
@@ -156,7 +167,13 @@ impl BrokerClient {
         let target = self.outbound.target(&format!("{}{path}", self.url)).map_err(|error| away(&error))?;
         let body = body.map(serde_json::to_vec).transpose().map_err(|error| away(&error))?.unwrap_or_default();
         let headers = [(AUTHORIZATION, self.authorization.clone()), (CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-        let answer = self.outbound.call(method, &target, &headers, Bytes::from(body)).await.map_err(|error| away(&error))?;
+        let answer = self.outbound.call(method, &target, &headers, Bytes::from(body)).await.map_err(|error| {
+            let cause = error.to_string();
+            match is_about_our_certificate(&cause) {
+                true => BrokerError::Away(self.uncertified(&cause)),
+                false => away(&cause),
+            }
+        })?;
         match answer.status {
             200..=299 => serde_json::from_slice(&answer.body).map_err(|error| away(&error)),
             // What is refused for good: content, conflicts, what is not there. Everything else passes with time or a person.

@@ -10,9 +10,13 @@ use crate::portal::Portal;
 pub async fn watch(portal: Arc<Portal>, broker: BrokerClient) {
     let every = Duration::from_secs(portal.config.broker.disks_s);
     let mut kept = String::new();
+    let mut trouble: Option<String> = None;
     loop {
         match broker.disks().await {
             Ok(disks) => {
+                if trouble.take().is_some() {
+                    tracing::info!("the broker answers; what waited goes on");
+                }
                 // Stock and clock change all the time; only what outlives a restart is worth a commit.
                 let lasting: Vec<_> = disks.iter().map(|disk| (&disk.report.disk, &disk.report.kinds, limits(disk))).collect();
                 let lasting = serde_json::to_string(&lasting).unwrap_or_default();
@@ -27,7 +31,14 @@ pub async fn watch(portal: Arc<Portal>, broker: BrokerClient) {
                 }
                 portal.set_disks(disks);
             }
-            Err(error) => tracing::debug!(%error, "the disks are as they were known last"),
+            Err(error) => {
+                // Once for each trouble, not once for each question.
+                let why = error.to_string();
+                if trouble.as_ref() != Some(&why) {
+                    tracing::warn!(why, "the broker does not answer; requests are taken and kept, and handed in once it does");
+                }
+                trouble = Some(why);
+            }
         }
         tokio::select! {
             () = tokio::time::sleep(every) => {}

@@ -70,7 +70,7 @@ fn sealed(keys: &Keyring, account: &str, factor: &Factor) -> Result<String, Stor
 }
 
 fn opened(keys: &Keyring, account: &str, body: String) -> Result<Factor, StoreError> {
-    let text = keys.open_any(&purpose(account), body).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let text = keys.open_any(&purpose(account), body)?;
     serde_json::from_str(&text).map_err(|error| damaged(&error))
 }
 

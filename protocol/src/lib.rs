@@ -30,6 +30,7 @@ pub mod printed;
 pub mod proof;
 mod quote;
 pub mod rules;
+pub mod said;
 pub mod support;
 pub mod time;
 pub mod trace;

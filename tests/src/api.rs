@@ -1,9 +1,12 @@
 //! A caller of the broker's HTTP API, as a platform would write one.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use taxdisk_protocol::api::{BatchLine, JobPage, JobView};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig, TlsProvider};
 
 use crate::process::{PATIENCE, wait_for};
 
@@ -45,6 +48,24 @@ impl Api {
             .max_idle_connections_per_host(16)
             .build();
         Api { agent: config.into(), url: url.to_owned(), key: key.to_owned() }
+    }
+
+    /// A caller of a service behind TLS that trusts this authority alone, and shows this certificate with its key (all PEM).
+    pub fn over_tls(url: &str, key: &str, authority: &Path, identity: Option<(&Path, &Path)>) -> Api {
+        let read = |file: &Path| std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        let certificate = |file: &Path| Certificate::from_pem(&read(file)).expect("a certificate");
+        let identity = identity.map(|(chain, key)| {
+            ClientCert::new_with_certs(&[certificate(chain)], PrivateKey::from_pem(&read(key)).expect("a private key"))
+        });
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(provider)
+            .root_certs(RootCerts::Specific(Arc::new(vec![certificate(authority)])))
+            .client_cert(identity)
+            .build();
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).tls_config(tls);
+        Api { agent: config.build().into(), url: url.to_owned(), key: key.to_owned() }
     }
 
     /// The same broker with another key.

@@ -89,9 +89,25 @@ pub fn agent(rig: &Rig, sim: &SimHandle) -> AgentRig {
 
 /// The same, where there are several.
 pub fn agent_named(name: &str, rig: &Rig, sim: &SimHandle) -> AgentRig {
+    AgentRig::enroll_disks(rig, name, "", &[component(sim)])
+}
+
+/// The disk as an agent's configuration has it.
+pub fn component(sim: &SimHandle) -> (String, String) {
     let url = format!("http://{}{}", sim.http().unwrap(), bridge::BRIDGE_PATH);
     let entry = format!("url = \"{url}\"\nprofile = \"nisec-bridge\"\n");
-    AgentRig::enroll_disks(rig, name, "", &[(url, entry)])
+    (url, entry)
+}
+
+/// The broker behind a portal.
+#[derive(Clone, Copy)]
+pub struct Before<'a> {
+    /// Its address for callers.
+    pub url: &'a str,
+    /// A key of it.
+    pub key: &'a str,
+    /// More lines of the section `[broker]`.
+    pub lines: &'a str,
 }
 
 /// A portal's process, its folder, and a caller of it.
@@ -119,21 +135,30 @@ impl PortalRig {
 
     /// As [`PortalRig::empty`]. `more`: lines of the section `[callbacks]`, and sections after it.
     pub fn with_config(rig: &Rig, more: &str) -> PortalRig {
+        let broker = Before { url: &rig.broker.url, key: &rig.broker.admin_key(), lines: "" };
         let dir = rig.path().join("portal");
-        std::fs::create_dir_all(&dir).unwrap();
-        let key = dir.join("broker.key");
-        std::fs::write(&key, rig.broker.admin_key()).unwrap();
-        let text = format!(
-            "environment = \"test\"\n[store]\nurl = \"sqlite:{}\"\n[broker]\nurl = \"{}\"\nkey_file = \"{}\"\ndisks_s = 1\n\
+        PortalRig::of(&dir, &format!("sqlite:{}", dir.join("portal.db").display()), &broker, more)
+    }
+
+    /// A portal in this folder, with its store at this URL.
+    pub fn of(dir: &Path, store: &str, broker: &Before<'_>, more: &str) -> PortalRig {
+        std::fs::create_dir_all(dir).unwrap();
+        std::fs::write(dir.join("broker.key"), broker.key).unwrap();
+        std::fs::write(dir.join("portal.toml"), PortalRig::config(dir, store, broker, more)).unwrap();
+        let (running, url) = Self::spawn(dir, ANY_PORT, None);
+        PortalRig { running, url, dir: dir.to_owned() }
+    }
+
+    /// The text of its configuration.
+    pub fn config(dir: &Path, store: &str, broker: &Before<'_>, more: &str) -> String {
+        format!(
+            "environment = \"test\"\n[store]\nurl = \"{store}\"\n[broker]\nurl = \"{}\"\nkey_file = \"{}\"\ndisks_s = 1\n{}\
              [callbacks]\nallow_http = true\nallow_networks = [\"127.0.0.1/32\"]\nschedule_s = [{}]\n{more}",
-            dir.join("portal.db").display(),
-            rig.broker.url,
-            key.display(),
+            broker.url,
+            dir.join("broker.key").display(),
+            broker.lines,
             ["1"; 60].join(","),
-        );
-        std::fs::write(dir.join("portal.toml"), text).unwrap();
-        let (running, url) = Self::spawn(&dir, ANY_PORT, None);
-        PortalRig { running, url, dir }
+        )
     }
 
     fn spawn(dir: &Path, address: &str, point: Option<&str>) -> (Running, String) {
@@ -187,6 +212,11 @@ impl PortalRig {
         assert_eq!(stranger.status, 401);
     }
 
+    /// What it wrote to its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.join("portal.log")).unwrap_or_default()
+    }
+
     /// `kill -9`, then again at the same address.
     pub fn kill_and_restart(&mut self) {
         self.running.kill();
@@ -231,10 +261,16 @@ impl PortalRig {
 
     /// Sends a document until it is answered with anything but "the same again".
     pub fn insert(&self, document: &Value, callback: &str) {
-        let documents = json!([document]).to_string();
         let url = json!([{ "fpqqlsh": document["FPQQLSH"], "url": callback }]).to_string();
+        self.insert_with(document, &[("url", &url)]);
+    }
+
+    /// The same with these fields beside it.
+    pub fn insert_with(&self, document: &Value, more: &[(&str, &str)]) {
+        let documents = json!([document]).to_string();
+        let fields = [&[("requestdatas", documents.as_str())], more].concat();
         wait_for("the document to be taken", PATIENCE, || {
-            let reply = self.try_call("insertWithArray", &[("requestdatas", &documents), ("url", &url)])?;
+            let reply = self.try_call("insertWithArray", &fields)?;
             match reply["code"].as_str() {
                 Some("0000") => Ok(()),
                 Some("9999") => Err(reply.to_string()),

@@ -145,7 +145,7 @@ impl BrokerRig {
         BrokerRig::start_program(program, dir, "broker", &store, config)
     }
 
-    /// A broker with the ledger at this URL.
+    /// A broker with the ledger at this URL. `config`: lines of the section `[listen]`, and sections after it.
     pub fn start_on(dir: &Path, name: &str, store: &str, config: &str) -> BrokerRig {
         BrokerRig::start_program(binary("taxdisk-broker"), dir, name, store, config)
     }
@@ -153,7 +153,7 @@ impl BrokerRig {
     fn start_program(program: PathBuf, dir: &Path, name: &str, store: &str, config: &str) -> BrokerRig {
         let dir = dir.join(name);
         std::fs::create_dir_all(&dir).expect("folder");
-        let text = format!("[listen]\naddress = \"127.0.0.1:0\"\n[store]\nurl = \"{store}\"\n{config}");
+        let text = format!("[store]\nurl = \"{store}\"\n[listen]\naddress = \"127.0.0.1:0\"\n{config}");
         std::fs::write(dir.join("broker.toml"), text).expect("configuration");
         let running = Self::spawn(&program, &dir, None, None);
         let mut broker = BrokerRig { running, url: String::new(), program, dir, point: None };
@@ -186,6 +186,13 @@ impl BrokerRig {
             let ready: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
             ready["url"].as_str().map(str::to_owned).ok_or(text)
         })
+    }
+
+    /// What its ready file says under this name, as `open_url`.
+    pub fn told(&self, name: &str) -> String {
+        let text = std::fs::read_to_string(self.dir.join("ready.json")).expect("the broker is ready");
+        let ready: Value = serde_json::from_str(&text).expect("JSON");
+        ready[name].as_str().unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
     }
 
     /// Host and port.
@@ -386,6 +393,21 @@ pub struct AgentRig {
     pub running: Option<Running>,
 }
 
+/// How an agent reaches its broker.
+#[derive(Default)]
+pub struct Way<'a> {
+    pub url: &'a str,
+    pub others: &'a [&'a str],
+    /// PEM: the authority that is trusted.
+    pub ca_file: Option<&'a Path>,
+}
+
+impl<'a> Way<'a> {
+    fn to(api: &'a Api) -> Way<'a> {
+        Way { url: &api.url, ..Way::default() }
+    }
+}
+
 impl AgentRig {
     /// Enrols with a single-use code and sets the passwords of its disks. `extra` goes into every `[[disk]]`.
     pub fn enroll(rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
@@ -394,23 +416,36 @@ impl AgentRig {
 
     /// As [`AgentRig::enroll`], with its folder in `dir` and its link to the broker that `api` asks.
     pub fn enroll_at(dir: &Path, api: &Api, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
-        Self::enroll_with((binary(AGENT), ""), dir, api, &[], name, "", &serial_disks(ports, extra))
+        Self::enroll_with((binary(AGENT), ""), dir, (api, &Way::to(api)), name, "", &serial_disks(ports, extra))
     }
 
     /// As [`AgentRig::enroll_at`]; it also knows these addresses of other brokers of the same ledger.
     pub fn enroll_among(dir: &Path, api: &Api, others: &[&str], name: &str, ports: &[&Path]) -> AgentRig {
-        Self::enroll_with((binary(AGENT), ""), dir, api, others, name, "", &serial_disks(ports, ""))
+        let way = Way { others, ..Way::to(api) };
+        Self::enroll_with((binary(AGENT), ""), dir, (api, &way), name, "", &serial_disks(ports, ""))
+    }
+
+    /// As [`AgentRig::enroll_disks`], where agents go another way than callers: its code is asked for with `api`.
+    pub fn enroll_by(dir: &Path, api: &Api, way: &Way<'_>, name: &str, disks: &[(String, String)]) -> AgentRig {
+        Self::enroll_with((binary(AGENT), ""), dir, (api, way), name, "", disks)
     }
 
     /// As [`AgentRig::enroll`], with the program of another version.
     pub fn enroll_program(program: &Path, rig: &Rig, name: &str, ports: &[&Path], extra: &str) -> AgentRig {
-        Self::enroll_with((program.to_owned(), ""), rig.path(), &rig.api, &[], name, "", &serial_disks(ports, extra))
+        Self::enroll_with(
+            (program.to_owned(), ""),
+            rig.path(),
+            (&rig.api, &Way::to(&rig.api)),
+            name,
+            "",
+            &serial_disks(ports, extra),
+        )
     }
 
     /// The same for disks of any kind: the name under which the agent keeps the passwords of each, and its `[[disk]]`. `more`
     /// comes before them.
     pub fn enroll_disks(rig: &Rig, name: &str, more: &str, disks: &[(String, String)]) -> AgentRig {
-        Self::enroll_with((binary(AGENT), ""), rig.path(), &rig.api, &[], name, more, disks)
+        Self::enroll_with((binary(AGENT), ""), rig.path(), (&rig.api, &Way::to(&rig.api)), name, more, disks)
     }
 
     /// The same with a program of Windows, which sees the folders of this PC below this drive.
@@ -422,14 +457,13 @@ impl AgentRig {
         more: &str,
         disks: &[(String, String)],
     ) -> AgentRig {
-        Self::enroll_with((program.to_owned(), drive), rig.path(), &rig.api, &[], name, more, disks)
+        Self::enroll_with((program.to_owned(), drive), rig.path(), (&rig.api, &Way::to(&rig.api)), name, more, disks)
     }
 
     fn enroll_with(
         (program, drive): (PathBuf, &'static str),
         dir: &Path,
-        api: &Api,
-        others: &[&str],
+        (api, way): (&Api, &Way<'_>),
         name: &str,
         more: &str,
         disks: &[(String, String)],
@@ -438,17 +472,23 @@ impl AgentRig {
         std::fs::create_dir_all(&dir).expect("folder");
         let state = dir.join("state");
         // The version before this one knows no `others`.
-        let others = if others.is_empty() { String::new() } else { format!("others = {others:?}\n") };
-        let mut text = format!("[broker]\nurl = \"{}\"\n{others}[state]\ndir = \"{drive}{}\"\n{more}", api.url, state.display());
+        let mut broker = if way.others.is_empty() { String::new() } else { format!("others = {:?}\n", way.others) };
+        let mut enroll = vec!["enroll".to_owned(), way.url.to_owned()];
+        if let Some(file) = way.ca_file {
+            broker += &format!("ca_file = {file:?}\n");
+            enroll.extend(["--ca-file".to_owned(), file.display().to_string()]);
+        }
+        let mut text = format!("[broker]\nurl = \"{}\"\n{broker}[state]\ndir = \"{drive}{}\"\n{more}", way.url, state.display());
         for (_, entry) in disks {
             text += &format!("[[disk]]\n{entry}\n");
         }
         std::fs::write(dir.join("agent.toml"), text).expect("configuration");
         let agent = AgentRig { name: name.to_owned(), program, drive, dir, running: None };
         let answer = api.post("/v1/enrollments", &json!({"name": name}));
-        let code = answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned();
+        enroll.push(answer.body["code"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned());
+        let enroll: Vec<&str> = enroll.iter().map(String::as_str).collect();
         // A code that a broker had no time for is as good as before.
-        wait_for("the enrolment", PATIENCE, || match agent.try_tool(&["enroll", &api.url, &code]) {
+        wait_for("the enrolment", PATIENCE, || match agent.try_tool(&enroll) {
             Err(said) if said.contains("not_ready") => Err(said),
             done => Ok(done.unwrap_or_else(|said| panic!("{said}"))),
         });

@@ -18,7 +18,7 @@ use axum::http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,6 +31,8 @@ use crate::crowd::{Crowd, Place, Wanted};
 const MAX_HEADERS: usize = 64;
 /// A peer that takes no byte for so long is cut off: slow readers must not hold connections for ever.
 const WRITE_STALL: Duration = Duration::from_secs(60);
+/// A peer whose handshake failed is listened to for so long: it may be about to send what it asks for.
+const LINGER: Duration = Duration::from_secs(2);
 /// Pause after the system refused a connection (no file descriptors left, say): it would refuse the next one too.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -103,9 +105,12 @@ pub async fn run(
             let _ = stream.set_nodelay(true);
             let serve = async {
                 let Some(tls) = tls else { return connection(stream, peer, room, router, bounds, stopping).await };
-                match tokio::time::timeout(bounds.header, tls.accept(stream)).await {
+                match tokio::time::timeout(bounds.header, tls.accept(stream).into_fallible()).await {
                     Ok(Ok(stream)) => connection(stream, peer, room, router, bounds, stopping).await,
-                    Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake failed"),
+                    Ok(Err((error, stream))) => {
+                        tracing::debug!(%peer, %error, "TLS handshake failed");
+                        hear_out(stream).await;
+                    }
                     Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
                 }
             };
@@ -121,6 +126,16 @@ pub async fn run(
         tracing::warn!(connections = connections.len(), "connections were cut off at the end");
         connections.shutdown().await;
     }
+}
+
+/// Reads what a peer still sends whose handshake failed. By TLS 1.3 a client sends its request before it hears that its
+/// certificate is not taken; a socket that is closed over unread bytes is reset, and the peer sees that instead of the alert.
+async fn hear_out(mut stream: TcpStream) {
+    let _ = tokio::time::timeout(LINGER, async {
+        stream.shutdown().await?;
+        tokio::io::copy(&mut stream, &mut tokio::io::sink()).await
+    })
+    .await;
 }
 
 /// The next connection, once there is room for it; those behind it wait in the system's queue.

@@ -149,6 +149,7 @@ impl Identity {
         if chain.is_empty() {
             return Err(wrong("client_certificate", certificate, &"it holds no certificate"));
         }
+        refuse_open(&format!("{section}.client_key"), key)?;
         let key = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("client_key", key, &error))?;
         Ok(Arc::new(Identity { chain, key }))
     }
@@ -175,14 +176,14 @@ fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Unusable> {
     if chain.is_empty() {
         return Err(wrong("tls.certificate", certificate, &"it holds no certificate"));
     }
-    refuse_open(key)?;
+    refuse_open("tls.key", key)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong("tls.key", key, &error))?;
     CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()).map_err(|error| wrong("tls.key", key, &error))
 }
 
 /// Refuses a private key that every user of the machine can read or change. A group may read it: the service's, of a file that is
 /// root's.
-fn refuse_open(key: &Path) -> Result<(), Unusable> {
+fn refuse_open(setting: &str, key: &Path) -> Result<(), Unusable> {
     use std::os::unix::fs::PermissionsExt as _;
 
     let Ok(found) = std::fs::metadata(key) else { return Ok(()) };
@@ -191,7 +192,7 @@ fn refuse_open(key: &Path) -> Result<(), Unusable> {
         return Ok(());
     }
     Err(Unusable(format!(
-        "tls.key: {} has mode {mode:04o}, so others on this machine can get at it: run `chmod 0640` on it, and have a new key \
+        "{setting}: {} has mode {mode:04o}, so others on this machine can get at it: run `chmod 0640` on it, and have a new key \
          certified if others may have read it",
         key.display()
     )))
@@ -241,10 +242,13 @@ mod tests {
         for open in [0o644, 0o660, 0o641] {
             std::fs::set_permissions(&key, std::fs::Permissions::from_mode(open)).unwrap();
             assert!(Certificate::load(&certificate, &key).unwrap_err().0.contains("chmod 0640"), "{open:o}");
+            let refused = Identity::load("broker", &certificate, &key).unwrap_err().0;
+            assert!(refused.starts_with("broker.client_key") && refused.contains("chmod 0640"), "{open:o}: {refused}");
         }
         for closed in [0o600, 0o640, 0o400] {
             std::fs::set_permissions(&key, std::fs::Permissions::from_mode(closed)).unwrap();
             Certificate::load(&certificate, &key).unwrap();
+            Identity::load("broker", &certificate, &key).unwrap();
         }
     }
 }

@@ -16,10 +16,11 @@ use axum::routing::get;
 use rustls::SupportedProtocolVersion;
 use rustls_pki_types::{CertificateDer, ServerName};
 use taxdisk_web::serve::{Bounds, run};
-use taxdisk_web::tls::{Certificate, MODERN, OLD_TOO};
+use taxdisk_web::tls::{Certificate, Clients, MODERN, OLD_TOO};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 /// A service with a certificate for `localhost`.
 struct Service {
@@ -40,11 +41,15 @@ fn write_pair(certificate: &Path, key: &Path) -> CertificateDer<'static> {
 
 impl Service {
     async fn start(versions: &[&'static SupportedProtocolVersion]) -> (Service, CertificateDer<'static>) {
+        Service::start_with(|certificate| certificate.acceptor(versions).unwrap()).await
+    }
+
+    async fn start_with(acceptor: impl FnOnce(&Arc<Certificate>) -> TlsAcceptor) -> (Service, CertificateDer<'static>) {
         let folder = tempfile::tempdir().unwrap();
         let files = (folder.path().join("c.pem"), folder.path().join("k.pem"));
         let der = write_pair(&files.0, &files.1);
         let certificate = Certificate::load(&files.0, &files.1).unwrap();
-        let acceptor = certificate.acceptor(versions).unwrap();
+        let acceptor = acceptor(&certificate);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (stop, stopping) = watch::channel(false);
@@ -161,4 +166,22 @@ async fn a_certificate_is_exchanged_and_open_connections_stay() {
     write_pair(&other, &service.files.1);
     assert!(service.certificate.reload().is_err());
     assert!(service.connect(second).await.is_ok());
+}
+
+/// By TLS 1.3 a client is done before the service has seen its certificate: what it sends meanwhile must not cost it the reason.
+#[tokio::test]
+async fn who_shows_no_certificate_where_one_is_needed_hears_so_although_he_is_sending() {
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), rcgen::generate_simple_self_signed(vec!["callers".to_owned()]).unwrap().cert.pem()).unwrap();
+    let clients = Clients { authority: authority.path().to_owned(), required: true };
+    let (service, trusted) = Service::start_with(|certificate| certificate.acceptor_for(MODERN, &clients).unwrap()).await;
+    let mut stream = service.connect(trusted).await.unwrap();
+    // The service has said no by now.
+    stream.get_ref().0.readable().await.unwrap();
+    for _ in 0..16 {
+        stream.write_all(&[b'x'; 1024]).await.expect("the service hears it out");
+        stream.flush().await.expect("the service hears it out");
+    }
+    let said = stream.read(&mut [0; 16]).await.unwrap_err().to_string();
+    assert!(said.contains("CertificateRequired"), "{said}");
 }

@@ -14,7 +14,7 @@ use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedSt
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::config::{Config, Tls};
+use crate::config::{Config, ConfigError, Tls};
 
 /// Somebody on this machine or in the next room answers in this time.
 pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -26,12 +26,16 @@ const ANSWER_MAX_BYTES: u64 = 1 << 20;
 /// # Errors
 /// Nobody answers there, or, over TLS, somebody else.
 pub(super) fn ask(config: &Config, path: &str) -> Result<String> {
-    let address = config.address().map_err(|error| Error::other(error.0))?;
+    let wrong = |error: ConfigError| Error::other(error.0);
+    // Where callers must show a certificate, this is none of them.
+    let address = config.open_address().map_err(wrong)?.map_or_else(|| config.address().map_err(wrong), Ok)?;
     let ip = if address.ip().is_unspecified() { Ipv4Addr::LOCALHOST.into() } else { address.ip() };
     let stream = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), ANSWER_LIMIT)?;
     stream.set_read_timeout(Some(ANSWER_LIMIT))?;
     stream.set_write_timeout(Some(ANSWER_LIMIT))?;
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let token = if path == "/metrics" { config.metrics.token().map_err(wrong)? } else { None };
+    let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{token}\r\n");
     match &config.tls {
         None => exchange(stream, &request),
         Some(tls) => exchange(StreamOwned::new(pinned(tls, ip)?, stream), &request),
@@ -154,5 +158,29 @@ mod tests {
         config.tls = Some(others);
         let refused = ask(&config, "/healthz").unwrap_err();
         assert!(refused.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()), "{refused}");
+    }
+
+    #[test]
+    fn it_comes_where_no_certificate_is_asked_for_and_shows_the_token_for_the_figures_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut head = [0; 1024];
+                let read = stream.read(&mut head).unwrap_or_default();
+                let _ = stream.write_all(&head[..read]);
+            }
+        });
+        let token = folder.path().join("metrics.token");
+        std::fs::write(&token, "0123456789abcdef").unwrap();
+        std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        let mut config = Config::default();
+        // Nobody listens at the callers' address here.
+        (config.listen.address, config.listen.open_address) = ("127.0.0.1:1".to_owned(), Some(address));
+        config.metrics.token_file = Some(token.display().to_string());
+        let said = ask(&config, "/metrics").unwrap();
+        assert!(said.contains("Authorization: Bearer 0123456789abcdef\r\n\r\n"), "{said}");
+        assert!(!ask(&config, "/readyz").unwrap().contains("Authorization"));
     }
 }

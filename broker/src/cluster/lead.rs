@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::{LEADER, Leader, Leadership, Node, Role};
 use crate::cli::bootstrap;
 use crate::config::Config;
+use crate::http::scrape::Scrape;
 use crate::http::tokens::Tokens;
 use crate::http::{self, Edge};
 use crate::ledger::{Ledger, Settings};
@@ -40,6 +41,8 @@ pub struct Ambition {
     pub config: Config,
     /// Where the first administrator's key goes.
     pub bootstrap: Option<PathBuf>,
+    /// Who may read the figures.
+    pub scrape: Scrape,
 }
 
 /// Why a lead ended.
@@ -160,7 +163,8 @@ async fn lead(
             return Err(trouble);
         }
     };
-    let edge = Edge::new(ledger.clone(), &ambition.config, links_stopping).with_tokens(tokens);
+    let edge =
+        Edge::new(ledger.clone(), &ambition.config, links_stopping).with_tokens(tokens).with_scrape(ambition.scrape.clone());
     let hub = edge.hub.clone();
     let secret = ambition.candidate.secret.as_str().into();
     node.play(Role::Leading(Leadership { lease: lease.clone(), secret, router: http::router(edge) }));

@@ -22,6 +22,7 @@ use taxdisk_protocol::error::Code;
 use tokio::sync::watch;
 use tower::ServiceExt;
 
+use crate::http::scrape::Scrape;
 use crate::http::{Refused, health};
 use crate::store::postgres::lease::Lease;
 
@@ -99,6 +100,8 @@ pub struct Node {
     /// What is missing while nobody leads, for `/readyz`.
     missing: Mutex<&'static str>,
     door: Door,
+    /// Who may read its figures.
+    scrape: Scrape,
     /// When the loop that looks after the lead last came round.
     began: Instant,
     round_ms: AtomicU64,
@@ -112,11 +115,12 @@ const HANGS: Duration = Duration::from_secs(60);
 
 impl Node {
     /// A node that waits for a leader.
-    fn new(door: Door) -> Arc<Node> {
+    fn new(door: Door, scrape: Scrape) -> Arc<Node> {
         Arc::new(Node {
             role: watch::Sender::new(Role::Waiting),
             missing: Mutex::new(LEADER),
             door,
+            scrape,
             began: Instant::now(),
             round_ms: AtomicU64::new(0),
         })
@@ -170,7 +174,10 @@ async fn front(State(node): State<Arc<Node>>, request: Request) -> Response {
     match (request.uri().path(), role) {
         ("/healthz", _) => health::alive().await.into_response(),
         (_, Role::Leading(leadership)) => leadership.answer(request).await,
-        ("/metrics", _) => health::figures(None),
+        ("/metrics", _) => match node.scrape.check(request.headers()) {
+            Ok(()) => health::figures(None),
+            Err(refused) => refused.into_response(),
+        },
         ("/readyz", Role::Waiting) => {
             health::not_ready(*node.missing.lock().unwrap_or_else(PoisonError::into_inner)).into_response()
         }
@@ -217,4 +224,25 @@ fn cut_with_term(response: Response, role: watch::Receiver<Role>, term: i64) -> 
         }
     });
     Response::from_parts(parts, Body::from_stream(chunks))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::config::Metrics;
+
+    #[tokio::test]
+    async fn a_broker_that_does_not_lead_asks_for_the_token_of_the_figures_too() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "0123456789abcdef").unwrap();
+        let scrape = Scrape::of(&Metrics { token_file: Some(file.path().display().to_string()) }).unwrap();
+        let node = Node::new(Door::new(Duration::from_secs(1), None), scrape);
+        let asked = async |token: &str| {
+            let request = Request::get("/metrics").header(header::AUTHORIZATION, format!("Bearer {token}"));
+            node.router().oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        };
+        assert_eq!(asked("0123456789abcdeF").await, StatusCode::UNAUTHORIZED);
+        assert_eq!(asked("0123456789abcdef").await, StatusCode::OK);
+    }
 }

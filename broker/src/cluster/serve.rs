@@ -14,6 +14,7 @@ use super::lead::{self, Ambition};
 use super::{Node, Role, inside};
 use crate::cli::{Failure, Open, Signals, failed};
 use crate::config::{Config, Loaded};
+use crate::http::scrape::Scrape;
 use crate::ledger::Settings;
 use crate::ready::{self, Urls};
 use crate::store::postgres::Database;
@@ -78,8 +79,10 @@ pub(crate) async fn serve(loaded: &Loaded, settings: Settings, front: Front, sig
         secret: hex::encode(rand::random::<[u8; 32]>()),
         length: Duration::from_secs(config.cluster.lease_s),
     };
-    let ambition = Ambition { database, candidate, settings, config: config.clone(), bootstrap: front.bootstrap };
-    let node = Node::new(Door::new(Duration::from_secs(config.limits.request_s), inside.client));
+    let scrape = Scrape::of(&config.metrics)?;
+    let ambition =
+        Ambition { database, candidate, settings, config: config.clone(), bootstrap: front.bootstrap, scrape: scrape.clone() };
+    let node = Node::new(Door::new(Duration::from_secs(config.limits.request_s), inside.client), scrape);
     let certificates: Vec<Arc<Certificate>> = front.certificate.iter().chain(&inside.certificate).cloned().collect();
 
     let (stop, stopping) = watch::channel(false);

@@ -1,4 +1,5 @@
-//! What waits for a second person: seen by everybody, confirmed by an administrator who did not propose it.
+//! What waits for a second person: seen by everybody, confirmed by an administrator who did not propose it, and taken back by
+//! whoever did.
 
 use std::sync::Arc;
 
@@ -9,11 +10,13 @@ use axum::extract::{Extension, Path, State};
 use axum::http::Response;
 use axum::routing::{get, post};
 use taxdisk_protocol::api::{ProposalView, Proposed};
+use taxdisk_protocol::said;
+use taxdisk_web::pages::Lang;
 
 use super::jobs::url;
 use super::roles::Action;
 use super::shell::Shell;
-use super::{Console, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
+use super::{Console, Page, Posted, Shared, Who, either, page, refused, see_other, shell, words};
 use crate::ledger::Confirmed;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -21,6 +24,7 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/console/proposals", get(list))
         .route("/console/proposals/{id}/confirm", post(confirm))
         .route("/console/proposals/{id}/decline", post(decline))
+        .route("/console/proposals/{id}/withdraw", post(withdraw))
 }
 
 struct Row {
@@ -32,8 +36,8 @@ struct Row {
     at: String,
     until: String,
     reason: String,
-    /// What exactly, as the API says it.
-    body: String,
+    /// What exactly is done, and to which jobs.
+    said: Vec<String>,
     /// He proposed it himself.
     own: bool,
 }
@@ -44,9 +48,10 @@ struct Proposals {
     shell: Shell,
     rows: Vec<Row>,
     may_decide: bool,
+    may_withdraw: bool,
 }
 
-fn row(shell: &Shell, visitor: &Visitor, view: ProposalView) -> Row {
+fn row(shell: &Shell, view: ProposalView, own: bool) -> Row {
     let job = match &view.what {
         Proposed::Settle { seller, serial, .. } => Some((format!("{seller} {serial}"), url(seller, serial))),
         // The job is one that the ledger has forgotten: it has no page.
@@ -64,23 +69,32 @@ fn row(shell: &Shell, visitor: &Visitor, view: ProposalView) -> Row {
     };
     Row {
         what: shell.t(key).to_owned(),
-        body: serde_json::to_string_pretty(&view.what).unwrap_or_default(),
+        said: said::proposal(tongue(shell.lang), &view.what),
         job,
         at: words::time_of(&view.at),
         until: words::time_of(&view.expires_at),
-        own: view.by == visitor.by(),
+        own,
         id: view.id,
         by: view.by,
         reason: view.reason,
     }
 }
 
+fn tongue(lang: Lang) -> said::Tongue {
+    match lang {
+        Lang::Zh => said::Tongue::Zh,
+        Lang::En => said::Tongue::En,
+    }
+}
+
 async fn list(State(console): Shared, Extension(visitor): Who) -> Response<Body> {
     let step: Page = async {
-        let views = console.edge.ledger.proposals().await.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        let views =
+            console.edge.ledger.proposals_seen_by(&visitor.by()).await.map_err(|refusal| refused(&console, &visitor, refusal))?;
         let shell = Shell::new(&visitor, "menu_proposals");
-        let rows = views.into_iter().map(|view| row(&shell, &visitor, view)).collect();
-        Ok(page(&Proposals { shell, rows, may_decide: visitor.may(Action::Settle) }))
+        let rows = views.into_iter().map(|(view, own)| row(&shell, view, own)).collect();
+        let (may_decide, may_withdraw) = (visitor.may(Action::Settle), visitor.may(Action::Operate));
+        Ok(page(&Proposals { shell, rows, may_decide, may_withdraw }))
     }
     .await;
     either(step)
@@ -121,6 +135,23 @@ async fn decline(
         declined.map_err(|refusal| refused(&console, &visitor, refusal))?;
         tracing::info!(proposal = id, by = visitor.by(), "declined");
         Ok(see_other("/console/proposals?done=done_declined"))
+    }
+    .await;
+    either(step)
+}
+
+async fn withdraw(
+    State(console): Shared,
+    Extension(visitor): Who,
+    Extension(form): Posted,
+    Path(id): Path<String>,
+) -> Response<Body> {
+    let step: Page = async {
+        let reason = form.get("reason").unwrap_or_default();
+        let withdrawn = visitor.ledger(&console).withdraw(&id, reason, &visitor.by()).await;
+        withdrawn.map_err(|refusal| refused(&console, &visitor, refusal))?;
+        tracing::info!(proposal = id, by = visitor.by(), "withdrawn");
+        Ok(see_other("/console/proposals?done=done_withdrawn"))
     }
     .await;
     either(step)

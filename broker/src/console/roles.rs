@@ -78,6 +78,7 @@ pub const ROUTES: &[(Method, &str, Action)] = &[
     (Method::GET, "/console/proposals", Action::See),
     (Method::POST, "/console/proposals/{id}/confirm", Action::Settle),
     (Method::POST, "/console/proposals/{id}/decline", Action::Settle),
+    (Method::POST, "/console/proposals/{id}/withdraw", Action::Operate),
     (Method::GET, "/console/audit", Action::Audit),
     (Method::POST, "/console/audit/verify", Action::Audit),
     (Method::GET, "/console/keys", Action::Manage),

@@ -97,6 +97,8 @@ pub enum Input {
     Confirm(String, String),
     /// Or declines it: its id, why, and who.
     Decline(String, String, String),
+    /// Whoever proposed it takes it back: its id, why, and who.
+    Withdraw(String, String, String),
     /// Make or change a seller.
     PutSeller(TaxpayerNumber, SellerBody, String),
     /// Make or change an issue point.
@@ -392,6 +394,7 @@ impl Core {
             Input::Settle(key, request, by) => self.settle(&key, request, by, known),
             Input::Confirm(id, by) => self.confirm(&id, &by, known),
             Input::Decline(id, reason, by) => self.decline(&id, &reason, &by),
+            Input::Withdraw(id, reason, by) => self.withdraw(&id, &reason, &by),
             Input::PutSeller(seller, body, by) => self.put_seller(seller, body, &by),
             Input::PutIssuePoint(seller, point, body, by) => self.put_issue_point(seller, point, body, &by),
             Input::PutDisk(disk, body, by) => self.put_disk(disk, body, &by),

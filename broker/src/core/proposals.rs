@@ -215,7 +215,7 @@ impl Core {
     /// Another person confirms, and it is done in the same commit. What is refused stays, so that it can be seen and declined.
     pub(super) fn confirm(&mut self, id: &str, by: &str, known: &Known) -> Result<Reply, Refusal> {
         let row = self.waiting(id)?;
-        if !self.people_of(&row.by).is_disjoint(&self.people_of(by)) {
+        if self.is_own(&row, by) {
             let text = format!("{} proposed this; another person must confirm it, with a name or key of their own", row.by);
             return Err(Refusal::new("second_person", text));
         }
@@ -247,21 +247,44 @@ impl Core {
         }
     }
 
-    /// Somebody declines it, or takes it back; a reason is kept.
+    /// Somebody declines it; a reason is kept.
     pub(super) fn decline(&mut self, id: &str, reason: &str, by: &str) -> Result<Reply, Refusal> {
         let row = self.waiting(id)?;
+        self.end_by_word(row, "declined", reason, by)
+    }
+
+    /// Whoever proposed it takes it back; a reason is kept. To decline what others proposed takes more than to propose.
+    pub(super) fn withdraw(&mut self, id: &str, reason: &str, by: &str) -> Result<Reply, Refusal> {
+        let row = self.waiting(id)?;
+        if !self.is_own(&row, by) {
+            let text = format!("{} proposed this, and takes it back; an administrator may decline it", row.by);
+            return Err(Refusal::new("forbidden", text));
+        }
+        self.end_by_word(row, "withdrawn", reason, by)
+    }
+
+    fn end_by_word(&mut self, row: ProposalRow, what: &'static str, reason: &str, by: &str) -> Result<Reply, Refusal> {
         let reason = cut(reason);
         if reason.is_empty() {
             return Err(Refusal::new("invalid_parameter", "reason: say why; it is kept in the ledger with your name"));
         }
-        self.drop_proposal(row, "declined", by, &reason);
+        self.drop_proposal(row, what, by, &reason);
         Ok(Reply::Done)
+    }
+
+    /// Is one of those who are behind this name the person who proposed it? He takes it back, and another one confirms it.
+    pub fn is_own(&self, row: &ProposalRow, by: &str) -> bool {
+        !self.people_of(&row.by).is_disjoint(&self.people_of(by))
     }
 
     fn waiting(&mut self, id: &str) -> Result<ProposalRow, Refusal> {
         self.end_proposals();
-        let unknown =
-            || Refusal::new("not_found", format!("no proposal {id:?} waits: it was done, declined, or its time is over"));
+        let unknown = || {
+            Refusal::new(
+                "not_found",
+                format!("no proposal {id:?} waits: it was done, declined or withdrawn, or its time is over"),
+            )
+        };
         self.proposals.get(id).cloned().ok_or_else(unknown)
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::{header, request::Parts};
-use taxdisk_protocol::api::Role;
+use taxdisk_protocol::api::{KeyAction, Role};
 use taxdisk_protocol::error::Code;
 use taxdisk_protocol::ids::TaxpayerNumber;
 
@@ -127,17 +127,18 @@ fn admit(edge: &Edge, caller: &ledger::Caller) -> Result<(), Refused> {
 /// May a key make this call? The table says what the call needs; one that is not there is nobody's.
 fn allowed(parts: &Parts, caller: &Caller) -> Result<(), Refused> {
     let route = parts.extensions.get::<MatchedPath>();
-    let needs = route.and_then(|route| surface::needs(&parts.method, route.as_str())).and_then(surface::Needs::of_key);
-    let Some((action, all_sellers, admin)) = needs else {
+    let needs = route.and_then(|route| surface::needs(&parts.method, route.as_str()));
+    let Some((actions, all_sellers, admin)) = needs.as_ref().and_then(surface::Needs::of_key) else {
         tracing::error!(method = %parts.method, path = parts.uri.path(), "this call is missing in the table of calls");
         return Err(Refused::new(Code::Forbidden, "nobody may make this call: it is missing in the broker's table of calls"));
     };
     if admin && caller.0.role != Role::Admin {
         return Err(Refused::new(Code::Forbidden, "this call needs a key of the role admin"));
     }
-    if !caller.0.actions.is_empty() && !caller.0.actions.contains(&action) {
-        let only = caller.0.actions.iter().map(|action| action.as_str()).collect::<Vec<_>>().join(", ");
-        let text = format!("the key {} is for {only} only; this call is {}", caller.0.id, action.as_str());
+    if !caller.0.actions.is_empty() && !actions.iter().any(|action| caller.0.actions.contains(action)) {
+        let listed = |actions: &[KeyAction], by: &str| actions.iter().map(|one| one.as_str()).collect::<Vec<_>>().join(by);
+        let (only, this) = (listed(&caller.0.actions, ", "), listed(actions, " or "));
+        let text = format!("the key {} is for {only} only; this call is {this}", caller.0.id);
         return Err(Refused::new(Code::Forbidden, text));
     }
     if all_sellers { caller.unlimited() } else { Ok(()) }

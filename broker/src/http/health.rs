@@ -1,12 +1,14 @@
 //! Is the broker alive, can it work, and what are its figures? No key is needed: nothing here names a seller, a buyer or a job.
+//! The figures may ask for a token of their own ([`super::scrape`]).
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
+use taxdisk_protocol::error::Problem;
 
-use super::Edge;
+use super::{Edge, Peer};
 use crate::ledger::Figures;
 
 /// Answer to `/readyz`.
@@ -56,8 +58,12 @@ fn readiness(missing: Vec<String>) -> (StatusCode, Json<Readiness>) {
 /// Figures for Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "service", responses(
     (status = 200, description = "Prometheus text format", body = String, content_type = "text/plain"),
+    (status = 401, description = "Where `metrics.token_file` is set: its token is missing or wrong", body = Problem, content_type = "application/problem+json"),
 ))]
-pub async fn metrics(State(edge): State<Edge>) -> Response {
+pub async fn metrics(State(edge): State<Edge>, peer: Option<Extension<Peer>>, headers: HeaderMap) -> Response {
+    if let Err(refused) = edge.scrape.check(&headers) {
+        return edge.failed(peer.map(|Extension(peer)| peer), refused).into_response();
+    }
     for (state, count) in edge.hub.updates.counts() {
         metrics::gauge!("taxdisk_agent_updates", "state" => state.as_str()).set(count as f64);
     }

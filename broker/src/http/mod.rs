@@ -49,6 +49,7 @@ pub mod pauses;
 pub mod proposals;
 pub mod reconcile;
 pub mod refused;
+pub mod scrape;
 pub mod sellers;
 pub mod surface;
 pub mod tokens;
@@ -85,6 +86,8 @@ pub struct Edge {
     pub console: config::Console,
     /// Tokens of a login service, where one is trusted.
     pub tokens: Option<Arc<tokens::Tokens>>,
+    /// Who may read the figures.
+    pub scrape: scrape::Scrape,
 }
 
 impl Edge {
@@ -102,6 +105,7 @@ impl Edge {
             request_time: Duration::from_secs(config.limits.request_s),
             console: config::Console { https: config.console.https || config.tls.is_some(), ..config.console.clone() },
             tokens: None,
+            scrape: scrape::Scrape::default(),
         }
     }
 
@@ -109,6 +113,12 @@ impl Edge {
     #[must_use]
     pub fn with_tokens(self, tokens: Option<Arc<tokens::Tokens>>) -> Edge {
         Edge { tokens, ..self }
+    }
+
+    /// That shows its figures to these.
+    #[must_use]
+    pub fn with_scrape(self, scrape: scrape::Scrape) -> Edge {
+        Edge { scrape, ..self }
     }
 
     /// Counts a failed authentication. Gives back what the caller sees: over the limit, that there were too many.
@@ -202,6 +212,7 @@ pub fn router(edge: Edge) -> Router {
         .route("/v1/proposals", get(proposals::list))
         .route("/v1/proposals/{id}/confirm", post(proposals::confirm))
         .route("/v1/proposals/{id}/decline", post(proposals::decline))
+        .route("/v1/proposals/{id}/withdraw", post(proposals::withdraw))
         .route(LINK_PATH, any(hub::link))
         .route(TUNNEL_PATH, post(hub::tunnel::open))
         .route(&format!("{TUNNEL_PATH}/{{id}}"), post(hub::tunnel::send).get(hub::tunnel::fetch).delete(hub::tunnel::close))

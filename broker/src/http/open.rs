@@ -43,12 +43,12 @@ async fn guard(request: Request, next: Next) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::surface::{CALLS, Needs};
+    use crate::http::surface::CALLS;
 
     #[test]
     fn what_needs_a_key_is_not_open_and_all_else_is() {
         for (method, path, needs, _) in CALLS {
-            let keyed = matches!(needs, Needs::Key(_) | Needs::AllSellers(_) | Needs::Admin(_));
+            let keyed = needs.of_key().is_some();
             let path = path.replace(['{', '}'], "");
             // One path, two calls: to offer programs is an administrator's, to fetch one an agent's.
             assert_eq!(is_open(&path), !keyed, "{method} {path}");

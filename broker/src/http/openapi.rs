@@ -39,7 +39,7 @@ use super::{
         webhooks::replay, webhooks::deliveries,
         audit::list, audit::verify, audit::proof,
         buyers::export, buyers::erase,
-        proposals::list, proposals::confirm, proposals::decline,
+        proposals::list, proposals::confirm, proposals::decline, proposals::withdraw,
         reconcile::show, reconcile::number, reconcile::job, reconcile::release,
         health::alive, health::ready, health::metrics,
     ),

@@ -46,7 +46,7 @@ pub async fn confirm(State(edge): State<Edge>, Admin(by): Admin, Path(id): Path<
     })
 }
 
-/// Declines what waits, or takes it back.
+/// Declines what waits.
 #[utoipa::path(post, path = "/v1/proposals/{id}/decline", tag = "proposals", request_body = DeclineRequest, params(("id" = String, Path, description = "Proposal")), responses(
     (status = 204, description = "It waits no longer"),
     (status = 404, description = "None of this id waits", body = Problem, content_type = "application/problem+json"),
@@ -59,5 +59,22 @@ pub async fn decline(
 ) -> Result<StatusCode, Refused> {
     by.ledger(&edge).decline(&id, &request.reason, by.by()).await?;
     tracing::info!(proposal = id, by = by.by(), "declined");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes back what one proposed oneself: nothing is done. A key counts as its owner and whoever made it.
+#[utoipa::path(post, path = "/v1/proposals/{id}/withdraw", tag = "proposals", request_body = DeclineRequest, params(("id" = String, Path, description = "Proposal")), responses(
+    (status = 204, description = "It waits no longer"),
+    (status = 403, description = "Somebody else proposed it", body = Problem, content_type = "application/problem+json"),
+    (status = 404, description = "None of this id waits", body = Problem, content_type = "application/problem+json"),
+), security(("key" = [])))]
+pub async fn withdraw(
+    State(edge): State<Edge>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Strict(request): Strict<DeclineRequest>,
+) -> Result<StatusCode, Refused> {
+    caller.ledger(&edge).withdraw(&id, &request.reason, caller.by()).await?;
+    tracing::info!(proposal = id, by = caller.by(), "withdrawn");
     Ok(StatusCode::NO_CONTENT)
 }

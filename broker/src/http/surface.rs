@@ -20,6 +20,8 @@ use crate::console::roles;
 pub enum Needs {
     /// Nothing: it tells nothing of anybody's business.
     Nothing,
+    /// Nothing, or the token of the figures where one is set (`metrics.token_file`).
+    Scrape,
     /// An enrolment code, in the body.
     Code,
     /// What an agent proves: the link asks for it itself, and a place among those without proof is all there is before.
@@ -28,6 +30,8 @@ pub enum Needs {
     Word,
     /// An API key, for this action; what it says of sellers holds.
     Key(KeyAction),
+    /// An API key, for one of these actions.
+    Either([KeyAction; 2]),
     /// An API key without a limit to sellers.
     AllSellers(KeyAction),
     /// An API key of the role admin, without a limit to sellers.
@@ -39,22 +43,26 @@ impl Needs {
     pub fn text(self) -> String {
         match self {
             Needs::Nothing => "nothing".to_owned(),
+            Needs::Scrape => "nothing, or the token of metrics.token_file".to_owned(),
             Needs::Code => "an enrolment code".to_owned(),
             Needs::Proof => "an agent's proof".to_owned(),
             Needs::Word => "an agent's word".to_owned(),
             Needs::Key(action) => format!("key: {}", action.as_str()),
+            Needs::Either([one, other]) => format!("key: {} or {}", one.as_str(), other.as_str()),
             Needs::AllSellers(action) => format!("key of all sellers: {}", action.as_str()),
             Needs::Admin(action) => format!("admin: {}", action.as_str()),
         }
     }
 
-    /// The action of a key, and whether its role must be admin.
-    pub(super) fn of_key(self) -> Option<(KeyAction, bool, bool)> {
+    /// The actions of a key, of which it needs one; whether it must be without a limit to sellers; whether its role must be
+    /// admin.
+    pub fn of_key(&self) -> Option<(&[KeyAction], bool, bool)> {
         match self {
-            Needs::Key(action) => Some((action, false, false)),
-            Needs::AllSellers(action) => Some((action, true, false)),
-            Needs::Admin(action) => Some((action, true, true)),
-            Needs::Nothing | Needs::Code | Needs::Proof | Needs::Word => None,
+            Needs::Key(action) => Some((std::slice::from_ref(action), false, false)),
+            Needs::Either(actions) => Some((actions, false, false)),
+            Needs::AllSellers(action) => Some((std::slice::from_ref(action), true, false)),
+            Needs::Admin(action) => Some((std::slice::from_ref(action), true, true)),
+            Needs::Nothing | Needs::Scrape | Needs::Code | Needs::Proof | Needs::Word => None,
         }
     }
 }
@@ -75,7 +83,7 @@ pub type Call = (Method, &'static str, Needs, Body);
 
 use Body::{Lines, None as Without, One};
 use KeyAction::{Audit, Cancel, Keys, Operate, Read, Reissue, Settle, Setup, Submit, Webhooks};
-use Needs::{Admin, AllSellers, Code, Key, Nothing, Proof, Word};
+use Needs::{Admin, AllSellers, Code, Either, Key, Nothing, Proof, Scrape, Word};
 
 /// The table. Paths as the router writes them.
 pub const CALLS: &[Call] = &[
@@ -93,6 +101,7 @@ pub const CALLS: &[Call] = &[
     (Method::GET, "/v1/proposals", AllSellers(Read), Without),
     (Method::POST, "/v1/proposals/{id}/confirm", Admin(Settle), Without),
     (Method::POST, "/v1/proposals/{id}/decline", Admin(Settle), One),
+    (Method::POST, "/v1/proposals/{id}/withdraw", Either([Reissue, Settle]), One),
     (Method::GET, "/v1/sellers", Key(Read), Without),
     (Method::PUT, "/v1/sellers/{taxno}", Admin(Setup), One),
     (Method::GET, "/v1/sellers/{taxno}", Key(Read), Without),
@@ -156,7 +165,7 @@ pub const CALLS: &[Call] = &[
     (Method::DELETE, "/v1/agents/tunnel/{id}", Proof, Without),
     (Method::GET, "/healthz", Nothing, Without),
     (Method::GET, "/readyz", Nothing, Without),
-    (Method::GET, "/metrics", Nothing, Without),
+    (Method::GET, "/metrics", Scrape, Without),
     (Method::GET, "/openapi.json", Nothing, Without),
 ];
 
@@ -280,7 +289,7 @@ mod tests {
                     .as_array()
                     .map(|scopes| scopes.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect::<Vec<_>>());
                 let expected = match needs {
-                    Key(_) => Some(Vec::new()),
+                    Key(_) | Either(_) => Some(Vec::new()),
                     AllSellers(_) => Some(vec!["all_sellers".to_owned()]),
                     Admin(_) => Some(vec!["admin".to_owned()]),
                     _ => None,

@@ -27,6 +27,15 @@ impl Ledger {
         self.look(move |core| core.proposals(now).iter().map(ProposalRow::view).collect()).await
     }
 
+    /// What waits, the oldest first, and whether it is this one's own.
+    ///
+    /// # Errors
+    /// `not_ready`.
+    pub async fn proposals_seen_by(&self, by: &str) -> Answer<Vec<(ProposalView, bool)>> {
+        let (now, by) = (self.now(), by.to_owned());
+        self.look(move |core| core.proposals(now).iter().map(|row| (row.view(), core.is_own(row, &by))).collect()).await
+    }
+
     /// Another person confirms, and it is done.
     ///
     /// # Errors
@@ -46,11 +55,19 @@ impl Ledger {
         }
     }
 
-    /// Somebody declines it, or takes it back.
+    /// Somebody declines it.
     ///
     /// # Errors
     /// `not_found`, `invalid_parameter` (no reason), `not_ready`.
     pub async fn decline(&self, id: &str, reason: &str, by: &str) -> Answer<()> {
         self.done(Input::Decline(id.to_owned(), reason.to_owned(), by.to_owned())).await
+    }
+
+    /// Whoever proposed it takes it back.
+    ///
+    /// # Errors
+    /// `not_found`, `forbidden` (somebody else proposed it), `invalid_parameter` (no reason), `not_ready`.
+    pub async fn withdraw(&self, id: &str, reason: &str, by: &str) -> Answer<()> {
+        self.done(Input::Withdraw(id.to_owned(), reason.to_owned(), by.to_owned())).await
     }
 }

@@ -20,6 +20,7 @@ use taxdisk_protocol::ids::{JobKey, TaxpayerNumber};
 use taxdisk_protocol::job::{Event, Job};
 use taxdisk_protocol::link::Owner;
 use taxdisk_protocol::time::Timestamp;
+use taxdisk_web::keyring::Shut;
 
 use crate::core::Restored;
 use crate::core::change::{Change, NumberKey, OriginalKey};
@@ -65,12 +66,9 @@ pub enum StoreError {
     /// Another broker leads this database, or may: nothing was kept. Whatever is in memory here is to be thrown away.
     #[error("another broker leads this database now")]
     Fenced,
-    /// Contents are sealed with a key that this program was not given.
-    #[error(
-        "contents are sealed with the key {0}, which is not in the key file (store.key_file): put that key back; nothing was \
-         changed, and nothing is lost as long as the key exists"
-    )]
-    Sealed(String),
+    /// A sealed text was not opened: its key is not there, or it is not what was sealed.
+    #[error(transparent)]
+    Shut(#[from] Shut),
     /// The cursor of a page is not one of ours.
     #[error("this cursor was not made here")]
     Cursor,

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use taxdisk_protocol::api::InvoiceBody;
 use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job};
-use taxdisk_web::keyring::{Keyring, MARK, Shut, Unusable};
+use taxdisk_web::keyring::{Keyring, MARK, Unusable};
 
 use super::encoding::{damaged, json, text};
 use super::{StoreError, chain};
@@ -31,15 +31,6 @@ const CONTENT: &str = "taxdisk-content-v1";
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Vault {
     keys: Keyring,
-}
-
-impl From<Shut> for StoreError {
-    fn from(shut: Shut) -> StoreError {
-        match shut {
-            Shut::Missing(id) => StoreError::Sealed(id),
-            Shut::Broken => damaged("a sealed content", "it is not what was sealed"),
-        }
-    }
 }
 
 impl Vault {
@@ -173,6 +164,8 @@ pub(crate) fn with_factor(name: &str) -> (UserRow, String) {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use taxdisk_web::keyring::Shut;
+
     use super::*;
 
     #[test]
@@ -189,9 +182,12 @@ mod tests {
             "what was stored before there was a key"
         );
         let another = stored.replace("\"anna\"", "\"ben\"");
-        assert!(matches!(vault.user(&another), Err(StoreError::Damaged(_))), "nobody's factor is moved to another person");
+        assert!(
+            matches!(vault.user(&another), Err(StoreError::Shut(Shut::Broken))),
+            "nobody's factor is moved to another person"
+        );
         for lost in [Vault::default(), Vault::parse(&new_key()).unwrap()] {
-            assert!(matches!(lost.user(&stored), Err(StoreError::Sealed(_))), "nobody comes in without it");
+            assert!(matches!(lost.user(&stored), Err(StoreError::Shut(Shut::Missing(_)))), "nobody comes in without it");
         }
         assert!(serde_json::from_str::<UserRow>(&stored).is_err(), "nor does a program that knows nothing of sealed ones");
     }

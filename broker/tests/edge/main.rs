@@ -14,6 +14,7 @@ mod hostile;
 mod input;
 mod jobs;
 mod link;
+mod metrics;
 mod operations;
 mod pauses;
 mod process;

@@ -67,6 +67,7 @@ impl Broker {
         let (stop, stopping) = watch::channel(false);
         let tokens = http::tokens::Tokens::of(&config.tokens).unwrap();
         let edge = Edge::new(ledger.clone(), &config, stopping.clone()).with_tokens(tokens);
+        let edge = edge.with_scrape(http::scrape::Scrape::of(&config.metrics).unwrap());
         let router = http::router(edge.clone());
         let limits = config.limits.clone();
         let serving = tokio::spawn(async move { serve::run(listener, None, router, &limits, stopping).await });

@@ -3,6 +3,7 @@
 use serde_json::json;
 use taxdisk_broker::core::people::ConsoleRole;
 use taxdisk_broker::ledger::{Settings, TwoPersons};
+use taxdisk_protocol::api::Role;
 
 use crate::console::{Browser, location};
 use crate::support::Broker;
@@ -87,4 +88,60 @@ async fn a_word_on_a_ledger_that_went_back_waits_for_another_person() {
     let refused = anna.post(&format!("/console/proposals/{id}/confirm"), &[("confirm", "yes")]).await;
     assert_eq!(refused.status, 404, "{}", refused.text());
     assert_eq!(broker.ledger.proposals().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn whoever_proposed_takes_it_back_and_everybody_reads_in_words_what_waits() {
+    let broker = Broker::start_set(Settings { two_persons: BOTH, ..Settings::default() }).await;
+    let mut bert = Browser::of(&broker, "bert", ConsoleRole::Operator).await;
+    let mut vera = Browser::of(&broker, "vera", ConsoleRole::Viewer).await;
+    let other = broker.key(Role::Platform, &[], None).await;
+    let filter = json!({ "problem": "disk_trouble", "serial": "TILL" });
+    let request = json!({ "key": "b1", "filter": filter, "reason": "the disk was repaired" });
+    let id = broker.call("POST", "/v1/jobs:reissue", Some(&request)).await.json()["id"].as_str().unwrap().to_owned();
+    let page = vera.get("/console/proposals").await.text();
+    for words in ["code of the problem: disk_trouble", "serial number begins with: TILL", "state: failed", "seller: all of them"]
+    {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    let chinese = vera.get("/console/proposals?lang=zh").await.text();
+    assert!(chinese.contains("问题代码：disk_trouble") && chinese.contains("流水号开头：TILL"), "{chinese}");
+    for page in [&page, &chinese] {
+        assert!(!page.contains("bulk_reissue") && !page.contains("&#34;filter"), "not as JSON: {page}");
+        assert!(!page.contains("/withdraw") && !page.contains("/confirm"), "a viewer only reads: {page}");
+    }
+    // A platform takes its own back, and no other one's; the answer to another one is no other for an administrator.
+    let (path, reason) = (format!("/v1/proposals/{id}/withdraw"), json!({ "reason": "wrong filter" }));
+    for stranger in [&other, &broker.admin] {
+        broker.call_as(stranger, "POST", &path, Some(&reason)).await.problem(403, "forbidden");
+    }
+    broker.call("POST", &path, Some(&json!({ "reason": "" }))).await.problem(400, "invalid_parameter");
+    assert_eq!(broker.ledger.proposals().await.unwrap().len(), 1);
+    assert_eq!(broker.call("POST", &path, Some(&reason)).await.status, 204);
+    broker.call("POST", &path, Some(&reason)).await.problem(404, "not_found");
+    broker.call("GET", "/v1/jobs:reissue/b1", None).await.problem(404, "not_found");
+    // In the console: an operator, who may confirm nothing, takes back what he proposed.
+    let id = broker.call("POST", "/v1/jobs:reissue", Some(&request)).await.json()["id"].as_str().unwrap().to_owned();
+    bert.get("/console/bulk").await;
+    let text = bert.post("/console/bulk", &[("state", "failed"), ("reason", "mine")]).await.text();
+    let field = |name: &str| crate::console::after(&text, &format!("name=\"{name}\" value=\""), "\"").unwrap().to_owned();
+    let asked = field("request").replace("&#34;", "\"").replace("&quot;", "\"");
+    let begin = [("request", asked.as_str()), ("seen", &field("seen")), ("confirm", "yes")];
+    assert_eq!(location(&bert.post("/console/bulk/begin", &begin).await), "/console/proposals?done=done_proposed");
+    let own = broker.ledger.proposals().await.unwrap().into_iter().find(|view| view.id != id).unwrap().id;
+    let page = bert.get("/console/proposals").await.text();
+    assert!(page.contains(&format!("/console/proposals/{own}/withdraw")), "{page}");
+    assert!(!page.contains(&format!("/console/proposals/{id}/withdraw")) && !page.contains("/decline"), "{page}");
+    let post = async |browser: &mut Browser, id: &str| {
+        browser.post(&format!("/console/proposals/{id}/withdraw"), &[("reason", "looked again")]).await
+    };
+    vera.get("/console/proposals").await;
+    assert_eq!(post(&mut vera, &own).await.status, 403, "a viewer");
+    assert_eq!(post(&mut bert, &id).await.status, 403, "another one's");
+    assert_eq!(location(&post(&mut bert, &own).await), "/console/proposals?done=done_withdrawn");
+    assert!(bert.get("/console/proposals?done=done_withdrawn").await.text().contains("It is taken back"));
+    let left = broker.ledger.proposals().await.unwrap();
+    assert_eq!(left.into_iter().map(|view| view.id).collect::<Vec<_>>(), [id]);
+    let chain = broker.call_as(&broker.admin, "GET", "/v1/audit?limit=100", None).await.text();
+    assert!(chain.contains("withdrawn") && chain.contains("looked again") && chain.contains("console:bert"), "{chain}");
 }

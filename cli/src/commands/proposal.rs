@@ -1,7 +1,8 @@
 //! `proposal …`: what waits for a second person.
 
 use serde_json::json;
-use taxdisk_protocol::api::{DeclineRequest, ProposalView, Proposed};
+use taxdisk_protocol::api::{DeclineRequest, ProposalView};
+use taxdisk_protocol::said::{self, Tongue};
 
 use super::admin::say;
 use super::rows;
@@ -25,6 +26,11 @@ pub(super) fn run(client: &Client, command: ProposalCommand, as_json: bool) -> R
             client.act(&path(&id, "confirm"))?;
             say(as_json, &json!({ "confirmed": id }), || format!("{id} is confirmed and done."));
         }
+        ProposalCommand::Withdraw { id, reason } => {
+            let body = DeclineRequest { reason };
+            client.tell(&path(&id, "withdraw"), &body)?;
+            say(as_json, &body, || format!("{id} is taken back; nothing was done."));
+        }
         ProposalCommand::Decline { id, reason } => {
             let body = DeclineRequest { reason };
             client.tell(&path(&id, "decline"), &body)?;
@@ -45,26 +51,7 @@ pub(super) fn waits(proposal: &ProposalView, json: bool) {
 }
 
 fn text(proposal: &ProposalView) -> String {
-    let what = match &proposal.what {
-        Proposed::Settle { seller, serial, request } => {
-            let decision = serde_json::to_value(request.decision).ok().and_then(|word| word.as_str().map(str::to_owned));
-            format!("settle {seller} {serial}: {}", decision.unwrap_or_default())
-        }
-        Proposed::BulkReissue { key, filter } => {
-            format!("bulk re-issue {key}: {}", serde_json::to_string(filter).unwrap_or_default())
-        }
-        Proposed::ReconcileNumber { request } => {
-            let whose = request.job.as_ref().map_or("nobody's".to_owned(), |job| format!("of {} {}", job.seller, job.serial));
-            format!("number {} {} on disk {}: {whose}", request.pair.code, request.pair.number, request.disk)
-        }
-        Proposed::ReconcileJob { seller, serial, request } => {
-            let pair = request.pair.as_ref().map(|pair| format!("issued as {} {}", pair.code, pair.number));
-            format!("forgotten attempt of {seller} {serial}: {}", pair.unwrap_or_else(|| "not issued".to_owned()))
-        }
-        Proposed::ReleaseUnread { disk } => format!("release disk {disk} unread"),
-    };
-    format!(
-        "{}  {what}\n  by {} at {}, until {}: {}",
-        proposal.id, proposal.by, proposal.at, proposal.expires_at, proposal.reason
-    )
+    let ProposalView { id, by, at, expires_at, reason, what } = proposal;
+    let said = said::proposal(Tongue::En, what).join("\n  ");
+    format!("{id}  by {by} at {at}, until {expires_at}\n  {said}\n  because: {reason}")
 }

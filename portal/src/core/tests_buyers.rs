@@ -1,4 +1,5 @@
-//! A buyer's data: all of it is found, what goes on is left alone, and what is not a person's stays.
+//! A buyer's data: all of it is found, what goes on is left alone, and what is not a person's stays. Over SQLite and over
+//! PostgreSQL: what is found, and what is removed, is found and removed by statements.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::task::{Task, TaskKind, TaskState};
 use crate::files::customers::BuyerType;
 use crate::files::{Customer, Kind};
 use crate::ledger::{Clock, Ledger};
+use crate::store::tests::postgres::Server;
 use crate::store::{self, Field, Query, Readers};
 
 const TENANT: &str = "one";
@@ -31,7 +33,13 @@ struct Bench {
     ledger: Ledger,
     readers: Readers,
     now: Arc<AtomicI64>,
-    _folder: tempfile::TempDir,
+    _place: Place,
+}
+
+/// Where the store is, while somebody uses it.
+enum Place {
+    Folder { _folder: tempfile::TempDir },
+    Server { _server: Arc<Server> },
 }
 
 /// Runs a step in the writer.
@@ -42,13 +50,24 @@ macro_rules! run {
 }
 
 impl Bench {
-    async fn new() -> Bench {
+    async fn in_sqlite() -> Bench {
         let folder = tempfile::tempdir().unwrap();
-        let opened = store::open(&format!("sqlite:{}", folder.path().join("portal.db").display())).await.unwrap();
+        let url = format!("sqlite:{}", folder.path().join("portal.db").display());
+        Bench::at(&url, Place::Folder { _folder: folder }).await
+    }
+
+    async fn in_postgres() -> Bench {
+        let server = tokio::task::spawn_blocking(Server::shared).await.unwrap();
+        let url = server.database();
+        Bench::at(&url, Place::Server { _server: server }).await
+    }
+
+    async fn at(url: &str, place: Place) -> Bench {
+        let opened = store::open(url).await.unwrap();
         let now = Arc::new(AtomicI64::new(DAY_MS));
         let told = now.clone();
         let clock: Clock = Arc::new(move || told.load(Ordering::SeqCst));
-        Bench { ledger: Ledger::start(opened.writer, clock), readers: opened.readers, now, _folder: folder }
+        Bench { ledger: Ledger::start(opened.writer, clock), readers: opened.readers, now, _place: place }
     }
 
     async fn put(&self, request: Request) {
@@ -193,8 +212,7 @@ fn reservation(serial: &str, hold: Option<Hold>) -> Reservation {
 
 /// One of each: issued and quiet, sent back, under way, issued with a mail that waits, issued with an open question, failed; and
 /// another buyer's.
-async fn shop() -> Bench {
-    let bench = Bench::new().await;
+async fn shop(bench: Bench) -> Bench {
     for (serial, phase) in [
         ("A1", Phase::Issued),
         ("A2", Phase::Deleted),
@@ -228,9 +246,8 @@ fn rows(rows: &[(&str, &str, &str)]) -> Vec<(String, String, String)> {
     rows.iter().map(|(what, erased, kept)| ((*what).to_owned(), (*erased).to_owned(), (*kept).to_owned())).collect()
 }
 
-#[tokio::test]
-async fn nothing_of_what_goes_on_is_erased_and_of_invoices_the_addresses_until_the_law_lets_them_go() {
-    let bench = shop().await;
+async fn nothing_of_what_goes_on_is_erased_and_of_invoices_the_addresses_until_the_law_lets_them_go(bench: Bench) {
+    let bench = shop(bench).await;
     let before = bench.all_of("A1").await;
     let judged = bench.erase(true).await;
     assert!(judged.iter().all(|(_, erased, _)| erased == "nothing"), "{judged:?}");
@@ -272,9 +289,8 @@ async fn nothing_of_what_goes_on_is_erased_and_of_invoices_the_addresses_until_t
     assert!(db.entries(TENANT, Kind::Customers).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn of_an_invoice_that_need_not_be_kept_number_amount_and_hash_stay_and_the_history_names_nobody() {
-    let bench = shop().await;
+async fn of_an_invoice_that_need_not_be_kept_number_amount_and_hash_stay_and_the_history_names_nobody(bench: Bench) {
+    let bench = shop(bench).await;
     let before = bench.request("A1").await;
     bench.now.store(DAY_MS * 12, Ordering::SeqCst);
     assert!(bench.erase(false).await.contains(&("request A1".to_owned(), "all".to_owned(), String::new())));
@@ -294,9 +310,8 @@ async fn of_an_invoice_that_need_not_be_kept_number_amount_and_hash_stay_and_the
     assert!(!body.contains("A3"), "what was not removed is not said to be: {body}");
 }
 
-#[tokio::test]
-async fn a_copy_holds_everything_by_name_by_number_and_by_a_contact_and_nothing_of_others() {
-    let bench = shop().await;
+async fn a_copy_holds_everything_by_name_by_number_and_by_a_contact_and_nothing_of_others(bench: Bench) {
+    let bench = shop(bench).await;
     let query = |name: &str, taxpayer_number: &str, contact: &str| BuyerQuery {
         name: name.to_owned(),
         taxpayer_number: taxpayer_number.to_owned(),
@@ -319,4 +334,29 @@ async fn a_copy_holds_everything_by_name_by_number_and_by_a_contact_and_nothing_
     assert!(BuyerQuery { cursor: "elsewhere".to_owned(), ..query(NAME, "", "") }.checked().is_err());
     let history = bench.readers.get().await.unwrap().notes(TENANT, HISTORY).await.unwrap();
     assert!(history.iter().all(|note| note.what == "buyer_exported" && !note.body.contains(NAME)), "{history:?}");
+}
+
+/// Each of them over both.
+macro_rules! over_both {
+    ($($name:ident),* $(,)?) => {
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Bench::in_sqlite().await).await;
+            })*
+        }
+
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Bench::in_postgres().await).await;
+            })*
+        }
+    };
+}
+
+over_both! {
+    nothing_of_what_goes_on_is_erased_and_of_invoices_the_addresses_until_the_law_lets_them_go,
+    of_an_invoice_that_need_not_be_kept_number_amount_and_hash_stay_and_the_history_names_nobody,
+    a_copy_holds_everything_by_name_by_number_and_by_a_contact_and_nothing_of_others,
 }

@@ -21,6 +21,7 @@ mod tests_reports;
 mod tests_walls;
 
 use async_trait::async_trait;
+use taxdisk_web::keyring::Shut;
 
 pub use buyers::BuyersDb;
 pub use codes::CodesDb;
@@ -44,6 +45,9 @@ pub enum StoreError {
     /// What was read is not what was written.
     #[error("the store is damaged: {0}")]
     Damaged(String),
+    /// A second factor was not opened: its key is not there, or it is not what was sealed.
+    #[error(transparent)]
+    Shut(#[from] Shut),
 }
 
 /// A token that was used (yonyou-open-api.md, section 2.5).

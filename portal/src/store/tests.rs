@@ -24,7 +24,7 @@ use crate::ledger::Ledger;
 
 #[path = "../../../tests/src/postgres.rs"]
 #[allow(dead_code, missing_docs, unreachable_pub)]
-mod postgres;
+pub(crate) mod postgres;
 
 /// A request as an insert makes it.
 pub(crate) fn request(tenant: &str, serial: &str) -> Request {

@@ -45,6 +45,15 @@ pub enum Who {
     TaxOffice,
 }
 
+/// Does the other side refuse the certificate that this one showed in the TLS handshake, or miss one? `cause`: what broke the
+/// connection, with the name of the alert (RFC 8446, section 6). It has read no request then.
+pub fn is_about_our_certificate(cause: &str) -> bool {
+    // The last one: an authority of another key has the name of one that is known.
+    let names =
+        ["CertificateRequired", "UnsupportedCertificate", "BadCertificate", "CertificateExpired", "UnknownCA", "DecryptError"];
+    cause.split_once("fatal alert: ").is_some_and(|(_, alert)| names.iter().any(|name| alert.starts_with(name)))
+}
+
 /// One broken rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Breach {

@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod buyers;
+mod certificates;
 mod claims;
 mod cluster;
 mod daemon;

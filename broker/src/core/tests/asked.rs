@@ -435,6 +435,35 @@ fn a_proposal_ends_by_time_by_a_word_and_does_nothing_that_cannot_be_done_any_mo
 }
 
 #[test]
+fn whoever_proposed_takes_it_back_and_nobody_what_another_one_proposed() {
+    use taxdisk_protocol::api::{SettleDecision::NotIssued, SettleReading::Absent};
+    let mut world = hung_for_two();
+    make_key(&mut world, "k_anna", Some("anna"), "command line").unwrap();
+    let ask = |world: &World| Input::Settle(key("A1"), request(world, NotIssued, Absent, 7, None), "console:anna".to_owned());
+    let withdraw = |id: &str, reason: &str, by: &str| Input::Withdraw(id.to_owned(), reason.to_owned(), by.to_owned());
+    let input = ask(&world);
+    let id = proposed(world.ok(input));
+    for other in ["console:bert", "k_nobody", ""] {
+        assert_eq!(world.input(withdraw(&id, "mine", other)).unwrap_err().code, "forbidden", "{other}");
+    }
+    assert_eq!(world.input(withdraw(&id, " ", "console:anna")).unwrap_err().code, "invalid_parameter", "with a reason");
+    assert_eq!(world.core.proposals(world.now).len(), 1, "it waits still");
+    world.ok(withdraw(&id, "read it wrongly", "k_anna"));
+    let (_, entered) = world.audits.iter().find(|(what, _)| what == "withdrawn").expect("it is in the chain");
+    let entered = entered.to_string();
+    for words in ["k_anna", "console:anna", "read it wrongly", &id] {
+        assert!(entered.contains(words), "{words}: {entered}");
+    }
+    for by in ["console:bert", "console:anna"] {
+        assert_eq!(confirm(&mut world, &id, by).unwrap_err().code, "not_found");
+        assert_eq!(world.input(withdraw(&id, "again", by)).unwrap_err().code, "not_found");
+    }
+    world.restart(world.core.settings.clone());
+    assert!(world.core.proposals(world.now).is_empty(), "nor is it back after a restart");
+    assert_eq!(world.state("A1"), JobState::Unsettled, "nothing was done");
+}
+
+#[test]
 fn by_the_record_the_two_of_a_proposal_are_the_two_and_one_person_with_two_keys_is_not() {
     use taxdisk_protocol::api::{SettleDecision::Issued, SettleReading::PresentOurs};
     let mut world = hung_for_two();

@@ -8,6 +8,7 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use taxdisk_protocol::api::{Fault, JobProblem};
 use taxdisk_protocol::job::What;
+use taxdisk_web::keyring::Shut;
 use tokio::sync::Semaphore;
 
 use super::lease::Candidate;
@@ -156,7 +157,7 @@ async fn no_row_holds_a_sealed_content_and_a_new_key_seals_all_of_them() {
     assert_eq!(bench.place.ask(plain).trim(), "0");
     store.close().await.unwrap();
     let store = bench.lead(Vault::default()).await;
-    assert!(matches!(store.restore().await, Err(StoreError::Sealed(_))), "without the key none is read");
+    assert!(matches!(store.restore().await, Err(StoreError::Shut(Shut::Missing(_)))), "without the key none is read");
     store.close().await.unwrap();
     let store = bench.open().await;
     assert_eq!(store.rekey(true).await.unwrap(), 3);

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use sqlx::{ConnectOptions, Connection};
+use taxdisk_web::keyring::Shut;
 
 use super::*;
 use crate::store::conformance::{Bench, suite_of};
@@ -372,7 +373,7 @@ async fn no_file_holds_a_sealed_content_and_without_its_key_none_is_read() {
             Ok(store) => store.restore().await.unwrap_err(),
             Err(error) => error,
         };
-        assert!(matches!(refused, StoreError::Sealed(_)), "{refused}");
+        assert!(matches!(refused, StoreError::Shut(Shut::Missing(_))), "{refused}");
     }
 }
 
@@ -394,7 +395,7 @@ async fn no_file_holds_the_secret_of_a_second_factor_and_without_its_key_nobody_
     assert_eq!(files_with(&bench.files, &of_ben), [""; 0]);
     store.close().await.unwrap();
     let lost = SqliteStore::open_with(&bench.files.url(), Vault::default()).await.unwrap();
-    assert!(matches!(lost.restore().await, Err(StoreError::Sealed(_))));
+    assert!(matches!(lost.restore().await, Err(StoreError::Shut(Shut::Missing(_)))));
 }
 
 #[tokio::test]
