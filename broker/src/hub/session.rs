@@ -32,6 +32,7 @@ pub(super) async fn run(hub: Arc<Hub>, mut socket: WebSocket, mut unproven: Unpr
     let too_long = || Err(Ending { code: Code::Timeout, reason: "the proof took too long".to_owned() });
     let proof = tokio::time::timeout(hub.times.join, join::prove(&hub.ledger, &mut socket));
     let proven = tokio::select! {
+        biased;
         proven = proof => proven.unwrap_or_else(|_| too_long()),
         () = unproven.wanted() => too_long(),
     };
@@ -117,6 +118,8 @@ async fn talk(
     let mut writer = tokio::spawn(write(sink, frames, own_frames, hub.times).in_current_span());
     let mut stopping = hub.stopping.clone();
     let ended = tokio::select! {
+        // Of several ends at once it is always the same one that counts, so that a run can be run again.
+        biased;
         ended = listen(hub, ledger, &mut stream, session, &own, who) => ended,
         never = offer(hub, who, &own) => match never {},
         Some(ending) = place.end.recv() => Ended::By(ending),
