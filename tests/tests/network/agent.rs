@@ -33,6 +33,7 @@ use tokio::sync::mpsc;
 use turmoil::net::TcpStream;
 
 use super::broker::PORT;
+use super::socket::Sockets;
 use super::world::{LEDGER, World, now};
 
 /// The PC's clock, for people only.
@@ -46,6 +47,8 @@ pub(crate) struct Pc {
     pub(crate) up: bool,
     /// The disk.
     pub(crate) device: Device,
+    /// Sockets of its process.
+    pub(crate) sockets: Sockets,
     index: usize,
     life: u64,
     journal: Memory,
@@ -63,6 +66,7 @@ impl Pc {
         Pc {
             agent: format!("ag_{index:016x}").parse().unwrap(),
             up: false,
+            sockets: Sockets::default(),
             device: Device::new(index, knobs, dice.fork()),
             index,
             life: 0,
@@ -111,11 +115,12 @@ fn text(frame: &AgentFrame) -> String {
     serde_json::to_string(frame).unwrap()
 }
 
-fn connector() -> Connector {
-    Arc::new(|host, port| {
+fn connector(sockets: Sockets) -> Connector {
+    Arc::new(move |host, port| {
+        let sockets = sockets.clone();
         Box::pin(async move {
             let stream = TcpStream::connect((host, port)).await.map_err(|error| (Stage::Tcp, error))?;
-            Ok(Box::new(stream) as Box<dyn Stream>)
+            Ok(Box::new(sockets.open(stream)) as Box<dyn Stream>)
         })
     })
 }
@@ -124,7 +129,7 @@ fn connector() -> Connector {
 pub(crate) async fn run(world: World, index: usize) -> turmoil::Result {
     let (inputs, link_inputs) = mpsc::channel(INPUTS_MAX);
     let (tell, told) = mpsc::unbounded_channel();
-    let (session, core) = {
+    let (session, core, sockets) = {
         let mut pc = world.pc(index);
         pc.life += 1;
         world.note(&format!("agent {index}"), &format!("starts (life {})", pc.life));
@@ -138,7 +143,8 @@ pub(crate) async fn run(world: World, index: usize) -> turmoil::Result {
         let parse =
             |body: &_, kind| taxdisk_protocol::rules::parse_invoice(body, kind).map_err(|breaches| format!("{breaches:?}"));
         let config = Config { port: "port0".to_owned(), exclusive: false, parse, recovery: Rules::default() };
-        (session, DiskCore::new(config, &context))
+        pc.sockets.live();
+        (session, DiskCore::new(config, &context), pc.sockets.clone())
     };
     let url = BrokerUrl { tls: false, host: "broker".to_owned(), port: PORT };
     let joins: Joins = {
@@ -151,7 +157,7 @@ pub(crate) async fn run(world: World, index: usize) -> turmoil::Result {
         })
     };
     tokio::spawn(drive(
-        Dial::over(url, connector()).into(),
+        Dial::over(url, connector(sockets)).into(),
         session,
         joins,
         now,

@@ -24,6 +24,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// One life of the broker.
 pub(crate) async fn run(world: World) -> turmoil::Result {
     world.note("broker", "starts");
+    world.sockets().live();
     let settings = Settings::default();
     let clock = Arc::new(|| Timestamp(BEGIN_MS + i64::try_from(now().as_millis()).unwrap_or(i64::MAX)));
     let ledger = Ledger::start(Arc::new(Durable(world.clone())), settings, clock).await?;
@@ -53,6 +54,7 @@ pub(crate) async fn run(world: World) -> turmoil::Result {
             }
             accepted = listener.accept() => {
                 let (stream, peer) = accepted?;
+                let stream = world.sockets().open(stream);
                 tokio::spawn(connection(stream, peer, Room::none(), router.clone(), bounds, stopping.clone()));
             }
         }

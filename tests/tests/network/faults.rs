@@ -124,11 +124,13 @@ impl Faults {
     }
 
     fn broker_dies(&self, sim: &mut Sim<'_>) {
+        self.world.sockets().die();
         sim.crash("broker");
         self.world.broker_gone();
     }
 
     fn agent_dies(&self, sim: &mut Sim<'_>, index: usize) {
+        self.world.pc(index).sockets.die();
         sim.crash(agent(index));
         self.world.pc(index).gone();
     }

@@ -134,7 +134,15 @@ impl Plan {
         let mut jobs_ms: Vec<u64> = (0..jobs).map(|_| dice.between(500, chaos_ms)).collect();
         jobs_ms.sort_unstable();
         // Disks that fail are the simulation's: here only the network and the processes do.
-        let knobs = Knobs { faults: Vec::new(), line: Line::Ordered, exclusive: false, ..Knobs::of(seed) };
+        // Without readable marks a person decides which of two equal invoices is whose, and there is no person.
+        let knobs = Knobs {
+            faults: Vec::new(),
+            line: Line::Ordered,
+            exclusive: false,
+            mark: true,
+            mark_readable: true,
+            ..Knobs::of(seed)
+        };
         Plan {
             seed,
             agents,

@@ -20,6 +20,7 @@ use taxdisk_tests::sim::store::Store;
 
 use super::agent::Pc;
 use super::plan::Plan;
+use super::socket::Sockets;
 
 /// Id of the ledger.
 pub(crate) const LEDGER: &str = "lg_0000000000000000";
@@ -44,6 +45,8 @@ struct Inner {
     pcs: Vec<Mutex<Pc>>,
     /// Whose links the broker believes in.
     online: Mutex<Vec<bool>>,
+    /// The broker's.
+    sockets: Sockets,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,6 +68,7 @@ impl World {
         World(Arc::new(Inner {
             online: Mutex::new(vec![false; plan.agents]),
             plan,
+            sockets: Sockets::default(),
             log: Mutex::default(),
             violation: Mutex::default(),
             store: Mutex::new(store),
@@ -86,6 +90,11 @@ impl World {
     /// A PC. Not held over a wait.
     pub(crate) fn pc(&self, index: usize) -> MutexGuard<'_, Pc> {
         lock(&self.0.pcs[index])
+    }
+
+    /// Sockets of the broker.
+    pub(crate) fn sockets(&self) -> &Sockets {
+        &self.0.sockets
     }
 
     /// A line of the log, at the present time of this host.

@@ -256,7 +256,7 @@ const LONG: [Long; 14] = [
     Long {
         name: "network",
         binary: "network",
-        test: "nothing_is_lost",
+        test: "",
         programs: &[],
         made: Made::Nothing,
         size: "2,000 worlds of hub and agents over a network that breaks, in virtual time",
