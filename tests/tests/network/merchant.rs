@@ -34,11 +34,14 @@ pub(crate) async fn run(world: World) -> turmoil::Result {
         jobs.spawn(hand_in(world.clone(), lines.clone(), index, Duration::from_millis(at_ms)));
     }
     while jobs.join_next().await.transpose()?.is_some() {}
-    let end = Duration::from_millis(world.plan().mended_ms() + REST_MS);
+    let mended = Duration::from_millis(world.plan().mended_ms());
     loop {
         tokio::time::sleep(PAUSE).await;
+        if now() < mended {
+            continue;
+        }
         let Some(unrest) = world.unrest() else { break };
-        if now() > end {
+        if now() > mended + Duration::from_millis(REST_MS) {
             world.violate(&format!("no rest after {REST_MS} ms without faults: {unrest}"));
             return Ok(());
         }
