@@ -520,6 +520,21 @@ fn read(message: Option<Result<Message, WsError>>) -> Input {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn over_another_network_nothing_goes_by_this_machines_sockets() {
+        let connector: Connector = Arc::new(|host, port| {
+            Box::pin(async move {
+                assert_eq!((host.as_str(), port), ("broker", 80));
+                Err((Stage::Tcp, std::io::ErrorKind::ConnectionRefused.into()))
+            })
+        });
+        let dial = Dial::over(BrokerUrl { tls: false, host: "broker".to_owned(), port: 80 }, connector);
+        dial.tunnel_next(1);
+        let refused = open(&dial).await.map(|(_, way)| way).unwrap_err();
+        assert_eq!(refused, "Nothing listens at broker:80: the broker is down, or the port is wrong.");
+        assert!(Dials::from(dial).ways().is_empty(), "no program is fetched");
+    }
+
     #[test]
     fn each_try_takes_the_next_broker_and_the_first_one_comes_first() {
         let dial = |port: u16| Dial::new(BrokerUrl::parse(&format!("http://127.0.0.1:{port}")).unwrap(), None, None).unwrap();

@@ -191,7 +191,7 @@ struct Worker {
 enum Flight {
     Plain(Effect),
     Issue(Begun),
-    Answered(Answer),
+    Answered(Box<Answer>),
 }
 
 impl Worker {
@@ -277,7 +277,8 @@ impl Worker {
         match &effect {
             Effect::Issue { request, expected, .. } => {
                 if !lease_holds(self.heard_ms, now_ms()) {
-                    return (Flight::Answered(Answer::Issue(Issue::Withheld("withheld by the shell".to_owned()))), soon);
+                    let withheld = Answer::Issue(Issue::Withheld("withheld by the shell".to_owned()));
+                    return (Flight::Answered(Box::new(withheld)), soon);
                 }
                 let attempt = &request.assignment.attempt;
                 if !pc.sent.insert(attempt.to_string()) {
@@ -292,7 +293,8 @@ impl Worker {
                 (Flight::Issue(begun), until)
             }
             Effect::Operate(_) => {
-                (Flight::Answered(Answer::Operated(Operated::Withheld("there are no operations here".to_owned()))), soon)
+                let withheld = Answer::Operated(Operated::Withheld("there are no operations here".to_owned()));
+                (Flight::Answered(Box::new(withheld)), soon)
             }
             Effect::Close | Effect::Reset | Effect::Keep { .. } => (Flight::Plain(effect), soon),
             _ => {
@@ -309,7 +311,7 @@ impl Worker {
         let (ms, knobs) = (now_ms(), &world.plan().knobs);
         disk.run_due(ms);
         let answer = match flight {
-            Flight::Answered(answer) => answer,
+            Flight::Answered(answer) => *answer,
             Flight::Issue(begun) => Answer::Issue(match disk.issue_answer(&begun, false) {
                 Ok(answer) => Issue::Answer(answer, 1),
                 Err(trouble) => Issue::Trouble(trouble, 1),

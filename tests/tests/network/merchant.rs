@@ -23,7 +23,7 @@ const LINES: usize = 3;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
 /// From the last repair to rest, milliseconds.
-pub(crate) const REST_MS: u64 = 240_000;
+pub(crate) const REST_MS: u64 = 180_000;
 
 /// Until everything rests, or should have.
 pub(crate) async fn run(world: World) -> turmoil::Result {

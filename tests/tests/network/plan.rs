@@ -162,7 +162,7 @@ impl Plan {
 }
 
 fn troubles(agents: usize, chaos_ms: u64, dice: &mut Dice) -> Vec<Trouble> {
-    let mean_ms = [6_000, 15_000, 30_000][dice.below(3) as usize];
+    let mean_ms = [3_000, 8_000, 20_000][dice.below(3) as usize];
     let mut free_ms = vec![QUIET_MS; agents + 2];
     let mut all = Vec::new();
     let mut from_ms = QUIET_MS;
