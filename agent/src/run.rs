@@ -214,6 +214,7 @@ async fn serve(prepared: Prepared, journal: Journal, options: &Options, signals:
         session(identity, &journal),
         // On trial nothing is changed that outlives a failure.
         joins(&journal, &state, if on_trial { 0 } else { config.state.key_days }),
+        since_boot,
         link_inputs,
         standing.clone(),
         Box::new({
@@ -456,12 +457,20 @@ fn session(identity: Identity, journal: &Journal) -> Session {
 /// never).
 pub(crate) fn joins(journal: &Journal, state: &StateDir, key_days: u32) -> crate::link::client::Joins {
     let (journal, state) = (journal.clone(), state.clone());
-    Arc::new(move || {
-        if let Err(failure) = rotate::begin_if_due(&state, key_days) {
+    let next = move |journal: &Journal, state: &StateDir| {
+        if let Err(failure) = rotate::begin_if_due(state, key_days) {
             tracing::error!("no new key could be made; the present one stays: {failure}");
         }
-        let others = rotate::others(&state).map_err(|failure| failure.text)?;
+        let others = rotate::others(state).map_err(|failure| failure.text)?;
         let join = journal.join().map_err(|error| format!("{error}."))?;
         Ok((join, journal.head(), others))
+    };
+    Arc::new(move || {
+        let (journal, state) = (journal.clone(), state.clone());
+        Box::pin(async move {
+            // It waits for the drive.
+            let joined = tokio::task::spawn_blocking(move || next(&journal, &state)).await;
+            joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))
+        })
     })
 }

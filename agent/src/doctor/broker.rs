@@ -368,6 +368,7 @@ async fn join_once(dial: Dial, identity: Identity, state: &StateDir) -> Result<(
         dial.into(),
         session,
         crate::run::joins(&journal, state, 0),
+        crate::clock::since_boot,
         link_inputs,
         Arc::new(Mutex::new(Standing::default())),
         Box::new(move |event| drop(tell.send(event))),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::SplitStream;
 use futures_util::{SinkExt, StreamExt};
 use rustls::ClientConfig;
@@ -27,7 +28,6 @@ use tokio_tungstenite::tungstenite::{Bytes, Error as WsError, Message};
 
 use super::session::{Effect, Input, OtherKeys, Session, Standing};
 use super::trouble::{self, Stage};
-use crate::clock::since_boot;
 use crate::config::BrokerUrl;
 use crate::failure::Failure;
 use crate::update::fetch;
@@ -56,13 +56,35 @@ pub struct Dial {
     pub tls: Option<Arc<ClientConfig>>,
     /// Proxy on the way.
     pub proxy: Option<ureq::Proxy>,
-    /// For plain requests, trusted alike.
-    http: ureq::Agent,
+    net: Net,
     /// Links that still go through a tunnel before the WebSocket is tried again.
     tunnels: Arc<AtomicU32>,
 }
 
+/// What carries bytes from here.
+#[derive(Clone)]
+enum Net {
+    /// Sockets of this machine; this client makes plain requests over them, trusted alike.
+    Machine(ureq::Agent),
+    /// Another network, for streams alone: nothing goes through a tunnel there, and no program is fetched.
+    Given(Connector),
+}
+
+/// A stream of bytes to a broker, or to the proxy before it.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
+/// Opens a stream to a host and port on a network of its own. An error says how far it came.
+pub type Connector =
+    Arc<dyn Fn(String, u16) -> BoxFuture<'static, Result<Box<dyn Stream>, (Stage, std::io::Error)>> + Send + Sync>;
+
 impl Dial {
+    /// The broker at this address, over another network than this machine's, without TLS and proxy. For tests of the link under
+    /// a simulated network.
+    pub fn over(url: BrokerUrl, connector: Connector) -> Dial {
+        Dial { url, tls: None, proxy: None, net: Net::Given(connector), tunnels: Arc::default() }
+    }
+
     /// The broker at this address, trusted as this file or else the system says, through the configured proxy or else the
     /// environment's.
     ///
@@ -72,7 +94,7 @@ impl Dial {
         let tls = url.tls.then(|| crate::tls::client(ca_file)).transpose()?;
         let proxy = super::proxy::choose(&url, proxy)?;
         let http = crate::tls::http(ca_file, proxy.clone())?;
-        Ok(Dial { url, tls, proxy, http, tunnels: Arc::default() })
+        Ok(Dial { url, tls, proxy, net: Net::Machine(http), tunnels: Arc::default() })
     }
 
     /// The WebSocket does not come through: so many of the next links go through a tunnel at once.
@@ -80,9 +102,11 @@ impl Dial {
         self.tunnels.store(links, Ordering::Relaxed);
     }
 
-    /// The next link is to go through a tunnel at once.
-    fn takes_tunnel(&self) -> bool {
-        self.tunnels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    /// The next link is to go through a tunnel at once, by this client.
+    fn takes_tunnel(&self) -> Option<&ureq::Agent> {
+        let Net::Machine(http) = &self.net else { return None };
+        let takes = self.tunnels.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
+        takes.then_some(http)
     }
 }
 
@@ -124,7 +148,11 @@ impl From<Dial> for Dials {
 impl Dials {
     /// The same ways, for plain requests.
     pub fn ways(&self) -> Vec<fetch::Way> {
-        self.all.iter().map(|dial| fetch::Way { url: dial.url.clone(), http: dial.http.clone() }).collect()
+        let way = |dial: &Dial| match &dial.net {
+            Net::Machine(http) => Some(fetch::Way { url: dial.url.clone(), http: http.clone() }),
+            Net::Given(_) => None,
+        };
+        self.all.iter().filter_map(way).collect()
     }
 }
 
@@ -142,21 +170,30 @@ impl std::fmt::Display for Dials {
 async fn wire(dial: &Dial) -> Result<Box<dyn Stream>, String> {
     let url = &dial.url;
     let (host, port) = dial.proxy.as_ref().map_or((url.host.as_str(), url.port), |proxy| (proxy.host(), proxy.port()));
-    let at = |error: std::io::Error, stage| match &dial.proxy {
+    let at = |(stage, error): (Stage, std::io::Error)| match &dial.proxy {
         None => trouble::io(url, stage, &error),
         Some(proxy) => format!("The proxy {} cannot be reached ({error}): correct [broker] proxy.", super::proxy::shown(proxy)),
     };
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(|error| at(error, Stage::Names))?.collect();
-    let mut tcp = TcpStream::connect(&*addresses).await.map_err(|error| at(error, Stage::Tcp))?;
-    tcp.set_nodelay(true).map_err(|error| trouble::io(url, Stage::Tcp, &error))?;
+    let mut stream = match &dial.net {
+        Net::Machine(_) => tcp(host, port).await.map_err(at)?,
+        Net::Given(connector) => connector(host.to_owned(), port).await.map_err(at)?,
+    };
     if let Some(proxy) = &dial.proxy {
-        super::proxy::connect(&mut tcp, url, proxy).await?;
+        super::proxy::connect(&mut stream, url, proxy).await?;
     }
-    let Some(tls) = &dial.tls else { return Ok(Box::new(tcp)) };
+    let Some(tls) = &dial.tls else { return Ok(stream) };
     let name = rustls_pki_types::ServerName::try_from(url.host.clone())
         .map_err(|_| format!("{:?} is no name that a certificate can hold: correct [broker] url.", url.host))?;
     let connector = tokio_rustls::TlsConnector::from(tls.clone());
-    Ok(Box::new(connector.connect(name, tcp).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?))
+    Ok(Box::new(connector.connect(name, stream).await.map_err(|error| trouble::io(url, Stage::Tls, &error))?))
+}
+
+/// A TCP connection of this machine.
+async fn tcp(host: &str, port: u16) -> Result<Box<dyn Stream>, (Stage, std::io::Error)> {
+    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(|error| (Stage::Names, error))?.collect();
+    let tcp = TcpStream::connect(&*addresses).await.map_err(|error| (Stage::Tcp, error))?;
+    tcp.set_nodelay(true).map_err(|error| (Stage::Tcp, error))?;
+    Ok(Box::new(tcp))
 }
 
 /// Opens the link, by a tunnel where a WebSocket does not come through.
@@ -164,8 +201,8 @@ async fn wire(dial: &Dial) -> Result<Box<dyn Stream>, String> {
 /// # Errors
 /// One sentence for people.
 async fn open(dial: &Dial) -> Result<(Socket, Way), String> {
-    if dial.takes_tunnel() {
-        return Ok((through_tunnel(dial).await?, Way::Tunnel));
+    if let Some(http) = dial.takes_tunnel() {
+        return Ok((through_tunnel(dial, http).await?, Way::Tunnel));
     }
     let stream = wire(dial).await?;
     let upgraded = tokio::time::timeout(UPGRADE_LIMIT, upgrade(dial, stream)).await;
@@ -175,8 +212,9 @@ async fn open(dial: &Dial) -> Result<(Socket, Way), String> {
         Ok(Err(error)) => trouble::upgrade(&dial.url, &error),
         Err(_) => format!("The WebSocket to {} was not opened within {} s.", dial.url, UPGRADE_LIMIT.as_secs()),
     };
+    let Net::Machine(http) = &dial.net else { return Err(text) };
     tracing::info!(broker = %dial.url, "{text} Trying plain requests.");
-    match through_tunnel(dial).await {
+    match through_tunnel(dial, http).await {
         Ok(socket) => {
             dial.tunnel_next(TUNNELS_RUN);
             Ok((socket, Way::Tunnel))
@@ -200,8 +238,8 @@ fn is_blocked(error: &WsError) -> bool {
     }
 }
 
-async fn through_tunnel(dial: &Dial) -> Result<Socket, String> {
-    let stream = super::tunnel::open(dial.http.clone(), &dial.url).await?;
+async fn through_tunnel(dial: &Dial, http: &ureq::Agent) -> Result<Socket, String> {
+    let stream = super::tunnel::open(http.clone(), &dial.url).await?;
     let upgraded = tokio::time::timeout(UPGRADE_LIMIT, upgrade(dial, Box::new(stream))).await;
     match upgraded {
         Ok(upgraded) => upgraded.map_err(|error| trouble::upgrade(&dial.url, &error)),
@@ -222,8 +260,11 @@ async fn upgrade(dial: &Dial, stream: Box<dyn Stream>) -> Result<Socket, WsError
     Ok(socket)
 }
 
-/// Source of join counters, and of the keys beside the present one. Blocks until the counter is durable.
-pub type Joins = Arc<dyn Fn() -> Result<(u64, JournalHead, OtherKeys), String> + Send + Sync>;
+/// Source of join counters, and of the keys beside the present one. Ends when the counter is durable.
+pub type Joins = Arc<dyn Fn() -> BoxFuture<'static, Result<(u64, JournalHead, OtherKeys), String>> + Send + Sync>;
+
+/// Reads the clock by which the link lives: [`crate::clock::since_boot`], but for tests in virtual time.
+pub type Clock = fn() -> Duration;
 
 /// What the link tells the rest of the agent.
 #[derive(Debug, Clone, PartialEq)]
@@ -247,8 +288,6 @@ pub enum LinkEvent {
 /// Receives what the link tells. Must not block.
 pub type Told = Box<dyn FnMut(LinkEvent) + Send>;
 
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 type Socket = WebSocketStream<Box<dyn Stream>>;
 
 /// How the link came to the broker.
@@ -292,11 +331,12 @@ pub async fn probe(dial: &Dial) -> Result<Way, String> {
     Ok(way)
 }
 
-/// Runs the link until [`Input::Leave`] or until nobody can send inputs any more.
+/// Runs the link until [`Input::Leave`] or until nobody can send inputs any more. `clock` is the one that inputs' times are of.
 pub async fn drive(
     mut dials: Dials,
     mut session: Session,
     joins: Joins,
+    clock: Clock,
     mut inputs: mpsc::Receiver<Input>,
     standing: Arc<Mutex<Standing>>,
     mut told: Told,
@@ -304,15 +344,18 @@ pub async fn drive(
     let mut connection = Connection::None;
     let mut leaving = false;
     while !leaving {
-        let wait = session.deadline().map(|at| at.saturating_sub(since_boot()));
+        let wait = session.deadline().map(|at| at.saturating_sub(clock()));
         let input = tokio::select! {
+            // Not by chance: what happens follows from what came, and can be run again. Nobody starves: our own inputs are few,
+            // and each tick puts the next one off. The broker, which could send without end, comes last.
+            biased;
             input = inputs.recv() => input.unwrap_or(Input::Leave),
-            input = connection.next() => input,
             () = sleep(wait) => Input::Tick,
+            input = connection.next() => input,
         };
         leaving = input == Input::Leave;
         connection.note(&input);
-        for effect in session.handle(input, since_boot()) {
+        for effect in session.handle(input, clock()) {
             match effect {
                 Effect::Connect => connection = Connection::Opening(tokio::spawn(connect(dials.turn(), joins.clone()))),
                 Effect::Send(text) => connection.write(Message::Text(text.into())),
@@ -346,8 +389,7 @@ pub async fn drive(
 async fn connect(dial: Dial, joins: Joins) -> Result<Opened, String> {
     let (socket, way) = open(&dial).await?;
     // Only now, so that a broker that is away costs no write to the drive at every try.
-    let joined = tokio::task::spawn_blocking(move || joins()).await;
-    let (join, journal, others) = joined.unwrap_or_else(|_| Err("The journal's thread has ended.".to_owned()))?;
+    let (join, journal, others) = joins().await?;
     Ok(Opened { socket, way, join, journal, others })
 }
 
@@ -378,8 +420,10 @@ impl Connection {
             }
             Connection::Open { reader, writer, .. } => {
                 let input = tokio::select! {
-                    message = reader.next() => read(message),
+                    // Once, at the end: it keeps no frame waiting before.
+                    biased;
                     why = writer => Input::Lost(why.unwrap_or_else(|_| "The link's writer has ended.".to_owned())),
+                    message = reader.next() => read(message),
                 };
                 if matches!(input, Input::Lost(_)) {
                     self.drop_now();
@@ -475,6 +519,21 @@ fn read(message: Option<Result<Message, WsError>>) -> Input {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn over_another_network_nothing_goes_by_this_machines_sockets() {
+        let connector: Connector = Arc::new(|host, port| {
+            Box::pin(async move {
+                assert_eq!((host.as_str(), port), ("broker", 80));
+                Err((Stage::Tcp, std::io::ErrorKind::ConnectionRefused.into()))
+            })
+        });
+        let dial = Dial::over(BrokerUrl { tls: false, host: "broker".to_owned(), port: 80 }, connector);
+        dial.tunnel_next(1);
+        let refused = open(&dial).await.map(|(_, way)| way).unwrap_err();
+        assert_eq!(refused, "Nothing listens at broker:80: the broker is down, or the port is wrong.");
+        assert!(Dials::from(dial).ways().is_empty(), "no program is fetched");
+    }
 
     #[test]
     fn each_try_takes_the_next_broker_and_the_first_one_comes_first() {

@@ -50,7 +50,8 @@ pub(super) struct People {
     last_order: Option<(usize, usize, Order)>,
 }
 
-fn submission(serial: &str, buyer: &str) -> JobSubmission {
+/// A sale of one coffee.
+pub fn submission(serial: &str, buyer: &str) -> JobSubmission {
     JobSubmission {
         seller: SELLER.to_owned(),
         serial: serial.to_owned(),
@@ -75,7 +76,8 @@ fn submission(serial: &str, buyer: &str) -> JobSubmission {
     }
 }
 
-fn key_of(serial: &str) -> JobKey {
+/// Its job.
+pub fn key_of(serial: &str) -> JobKey {
     JobKey { seller: SELLER.parse().unwrap(), serial: serial.parse().unwrap() }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use taxdisk_broker::core::change::Notice;
 use taxdisk_broker::core::change::{
-    AgentRow, Change, DiskFenceRow, DiskReportRow, NumberKey, OriginalKey, ReconcileRow, SellerRow,
+    AgentRow, Change, DiskFenceRow, DiskReportRow, KeyRow, NumberKey, OriginalKey, ReconcileRow, SellerRow,
 };
 use taxdisk_broker::core::{Core, Input, Known, Restored, original::More};
 use taxdisk_protocol::api::Operation;
@@ -17,25 +17,27 @@ use taxdisk_protocol::number::NumberPair;
 
 /// What is durable at the broker.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Store {
+pub struct Store {
     /// Id of the ledger.
-    pub(super) ledger: String,
+    pub ledger: String,
     /// Ids that it had before.
-    pub(super) ancestors: Vec<String>,
+    pub ancestors: Vec<String>,
     /// Jobs.
-    pub(super) jobs: BTreeMap<JobKey, Arc<Job>>,
+    pub jobs: BTreeMap<JobKey, Arc<Job>>,
     /// Owners of numbers.
-    pub(super) numbers: BTreeMap<(DiskNumber, InvoiceKind, NumberPair), Owner>,
+    pub numbers: BTreeMap<(DiskNumber, InvoiceKind, NumberPair), Owner>,
     /// Agents.
-    pub(super) agents: BTreeMap<AgentId, AgentRow>,
+    pub agents: BTreeMap<AgentId, AgentRow>,
     /// Epochs and sequences.
+    /// API keys.
+    pub keys: BTreeMap<String, KeyRow>,
     fences: BTreeMap<DiskNumber, DiskFenceRow>,
     sellers: Vec<SellerRow>,
     reports: BTreeMap<DiskNumber, DiskReportRow>,
     accounted: BTreeMap<(DiskNumber, InvoiceKind), NumberPair>,
     notices: BTreeMap<String, Notice>,
     /// What a ledger that went back has to find out.
-    pub(super) reconcile: BTreeMap<(&'static str, String), String>,
+    pub reconcile: BTreeMap<(&'static str, String), String>,
     served: u64,
 }
 
@@ -44,13 +46,14 @@ fn original_of(job: &Job) -> Option<OriginalKey> {
     Some(OriginalKey { seller: job.key.seller.clone(), kind: job.kind, pair })
 }
 
-fn place(key: &NumberKey) -> (DiskNumber, InvoiceKind, NumberPair) {
+/// Where a number stands.
+pub fn place(key: &NumberKey) -> (DiskNumber, InvoiceKind, NumberPair) {
     (key.disk.clone(), key.kind, key.pair)
 }
 
 impl Store {
     /// An empty ledger of this id.
-    pub(super) fn new(ledger: &str) -> Store {
+    pub fn new(ledger: &str) -> Store {
         Store { ledger: ledger.to_owned(), ..Store::default() }
     }
 
@@ -65,11 +68,16 @@ impl Store {
             core.needs_more(input, &known, &mut more);
             self.read(&more.keys, &more.numbers, &mut known);
             for original in more.originals {
-                let about = self.jobs.values().filter(|job| original_of(job).as_ref() == Some(&original)).cloned().collect();
+                let about = self.jobs_about(&original);
                 known.about.insert(original, about);
             }
         }
         known
+    }
+
+    /// Void and red jobs about an invoice.
+    pub fn jobs_about(&self, original: &OriginalKey) -> Vec<Arc<Job>> {
+        self.jobs.values().filter(|job| original_of(job).as_ref() == Some(original)).cloned().collect()
     }
 
     fn read(&self, keys: &[JobKey], numbers: &[NumberKey], known: &mut Known) {
@@ -82,7 +90,7 @@ impl Store {
     ///
     /// # Errors
     /// A guard of the real stores does not hold.
-    pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
+    pub fn commit(&mut self, changes: &[Change]) -> Result<(), String> {
         changes.iter().try_for_each(|change| self.keep(change))
     }
 
@@ -114,6 +122,7 @@ impl Store {
                 self.sellers.retain(|known| known.seller != row.seller);
                 self.sellers.push(row.clone());
             }
+            Change::Key(row) => drop(self.keys.insert(row.id.clone(), row.clone())),
             Change::Agent(row) => drop(self.agents.insert(row.agent.clone(), row.clone())),
             Change::Notice { notice, on: true } => drop(self.notices.insert(notice.name(), notice.clone())),
             Change::Notice { notice, on: false } => drop(self.notices.remove(&notice.name())),
@@ -137,7 +146,7 @@ impl Store {
     }
 
     /// Memory of a new process.
-    pub(super) fn restored(&self) -> Restored {
+    pub fn restored(&self) -> Restored {
         let mut jobs: Vec<Arc<Job>> = self.jobs.values().filter(|job| job.is_live()).cloned().collect();
         jobs.sort_by_key(|job| job.place);
         let reconcile = self.reconcile.iter();
@@ -149,6 +158,7 @@ impl Store {
             fences: self.fences.values().cloned().collect(),
             accounted: self.accounted.iter().map(|((disk, kind), pair)| (disk.clone(), *kind, *pair)).collect(),
             agents: self.agents.values().cloned().collect(),
+            keys: self.keys.values().cloned().collect(),
             notices: self.notices.values().cloned().collect(),
             reconcile: reconcile
                 .map(|((what, key), body)| ReconcileRow { what, key: key.clone(), body: Some(body.clone()) })

@@ -127,7 +127,7 @@ impl Made {
 }
 
 /// The long runs: long forms of tests that `cargo xtask test` runs too, and those that need more than the ladder has.
-const LONG: [Long; 13] = [
+const LONG: [Long; 14] = [
     Long {
         name: "torture",
         binary: "long",
@@ -252,6 +252,16 @@ const LONG: [Long; 13] = [
         size: "one, two and three jobs; breaks, crashes and moves, exhaustively",
         env: &[("TAXDISK_TEST_MODEL", "full")],
         budget_s: 1800,
+    },
+    Long {
+        name: "network",
+        binary: "network",
+        test: "",
+        programs: &[],
+        made: Made::Nothing,
+        size: "2,000 worlds of hub and agents over a network that breaks, in virtual time",
+        env: &[("TAXDISK_TEST_NETWORK_SEEDS", "2000")],
+        budget_s: 3600,
     },
     Long {
         name: "packages",
