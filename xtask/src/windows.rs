@@ -181,8 +181,9 @@ fn sysroot() -> Result<PathBuf, String> {
 }
 
 /// For the tests under Wine: what their variables name. The agent and the bridge with its stand-in (beside it, in `examples`);
-/// the same bridge of 32 bits; both as packages of the Windows installer, of this version and of a later one; a folder in which Wine keeps its drive, and a Debian of 32 bits with a Wine of 32 bits in it: on
-/// this Debian it could only be had by making it one of two architectures.
+/// the same bridge of 32 bits; both as packages of the Windows installer, of this version and a later one; a folder in which Wine
+/// keeps its drive, and a Debian of 32 bits with a Wine of 32 bits in it: on this Debian it could only be had by making it one of
+/// two architectures.
 ///
 /// # Errors
 /// Something cannot be installed or built.
