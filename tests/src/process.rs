@@ -36,7 +36,7 @@ pub fn binary(name: &str) -> PathBuf {
         folder.pop();
     }
     let path = folder.join(name);
-    assert!(path.exists(), "{} is missing: run `cargo xtask build-for-tests` (or `cargo xtask test`)", path.display());
+    assert!(path.exists(), "{} is missing: run `cargo xtask test --only build`", path.display());
     path
 }
 

@@ -95,8 +95,13 @@ impl Wine32 {
             let from = bridge.parent().unwrap().join(name);
             std::fs::copy(&from, folder.join(from.file_name().unwrap())).unwrap();
         }
-        // It stays while nothing of ours runs: a program that begins while the server ends does not start.
-        wine.run(&["/usr/lib/wine/wineserver32", "-p"]);
+        // What a run that was cut off left.
+        wine.end();
+        // It stays while nothing of ours runs: a program that begins while the server ends does not start. It keeps what it is given
+        // as output, for ever.
+        let mut server = Command::new("env");
+        server.args(wine.words(&[SERVER_32, "-p"])).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(server.status().unwrap().success());
         wine.say(&["wineboot", "--init"]);
         for (name, value) in AFTER_A_CRASH_DO_NOTHING {
             wine.say(&["reg", "add", AFTER_A_CRASH, "/v", name, "/d", value, "/f"]);
@@ -115,14 +120,19 @@ impl Wine32 {
         before.iter().chain(words).map(|word| (*word).to_owned()).collect()
     }
 
-    fn run(&self, words: &[&str]) {
-        let output = Command::new("env").args(self.words(words)).stdin(Stdio::null()).output().unwrap();
+    /// A program of Windows.
+    fn say(&self, words: &[&str]) {
+        let output = Command::new("env").args(self.words(&[&[WINE_32], words].concat())).stdin(Stdio::null()).output().unwrap();
         assert!(output.status.success(), "{words:?}: {output:?}");
     }
 
-    /// A program of Windows.
-    fn say(&self, words: &[&str]) {
-        self.run(&[&[WINE_32], words].concat());
+    /// Ends what runs in it, and nothing else; waits for its end.
+    fn end(&self) {
+        for word in ["-k", "-w"] {
+            let mut command = Command::new("chroot");
+            command.arg(&self.root).args(["env", "HOME=/opt/taxdisk", "WINEPREFIX=/opt/taxdisk/wine", SERVER_32, word]);
+            let _ = command.output();
+        }
     }
 
     /// The bridge with these words, and the stand-in with these variables.
@@ -133,21 +143,13 @@ impl Wine32 {
     }
 }
 
-/// Where that Debian has it.
+/// Where that Debian has them.
 const WINE_32: &str = "/usr/lib/wine/wine";
+const SERVER_32: &str = "/usr/lib/wine/wineserver32";
 
 impl Drop for Wine32 {
-    /// Ends what runs in it, and nothing else.
     fn drop(&mut self) {
-        let mut command = Command::new("chroot");
-        command.arg(&self.root).args([
-            "env",
-            "HOME=/opt/taxdisk",
-            "WINEPREFIX=/opt/taxdisk/wine",
-            "/usr/lib/wine/wineserver32",
-            "-k",
-        ]);
-        let _ = command.output();
+        self.end();
     }
 }
 

@@ -174,7 +174,7 @@ fn what_is_private_is_made_so_and_refused_where_it_is_not() {
     let wine = Wine::start();
     let rig = Rig::new();
     let program = wine.agent(rig.path());
-    let agent = AgentRig::enroll_on_drive(&program, DRIVE, &rig, "private", "", &[]);
+    let mut agent = AgentRig::enroll_on_drive(&program, DRIVE, &rig, "private", "", &[]);
     let key = agent.state_dir().join("agent.key");
     for path in [&key, &agent.state_dir()] {
         let mode = std::fs::metadata(path).unwrap().permissions().mode();
@@ -182,6 +182,8 @@ fn what_is_private_is_made_so_and_refused_where_it_is_not() {
         assert_eq!(mode & 0o007, 0, "{}: {mode:o}", path.display());
     }
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
-    let refused = agent.try_tool(&["run"]).unwrap_err();
+    agent.start(None);
+    wait_for("it to refuse", PATIENCE, || if agent.is_running() { Err(agent.log()) } else { Ok(()) });
+    let refused = agent.log();
     assert!(refused.contains("Other users of this PC can get at") && refused.contains("agent.key"), "{refused}");
 }
