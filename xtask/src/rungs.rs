@@ -50,6 +50,38 @@ struct Rung {
     name: &'static str,
     budget_s: u64,
     work: Work,
+    when: When,
+}
+
+/// When a rung begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// When all before it have ended.
+    Alone,
+    /// With the one before it. Both wait for devices, pages and clocks most of the time: together they take little more than half
+    /// of the processor.
+    Beside,
+}
+
+impl Rung {
+    fn new(name: &'static str, budget_s: u64, work: Work) -> Rung {
+        Rung { name, budget_s, work, when: When::Alone }
+    }
+
+    fn beside(self) -> Rung {
+        Rung { when: When::Beside, ..self }
+    }
+
+    /// `label` stands before each line where several write at once.
+    fn climb(self, label: &str) -> Row {
+        let (started, budget) = (Instant::now(), Duration::from_secs(self.budget_s));
+        let outcome = match self.work {
+            Work::Tidy => tidy_outcome(),
+            Work::Check(commands) => run_checks(commands, budget, label),
+            Work::Tests(commands) => run_tests(commands, budget, Filtered::IsSkipped, label),
+        };
+        Row { name: self.name, seconds: started.elapsed().as_secs(), budget_s: self.budget_s, outcome }
+    }
 }
 
 /// What a test that was filtered out is.
@@ -106,8 +138,6 @@ impl Failures {
 struct Row {
     name: &'static str,
     seconds: u64,
-    /// How many cores were busy on average; `None` where the system does not say.
-    cores: Option<f64>,
     budget_s: u64,
     outcome: Outcome,
 }
@@ -176,53 +206,30 @@ fn rungs() -> Result<Vec<Rung>, String> {
         book.args(["build", "docs"]).current_dir(workspace::root());
         pages.push(book);
     }
+    let mut clippy = with_points(&["clippy", "--workspace", "--all-targets", "--quiet"]);
+    clippy.args(["--", "-D", "warnings"]);
+    // All packages, although one of them has rungs of its own: without it others would have fewer features, and be built a
+    // second time.
+    let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
+    unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
+    // They need no device and no socket.
+    unit.args(["--test", "model", "--test", "simulation", "--test", "power", "--test", "network"]);
     // The same packages and features as in the build, so that nothing is built twice.
     let mut ends = with_points(&["test", "--workspace", "--no-fail-fast", "--test", "end_to_end"]);
     // They wait for devices most of the time.
     ends.env("RUST_TEST_THREADS", "4");
     Ok(vec![
-        Rung { name: "fmt", budget_s: 30, work: check(&["fmt", "--all", "--check"]) },
-        Rung { name: "tidy", budget_s: 30, work: Work::Tidy },
-        Rung {
-            name: "clippy",
-            budget_s: 600,
-            work: Work::Check(vec![{
-                let mut clippy = with_points(&["clippy", "--workspace", "--all-targets", "--quiet"]);
-                clippy.args(["--", "-D", "warnings"]);
-                clippy
-            }]),
-        },
-        Rung { name: "build", budget_s: 600, work: Work::Check(vec![build()]) },
-        Rung {
-            name: "unit",
-            budget_s: 480,
-            work: Work::Tests(vec![
-                {
-                    // All packages, although one of them has rungs of its own: without it others would have fewer features, and
-                    // be built a second time.
-                    let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
-                    unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
-                    // They need no device and no socket.
-                    unit.args(["--test", "model", "--test", "simulation", "--test", "power"]);
-                    unit
-                    // Cargo takes examples in documentation by themselves alone.
-                },
-                with_points(&["test", "--workspace", "--no-fail-fast", "--doc"]),
-            ]),
-        },
-        Rung { name: "end-to-end", budget_s: 900, work: Work::Tests(vec![ends]) },
-        Rung {
-            name: "browser",
-            budget_s: 420,
-            work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "browser"])]),
-        },
-        Rung {
-            name: "systemd",
-            budget_s: 60,
-            work: Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])]),
-        },
-        Rung { name: "vm", budget_s: 480, work: Work::Tests(vec![guest()?]) },
-        Rung { name: "docs", budget_s: 180, work: Work::Check(pages) },
+        Rung::new("fmt", 30, check(&["fmt", "--all", "--check"])),
+        Rung::new("tidy", 30, Work::Tidy),
+        Rung::new("clippy", 600, Work::Check(vec![clippy])),
+        Rung::new("build", 600, Work::Check(vec![build()])),
+        // Cargo takes examples in documentation by themselves alone.
+        Rung::new("unit", 600, Work::Tests(vec![unit, with_points(&["test", "--workspace", "--no-fail-fast", "--doc"])])),
+        Rung::new("end-to-end", 900, Work::Tests(vec![ends])).beside(),
+        Rung::new("browser", 420, Work::Tests(vec![with_points(&["test", "--workspace", "--test", "browser"])])),
+        Rung::new("vm", 480, Work::Tests(vec![guest()?])).beside(),
+        Rung::new("systemd", 60, Work::Tests(vec![with_points(&["test", "--workspace", "--test", "systemd", "--test", "tidy"])])),
+        Rung::new("docs", 180, Work::Check(pages)),
     ])
 }
 
@@ -273,18 +280,19 @@ fn guest() -> Result<Command, String> {
 fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     let started = Instant::now();
     let mut rows = Vec::new();
-    for rung in rungs {
-        println!("\n── {} (budget {} s)", rung.name, rung.budget_s);
-        let (rung_started, processor) = (Instant::now(), processor_s());
-        let budget = Duration::from_secs(rung.budget_s);
-        let outcome = match rung.work {
-            Work::Tidy => tidy_outcome(),
-            Work::Check(commands) => run_checks(commands, budget),
-            Work::Tests(commands) => run_tests(commands, budget, Filtered::IsSkipped),
-        };
-        let elapsed = rung_started.elapsed();
-        let cores = processor_s().zip(processor).map(|(after, before)| (after - before) / elapsed.as_secs_f64());
-        rows.push(Row { name: rung.name, seconds: elapsed.as_secs(), cores, budget_s: rung.budget_s, outcome });
+    for group in groups(rungs) {
+        let alone = group.len() == 1;
+        for rung in &group {
+            println!("\n── {} (budget {} s)", rung.name, rung.budget_s);
+        }
+        std::thread::scope(|scope| {
+            let climb = |rung: Rung| {
+                let label = if alone { String::new() } else { format!("{}: ", rung.name) };
+                scope.spawn(move || rung.climb(&label))
+            };
+            let climbing: Vec<_> = group.into_iter().map(climb).collect();
+            rows.extend(climbing.into_iter().map(|one| one.join().expect("a rung only runs commands")));
+        });
     }
     let total_s = started.elapsed().as_secs();
     println!("\n{}", table(&rows, total_s));
@@ -320,13 +328,16 @@ fn climb(rungs: Vec<Rung>, whole: bool) -> Result<(), String> {
     if troubles.is_empty() { Ok(()) } else { Err(String::new()) }
 }
 
-/// Processor time of all commands of ours that have ended, their own ones included, seconds. Clock ticks of Linux are 10 ms.
-fn processor_s() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
-    // Behind the name, which may hold anything, stands field 3; `cutime` and `cstime` are fields 16 and 17 (proc_pid_stat(5)).
-    let fields = text.rsplit_once(") ")?.1.split(' ').skip(13).take(2);
-    let ticks: u64 = fields.map(|field| field.parse::<u64>().ok()).sum::<Option<u64>>()?;
-    Some(ticks as f64 / 100.0)
+/// Rungs that run at the same time.
+fn groups(rungs: Vec<Rung>) -> Vec<Vec<Rung>> {
+    let mut groups: Vec<Vec<Rung>> = Vec::new();
+    for rung in rungs {
+        match groups.last_mut() {
+            Some(group) if rung.when == When::Beside => group.push(rung),
+            _ => groups.push(vec![rung]),
+        }
+    }
+    groups
 }
 
 fn is_good(outcome: &Outcome) -> bool {
@@ -345,10 +356,10 @@ fn tidy_outcome() -> Outcome {
     }
 }
 
-fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
+fn run_checks(commands: Vec<Command>, budget: Duration, label: &str) -> Outcome {
     let mut outcome = Outcome::default();
     for command in commands {
-        match stream(command, budget, |_| {}) {
+        match stream(command, budget, label, |_| {}) {
             Ok(()) => outcome.passed += 1,
             Err(trouble) => {
                 outcome.failed += 1;
@@ -359,11 +370,11 @@ fn run_checks(commands: Vec<Command>, budget: Duration) -> Outcome {
     outcome
 }
 
-fn run_tests(commands: Vec<Command>, budget: Duration, filtered: Filtered) -> Outcome {
+fn run_tests(commands: Vec<Command>, budget: Duration, filtered: Filtered, label: &str) -> Outcome {
     let mut outcome = Outcome::default();
     for command in commands {
         let mut failures = Failures::default();
-        let result = stream(command, budget, |line| {
+        let result = stream(command, budget, label, |line| {
             outcome.ran.extend(schemes::passed(line));
             failures.keep(line, &mut outcome.said);
             count(line, filtered, &mut outcome);
@@ -401,9 +412,9 @@ fn count(line: &str, filtered: Filtered, outcome: &mut Outcome) {
     }
 }
 
-/// Runs a command in a process group of its own and hands over its lines as they come. At twice the budget the group is
-/// ended: a test that hangs must not hang the ladder.
-fn stream(mut command: Command, budget: Duration, mut line: impl FnMut(&str)) -> Result<(), String> {
+/// Runs a command in a process group of its own, shows its lines behind `label` and hands them over as they come. At twice the
+/// budget the group is ended: a test that hangs must not hang the ladder.
+fn stream(mut command: Command, budget: Duration, label: &str, mut line: impl FnMut(&str)) -> Result<(), String> {
     let limit = Instant::now() + budget * 2;
     command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("{command:?} does not start: {error}"))?;
@@ -420,7 +431,7 @@ fn stream(mut command: Command, budget: Duration, mut line: impl FnMut(&str)) ->
     loop {
         match inbox.recv_timeout(limit.saturating_duration_since(Instant::now())) {
             Ok(text) => {
-                println!("{text}");
+                println!("{label}{text}");
                 line(&text);
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => break,
@@ -445,13 +456,12 @@ fn end_group(child: &mut Child) {
 
 fn table(rows: &[Row], total_s: u64) -> Table {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["rung", "seconds", "budget", "cores", "run", "skipped", "result"]);
+    table.load_style(presets::UTF8_FULL_CONDENSED).set_header(["rung", "seconds", "budget", "run", "skipped", "result"]);
     for row in rows {
         table.add_row([
             row.name.to_owned(),
             row.seconds.to_string(),
             row.budget_s.to_string(),
-            row.cores.map_or_else(String::new, |cores| format!("{cores:.1}")),
             (row.outcome.passed + row.outcome.failed).to_string(),
             row.outcome.skipped.to_string(),
             row.result().to_owned(),
@@ -464,9 +474,8 @@ fn table(rows: &[Row], total_s: u64) -> Table {
         String::new(),
         String::new(),
         String::new(),
-        String::new(),
     ]);
-    for column in 1..6 {
+    for column in 1..5 {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -493,27 +502,32 @@ mod tests {
                 "test result: ok. {passed} passed; 0 failed; {ignored} ignored; 0 measured; {filtered} filtered out; finished in 0.41s"
             )
         };
-        let good = run_tests(sh(&format!("echo '{}'; echo '{}'", line(3, 0, 0), line(4, 0, 0))), MINUTE, Filtered::IsSkipped);
+        let good = run_tests(sh(&format!("echo '{}'; echo '{}'", line(3, 0, 0), line(4, 0, 0))), MINUTE, Filtered::IsSkipped, "");
         assert_eq!((good.passed, is_good(&good)), (7, true));
         for bad in [line(3, 1, 0), line(3, 0, 1)] {
-            assert!(!is_good(&run_tests(sh(&format!("echo '{bad}'")), MINUTE, Filtered::IsSkipped)));
+            assert!(!is_good(&run_tests(sh(&format!("echo '{bad}'")), MINUTE, Filtered::IsSkipped, "")));
         }
-        assert!(!is_good(&run_tests(sh("exit 0"), MINUTE, Filtered::IsSkipped)), "no test at all is no success");
+        assert!(!is_good(&run_tests(sh("exit 0"), MINUTE, Filtered::IsSkipped, "")), "no test at all is no success");
         assert!(
-            !is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE, Filtered::IsSkipped)),
+            !is_good(&run_tests(sh(&format!("echo '{}'; exit 1", line(3, 0, 0))), MINUTE, Filtered::IsSkipped, "")),
             "the command itself failed"
         );
     }
 
     #[test]
-    fn what_commands_take_of_the_processor_is_counted() {
-        let before = processor_s().expect("Linux says so");
-        assert!(is_good(&run_tests(
-            sh("i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; echo 'test result: ok. 1 passed; 0 failed'"),
-            MINUTE,
-            Filtered::IsSkipped
-        )));
-        assert!(processor_s().expect("Linux says so") > before);
+    fn rungs_that_wait_most_of_the_time_run_side_by_side() {
+        let rung = |name| Rung::new(name, 1, Work::Check(Vec::new()));
+        let groups = groups(vec![rung("a"), rung("b").beside(), rung("c"), rung("d").beside(), rung("e").beside(), rung("f")]);
+        let names: Vec<Vec<&str>> = groups.iter().map(|group| group.iter().map(|rung| rung.name).collect()).collect();
+        assert_eq!(names, [vec!["a", "b"], vec!["c", "d", "e"], vec!["f"]]);
+        // Each waits for the other: one after the other they would never end.
+        let dir = tempfile::tempdir().expect("a folder");
+        let meet = |own: &str, other: &str| {
+            let (own, other) = (dir.path().join(own), dir.path().join(other));
+            let script = format!("touch {}; until [ -e {} ]; do sleep 0.01; done", own.display(), other.display());
+            Rung::new("meets", 30, Work::Check(sh(&script)))
+        };
+        climb(vec![meet("a", "b"), meet("b", "a").beside()], false).expect("both ran");
     }
 
     #[test]
@@ -522,7 +536,7 @@ mod tests {
             echo '---- walk ----'; echo 'Error: no such button'; echo 'test b ... ok (1.0 s)'; echo 'a line between'; \
             echo 'failures:'; echo; echo '---- a::bad stdout ----'; echo 'left: 1'; echo 'failures:'; echo '    a::bad'; \
             echo 'test result: FAILED. 2 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out'; exit 1";
-        let outcome = run_tests(sh(script), MINUTE, Filtered::IsSkipped);
+        let outcome = run_tests(sh(script), MINUTE, Filtered::IsSkipped, "");
         let kept = [
             "test a::bad ... FAILED",
             "test walk ... FAILED",
@@ -532,7 +546,7 @@ mod tests {
             "left: 1",
         ];
         assert_eq!((outcome.said, outcome.failed), (kept.map(str::to_owned).to_vec(), 2));
-        let endless = run_tests(sh("echo '---- x ----'; seq 1000"), MINUTE, Filtered::IsSkipped);
+        let endless = run_tests(sh("echo '---- x ----'; seq 1000"), MINUTE, Filtered::IsSkipped, "");
         assert_eq!(endless.said.len(), FAILURE_LINES);
     }
 
@@ -548,19 +562,13 @@ mod tests {
 
     #[test]
     fn a_slow_rung_is_told_and_is_no_failure() {
-        let row = |seconds, failed| Row {
-            name: "x",
-            seconds,
-            cores: None,
-            budget_s: 10,
-            outcome: Outcome { failed, ..Outcome::default() },
-        };
+        let row = |seconds, failed| Row { name: "x", seconds, budget_s: 10, outcome: Outcome { failed, ..Outcome::default() } };
         assert_eq!([row(10, 0).result(), row(11, 0).result(), row(11, 1).result()], ["passed", "SLOW", "FAILED"]);
     }
 
     #[test]
     fn a_command_that_hangs_is_ended_with_its_children() {
-        let outcome = run_checks(sh("sleep 600 & wait"), Duration::from_millis(100));
+        let outcome = run_checks(sh("sleep 600 & wait"), Duration::from_millis(100), "");
         assert!(outcome.trouble[0].contains("ended"), "{outcome:?}");
     }
 }

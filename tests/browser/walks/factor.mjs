@@ -47,6 +47,8 @@ walk("broker_console_factor", { over: EVERYWHERE }, async (site, one) => {
 
   // From now on nobody comes in by the password alone.
   const again = async (given) => {
+    // First away from the overview: its live part would ask once more without the session, and be refused.
+    await page.goto("about:blank");
     await page.context().clearCookies();
     await me.open("/console/sign-in");
     if (given) await page.fill("input[name=code]", given);

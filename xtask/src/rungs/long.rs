@@ -63,7 +63,7 @@ pub(crate) fn test_long(args: &LongArgs) -> Result<(), String> {
         let mut command = workspace::cargo(&[&["test", "--workspace", "--test", long.binary], FAULT_POINTS.as_slice()].concat());
         command.args(["--", "--nocapture", long.test]).envs(long.env.iter().copied());
         command.envs(made).envs(args.more.iter().map(|(name, value)| (name, value)));
-        let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant);
+        let outcome = run_tests(vec![command], Duration::from_secs(long.budget_s), Filtered::IsMeant, "");
         let seconds = started.elapsed().as_secs();
         let result = if is_good(&outcome) { "passed" } else { "FAILED" };
         println!("{}: {result}, {} tests, {seconds} s", long.name, outcome.passed);

@@ -97,8 +97,8 @@ impl Wine32 {
         }
         // What a run that was cut off left.
         wine.end();
-        // It stays while nothing of ours runs: a program that begins while the server ends does not start. It keeps what it is given
-        // as output, for ever.
+        // It stays while nothing of ours runs: a program that begins while the server ends does not start. What it is given as
+        // output it keeps for ever.
         let mut server = Command::new("env");
         server.args(wine.words(&[SERVER_32, "-p"])).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         assert!(server.status().unwrap().success());
