@@ -2,7 +2,7 @@
 //! as the maker's library and as the maker's class of COM.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use taxdisk_drivers::conformance::component::{Component, ComponentStand};
@@ -97,11 +97,8 @@ impl Wine32 {
         }
         // What a run that was cut off left.
         wine.end();
-        // It stays while nothing of ours runs: a program that begins while the server ends does not start. What it is given as
-        // output it keeps for ever.
-        let mut server = Command::new("env");
-        server.args(wine.words(&[SERVER_32, "-p"])).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        assert!(server.status().unwrap().success());
+        // It stays while nothing of ours runs: a program that begins while the server ends does not start.
+        assert!(wine.quietly(&[SERVER_32, "-p"]).success());
         wine.say(&["wineboot", "--init"]);
         for (name, value) in AFTER_A_CRASH_DO_NOTHING {
             wine.say(&["reg", "add", AFTER_A_CRASH, "/v", name, "/d", value, "/f"]);
@@ -120,10 +117,16 @@ impl Wine32 {
         before.iter().chain(words).map(|word| (*word).to_owned()).collect()
     }
 
+    /// What Wine starts of its own keeps what it is given as output for ever: it is given none.
+    fn quietly(&self, words: &[&str]) -> ExitStatus {
+        let mut command = Command::new("env");
+        command.args(self.words(words)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.status().unwrap()
+    }
+
     /// A program of Windows.
     fn say(&self, words: &[&str]) {
-        let output = Command::new("env").args(self.words(&[&[WINE_32], words].concat())).stdin(Stdio::null()).output().unwrap();
-        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert!(self.quietly(&[&[WINE_32], words].concat()).success(), "{words:?}");
     }
 
     /// Ends what runs in it, and nothing else; waits for its end.
