@@ -29,6 +29,17 @@ const POINTS: [&str; 9] = [
 /// Here nothing has gone out, and nobody can know it: the agent was granted the order, and what it did then it does not know.
 const IN_DOUBT: [&str; 3] = ["before_intent", "after_intent", "before_send"];
 
+/// The broker has confirmed all that the agent has to tell: a point of reporting is reached with the next job, and not by what is
+/// told once more at the start, while that job is on its way to a disk that has no fence.
+fn all_told(agent: &AgentRig) {
+    wait_for("an empty outbox", PATIENCE, || {
+        // It may have been started a moment ago.
+        let shown = agent.try_tool(&["status", "--json"])?;
+        let status: Value = serde_json::from_str(shown.trim()).map_err(|error| format!("{error}: {shown}"))?;
+        if status["outbox"] == 0 { Ok(()) } else { Err(shown) }
+    });
+}
+
 #[test]
 fn over_a_com_port_no_job_is_issued_twice_whatever_is_killed() {
     let wine = Wine::start();
@@ -100,6 +111,7 @@ fn over_a_tax_control_server_no_job_is_issued_twice_whatever_is_killed() {
     let batch: Vec<Value> = (0..submitted).map(|index| paper(&format!("S{index:05}"))).collect();
     submit(&rig, &batch);
     all_issued(&rig, &ledger, submitted, "plain");
+    all_told(&agent);
     agent.kill();
     for point in POINTS.into_iter().filter(|point| !IN_DOUBT.contains(point)) {
         agent.start(Some(point));
@@ -107,6 +119,7 @@ fn over_a_tax_control_server_no_job_is_issued_twice_whatever_is_killed() {
         submitted += 1;
         agent.wait_death_and_restart();
         all_issued(&rig, &ledger, submitted, point);
+        all_told(&agent);
         agent.kill();
     }
     // A server has no fence: it may still carry out what it took, so that an order of which nothing is found is never given out
