@@ -16,7 +16,7 @@ use taxdisk_web::pages::Lang;
 use super::jobs::url;
 use super::roles::Action;
 use super::shell::Shell;
-use super::{Console, Page, Posted, Shared, Who, either, page, refused, see_other, shell, words};
+use super::{Console, Form, Page, Posted, Shared, Visitor, Who, either, page, refused, see_other, shell, words};
 use crate::ledger::Confirmed;
 
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -129,15 +129,7 @@ async fn decline(
     Extension(form): Posted,
     Path(id): Path<String>,
 ) -> Response<Body> {
-    let step: Page = async {
-        let reason = form.get("reason").unwrap_or_default();
-        let declined = visitor.ledger(&console).decline(&id, reason, &visitor.by()).await;
-        declined.map_err(|refusal| refused(&console, &visitor, refusal))?;
-        tracing::info!(proposal = id, by = visitor.by(), "declined");
-        Ok(see_other("/console/proposals?done=done_declined"))
-    }
-    .await;
-    either(step)
+    end(&console, &visitor, &form, &id, End::Declined).await
 }
 
 async fn withdraw(
@@ -146,12 +138,26 @@ async fn withdraw(
     Extension(form): Posted,
     Path(id): Path<String>,
 ) -> Response<Body> {
+    end(&console, &visitor, &form, &id, End::Withdrawn).await
+}
+
+/// How a proposal ends by somebody's word.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Declined,
+    Withdrawn,
+}
+
+async fn end(console: &Console, visitor: &Visitor, form: &Form, id: &str, how: End) -> Response<Body> {
     let step: Page = async {
-        let reason = form.get("reason").unwrap_or_default();
-        let withdrawn = visitor.ledger(&console).withdraw(&id, reason, &visitor.by()).await;
-        withdrawn.map_err(|refusal| refused(&console, &visitor, refusal))?;
-        tracing::info!(proposal = id, by = visitor.by(), "withdrawn");
-        Ok(see_other("/console/proposals?done=done_withdrawn"))
+        let (ledger, reason, by) = (visitor.ledger(console), form.get("reason").unwrap_or_default(), visitor.by());
+        let (ended, done) = match how {
+            End::Declined => (ledger.decline(id, reason, &by).await, "done_declined"),
+            End::Withdrawn => (ledger.withdraw(id, reason, &by).await, "done_withdrawn"),
+        };
+        ended.map_err(|refusal| refused(console, visitor, refusal))?;
+        tracing::info!(proposal = id, by, ?how, "ended by a word");
+        Ok(see_other(&format!("/console/proposals?done={done}")))
     }
     .await;
     either(step)
