@@ -223,8 +223,9 @@ impl Shell {
         let Told::Frame(frame) = told else { return };
         let trace_id = self.traces.told(frame, &self.journal);
         if let AgentFrame::Outcome { attempt, disk, outcome, disk_ms, .. } = frame {
-            let result = outcome.name();
-            tracing::info!(job = %attempt.key, attempt = attempt.attempt, %disk, result, disk_ms, trace_id, "attempt ended");
+            let (result, class) = (outcome.name(), outcome.class().map(DeviceClass::as_str));
+            let number = attempt.attempt;
+            tracing::info!(job = %attempt.key, attempt = number, %disk, result, class, disk_ms, trace_id, "attempt ended");
         }
     }
 
