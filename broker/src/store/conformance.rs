@@ -107,7 +107,7 @@ pub(crate) fn assigned_change(job: &Arc<Job>) -> [Change; 2] {
     [next(job, assigned(1)).1, fence(1, 1)]
 }
 
-fn assigned(sequence: u64) -> What {
+pub(crate) fn assigned(sequence: u64) -> What {
     What::Assigned { attempt: 1, disk: disk(), agent: agent(), epoch: 1, sequence }
 }
 
@@ -134,16 +134,16 @@ fn refused(serial: &str, place: u64) -> (Arc<Job>, [Change; 3]) {
     (job, [accepted, handed, failed])
 }
 
-fn number(value: u32, owner: Owner) -> Change {
+pub(crate) fn number(value: u32, owner: Owner) -> Change {
     let key = NumberKey { disk: disk(), kind: InvoiceKind::Roll, pair: pair(value) };
     Change::Number(NumberRow { key, owner, status: "positive".to_owned(), digest: String::new() })
 }
 
-fn ours(serial: &str) -> Owner {
+pub(crate) fn ours(serial: &str) -> Owner {
     Owner::Ours(AttemptRef { key: key(serial), attempt: 1 })
 }
 
-fn fence(epoch: u64, sequence: u64) -> Change {
+pub(crate) fn fence(epoch: u64, sequence: u64) -> Change {
     Change::DiskFence(DiskFenceRow { disk: disk(), epoch, sequence, owner: Some(agent()) })
 }
 

@@ -2,8 +2,8 @@
 //! in every store.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::{Event, Job};
 
 use super::{StoreError, chain};
@@ -12,29 +12,29 @@ use super::{StoreError, chain};
 pub(super) type Head = (i64, [u8; 32]);
 
 /// What a batch comes to for one job: the revision it starts from and the job after its last event.
-pub(super) struct JobRow<'a> {
+#[derive(Debug)]
+pub(super) struct JobRow {
     pub(super) base: u64,
-    pub(super) job: &'a Job,
+    pub(super) job: Arc<Job>,
 }
 
-/// Takes one more event of a job.
+/// Takes one more event of a job. Rows are told apart by their places, each of which is given once.
 ///
 /// # Errors
 /// `Stale` if the event does not follow the one before it.
-pub(super) fn take_job<'a>(rows: &mut HashMap<&'a JobKey, JobRow<'a>>, job: &'a Job, event: &Event) -> Result<(), StoreError> {
+pub(super) fn take_job(rows: &mut HashMap<u64, JobRow>, job: &Arc<Job>, event: &Event) -> Result<(), StoreError> {
     if job.revision != event.revision + 1 {
         return Err(StoreError::Stale(format!("job {} is at {} after an event of {}", job.key, job.revision, event.revision)));
     }
-    match rows.get_mut(&job.key) {
-        None => {
-            rows.insert(&job.key, JobRow { base: event.revision, job });
-        }
-        Some(row) if row.job.revision == event.revision => row.job = job,
-        Some(row) => {
-            let known = row.job.revision;
-            return Err(StoreError::Stale(format!("job {}: event of {} after {known}", job.key, event.revision)));
-        }
+    let Some(row) = rows.get_mut(&job.place) else {
+        rows.insert(job.place, JobRow { base: event.revision, job: Arc::clone(job) });
+        return Ok(());
+    };
+    if row.job.key != job.key || row.job.revision != event.revision {
+        let (known, at) = (&row.job.key, row.job.revision);
+        return Err(StoreError::Stale(format!("job {}: event of {} after {at} of {known}", job.key, event.revision)));
     }
+    row.job = Arc::clone(job);
     Ok(())
 }
 

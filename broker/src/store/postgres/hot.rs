@@ -9,7 +9,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::Row;
 use sqlx::postgres::PgConnection;
-use taxdisk_protocol::ids::JobKey;
 use taxdisk_protocol::job::Job;
 use taxdisk_protocol::kind::InvoiceKind;
 
@@ -104,7 +103,7 @@ impl<'a> Events<'a> {
 /// Rows of the tables that nearly every commit writes. Of a row that changes twice only the last word counts.
 #[derive(Default)]
 pub(super) struct Rows<'a> {
-    jobs: HashMap<&'a JobKey, JobRow<'a>>,
+    jobs: HashMap<u64, JobRow>,
     events: Events<'a>,
     numbers: HashMap<&'a NumberKey, &'a NumberRow>,
     fences: BTreeMap<&'a str, &'a DiskFenceRow>,
@@ -154,7 +153,7 @@ impl<'a> Rows<'a> {
             .bind(fresh.iter().map(|row| row.job.place.cast_signed()).collect::<Vec<i64>>())
             .bind(fresh.iter().map(|row| row.job.kind.to_string()).collect::<Vec<String>>())
             .bind(fresh.iter().map(|row| row.job.accepted_at.0).collect::<Vec<i64>>())
-            .bind(fresh.iter().map(|row| about(row.job)).collect::<Vec<String>>());
+            .bind(fresh.iter().map(|row| about(&row.job)).collect::<Vec<String>>());
         let query = common(query, &known, vault)?.bind(known.iter().map(|row| row.base.cast_signed()).collect::<Vec<i64>>());
         let Events { sellers, sequences, at, serials, revisions, what, bodies, contents, content_hashes, hashes } = self.events;
         let query = query.bind(sellers).bind(sequences).bind(at).bind(serials).bind(revisions).bind(what);
@@ -215,15 +214,15 @@ impl<'a> Rows<'a> {
 type Sql = sqlx::query::Query<'static, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 /// The columns that are written at the first event of a job and at all others.
-fn common(query: Sql, rows: &[JobRow<'_>], vault: &Vault) -> Result<Sql, StoreError> {
-    let problem = |row: &JobRow<'_>| row.job.problem.as_ref().map_or_else(String::new, |problem| problem.code.clone());
-    let class = |row: &JobRow<'_>| {
+fn common(query: Sql, rows: &[JobRow], vault: &Vault) -> Result<Sql, StoreError> {
+    let problem = |row: &JobRow| row.job.problem.as_ref().map_or_else(String::new, |problem| problem.code.clone());
+    let class = |row: &JobRow| {
         let class = row.job.problem.as_ref().and_then(|problem| problem.class);
         class.map_or_else(String::new, |class| word(&class))
     };
     // Numbers of disks are letters and digits; a column of arrays of different lengths cannot travel as an array.
-    let disks = |row: &JobRow<'_>| row.job.attempts.iter().map(|attempt| attempt.disk.as_str()).collect::<Vec<_>>().join(",");
-    let bodies = rows.iter().map(|row| vault.job_text(row.job)).collect::<Result<Vec<String>, StoreError>>()?;
+    let disks = |row: &JobRow| row.job.attempts.iter().map(|attempt| attempt.disk.as_str()).collect::<Vec<_>>().join(",");
+    let bodies = rows.iter().map(|row| vault.job_text(&row.job)).collect::<Result<Vec<String>, StoreError>>()?;
     Ok(query
         .bind(rows.iter().map(|row| row.job.key.seller.as_str()).collect::<Vec<&str>>())
         .bind(rows.iter().map(|row| row.job.key.serial.as_str()).collect::<Vec<&str>>())

@@ -238,8 +238,8 @@ pub async fn check_file(file: &Path, ledger: &str, vault: &Vault) -> Result<Chec
 async fn check_copy(copy: &Path, vault: &Vault) -> Result<Checked, BackupError> {
     let store = SqliteStore::open_with(&format!("sqlite:{}", copy.display()), vault.clone()).await?;
     let integrity: Vec<String> = {
-        let mut writer = store.shared.writer.lock().await;
-        sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut writer.connection).await?
+        let mut tables = store.shared.tables.lock().await;
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut tables.connection).await?
     };
     let mut checked = check(&store).await?;
     if integrity.iter().any(|line| line != "ok") {
@@ -335,8 +335,8 @@ async fn mark_restored(store: &SqliteStore, why: &str) -> Result<String, BackupE
     let ledger = super::super::fresh_ledger();
     let mut ancestors = store.ancestors().to_vec();
     ancestors.push(store.ledger().to_owned());
-    let mut writer = store.shared.writer.lock().await;
-    let mut transaction = writer.connection.begin().await?;
+    let mut tables = store.shared.tables.lock().await;
+    let mut transaction = tables.connection.begin().await?;
     for (name, value) in [("ledger", ledger.clone()), ("ancestors", text(&ancestors))] {
         sqlx::query("INSERT INTO meta (name, value) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = excluded.value")
             .bind(name)

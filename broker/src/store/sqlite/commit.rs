@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use sqlx::Row;
 use sqlx::sqlite::SqliteConnection;
-use taxdisk_protocol::ids::JobKey;
+use taxdisk_protocol::ids::{DiskNumber, JobKey};
 use taxdisk_protocol::job::What;
+use taxdisk_protocol::kind::InvoiceKind;
 
 use super::super::StoreError;
 use super::super::chain::{self, Draft};
@@ -16,16 +17,137 @@ use super::rows::{self, Cell};
 use super::{operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 
-#[derive(Default)]
-struct Rows<'a> {
-    jobs: HashMap<&'a JobKey, JobRow<'a>>,
+/// Rows of the tables that nearly every commit writes, of one commit or of several. Of a row that changes twice only the last word
+/// counts.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    jobs: HashMap<u64, JobRow>,
     events: Vec<[Cell; 10]>,
-    /// Places of jobs, by the disk that they were handed to in these changes.
-    attempted: BTreeSet<(&'a str, u64)>,
+    /// Places of jobs, by the disk that they were handed to.
+    attempted: BTreeSet<(DiskNumber, u64)>,
     numbers: Vec<[Cell; 7]>,
-    fences: BTreeMap<&'a str, [Cell; 4]>,
-    reports: BTreeMap<&'a str, [Cell; 3]>,
-    accounted: BTreeMap<(&'a str, String), [Cell; 3]>,
+    fences: BTreeMap<DiskNumber, [Cell; 4]>,
+    reports: BTreeMap<DiskNumber, [Cell; 3]>,
+    accounted: BTreeMap<(DiskNumber, InvoiceKind), [Cell; 3]>,
+    hooks: webhooks::Rows,
+}
+
+impl Rows {
+    /// The rows of the chains, each at its place in its chain.
+    pub(super) fn chain(&mut self, drafts: Vec<Option<Draft<'_>>>, heads: &mut HashMap<String, Head>) {
+        self.events.extend(drafts.into_iter().flatten().map(|draft| chained(heads, draft)));
+    }
+
+    /// Takes a change of these tables; false: it is of another.
+    ///
+    /// # Errors
+    /// `Stale` if the event of a job does not follow the one before it.
+    pub(super) fn take(&mut self, change: &Change) -> Result<bool, StoreError> {
+        match change {
+            Change::Job { job, event } => {
+                fold::take_job(&mut self.jobs, job, event)?;
+                if matches!(event.what, What::Assigned { .. } | What::Recovered { .. }) {
+                    self.attempted.extend(job.attempts.last().map(|attempt| (attempt.disk.clone(), job.place)));
+                }
+            }
+            // In the chain.
+            Change::Audit(_) => {}
+            Change::Number(row) => self.numbers.push([
+                row.key.disk.as_str().into(),
+                row.key.kind.to_string().into(),
+                row.key.pair.code.to_string().into(),
+                row.key.pair.number.to_string().into(),
+                text(&row.owner).into(),
+                row.status.as_str().into(),
+                row.digest.as_str().into(),
+            ]),
+            Change::DiskFence(row) => {
+                let owner = row.owner.as_ref().map(|owner| owner.as_str());
+                let cells = [row.disk.as_str().into(), row.epoch.into(), row.sequence.into(), owner.into()];
+                self.fences.insert(row.disk.clone(), cells);
+            }
+            Change::DiskReport(row) => {
+                let cells = [row.disk.as_str().into(), row.seen_at.0.into(), text(&row.report).into()];
+                self.reports.insert(row.disk.clone(), cells);
+            }
+            Change::Accounted(disk, kind, pair) => {
+                let cells = [disk.as_str().into(), kind.to_string().into(), pair.to_string().into()];
+                self.accounted.insert((disk.clone(), *kind), cells);
+            }
+            other => return Ok(self.hooks.take(other)),
+        }
+        Ok(true)
+    }
+
+    /// Writes all of them, each under its guard; a guard that does not hold leaves a part of them there.
+    pub(super) async fn write(self, connection: &mut SqliteConnection, vault: &Vault) -> Result<(), StoreError> {
+        self.hooks.write(connection).await?;
+        jobs(connection, self.jobs, vault).await?;
+        rows::write(
+            connection,
+            self.attempted.into_iter().map(|(disk, place)| [disk.as_str().into(), place.into()]).collect(),
+            "INSERT INTO attempted (disk, place) VALUES",
+            "ON CONFLICT DO UPDATE SET place = excluded.place",
+            "a job of a disk",
+        )
+        .await?;
+        rows::write(
+            connection,
+            self.events,
+            "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) VALUES",
+            "",
+            "an event of the chain was written by somebody else",
+        )
+        .await?;
+        rows::write(
+            connection,
+            self.numbers,
+            "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) VALUES",
+            "ON CONFLICT DO UPDATE SET status = excluded.status WHERE owner = excluded.owner",
+            "a number has another owner",
+        )
+        .await?;
+        rows::write(
+            connection,
+            self.fences.into_values().collect(),
+            "INSERT INTO disk_fences (disk, epoch, sequence, owner) VALUES",
+            "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, owner = excluded.owner \
+             WHERE epoch <= excluded.epoch AND sequence <= excluded.sequence",
+            "epoch or sequence of a disk would fall",
+        )
+        .await?;
+        rows::write(
+            connection,
+            self.reports.into_values().collect(),
+            "INSERT INTO disk_reports (disk, seen_at, report) VALUES",
+            "ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
+            "disk report",
+        )
+        .await?;
+        rows::write(
+            connection,
+            self.accounted.into_values().collect(),
+            "INSERT INTO accounted (disk, kind, pair) VALUES",
+            "ON CONFLICT DO UPDATE SET pair = excluded.pair",
+            "accounted pair",
+        )
+        .await
+    }
+}
+
+/// A change that the tables may take later: what guards it is asked of memory and of single rows ([`super::guard`]).
+pub(super) fn may_wait(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::Job { .. }
+            | Change::Audit(_)
+            | Change::Number(_)
+            | Change::DiskFence(_)
+            | Change::DiskReport(_)
+            | Change::Accounted(..)
+            | Change::Announcement(_)
+            | Change::Delivery(_)
+    )
 }
 
 /// The rows that changes make in chains, one place each.
@@ -73,99 +195,17 @@ pub(super) async fn write(
     vault: &Vault,
 ) -> Result<(), StoreError> {
     let mut rows = Rows::default();
-    let mut hooks = webhooks::Rows::default();
     let (mut end, mut erased) = (None, Vec::new());
-    rows.events.extend(drafts.into_iter().flatten().map(|draft| chained(heads, draft)));
+    rows.chain(drafts, heads);
     for change in changes {
-        if hooks.take(change) {
-            continue;
-        }
         match change {
             Change::EndContents(until) => end = Some(*until),
             Change::EndContentsOf(keys) => erased.extend(keys),
-            Change::Job { job, event } => {
-                fold::take_job(&mut rows.jobs, job, event)?;
-                if matches!(event.what, What::Assigned { .. } | What::Recovered { .. }) {
-                    rows.attempted.extend(job.attempts.last().map(|attempt| (attempt.disk.as_str(), job.place)));
-                }
-            }
-            Change::Audit(_) => {}
-            Change::Number(row) => rows.numbers.push([
-                row.key.disk.as_str().into(),
-                row.key.kind.to_string().into(),
-                row.key.pair.code.to_string().into(),
-                row.key.pair.number.to_string().into(),
-                text(&row.owner).into(),
-                row.status.as_str().into(),
-                row.digest.as_str().into(),
-            ]),
-            Change::DiskFence(row) => {
-                let owner = row.owner.as_ref().map(|owner| owner.as_str());
-                let cells = [row.disk.as_str().into(), row.epoch.into(), row.sequence.into(), owner.into()];
-                rows.fences.insert(row.disk.as_str(), cells);
-            }
-            Change::DiskReport(row) => {
-                rows.reports
-                    .insert(row.disk.as_str(), [row.disk.as_str().into(), row.seen_at.0.into(), text(&row.report).into()]);
-            }
-            Change::Accounted(disk, kind, pair) => {
-                let cells = [disk.as_str().into(), kind.to_string().into(), pair.to_string().into()];
-                rows.accounted.insert((disk.as_str(), kind.to_string()), cells);
-            }
+            other if rows.take(other)? => {}
             other => seldom(connection, other, vault).await?,
         }
     }
-    hooks.write(connection).await?;
-    jobs(connection, rows.jobs, vault).await?;
-    rows::write(
-        connection,
-        rows.attempted.into_iter().map(|(disk, place)| [disk.into(), place.into()]).collect(),
-        "INSERT INTO attempted (disk, place) VALUES",
-        "ON CONFLICT DO UPDATE SET place = excluded.place",
-        "a job of a disk",
-    )
-    .await?;
-    rows::write(
-        connection,
-        rows.events,
-        "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) VALUES",
-        "",
-        "an event of the chain was written by somebody else",
-    )
-    .await?;
-    rows::write(
-        connection,
-        rows.numbers,
-        "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) VALUES",
-        "ON CONFLICT DO UPDATE SET status = excluded.status WHERE owner = excluded.owner",
-        "a number has another owner",
-    )
-    .await?;
-    rows::write(
-        connection,
-        rows.fences.into_values().collect(),
-        "INSERT INTO disk_fences (disk, epoch, sequence, owner) VALUES",
-        "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, owner = excluded.owner \
-         WHERE epoch <= excluded.epoch AND sequence <= excluded.sequence",
-        "epoch or sequence of a disk would fall",
-    )
-    .await?;
-    rows::write(
-        connection,
-        rows.reports.into_values().collect(),
-        "INSERT INTO disk_reports (disk, seen_at, report) VALUES",
-        "ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
-        "disk report",
-    )
-    .await?;
-    rows::write(
-        connection,
-        rows.accounted.into_values().collect(),
-        "INSERT INTO accounted (disk, kind, pair) VALUES",
-        "ON CONFLICT DO UPDATE SET pair = excluded.pair",
-        "accounted pair",
-    )
-    .await?;
+    rows.write(connection, vault).await?;
     // Last: a job that goes on in this very commit keeps its content.
     erase(connection, &erased).await?;
     match end {
@@ -222,8 +262,8 @@ fn chained(heads: &mut HashMap<String, Head>, draft: Draft<'_>) -> [Cell; 10] {
 }
 
 /// The jobs' rows, each guarded by the revision that its first event starts from.
-async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'_>>, vault: &Vault) -> Result<(), StoreError> {
-    let mut jobs: Vec<JobRow<'_>> = jobs.into_values().collect();
+async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<u64, JobRow>, vault: &Vault) -> Result<(), StoreError> {
+    let mut jobs: Vec<JobRow> = jobs.into_values().collect();
     // In the order of the table: new rows go to its end.
     jobs.sort_unstable_by_key(|row| row.job.place);
     let (mut fresh, mut known, mut accepted) = (Vec::new(), Vec::new(), Vec::new());
@@ -234,7 +274,7 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<&JobKey, JobRow<'
             word(&job.state).into(),
             i64::from(job.is_live()).into(),
             job.revision.into(),
-            vault.job_text(job)?.into(),
+            vault.job_text(&job)?.into(),
             job.place.into(),
             base.into(),
         ];

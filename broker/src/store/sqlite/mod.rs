@@ -1,7 +1,8 @@
 //! The embedded store: tables in a SQLite file, and beside it the log that makes each commit durable (`log`, decision 0040).
 //!
-//! One connection writes (`writer`); a few read beside it. A commit is a handful of statements however many changes it holds.
-//! One process at a time has the file: whoever comes second is told so.
+//! A commit goes through its guards (`guard`), into the log (`log`), and is told; the tables take it a moment later, beside many
+//! others (`tables`, decision 0055). What they have not taken yet is found in memory (`unseen`). A few connections read beside
+//! the one that writes. One process at a time has the file: whoever comes second is told so.
 //!
 //! Read first: [`SqliteStore`], `writer`.
 
@@ -10,8 +11,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -39,6 +39,7 @@ use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
 pub mod backup;
 mod commit;
+mod guard;
 mod lists;
 mod log;
 mod operations;
@@ -46,13 +47,18 @@ mod rechain;
 mod rekey;
 mod restore;
 mod rows;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod unseen;
 mod webhooks;
 mod writer;
 
+use guard::Guard;
 use log::Log;
-use writer::{OPEN, Unseen, Writer};
+use tables::Tables;
+use unseen::{HalfWay, Unseen, WAITS};
+use writer::Writer;
 
 /// Readers beside the writer: lists and single jobs are short, and two cores serve no more at once.
 const READERS: u32 = 4;
@@ -89,12 +95,12 @@ pub struct SqliteStore {
 #[derive(Debug)]
 struct Shared {
     file: PathBuf,
+    /// Whoever holds this may wait for the tables, and nobody the other way round.
     writer: Mutex<Writer>,
+    tables: Arc<Mutex<Tables>>,
     unseen: Arc<std::sync::Mutex<Unseen>>,
     /// Something was committed.
     written: Notify,
-    /// The tables cannot be brought on: what is in memory is not to be told.
-    failed: AtomicBool,
     /// Held as long as the store is open.
     _lock: File,
 }
@@ -157,15 +163,17 @@ impl SqliteStore {
             .await?;
         // All until here is on the medium. From here on the log is what makes a commit durable, not the tables.
         sqlx::query("PRAGMA synchronous = NORMAL").execute(&mut connection).await?;
-        let log = Log::open(&log::beside(&file), &ledger, applied).await?;
-        let unseen = Arc::default();
-        let mut writer = Writer::new(connection, log, applied, Arc::clone(&unseen), vault.clone());
-        writer.catch_up().await?;
+        let mut log = Log::open(&log::beside(&file), &ledger, applied).await?;
+        let unseen = Arc::new(std::sync::Mutex::new(Unseen::after(applied)));
+        let mut tables = Tables::new(connection, applied, Arc::clone(&unseen), vault.clone());
+        tables.catch_up(&mut log).await?;
         let options = options.read_only(true);
         let lookup = Mutex::new(options.connect().await?);
+        let guard = Guard::new(options.connect().await?).await?;
         let readers = SqlitePoolOptions::new().max_connections(READERS).connect_lazy_with(options);
-        let (writer, written) = (Mutex::new(writer), Notify::new());
-        let shared = Arc::new(Shared { file, writer, unseen, written, failed: AtomicBool::new(false), _lock: lock });
+        let (tables, written) = (Arc::new(Mutex::new(tables)), Notify::new());
+        let writer = Mutex::new(Writer::new(log, guard, Arc::clone(&tables), Arc::clone(&unseen), vault.clone()));
+        let shared = Arc::new(Shared { file, writer, tables, unseen, written, _lock: lock });
         let (stop, stopped) = watch::channel(());
         let keeper = tokio::spawn(keep(Arc::clone(&shared), stopped));
         Ok(SqliteStore { shared, lookup, readers, ledger, ancestors, vault, stop, keeper })
@@ -182,21 +190,20 @@ impl SqliteStore {
         let _ = keeper.await;
         readers.close().await;
         lookup.into_inner().close().await?;
-        let Some(Shared { writer, .. }) = Arc::into_inner(shared) else { return Ok(()) };
-        let mut writer = writer.into_inner();
-        let whole = writer.is_whole();
-        if whole {
-            writer.settle().await?;
-        }
-        let (applied, _) = writer.applied();
-        let (mut connection, mut log) = writer.into_parts();
+        let Some(Shared { writer, tables, unseen, .. }) = Arc::into_inner(shared) else { return Ok(()) };
+        let (guard, mut log) = writer.into_inner().into_parts();
+        guard.close().await?;
+        let Some(tables) = Arc::into_inner(tables) else { return Ok(()) };
+        let mut tables = tables.into_inner();
         let mut in_the_file = false;
-        if whole {
+        if unseen::lock(&unseen).whole().is_ok() {
+            tables.settle().await?;
             // It flushes both before it empties the write-ahead log; busy: somebody beside us still reads from that.
-            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut connection).await?;
+            let busy: i64 = sqlx::query_scalar("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut tables.connection).await?;
             in_the_file = busy == 0;
         }
-        connection.close().await?;
+        let applied = tables.applied();
+        tables.into_connection().close().await?;
         if in_the_file {
             log.cut(applied).await?;
         }
@@ -205,38 +212,38 @@ impl SqliteStore {
 
     /// The readers, once they see all that was committed.
     async fn readers(&self) -> Result<&SqlitePool, StoreError> {
-        if self.unseen().any {
+        let any = {
+            let unseen = self.unseen();
+            unseen.whole()?;
+            unseen.any()
+        };
+        if any {
             // A task of its own: a caller who hangs up must not break it off half-way.
             let shared = Arc::clone(&self.shared);
-            let settled = tokio::spawn(async move { shared.settle().await }).await;
+            let settled = tokio::spawn(async move { shared.tables.lock().await.settle().await }).await;
             settled.map_err(|error| StoreError::Stale(format!("a commit was cut off: {error}")))??;
         }
         Ok(&self.readers)
     }
 
     fn unseen(&self) -> MutexGuard<'_, Unseen> {
-        self.shared.unseen.lock().unwrap_or_else(PoisonError::into_inner)
+        unseen::lock(&self.shared.unseen)
     }
 }
 
 impl Shared {
-    async fn settle(&self) -> Result<(), StoreError> {
-        let settled = self.writer.lock().await.settle().await;
-        if settled.is_err() {
-            self.failed.store(true, Ordering::Release);
-        }
-        settled
-    }
-
-    /// Ends a transaction that is open for long, and cuts a log that is long, or at rest. True: nothing is left to do.
+    /// Brings the tables on, if something has waited long enough, and cuts a log that is long, or at rest. True: nothing is left
+    /// to do.
     async fn tend(&self, rest: bool) -> Result<bool, StoreError> {
-        let (applied, bytes) = {
-            let mut writer = self.writer.lock().await;
-            if writer.is_due() {
-                writer.settle().await?;
+        let due = unseen::lock(&self.unseen).is_due();
+        let applied = {
+            let mut tables = self.tables.lock().await;
+            if due {
+                tables.settle().await?;
             }
-            writer.applied()
+            tables.applied()
         };
+        let bytes = self.writer.lock().await.bytes();
         if bytes < CUT_BYTES && !(rest && bytes > 0) {
             return Ok(bytes == 0);
         }
@@ -269,14 +276,14 @@ async fn keep(shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
                 biased;
                 _ = stopped.changed() => return,
                 () = shared.written.notified() => since = Instant::now(),
-                () = tokio::time::sleep(OPEN) => {}
+                () = tokio::time::sleep(WAITS) => {}
             }
             match shared.tend(since.elapsed() >= REST).await {
                 Ok(false) => {}
                 Ok(true) => break,
                 Err(error) => {
                     tracing::error!(%error, "the tables cannot be brought up to the log; nothing more is answered");
-                    shared.failed.store(true, Ordering::Release);
+                    drop(HalfWay::on(&shared.unseen));
                     return;
                 }
             }
@@ -344,11 +351,13 @@ impl Store for SqliteStore {
 
     /// False once the tables could not be written: what is committed is in the log, and the next start enters it.
     fn leads(&self) -> bool {
-        !self.shared.failed.load(Ordering::Acquire)
+        self.unseen().whole().is_ok()
     }
 
     async fn restore(&self) -> Result<Restored, StoreError> {
-        restore::restore(&mut self.shared.writer.lock().await.connection, &self.vault).await
+        let mut tables = self.shared.tables.lock().await;
+        tables.settle().await?;
+        restore::restore(&mut tables.connection, &self.vault).await
     }
 
     fn ledger(&self) -> &str {
@@ -363,7 +372,7 @@ impl Store for SqliteStore {
         // First what the connection does not see yet: it sees what is gone from there.
         let mut jobs: HashMap<JobKey, Arc<Job>> = {
             let unseen = self.unseen();
-            keys.iter().filter_map(|key| unseen.jobs.get_key_value(key)).map(|(key, job)| (key.clone(), job.clone())).collect()
+            keys.iter().filter_map(|key| Some((key.clone(), unseen.job(key)?.clone()))).collect()
         };
         let wanted = keys.iter().filter(|key| !jobs.contains_key(*key));
         let wanted: Vec<[&str; 2]> = wanted.map(|key| [key.seller.as_str(), key.serial.as_str()]).collect();
@@ -387,31 +396,10 @@ impl Store for SqliteStore {
     async fn number_owners(&self, numbers: &[NumberKey]) -> Result<HashMap<NumberKey, Owner>, StoreError> {
         let mut owners: HashMap<NumberKey, Owner> = {
             let unseen = self.unseen();
-            let known = numbers.iter().filter_map(|number| unseen.numbers.get_key_value(number));
-            known.map(|(number, owner)| (number.clone(), owner.clone())).collect()
+            numbers.iter().filter_map(|number| Some((number.clone(), unseen.owner(number)?.clone()))).collect()
         };
-        let numbers: Vec<&NumberKey> = numbers.iter().filter(|number| !owners.contains_key(*number)).collect();
-        if numbers.is_empty() {
-            return Ok(owners);
-        }
-        let wanted: Vec<[String; 4]> = numbers
-            .iter()
-            .map(|key| [key.disk.to_string(), key.kind.to_string(), key.pair.code.to_string(), key.pair.number.to_string()])
-            .collect();
-        let rows = sqlx::query(
-            "SELECT wanted.key, numbers.owner FROM json_each(?1) AS wanted CROSS JOIN numbers \
-             ON disk = wanted.value ->> 0 AND kind = wanted.value ->> 1 AND code = wanted.value ->> 2 AND number = wanted.value ->> 3",
-        )
-        .bind(text(&wanted))
-        .fetch_all(&mut *self.lookup.lock().await)
-        .await?;
-        for row in rows {
-            let index = usize::try_from(row.try_get::<i64, _>(0)?).map_err(|error| damaged("number", error))?;
-            let owner = json("owner of a number", row.try_get(1)?)?;
-            if let Some(key) = numbers.get(index) {
-                owners.insert((*key).clone(), owner);
-            }
-        }
+        let others: Vec<&NumberKey> = numbers.iter().filter(|number| !owners.contains_key(*number)).collect();
+        owners.extend(guard::owners(&mut *self.lookup.lock().await, &others).await?);
         Ok(owners)
     }
 
@@ -455,7 +443,7 @@ impl Store for SqliteStore {
     }
 
     async fn job(&self, key: &JobKey) -> Result<Option<Arc<Job>>, StoreError> {
-        if let Some(job) = self.unseen().jobs.get(key) {
+        if let Some(job) = self.unseen().job(key) {
             return Ok(Some(job.clone()));
         }
         let body: Option<String> = sqlx::query_scalar("SELECT body FROM jobs WHERE seller = ?1 AND serial = ?2")

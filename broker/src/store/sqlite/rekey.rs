@@ -25,9 +25,11 @@ impl SqliteStore {
             Some(mark) => (format!("{mark}%"), "%"),
             None => (String::new(), "sealed:%"),
         };
-        let mut writer = self.shared.writer.lock().await;
-        writer.settle().await?;
-        let connection = &mut writer.connection;
+        // Nothing is committed meanwhile.
+        let _writer = self.shared.writer.lock().await;
+        let mut tables = self.shared.tables.lock().await;
+        tables.settle().await?;
+        let connection = &mut tables.connection;
         let mut written = 0;
         loop {
             let rows = sqlx::query(

@@ -5,7 +5,7 @@ use sqlx::{ConnectOptions, Connection};
 use taxdisk_web::keyring::Shut;
 
 use super::*;
-use crate::store::conformance::{Bench, suite_of};
+use crate::store::conformance::{Bench, accept, assigned, fence, next, number, ours, suite_of};
 
 struct Files {
     folder: tempfile::TempDir,
@@ -138,8 +138,8 @@ async fn only_what_the_tables_hold_on_the_medium_leaves_the_log() {
     let files = Files::new();
     let store = files.open().await;
     store.commit(&accepted(1)).await.unwrap();
-    store.shared.settle().await.unwrap();
-    // Of this one the transaction is open.
+    store.shared.tables.lock().await.settle().await.unwrap();
+    // This one waits for the tables.
     store.commit(&accepted(2)).await.unwrap();
     assert!(!store.shared.tend(false).await.unwrap(), "a short log stays, until there is rest");
     assert_eq!(logged(&files).await, [1, 2]);
@@ -161,7 +161,79 @@ async fn what_a_guard_refuses_is_in_no_log() {
     assert_eq!(cut_power_from_the_start(store, &files).await.restore().await.unwrap().jobs.len(), 2);
 }
 
-/// As if the medium had nothing of the tables but that they were made.
+#[tokio::test]
+async fn each_guard_is_asked_of_what_waits_and_of_the_tables_before_the_log_has_it() {
+    let (job, first) = accept("A1", 1);
+    let (_, handed) = next(&job, assigned(5));
+    let bad = [
+        ("a serial number twice", accept("A1", 2).1),
+        ("a place twice", accept("A2", 1).1),
+        ("a revision twice", handed.clone()),
+        ("an event of a job that is not there", next(&accept("A3", 3).0, assigned(6)).1),
+        ("a second owner of a number", number(7, ours("A2"))),
+        ("an epoch that falls", fence(1, 9)),
+        ("a sequence that falls", fence(9, 4)),
+    ];
+    for ((what, bad), in_the_tables) in bad.iter().flat_map(|bad| [(bad, false), (bad, true)]) {
+        let files = Files::new();
+        let store = files.open().await;
+        store.commit(&[first.clone(), number(7, ours("A1")), fence(2, 5)]).await.unwrap();
+        store.commit(std::slice::from_ref(&handed)).await.unwrap();
+        assert!(store.unseen().any(), "both wait for the tables");
+        let store = if in_the_tables { files.reopen(store).await } else { store };
+        let alone = std::slice::from_ref(bad);
+        assert!(!store.shared.writer.lock().await.holds(alone).await.unwrap(), "{what}, in the tables: {in_the_tables}");
+        let logged_before = logged(&files).await;
+        let refused = store.commit(&[number(8, ours("A1")), bad.clone()]).await;
+        assert!(matches!(refused, Err(StoreError::Stale(_))), "{what}: {refused:?}");
+        assert_eq!(logged(&files).await, logged_before, "{what}");
+        store.commit(&[number(7, ours("A1")), number(8, ours("A2")), fence(2, 6), accept("A4", 4).1]).await.unwrap();
+        assert!(store.unseen().any() && store.leads(), "what is good waits");
+        assert_eq!(files.reopen(store).await.restore().await.unwrap().jobs.len(), 2);
+    }
+}
+
+/// Should a guard not have been asked what the tables know.
+#[tokio::test]
+async fn what_the_tables_refuse_later_is_the_end() {
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    store.commit(&[number(7, ours("A1"))]).await.unwrap();
+    let mut behind = SqliteConnectOptions::from_str(&files.url()).unwrap().connect().await.unwrap();
+    sqlx::query("INSERT INTO numbers SELECT '661234567890', '025', '011002000107', '00000007', '\"foreign\"', '', ''")
+        .execute(&mut behind)
+        .await
+        .unwrap();
+    behind.close().await.unwrap();
+    let owners = store.shared.tables.lock().await.settle().await;
+    assert!(matches!(&owners, Err(StoreError::Stale(why)) if why.contains("another owner")), "{owners:?}");
+    assert!(!store.leads(), "nothing is told any more");
+    assert!(store.commit(&accepted(2)).await.is_err());
+    assert!(store.jobs(&JobFilter::default(), None, 10).await.is_err());
+    store.close().await.unwrap();
+    let refused = SqliteStore::open(&files.url()).await.unwrap_err().to_string();
+    assert!(refused.contains("another owner"), "and no start goes past it: {refused}");
+}
+
+#[tokio::test]
+async fn a_row_that_changes_often_is_written_once() {
+    let files = Files::new();
+    let store = files.open().await;
+    let (job, first) = accept("A1", 1);
+    let (handed_job, handed) = next(&job, assigned(5));
+    for change in [first, handed, number(7, ours("A1"))] {
+        store.commit(&[change]).await.unwrap();
+    }
+    let before = store.shared.tables.lock().await.applied();
+    store.shared.tables.lock().await.settle().await.unwrap();
+    assert_eq!((before, store.shared.tables.lock().await.applied()), (0, 3));
+    assert_eq!(store.job(&job.key).await.unwrap().unwrap(), handed_job);
+    assert_eq!(store.events(&job.key).await.unwrap().len(), 2);
+    assert!(!store.unseen().any());
+}
+
+/// As if the medium had nothing/// As if the medium had nothing of the tables but that they were made.
 async fn cut_power_from_the_start(store: SqliteStore, files: &Files) -> SqliteStore {
     let ledger = store.ledger().to_owned();
     let other = Files::new();
@@ -215,7 +287,7 @@ async fn a_reader_who_hangs_up_breaks_nothing_off() {
     let store = files.open().await;
     store.commit(&accepted(1)).await.unwrap();
     let mut reading = Box::pin(store.chains());
-    assert!(!is_ready(&mut reading).await, "the transaction is still to be ended");
+    assert!(!is_ready(&mut reading).await, "the tables are still to take it");
     drop(reading);
     store.commit(&accepted(2)).await.unwrap();
     assert_eq!(store.jobs(&JobFilter::default(), None, 10).await.unwrap().jobs.len(), 2);
@@ -262,7 +334,7 @@ async fn a_commit_that_is_broken_off_is_kept_whole_or_not_at_all() {
     assert!(ended > 0 && went_on > 0, "{ended} broken off, {went_on} not");
 }
 
-/// The keys of submissions are looked up while the transaction that holds their jobs is open (I6).
+/// The keys of submissions are looked up while their jobs wait for the tables (I6).
 #[tokio::test]
 async fn what_no_other_connection_sees_yet_is_found_by_its_key() {
     let files = Files::new();
@@ -270,11 +342,11 @@ async fn what_no_other_connection_sees_yet_is_found_by_its_key() {
     let (job, accepted) = crate::store::conformance::accept("A1", 1);
     store.commit(&[accepted]).await.unwrap();
     store.commit(&[crate::store::conformance::cancelled(&job)]).await.unwrap();
-    assert!(store.unseen().any, "the transaction is open");
+    assert!(store.unseen().any(), "the tables have neither");
     let found = store.jobs_by_key(std::slice::from_ref(&job.key)).await.unwrap();
     let one = store.job(&job.key).await.unwrap().unwrap();
     assert_eq!((found[&job.key].revision, one.revision), (2, 2));
-    assert!(store.unseen().any, "nobody needed it to be ended");
+    assert!(store.unseen().any(), "nobody needed them to");
 }
 
 /// Closing any other handle of the file would take SQLite's locks from the process: a `backup` that ends would then remove the
@@ -292,7 +364,7 @@ async fn the_locks_of_the_tables_outlive_a_cut_of_the_log() {
         locks.lines().any(|line| line.contains("POSIX") && line.contains(&own) && line.contains(&format!(":{inode} ")))
     };
     store.commit(&accepted(1)).await.unwrap();
-    store.shared.settle().await.unwrap();
+    store.shared.tables.lock().await.settle().await.unwrap();
     assert!(held(), "SQLite holds its lock on the file");
     store.shared.tend(true).await.unwrap();
     assert_eq!(logged(&files).await, [0; 0]);
@@ -357,7 +429,7 @@ async fn no_file_holds_a_sealed_content_and_without_its_key_none_is_read() {
     let bench = Sealed::new();
     let store = bench.open().await;
     store.commit(&accepted(1)).await.unwrap();
-    store.shared.settle().await.unwrap();
+    store.shared.tables.lock().await.settle().await.unwrap();
     store.commit(&accepted(2)).await.unwrap();
     assert_eq!(files_with(&bench.files, REMARK), [""; 0], "neither tables nor log");
     assert!(store.restore().await.unwrap().jobs[0].invoice.as_ref().unwrap().remark.contains(REMARK));
@@ -384,7 +456,7 @@ async fn no_file_holds_the_secret_of_a_second_factor_and_without_its_key_nobody_
     let (anna, secret) = crate::store::vault::with_factor("anna");
     store.commit(&[Change::User(anna.clone())]).await.unwrap();
     assert_eq!(files_with(&bench.files, &secret), [""; 0], "neither tables nor log");
-    store.shared.settle().await.unwrap();
+    store.shared.tables.lock().await.settle().await.unwrap();
     let (ben, of_ben) = crate::store::vault::with_factor("ben");
     store.commit(&[Change::User(ben.clone())]).await.unwrap();
     // The second one is in the log alone, and is entered at the next start.

@@ -16,19 +16,19 @@ use crate::core::announcement::Announcement;
 use crate::core::change::Change;
 use crate::core::webhooks::{AnnouncementRow, DeliveryRow, WebhookRow};
 
-/// Rows of one commit. Of an endpoint and of a delivery only the last word counts.
-#[derive(Default)]
-pub(super) struct Rows<'a> {
+/// Rows of one commit or of several. Of an endpoint and of a delivery only the last word counts.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
     announcements: Vec<[Cell; 7]>,
-    webhooks: BTreeMap<&'a str, [Cell; 2]>,
-    deliveries: BTreeMap<(&'a str, u64), [Cell; 5]>,
-    gone: Vec<&'a str>,
+    webhooks: BTreeMap<String, [Cell; 2]>,
+    deliveries: BTreeMap<(String, u64), [Cell; 5]>,
+    gone: Vec<String>,
     forget: Option<(u64, Timestamp)>,
 }
 
-impl<'a> Rows<'a> {
+impl Rows {
     /// Takes a change that is about webhooks; false: it is not.
-    pub(super) fn take(&mut self, change: &'a Change) -> bool {
+    pub(super) fn take(&mut self, change: &Change) -> bool {
         match change {
             Change::Announcement(announcement) => {
                 let seller = announcement.seller.as_ref().map_or("", |seller| seller.as_str());
@@ -45,14 +45,14 @@ impl<'a> Rows<'a> {
                 ]);
             }
             Change::Webhook(row) => {
-                self.webhooks.insert(&row.id, [row.id.as_str().into(), text(row).into()]);
+                self.webhooks.insert(row.id.clone(), [row.id.as_str().into(), text(row).into()]);
             }
             Change::Delivery(row) => {
                 let state = word(&row.state);
                 let cells = [row.webhook.as_str().into(), row.position.into(), state.into(), row.at.0.into(), text(row).into()];
-                self.deliveries.insert((&row.webhook, row.position), cells);
+                self.deliveries.insert((row.webhook.clone(), row.position), cells);
             }
-            Change::WebhookGone(id) => self.gone.push(id),
+            Change::WebhookGone(id) => self.gone.push(id.clone()),
             Change::ForgetAnnouncements { up_to, before } => self.forget = Some((*up_to, *before)),
             _ => return false,
         }
@@ -85,7 +85,7 @@ impl<'a> Rows<'a> {
         )
         .await?;
         for id in self.gone {
-            sqlx::query("DELETE FROM deliveries WHERE webhook = ?1").bind(id).execute(&mut *connection).await?;
+            sqlx::query("DELETE FROM deliveries WHERE webhook = ?1").bind(&id).execute(&mut *connection).await?;
             sqlx::query("DELETE FROM webhooks WHERE id = ?1").bind(id).execute(&mut *connection).await?;
         }
         if let Some((up_to, before)) = self.forget {
