@@ -112,7 +112,7 @@ pub(crate) fn assigned(sequence: u64) -> What {
 }
 
 /// A job that a disk refused.
-fn refused(serial: &str, place: u64) -> (Arc<Job>, [Change; 3]) {
+pub(crate) fn refused(serial: &str, place: u64) -> (Arc<Job>, [Change; 3]) {
     let (job, accepted) = accept(serial, place);
     let (job, handed) = next(&job, assigned(1));
     let problem = taxdisk_protocol::api::JobProblem {

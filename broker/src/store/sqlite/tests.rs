@@ -5,7 +5,7 @@ use sqlx::{ConnectOptions, Connection};
 use taxdisk_web::keyring::Shut;
 
 use super::*;
-use crate::store::conformance::{Bench, accept, assigned, fence, next, number, ours, suite_of};
+use crate::store::conformance::{Bench, accept, assigned, fence, next, number, ours, refused, suite_of};
 
 struct Files {
     folder: tempfile::TempDir,
@@ -165,14 +165,18 @@ async fn what_a_guard_refuses_is_in_no_log() {
 async fn each_guard_is_asked_of_what_waits_and_of_the_tables_before_the_log_has_it() {
     let (job, first) = accept("A1", 1);
     let (_, handed) = next(&job, assigned(5));
+    let (_, [late, _, much_later]) = refused("A5", 5);
     let bad = [
-        ("a serial number twice", accept("A1", 2).1),
-        ("a place twice", accept("A2", 1).1),
-        ("a revision twice", handed.clone()),
-        ("an event of a job that is not there", next(&accept("A3", 3).0, assigned(6)).1),
-        ("a second owner of a number", number(7, ours("A2"))),
-        ("an epoch that falls", fence(1, 9)),
-        ("a sequence that falls", fence(9, 4)),
+        ("a serial number twice", vec![accept("A1", 2).1]),
+        ("a place twice", vec![accept("A2", 1).1]),
+        ("a place twice at once", vec![accept("A6", 6).1, accept("A7", 6).1]),
+        ("a revision twice", vec![handed.clone()]),
+        ("an event of a job that is not there", vec![next(&accept("A3", 3).0, assigned(6)).1]),
+        ("an event that does not follow the one beside it", vec![late, much_later]),
+        ("a second owner of a number", vec![number(7, ours("A2"))]),
+        ("two owners of a number at once", vec![number(9, ours("A1")), number(9, ours("A2"))]),
+        ("an epoch that falls", vec![fence(1, 9)]),
+        ("a sequence that falls", vec![fence(9, 4)]),
     ];
     for ((what, bad), in_the_tables) in bad.iter().flat_map(|bad| [(bad, false), (bad, true)]) {
         let files = Files::new();
@@ -181,11 +185,10 @@ async fn each_guard_is_asked_of_what_waits_and_of_the_tables_before_the_log_has_
         store.commit(std::slice::from_ref(&handed)).await.unwrap();
         assert!(store.unseen().any(), "both wait for the tables");
         let store = if in_the_tables { files.reopen(store).await } else { store };
-        let alone = std::slice::from_ref(bad);
-        assert!(!store.shared.writer.lock().await.holds(alone).await.unwrap(), "{what}, in the tables: {in_the_tables}");
+        assert!(!store.shared.writer.lock().await.holds(bad).await.unwrap(), "{what}, in the tables: {in_the_tables}");
         let logged_before = logged(&files).await;
-        let refused = store.commit(&[number(8, ours("A1")), bad.clone()]).await;
-        assert!(matches!(refused, Err(StoreError::Stale(_))), "{what}: {refused:?}");
+        let told = store.commit(&[&[number(8, ours("A1"))], bad.as_slice()].concat()).await;
+        assert!(matches!(told, Err(StoreError::Stale(_))), "{what}: {told:?}");
         assert_eq!(logged(&files).await, logged_before, "{what}");
         store.commit(&[number(7, ours("A1")), number(8, ours("A2")), fence(2, 6), accept("A4", 4).1]).await.unwrap();
         assert!(store.unseen().any() && store.leads(), "what is good waits");
