@@ -57,6 +57,8 @@ pub(super) enum Event {
     PcDies { pc: usize, life: u64 },
     /// The broker does.
     BrokerDies { life: u64 },
+    /// The power of the whole site goes in the middle of a commit.
+    PowerGoes { life: u64 },
     /// A PC wakes up.
     Wake { pc: usize },
     /// A merchant looks after a sale.
@@ -197,6 +199,7 @@ impl World {
             Event::PcUp { pc } => self.start_pc(pc),
             Event::PcDies { pc, life } => self.pc_dies(pc, life),
             Event::BrokerDies { life } => self.broker_dies(life),
+            Event::PowerGoes { life } => self.power_goes(life),
             Event::Wake { pc } => self.wake(pc),
             Event::Sale(sale) => self.look_after_sale(sale),
             Event::Person => self.people_look(),
