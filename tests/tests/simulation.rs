@@ -42,7 +42,7 @@ fn invariants_hold_in_every_world_and_rare_states_are_reached() {
 fn worlds_that_found_a_defect_are_clean() {
     for seed in [
         746, 2692, 3057, 3268, 3601, 3990, 4013, 4192, 5984, 6765, 6810, 8080, 8649, 8678, 11590, 11759, 12053, 17258, 20958,
-        21466, 21724, 23582, 24199, 29832, 36872, 41756, 42564, 42983, 43028, 44626, 45026, 45442, 46162, 51720,
+        21466, 21724, 23582, 24199, 29832, 36872, 41756, 42564, 42983, 43028, 44626, 45026, 45442, 46162, 51720, 100824,
     ] {
         assert_eq!(run(&Knobs::first(seed), false).violation, None, "cargo xtask sim -- --seed {seed} --first");
     }

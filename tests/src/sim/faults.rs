@@ -229,12 +229,17 @@ impl World {
         true
     }
 
+    /// The last PC has the part of a copy.
+    pub(super) fn is_copy(&self, pc: usize) -> bool {
+        self.knobs.on(Fault::AgentClone) && pc > 0 && pc + 1 == self.pcs.len()
+    }
+
     /// Faults stop, and what is broken is mended. Copies of PCs are switched off for good.
     pub(super) fn become_calm(&mut self) {
         self.calm = true;
         self.note(Lane::Fault, || "from here on nothing goes wrong".to_owned());
         let last = self.pcs.len() - 1;
-        let has_clone = self.knobs.on(Fault::AgentClone) && last > 0;
+        let has_clone = self.is_copy(last);
         if has_clone {
             self.crash_pc(last, false);
         }

@@ -196,6 +196,8 @@ impl World {
             Event::Tick { life } => self.tick(life),
             Event::Commit { life } => self.commit_through(life),
             Event::BrokerUp => self.start_broker(),
+            // A copy of another PC was switched off for good.
+            Event::PcUp { pc } if self.calm && self.is_copy(pc) => {}
             Event::PcUp { pc } => self.start_pc(pc),
             Event::PcDies { pc, life } => self.pc_dies(pc, life),
             Event::BrokerDies { life } => self.broker_dies(life),
