@@ -86,7 +86,8 @@ impl World {
                 Some("busy")
             }
             Fault::Blind => {
-                self.devices[device].blind_until_ms = now + self.dice.between(1_000, 120_000);
+                let until_ms = now + self.dice.between(1_000, 120_000);
+                self.devices[device].go_blind(until_ms);
                 Some("blind")
             }
             Fault::OtherProgram => {

@@ -77,6 +77,9 @@ pub enum Fault {
     /// The power of the whole site goes, mostly in the middle of a commit: the broker and all agents die at one moment. Where
     /// journals are lost, one may be lost by that.
     PowerCut,
+    /// A blind disk shows its next number as it was when it went blind. Beyond what is claimed, and in no world of a seed: what
+    /// rests on the next number has nothing left then but the guards behind it.
+    StaleView,
 }
 
 impl Fault {
@@ -118,7 +121,7 @@ impl Fault {
 
     /// All of them.
     pub fn all() -> impl Iterator<Item = Fault> {
-        Fault::FIRST.into_iter().chain([Fault::PowerCut])
+        Fault::FIRST.into_iter().chain([Fault::PowerCut, Fault::StaleView])
     }
 
     /// As it is written in records.

@@ -113,7 +113,7 @@ pub const PLANTS: [Plant; 45] = [
         name: "no_positive_control",
         what: "an absence counts without a number that must be there",
         place: "agent: core/settle.rs",
-        needs: &[Fault::AnswerLost, Fault::Blind],
+        needs: &[Fault::AnswerLost, Fault::Blind, Fault::StaleView],
         unmarked: false,
     },
     Plant {
