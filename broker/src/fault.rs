@@ -41,17 +41,18 @@ pub(crate) fn planted(_guard: &str) -> bool {
 /// Has a simulation taken this guard out?
 #[cfg(feature = "fault-points")]
 pub(crate) fn planted(guard: &str) -> bool {
-    PLANTED.get() == Some(guard)
+    PLANTED.with_borrow(|guards| guards.iter().any(|out| out == guard))
 }
 
 #[cfg(feature = "fault-points")]
 thread_local! {
-    static PLANTED: std::cell::Cell<Option<&'static str>> = const { std::cell::Cell::new(None) };
+    static PLANTED: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// Takes one guard of this crate out for the calling thread, or puts it back. False: this build cannot, as no release can.
-pub fn plant(guard: Option<&'static str>) -> bool {
+/// Takes a guard of this crate out for the calling thread (several: joined by `+`), or puts all back. False: this build
+/// cannot, as no release can.
+pub fn plant(guard: Option<&str>) -> bool {
     #[cfg(feature = "fault-points")]
-    PLANTED.set(guard);
+    PLANTED.set(guard.into_iter().flat_map(|guards| guards.split('+')).map(str::to_owned).collect());
     cfg!(feature = "fault-points") || guard.is_none()
 }

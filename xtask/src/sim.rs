@@ -11,7 +11,7 @@ pub(crate) struct SimArgs {
     #[arg(long)]
     debug: bool,
     /// `--seeds N`, `--from S`, `--seed S`, `--line SERIAL`, `--minimize`, `--plant NAME`, `--plants`, `--record`,
-    /// `--keep-going`.
+    /// `--keep-going`, `--first`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }

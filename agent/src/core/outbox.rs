@@ -6,7 +6,7 @@
 use taxdisk_protocol::api::{OperationResultView, OperationVerdict};
 use taxdisk_protocol::ids::DiskNumber;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef, AttemptResult, NumberEntry, Reading};
+use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef, AttemptResult, NumberEntry, OpenAttempt, Reading};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
 use taxdisk_protocol::undo::Undoing;
@@ -172,6 +172,13 @@ pub fn again(assignment: &Assignment, epoch: u64, disk: &DiskNumber, context: &C
 fn known(assignment: &Assignment, view: &dyn View) -> Option<Outcome> {
     let known = view.outcome(&assignment.attempt).filter(|outcome| outcome.sequence == assignment.sequence);
     known.filter(|outcome| !matches!(outcome.result, AttemptResult::Unsettled { .. }))
+}
+
+/// The index says that it was given back and never began, and the broker has heard that it did: then an older journal than this
+/// one knew of it, and only the disk can say what became of it.
+pub fn is_contradicted(open: &OpenAttempt, view: &dyn View) -> bool {
+    let unbegun = |known: &Outcome| known.expected.is_none() && matches!(known.result, AttemptResult::GivenBack { .. });
+    open.expected.is_some() && known(&open.assignment, view).as_ref().is_some_and(unbegun)
 }
 
 /// Answers from the index, as something new.

@@ -162,6 +162,15 @@ pub(super) fn decode<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, 
     if header[1..] != checksum(key, body) {
         return Err(format!("{key}: wrong checksum"));
     }
+    body_of(key, body)
+}
+
+/// The same of a value that never left memory.
+pub(super) fn decode_whole<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Result<T, String> {
+    body_of(key, bytes.get(HEADER_BYTES..).unwrap_or_default())
+}
+
+fn body_of<T: DeserializeOwned>(key: &str, body: &[u8]) -> Result<T, String> {
     serde_json::from_slice(body).map_err(|error| format!("{key}: {error}"))
 }
 

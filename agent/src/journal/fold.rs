@@ -42,6 +42,10 @@ impl Lookup for Overlay<'_> {
         }
         entries.into_iter().collect()
     }
+
+    fn may_be_damaged(&self) -> bool {
+        self.below.may_be_damaged()
+    }
 }
 
 /// Folds records that belong together.

@@ -12,6 +12,7 @@ use taxdisk_protocol::link::{AgentFrame, AttemptRef};
 use taxdisk_protocol::number::NumberPair;
 
 use super::JournalError;
+use super::entry;
 use super::fold::fold;
 use super::reads::{Lookup, Reads};
 use crate::core::operation::{OperationEvidence, OperationIntent, OperationOutcome};
@@ -52,6 +53,11 @@ impl Memory {
         Reads(&self.entries).pending()
     }
 
+    /// Is this frame one that the broker has not acknowledged?
+    pub fn is_pending(&self, id: &str) -> bool {
+        self.entries.contains_key(&entry::outbox(id))
+    }
+
     /// Rises with every record.
     pub fn sequence(&self) -> u64 {
         self.records
@@ -66,6 +72,10 @@ impl Lookup for BTreeMap<String, Vec<u8>> {
     fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
         let from = self.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
         from.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
+    fn may_be_damaged(&self) -> bool {
+        false
     }
 }
 

@@ -20,6 +20,10 @@ pub(super) trait Lookup {
     fn value(&self, key: &str) -> Option<Vec<u8>>;
     /// All entries whose key begins so, in order.
     fn scan(&self, prefix: &str) -> Vec<(String, Vec<u8>)>;
+    /// Values may be damaged, and their checksums are compared.
+    fn may_be_damaged(&self) -> bool {
+        true
+    }
 }
 
 /// [`View`] over any [`Lookup`], but for [`View::fresh_id`], which needs a counter.
@@ -35,12 +39,17 @@ pub(super) fn fatal(what: &str) -> ! {
 impl<L: Lookup + ?Sized> Reads<'_, L> {
     pub(super) fn one<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let bytes = self.0.value(key)?;
-        Some(entry::decode(key, &bytes).unwrap_or_else(|what| fatal(&what)))
+        Some(self.decode(key, &bytes))
+    }
+
+    fn decode<T: DeserializeOwned>(&self, key: &str, bytes: &[u8]) -> T {
+        let decoded = if self.0.may_be_damaged() { entry::decode(key, bytes) } else { entry::decode_whole(key, bytes) };
+        decoded.unwrap_or_else(|what| fatal(&what))
     }
 
     fn all<T: DeserializeOwned>(&self, prefix: &str) -> Vec<(String, T)> {
         let read = |(key, bytes): (String, Vec<u8>)| {
-            let value = entry::decode(&key, &bytes).unwrap_or_else(|what| fatal(&what));
+            let value = self.decode(&key, &bytes);
             (key, value)
         };
         self.0.scan(prefix).into_iter().map(read).collect()

@@ -592,11 +592,23 @@ impl Core {
         let job = open.job.clone();
         if job.state.is_terminal() {
             self.ended.push((key.clone(), job.revision));
+            self.free_ended(&job);
         }
         let told = announcement::of_job(&job, &event);
         self.turn.changes.push(Change::Job { job: job.clone(), event });
         self.turn.changes.extend(told.map(Change::Announcement));
         Ok(job)
+    }
+
+    /// The job has ended, and with it a doubt of an earlier attempt may have. An attempt that is neither open nor in doubt has no
+    /// place at its disk: once its job is forgotten, nobody would be asked about it, and the disk would wait for the answer.
+    fn free_ended(&mut self, job: &Job) {
+        for ended in job.attempts.iter().filter(|attempt| !attempt.state.is_open() && attempt.named.is_none()) {
+            let Some(disk) = self.disks.get_mut(&ended.disk) else { continue };
+            if disk.open.get(&ended.sequence).is_some_and(|open| open.key == job.key && open.attempt == ended.attempt) {
+                disk.open.remove(&ended.sequence);
+            }
+        }
     }
 
     /// Who made this input happen. What an agent says is its own, whoever carries the frame; what only time brings is ours.

@@ -8,15 +8,15 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
-use taxdisk_tests::sim::knobs::Knobs;
-use taxdisk_tests::sim::plants::{DOUBLED, PLANTS, plant};
+use taxdisk_tests::sim::knobs::{Fault, Knobs};
+use taxdisk_tests::sim::plants::{PLANTS, plant};
 use taxdisk_tests::sim::trace::STATES;
 use taxdisk_tests::sim::{Violation, minimize, run, time_line};
 
 /// Tries of `--minimize` at most.
 const TRIES: u32 = 3000;
 /// Seeds that a planted fault is looked for in at most.
-const PLANT_SEEDS: u64 = 1000;
+const PLANT_SEEDS: u64 = 4000;
 
 /// Simulate whole worlds of broker, agents, disks, merchants and faults; each follows from its seed.
 #[derive(Debug, Parser)]
@@ -37,12 +37,21 @@ struct Args {
     /// Make the world of a failure smaller before it is shown.
     #[arg(long)]
     minimize: bool,
+    /// With the kinds of fault of the first simulations only, as seeds of before were.
+    #[arg(long)]
+    first: bool,
     /// Take out one guard of the production code.
     #[arg(long, value_name = "NAME")]
     plant: Option<String>,
-    /// Take out each guard in turn, and print how many seeds it took to notice.
+    /// Take out each guard in turn (with `--plant`: that one), and print how many seeds it took to notice.
     #[arg(long)]
     plants: bool,
+    /// With `--plants`: these faults on instead of those that a planted fault names, by commas.
+    #[arg(long, value_delimiter = ',')]
+    with: Vec<String>,
+    /// With `--plants`: this guard out too, behind which the others stand.
+    #[arg(long, value_name = "NAME")]
+    behind: Option<String>,
     /// Append what was reached to docs/proof-runs.jsonl.
     #[arg(long)]
     record: bool,
@@ -71,20 +80,21 @@ fn main() -> ExitCode {
     // A panic of a simulated world is caught and told as a failure.
     std::panic::set_hook(Box::new(|_| {}));
     if args.plants {
-        return plants(args.from);
+        return plants(&args);
     }
     if let Some(name) = &args.plant {
         let Some(known) = PLANTS.iter().find(|plant| plant.name == name) else {
             eprintln!("there is no planted fault {name}; there are: {}", PLANTS.map(|plant| plant.name).join(", "));
             return ExitCode::from(2);
         };
-        if !plant(Some(known.name)) {
+        if !known.put() {
             eprintln!("this program was built without planted faults");
             return ExitCode::from(2);
         }
     }
     let planted = args.plant.as_ref().and_then(|name| PLANTS.iter().find(|plant| plant.name == name));
-    let world = |seed| planted.map_or_else(|| Knobs::of(seed), |plant| plant.world(seed));
+    let plain = |seed| if args.first { Knobs::first(seed) } else { Knobs::of(seed) };
+    let world = |seed| planted.map_or_else(|| plain(seed), |plant| plant.world(seed));
     if let Some(seed) = args.seed {
         return one(&args, seed, &world(seed));
     }
@@ -148,7 +158,7 @@ fn tell(args: &Args, seed: u64, knobs: &Knobs, violation: &Violation, whole: boo
         println!("smaller: {} is broken after {} ms: {}", violation.invariant, violation.at_ms, violation.text);
     }
     print!("{}", time_line(&again.trace.lines.unwrap_or_default(), job));
-    println!("again: cargo xtask sim --seed {seed}");
+    println!("again: cargo xtask sim -- --seed {seed}{}", if args.first { " --first" } else { "" });
 }
 
 fn report(args: &Args, tally: &Tally, ms: u128) -> ExitCode {
@@ -180,29 +190,35 @@ fn report(args: &Args, tally: &Tally, ms: u128) -> ExitCode {
     if tally.failures > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-fn plants(from: u64) -> ExitCode {
+fn plants(args: &Args) -> ExitCode {
     if !plant(Some("none")) {
         eprintln!("this program was built without planted faults");
         return ExitCode::from(2);
     }
-    println!("| planted fault | what is wrong | caught by | seeds | seconds |\n|---|---|---|---|---|");
+    let with: Vec<Fault> = Fault::all().filter(|fault| args.with.contains(&fault.name())).collect();
+    if with.len() != args.with.len() {
+        let names: Vec<String> = Fault::all().map(Fault::name).collect();
+        eprintln!("there are these kinds of fault: {}", names.join(", "));
+        return ExitCode::from(2);
+    }
+    let (from, only, behind) = (args.from, args.plant.as_deref(), args.behind.as_deref());
+    println!("| planted fault | what is wrong | where | caught by | seeds | s |\n|---|---|---|---|---|---|");
     let mut missed = 0;
-    for planted in &PLANTS {
+    for planted in PLANTS.iter().filter(|plant| only.is_none_or(|only| plant.name == only)) {
         let began = Instant::now();
-        let caught = (from..from + PLANT_SEEDS).find_map(|seed| Some((seed, planted.caught(seed)?)));
+        let caught = (from..from + PLANT_SEEDS).find_map(|seed| Some((seed, planted.caught(seed, &with, behind)?)));
         let tenths = began.elapsed().as_millis() / 100;
         let (by, seeds) = match &caught {
             Some((seed, violation)) => (violation.invariant, (seed - from + 1).to_string()),
             None => ("nothing", format!("> {PLANT_SEEDS}")),
         };
-        let doubled = DOUBLED.iter().find(|(name, _)| *name == planted.name).filter(|_| caught.is_none());
-        let by = doubled.map_or(by, |(_, instead)| instead);
-        missed += u32::from(caught.is_none() && doubled.is_none());
+        missed += u32::from(caught.is_none());
+        let behind = behind.or(planted.behind()).map(|first| format!("; `{first}` is out too")).unwrap_or_default();
         println!(
-            "| `{}` ({}) | {} | {by} | {seeds} | {}.{} |",
+            "| `{}` | {}{behind} | {} | {by} | {seeds} | {}.{} |",
             planted.name,
-            planted.place,
             planted.what,
+            planted.place,
             tenths / 10,
             tenths % 10
         );

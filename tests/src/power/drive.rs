@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::recording::Call;
 
-/// A drive writes so much at once or not at all, bytes.
+/// A drive writes so much at once, bytes: all of it or nothing, unless it tears sectors ([`Kept::torn`]).
 const SECTOR: usize = 512;
 
 /// A change of a file that was not flushed.
@@ -195,7 +195,7 @@ impl Drive {
 impl Node {
     fn after_a_cut(&self, dice: &mut impl Rng) -> Vec<u8> {
         let mut bytes = self.safe.clone();
-        match dice.gen_range(0..4) {
+        match dice.gen_range(0..5) {
             // Nothing of it, all of it, its beginning.
             0 => {}
             1 => self.pending.iter().for_each(|change| apply(&mut bytes, change)),
@@ -203,13 +203,14 @@ impl Node {
                 let kept = dice.gen_range(0..=self.pending.len());
                 self.pending[..kept].iter().for_each(|change| apply(&mut bytes, change));
             }
-            // Each sector by itself.
-            _ => {
+            // Each sector by itself, whole or torn inside.
+            kind => {
+                let kept = if kind == 3 { Kept::whole } else { Kept::torn };
                 for change in &self.pending {
                     match change {
                         Change::Length(length) if dice.gen_bool(0.5) => apply(&mut bytes, &Change::Length(*length)),
                         Change::Length(_) => {}
-                        Change::Write { offset, bytes: written } => sectors(&mut bytes, *offset, written, dice),
+                        Change::Write { offset, bytes: written } => sectors(&mut bytes, *offset, written, || kept(dice)),
                     }
                 }
             }
@@ -218,14 +219,52 @@ impl Node {
     }
 }
 
-/// Writes those sectors that the dice keep.
-fn sectors(file: &mut Vec<u8>, offset: usize, written: &[u8], dice: &mut impl Rng) {
+/// What a loss of power left of the bytes that were written into one sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Nothing,
+    All,
+    /// So many thousandths of it, from the front; behind them is what was there before.
+    Front(usize),
+    /// The same, from the back.
+    Back(usize),
+}
+
+impl Kept {
+    fn whole(dice: &mut impl Rng) -> Kept {
+        if dice.gen_bool(0.5) { Kept::All } else { Kept::Nothing }
+    }
+
+    fn torn(dice: &mut impl Rng) -> Kept {
+        let part = dice.gen_range(0..1000);
+        match dice.gen_range(0..4) {
+            0 => Kept::Nothing,
+            1 => Kept::All,
+            2 => Kept::Front(part),
+            _ => Kept::Back(part),
+        }
+    }
+
+    fn of(self, bytes: usize) -> std::ops::Range<usize> {
+        match self {
+            Kept::Nothing => 0..0,
+            Kept::All => 0..bytes,
+            Kept::Front(part) => 0..bytes * part / 1000,
+            Kept::Back(part) => bytes - bytes * part / 1000..bytes,
+        }
+    }
+}
+
+/// Writes what is kept of each sector.
+fn sectors(file: &mut Vec<u8>, offset: usize, written: &[u8], mut kept: impl FnMut() -> Kept) {
     let mut done = 0;
     while done < written.len() {
         let to_the_edge = SECTOR - (offset + done) % SECTOR;
         let end = (done + to_the_edge).min(written.len());
-        if dice.gen_bool(0.5) {
-            apply(file, &Change::Write { offset: offset + done, bytes: written[done..end].to_vec() });
+        let range = kept().of(end - done);
+        if !range.is_empty() {
+            let bytes = written[done + range.start..done + range.end].to_vec();
+            apply(file, &Change::Write { offset: offset + done + range.start, bytes });
         }
         done = end;
     }
@@ -356,5 +395,20 @@ mod tests {
         });
         let all: std::collections::BTreeSet<_> = halves.collect();
         assert_eq!(all.len(), 4, "both, either, none: {all:?}");
+    }
+
+    #[test]
+    fn a_sector_may_be_torn_inside_and_bytes_beside_it_stay() {
+        let mut dice = StdRng::seed_from_u64(1);
+        let (mut front, mut back) = (0, 0);
+        for _ in 0..100 {
+            let mut file = vec![b'-'; 2 * SECTOR];
+            sectors(&mut file, 10, &[b'x'; 100], || Kept::torn(&mut dice));
+            assert!(file[..10].iter().chain(&file[110..]).all(|byte| *byte == b'-'));
+            let ends = (file[10] == b'x', file[109] == b'x');
+            front += u32::from(ends == (true, false));
+            back += u32::from(ends == (false, true));
+        }
+        assert!(front > 0 && back > 0, "{front} {back}");
     }
 }

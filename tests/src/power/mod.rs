@@ -2,9 +2,9 @@
 //! that list every drive that could be left is a legal one — what was flushed is there, and of what was not any part may be.
 //!
 //! The drive of this module is worse than real ones. A flush keeps only what was written before it began. Of unflushed bytes each
-//! sector is there or not, by itself. A name is there once its folder was flushed, and not before. `sync_file_range` keeps
-//! nothing. What it does not model: sectors that are torn inside, drives that lie about flushes, and file systems that lose
-//! what was flushed.
+//! sector is there or not, by itself, or torn inside: a part of what was written is there, the rest is as before. A name is there
+//! once its folder was flushed, and not before. `sync_file_range` keeps nothing. What it does not model: bytes that change beside
+//! those that were written, drives that lie about flushes, and file systems that lose what was flushed.
 //!
 //! Read first: [`recording::record`], [`drive::Drive::after_a_cut`].
 

@@ -206,6 +206,12 @@ impl World {
             let dies = self.broker.dice.below(ms);
             self.after(dies, Event::BrokerDies { life });
         }
+        // Most often where it hurts: a ledger that went back is being told what it forgot.
+        let often = if self.is_recounting() { 150 } else { 20 };
+        if !self.calm && self.knobs.on(Fault::PowerCut) && self.broker.dice.chance(often) {
+            let goes = self.broker.dice.below(ms);
+            self.after(goes, Event::PowerGoes { life });
+        }
         self.after(ms, Event::Commit { life });
     }
 
@@ -215,6 +221,13 @@ impl World {
             self.trace.fault("broker_crash_at_step");
             let ms = self.broker.dice.between(200, 30_000);
             self.after(ms, Event::BrokerUp);
+        }
+    }
+
+    /// In the middle of a commit, and everywhere at once.
+    pub(super) fn power_goes(&mut self, life: u64) {
+        if self.broker.life == life && self.broker.is_up() && !self.calm && self.power_cut() {
+            self.trace.fault("power_cut");
         }
     }
 

@@ -131,6 +131,8 @@ pub struct Device {
     /// A conversation that begins before then finds nothing.
     pub blind_until_ms: u64,
     blind: bool,
+    /// Next number and blanks left when it went blind last.
+    seen: Option<(NumberPair, u32)>,
     line: Line,
     mark_readable: bool,
     rolls: VecDeque<(NumberPair, u32)>,
@@ -198,6 +200,7 @@ impl Device {
             hung_until_ms: 0,
             blind_until_ms: 0,
             blind: false,
+            seen: None,
             line: knobs.line,
             mark_readable: knobs.mark_readable,
             rolls: VecDeque::new(),
@@ -233,6 +236,13 @@ impl Device {
 
     fn remaining(&self) -> u32 {
         self.rolls.iter().map(|(next, last)| (last + 1).saturating_sub(next.number.value())).sum()
+    }
+
+    /// Conversations that begin before then find nothing.
+    pub fn go_blind(&mut self, until_ms: u64) {
+        self.blind_until_ms = until_ms;
+        let remaining = self.remaining();
+        self.seen = self.current().map(|current| (current, remaining));
     }
 
     /// Everything settles in it: what was sent and did not run never runs. As after a power cycle by a person.
@@ -561,6 +571,9 @@ impl Device {
     /// The next pair and what is left.
     pub fn stock(&mut self, now_ms: u64, knobs: &Knobs, calm: bool) -> Result<Stock, Trouble> {
         self.reading(now_ms, knobs, calm)?;
+        if let Some((current, remaining)) = self.seen.filter(|_| self.blind && knobs.on(Fault::StaleView)) {
+            return Ok(Stock { current, remaining });
+        }
         let remaining = self.remaining();
         let current = self.current().ok_or_else(|| Trouble::Disk(error(DeviceClass::NoStock)))?;
         Ok(Stock { current, remaining })

@@ -86,7 +86,8 @@ impl World {
                 Some("busy")
             }
             Fault::Blind => {
-                self.devices[device].blind_until_ms = now + self.dice.between(1_000, 120_000);
+                let until_ms = now + self.dice.between(1_000, 120_000);
+                self.devices[device].go_blind(until_ms);
                 Some("blind")
             }
             Fault::OtherProgram => {
@@ -122,6 +123,7 @@ impl World {
                 Some("clock_jump")
             }
             Fault::AgentClone => self.clone_agent().then_some("agent_clone"),
+            Fault::PowerCut => self.power_cut().then_some("power_cut"),
             // These happen on the way, at a disk, or by people.
             _ => None,
         };
@@ -140,6 +142,33 @@ impl World {
             self.after(ms, Event::PcUp { pc });
         }
         crashed.then_some(name)
+    }
+
+    /// The power of the whole site goes: everything that runs dies at one moment.
+    pub(super) fn power_cut(&mut self) -> bool {
+        self.note(Lane::Fault, || "the power of the whole site goes".to_owned());
+        let mut died = self.crash_broker();
+        if died {
+            let ms = self.dice.between(200, 60_000);
+            self.after(ms, Event::BrokerUp);
+        }
+        let lost = self.knobs.on(Fault::JournalLost) && self.dice.chance(500);
+        let lost = lost.then(|| self.dice.below(self.pcs.len() as u64) as usize);
+        for pc in 0..self.pcs.len() {
+            if !self.crash_pc(pc, true) {
+                continue;
+            }
+            died = true;
+            if lost == Some(pc) {
+                let id = self.dice.roll();
+                self.pcs[pc].lose_journal(id);
+                self.trace.fault("journal_lost");
+                self.note(Lane::Fault, || format!("the journal of PC {pc} is lost"));
+            }
+            let ms = self.dice.between(100, 90_000);
+            self.after(ms, Event::PcUp { pc });
+        }
+        died
     }
 
     fn pull(&mut self, device: usize, moves: bool) -> bool {
@@ -201,12 +230,17 @@ impl World {
         true
     }
 
+    /// The last PC has the part of a copy.
+    pub(super) fn is_copy(&self, pc: usize) -> bool {
+        self.knobs.on(Fault::AgentClone) && pc > 0 && pc + 1 == self.pcs.len()
+    }
+
     /// Faults stop, and what is broken is mended. Copies of PCs are switched off for good.
     pub(super) fn become_calm(&mut self) {
         self.calm = true;
         self.note(Lane::Fault, || "from here on nothing goes wrong".to_owned());
         let last = self.pcs.len() - 1;
-        let has_clone = self.knobs.on(Fault::AgentClone) && last > 0;
+        let has_clone = self.is_copy(last);
         if has_clone {
             self.crash_pc(last, false);
         }

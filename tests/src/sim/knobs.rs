@@ -74,11 +74,17 @@ pub enum Fault {
     BlankVoid,
     /// People settle while things are wrong, rightly and in ways that must be refused.
     Settle,
+    /// The power of the whole site goes, mostly in the middle of a commit: the broker and all agents die at one moment. Where
+    /// journals are lost, one may be lost by that.
+    PowerCut,
+    /// A blind disk shows its next number as it was when it went blind. Beyond what is claimed, and in no world of a seed: what
+    /// rests on the next number has nothing left then but the guards behind it.
+    StaleView,
 }
 
 impl Fault {
-    /// All of them.
-    pub const ALL: [Fault; 32] = [
+    /// Those that [`Knobs::first`] chooses from.
+    pub const FIRST: [Fault; 32] = [
         Fault::LinkBreaks,
         Fault::Partition,
         Fault::SlowNetwork,
@@ -112,6 +118,11 @@ impl Fault {
         Fault::BlankVoid,
         Fault::Settle,
     ];
+
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Fault> {
+        Fault::FIRST.into_iter().chain([Fault::PowerCut, Fault::StaleView])
+    }
 
     /// As it is written in records.
     pub fn name(self) -> String {
@@ -173,11 +184,22 @@ pub struct Knobs {
 impl Knobs {
     /// The world of a seed.
     pub fn of(seed: u64) -> Knobs {
+        let mut knobs = Knobs::first(seed);
+        // Dice of their own: what is added moves nothing else.
+        let mut dice = Dice::new(seed ^ 0x90_3e2c);
+        if dice.chance(200) {
+            knobs.faults.push(Fault::PowerCut);
+        }
+        knobs
+    }
+
+    /// The world of a seed with the first 32 kinds of fault: what they found happens in these.
+    pub fn first(seed: u64) -> Knobs {
         let mut dice = Dice::new(seed);
         let wanted = dice.between(2, 8) as usize;
         let mut faults: Vec<Fault> = Vec::new();
         while faults.len() < wanted {
-            if let Some(fault) = dice.pick(&Fault::ALL).filter(|fault| !faults.contains(fault)) {
+            if let Some(fault) = dice.pick(&Fault::FIRST).filter(|fault| !faults.contains(fault)) {
                 faults.push(*fault);
             }
         }

@@ -10,7 +10,7 @@ use taxdisk_agent::core::disk::commands::Command;
 use taxdisk_agent::core::disk::{Config, DiskCore};
 use taxdisk_agent::core::effect::{Answer, Effect, Issue, Operated, Told};
 use taxdisk_agent::core::ladder::Rules;
-use taxdisk_agent::core::records::{Record, View};
+use taxdisk_agent::core::records::Record;
 use taxdisk_agent::core::wake::{Clocks, Watch};
 use taxdisk_agent::core::{Context, lease_holds};
 use taxdisk_agent::journal::memory::Memory;
@@ -577,7 +577,7 @@ impl World {
             AgentFrame::Outcome { id, disk, .. }
             | AgentFrame::Accounted { id, disk, .. }
             | AgentFrame::Operated { id, disk, .. } => {
-                if !self.pcs[at].journal.outbox(disk).iter().any(|(known, _)| known == id) {
+                if !self.pcs[at].journal.is_pending(id) {
                     let job = if let AgentFrame::Outcome { attempt, .. } = &frame { Some(attempt.key.clone()) } else { None };
                     self.violate("I8", job, format!("PC {at} tells {id}, which is not durable: {}", text(&frame)));
                 }

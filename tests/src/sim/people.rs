@@ -7,7 +7,7 @@ use taxdisk_agent::core::disk::commands::Command;
 use taxdisk_agent::core::operation::{Order, OrderReport, What};
 use taxdisk_broker::core::change::NumberKey;
 use taxdisk_broker::core::types::{LineDecision, NumberDecision, Refusal, Submitted};
-use taxdisk_broker::core::{Input, Reply};
+use taxdisk_broker::core::{Input, Prepared, Reply};
 use taxdisk_drivers::disk::NumberStatus;
 use taxdisk_protocol::api::{
     BuyerBody, CancelRequest, InvoiceBody, JobState, JobSubmission, LineBody, Operation, PairBody, ReissueRequest,
@@ -32,7 +32,8 @@ const UNDOS: usize = 5;
 #[derive(Debug)]
 pub(super) struct Sale {
     pub(super) key: JobKey,
-    submission: JobSubmission,
+    /// What is handed in, each time the same.
+    prepared: Prepared,
     /// The broker said so, and it was durable.
     pub(super) accepted: bool,
     /// The broker refused it for good.
@@ -96,7 +97,8 @@ impl People {
 
 impl Sale {
     fn new(submission: JobSubmission) -> Sale {
-        Sale { key: key_of(&submission.serial), submission, accepted: false, refused: false, asked_again: false }
+        let key = key_of(&submission.serial);
+        Sale { key, prepared: submission.into(), accepted: false, refused: false, asked_again: false }
     }
 }
 
@@ -107,11 +109,11 @@ impl World {
             return;
         }
         if !sale.accepted {
-            let (submission, serial) = (sale.submission.clone(), sale.key.serial.clone());
+            let (prepared, serial) = (sale.prepared.clone(), sale.key.serial.clone());
             let clicks = 1 + usize::from(self.people.dice.chance(150));
             for _ in 0..clicks {
                 self.note(Lane::People, || format!("{serial} is handed in"));
-                self.hand_in(Input::Submit(Box::new(submission.clone().into())), Waiter::Sale(index, false));
+                self.hand_in(Input::Submit(Box::new(prepared.clone())), Waiter::Sale(index, false));
             }
             // Without an answer the same is sent again, under the same serial number.
             let ms = self.people.dice.between(5_000, 15_000);
@@ -120,11 +122,12 @@ impl World {
         if self.calm || sale.asked_again {
             return;
         }
-        let mut submission = sale.submission.clone();
         self.people.sales[index].asked_again = true;
         if self.people.dice.chance(250) {
-            self.hand_in(Input::Submit(Box::new(submission.clone().into())), Waiter::Sale(index, false));
+            let prepared = self.people.sales[index].prepared.clone();
+            self.hand_in(Input::Submit(Box::new(prepared)), Waiter::Sale(index, false));
         }
+        let mut submission = self.people.sales[index].prepared.submission.clone();
         let known = self.broker.store.jobs.contains_key(&self.people.sales[index].key);
         if known
             && self.people.dice.chance(150)
@@ -151,7 +154,7 @@ impl World {
                     self.after(ms, Event::Sale(index));
                 }
             }
-            Err(refusal) if self.people.sales[index].submission.operation != Operation::Issue => {
+            Err(refusal) if self.people.sales[index].prepared.submission.operation != Operation::Issue => {
                 self.trace.state("undo_refused");
                 self.note(Lane::People, || format!("{}: refused, {refusal}", key.serial));
                 self.people.sales[index].refused = true;
@@ -479,7 +482,7 @@ impl World {
         self.hand_in(Input::DecideLine(key, decision), Waiter::Person("line"));
     }
 
-    fn is_recounting(&self) -> bool {
+    pub(super) fn is_recounting(&self) -> bool {
         self.broker.store.reconcile.keys().any(|(what, _)| *what == "disk")
     }
 

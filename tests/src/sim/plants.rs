@@ -26,12 +26,28 @@ impl Plant {
 
     /// What the missing guard lets happen in the world of a seed. `None` also where it happens with the guard in place: a fault
     /// that was switched on may carry the world beyond what is claimed, and that shows nothing of the guard.
-    pub fn caught(&self, seed: u64) -> Option<Violation> {
-        let world = self.world(seed);
-        plant(Some(self.name));
+    ///
+    /// `with` instead of the faults that it needs, if there are any; `behind` instead of the guard before it.
+    pub fn caught(&self, seed: u64, with: &[Fault], behind: Option<&str>) -> Option<Violation> {
+        let world = if with.is_empty() { self.world(seed) } else { Knobs::of(seed).with(with, false) };
+        let first = behind.or(self.behind());
+        let both = first.map_or_else(|| self.name.to_owned(), |first| format!("{first}+{}", self.name));
+        plant(Some(&both));
         let violation = super::run(&world, false).violation;
+        plant(first);
+        let violation = violation.filter(|_| super::run(&world, false).violation.is_none());
         plant(None);
-        violation.filter(|_| super::run(&world, false).violation.is_none())
+        violation
+    }
+
+    /// The guard that stands before this one ([`SECOND`]).
+    pub fn behind(&self) -> Option<&'static str> {
+        SECOND.iter().find(|(name, _)| *name == self.name).map(|(_, first)| *first)
+    }
+
+    /// Takes the guard out for this thread, and what stands before it. False: this build cannot.
+    pub fn put(&self) -> bool {
+        plant(Some(&self.behind().map_or_else(|| self.name.to_owned(), |first| format!("{first}+{}", self.name))))
     }
 }
 
@@ -97,7 +113,7 @@ pub const PLANTS: [Plant; 45] = [
         name: "no_positive_control",
         what: "an absence counts without a number that must be there",
         place: "agent: core/settle.rs",
-        needs: &[Fault::AnswerLost, Fault::Blind],
+        needs: &[Fault::AnswerLost, Fault::Blind, Fault::StaleView],
         unmarked: false,
     },
     Plant {
@@ -230,7 +246,7 @@ pub const PLANTS: [Plant; 45] = [
         name: "late_claim_ignored",
         what: "a late outcome that names a number does not keep the job from being handed over",
         place: "broker: core/late.rs",
-        needs: &[Fault::Partition, Fault::Move, Fault::JournalLost],
+        needs: &[Fault::Shared, Fault::Cancel, Fault::Hung, Fault::AnswerLost],
         unmarked: false,
     },
     Plant {
@@ -307,8 +323,8 @@ pub const PLANTS: [Plant; 45] = [
         name: "forgotten_owner_entered",
         what: "after a restore a number is entered for an attempt that the ledger forgot, and counts as known",
         place: "broker: core/late.rs",
-        needs: &[Fault::LedgerRestored, Fault::JournalLost],
-        unmarked: true,
+        needs: &[Fault::LedgerRestored, Fault::JournalLost, Fault::PowerCut, Fault::RunsLate],
+        unmarked: false,
     },
     Plant {
         name: "void_forgotten",
@@ -354,18 +370,12 @@ pub const PLANTS: [Plant; 45] = [
     },
 ];
 
-/// Guards that stand twice: with one of them out nothing breaks here, and what holds instead.
-pub const DOUBLED: [(&str, &str); 3] = [
-    (
-        "no_positive_control",
-        "the current pair: where it has moved past the expected number, an absence of that is a contradiction",
-    ),
-    ("failed_query_is_absent", "the same: the current pair has moved past a number that is said to be absent"),
-    ("old_epoch_begins", "the begin lease, which ends with the link, and the grant, which lists what is staged"),
-];
+/// Guards that stand behind another one: as long as that one holds, nothing is left for them to catch. They show in worlds that
+/// are clean with the other one out, and are not with both.
+pub const SECOND: [(&str, &str); 1] = [("late_claim_ignored", "two_claimants_granted")];
 
-/// Puts a fault in place for this thread, or takes it out. False: this build has none.
-pub fn plant(name: Option<&'static str>) -> bool {
+/// Puts a fault in place for this thread (several: joined by `+`), or takes all out. False: this build has none.
+pub fn plant(name: Option<&str>) -> bool {
     let agent = taxdisk_agent::fault::plant(name);
     let broker = taxdisk_broker::fault::plant(name);
     agent && broker

@@ -57,6 +57,8 @@ pub(super) enum Event {
     PcDies { pc: usize, life: u64 },
     /// The broker does.
     BrokerDies { life: u64 },
+    /// The power of the whole site goes in the middle of a commit.
+    PowerGoes { life: u64 },
     /// A PC wakes up.
     Wake { pc: usize },
     /// A merchant looks after a sale.
@@ -194,9 +196,12 @@ impl World {
             Event::Tick { life } => self.tick(life),
             Event::Commit { life } => self.commit_through(life),
             Event::BrokerUp => self.start_broker(),
+            // A copy of another PC was switched off for good.
+            Event::PcUp { pc } if self.calm && self.is_copy(pc) => {}
             Event::PcUp { pc } => self.start_pc(pc),
             Event::PcDies { pc, life } => self.pc_dies(pc, life),
             Event::BrokerDies { life } => self.broker_dies(life),
+            Event::PowerGoes { life } => self.power_goes(life),
             Event::Wake { pc } => self.wake(pc),
             Event::Sale(sale) => self.look_after_sale(sale),
             Event::Person => self.people_look(),

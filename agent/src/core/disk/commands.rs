@@ -216,8 +216,17 @@ impl DiskCore {
         if let Some(opened) = &self.opened {
             self.to_account.extend(opened.identity.kinds.iter().copied());
         }
+        // What was said of an attempt without knowing that it had begun counts under no grant.
+        let is_void = |frame: &AgentFrame| match frame {
+            AgentFrame::Outcome { attempt, .. } => {
+                open.iter().any(|one| one.assignment.attempt == *attempt && outbox::is_contradicted(one, context.view))
+            }
+            _ => false,
+        };
         for (_, frame) in context.view.outbox(disk).into_iter().filter(|_| !planted("outbox_lost")) {
-            self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
+            if !is_void(&frame) {
+                self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
+            }
         }
         // Unsettled here and not open there: somebody settled it at the broker, unless its ledger forgot it.
         let listed = |attempt: &AttemptRef| open.iter().any(|open| open.assignment.attempt == *attempt);
@@ -269,6 +278,7 @@ impl DiskCore {
             return;
         }
         let again = match read_again {
+            _ if outbox::is_contradicted(open, context.view) => None,
             // It heard what lies in the outbox, or will, and asks all the same. The link tells no frame twice, so this is a
             // new one.
             true => outbox::afresh(assignment, open.epoch, disk, context),

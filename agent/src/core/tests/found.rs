@@ -8,7 +8,7 @@ use super::fake::{FakeDisk, Fault, KIND, pair};
 use super::scenarios::repeated;
 use super::world::{World, key};
 use crate::core::disk::commands::Command;
-use crate::core::records::{Owner, View};
+use crate::core::records::{Owner, Record, View};
 
 /// Found by the simulation: an agent that came back to a disk settled its own attempt before the grant, and entered what it found
 /// beside it as another program's. It was the invoice of a job that another agent had begun meanwhile; the grant listed that, the
@@ -127,4 +127,47 @@ fn i1_what_is_unsettled_tells_where_to_look_from_before_the_accounts_go_on() {
         told.iter().position(|frame| matches!(frame, AgentFrame::Outcome { expected, .. } if *expected == Some(pair(10))));
     let accounted = told.iter().position(|frame| matches!(frame, AgentFrame::Accounted { last, .. } if *last == pair(10)));
     assert!(outcome.is_some_and(|outcome| accounted.is_none_or(|accounted| outcome < accounted)), "{told:?}");
+}
+
+/// Found by the simulation (seed 100824): an agent that had lost its journal heard an assignment once more before the grant, and
+/// gave back what it did not know. At the grant it answered with that instead of reading, and entered the job's own number as
+/// another program's.
+#[test]
+fn i10_what_began_before_the_journal_was_lost_is_read_and_not_given_back() {
+    for told_before in [true, false] {
+        let mut world = World::new(FakeDisk::used(10, 99));
+        world.exclusive = true;
+        world.broker.requeue = false;
+        world.disk.other_agent(key("B1"), "公司", "20.00");
+        let attempt = AttemptRef { key: key("B1"), attempt: 1 };
+        let mut assignment = repeated(&attempt, 7);
+        (assignment.invoice.buyer.name, assignment.invoice.totals.gross, assignment.mark) = ("公司".into(), "20.00".into(), None);
+        world.link = false;
+        for _ in 0..60 {
+            world.step();
+        }
+        let disk = world.number();
+        world.command(Command::Assign { disk: disk.clone(), epoch: 1, assignment: assignment.clone() });
+        for _ in 0..60 {
+            world.step();
+        }
+        let given_back =
+            |frame: &AgentFrame| matches!(frame, AgentFrame::Outcome { outcome: AttemptResult::GivenBack { .. }, .. });
+        assert!(world.frames.iter().any(given_back));
+        if told_before {
+            let ids = world.journal.outbox(&disk).into_iter().map(|(id, _)| id).collect();
+            world.journal.append(&[Record::Acked { ids }]).unwrap();
+        }
+        let agent = "ag_0000000000000002".parse().unwrap();
+        let open = OpenAttempt { assignment, epoch: 1, agent, expected: Some(pair(10)), named: None };
+        world.broker.open.insert(("B1".to_owned(), 1), open);
+        world.broker.epoch = 1;
+        world.broker.last = Some(pair(9));
+        world.link = true;
+        world.run();
+        let result = world.result("B1", 1);
+        assert!(matches!(result, Some(AttemptResult::Issued { pair: found, .. }) if *found == pair(10)), "{result:?}");
+        let owner = world.journal.owner(&disk, KIND, pair(10));
+        assert!(matches!(&owner, Some(Owner::Ours(attempt)) if attempt.key == key("B1")), "{owner:?}");
+    }
 }

@@ -198,6 +198,38 @@ fn i2_a_disk_whose_owner_cannot_clear_a_doubt_goes_on_with_other_jobs() {
     assert_eq!(world.assigned(session).len(), 1);
 }
 
+/// Found by the simulation (seed 51720): a later attempt issued the very number that was in doubt for an earlier one. The job
+/// knew that the doubt had ended and was forgotten; the disk did not, and waited for an answer for which nobody was asked.
+#[test]
+fn i2_a_doubt_that_ends_with_the_jobs_invoice_holds_its_disk_up_no_more() {
+    let mut world = World::new();
+    let a = world.connect('a', DISK);
+    world.submit("A1");
+    let first = world.assigned(a).remove(0);
+    world.outcome(a, &first, not_issued(DeviceClass::Link));
+    world.reports(a, vec![report(DISK)]);
+    let second = world.assigned(a).remove(0);
+    // Before the disk is granted anew, its agent names the number for the first attempt.
+    world.leave(a, Left::Lost);
+    let again = world.join('a');
+    world.outcome(again, &first, found(7));
+    assert!(world.job("A1").is_doubted());
+    world.reports(again, vec![report(DISK)]);
+    assert_eq!(world.granted(again).remove(0).1.len(), 2);
+    world.outcome(again, &first, found(7));
+    world.outcome(again, &second, found(7));
+    assert_eq!((world.state("A1"), world.job("A1").is_live()), (JobState::Issued, false));
+    world.submit("A2");
+    let work = world.assigned(again).remove(0);
+    world.outcome(again, &work, issued(8));
+    // Nor after the next grant.
+    world.leave(again, Left::Lost);
+    let again = world.connect('a', DISK);
+    assert!(world.granted(again).remove(0).1.is_empty());
+    world.submit("A3");
+    assert_eq!(world.assigned(again).len(), 1);
+}
+
 #[test]
 fn recorded_frames_are_evidence_of_the_owner_and_change_nothing() {
     let (mut world, a, b, work) = moved();
