@@ -349,14 +349,6 @@ impl AttemptResult {
             AttemptResult::Unsettled { .. } => "unsettled",
         }
     }
-
-    /// What kind of trouble it was, where there was any, for log lines: texts may name people.
-    pub fn class(&self) -> Option<DeviceClass> {
-        match self {
-            AttemptResult::NotIssued { class, .. } | AttemptResult::Unsettled { class, .. } => Some(*class),
-            AttemptResult::Issued { .. } | AttemptResult::Voided { .. } | AttemptResult::GivenBack { .. } => None,
-        }
-    }
 }
 
 /// What an administrator asks of a disk.

@@ -10,7 +10,7 @@ use taxdisk_drivers::disk::{Identity, Red};
 use taxdisk_drivers::operation::Operation;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::kind::InvoiceKind;
-use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef};
+use taxdisk_protocol::link::{AgentFrame, Assignment, AttemptRef, AttemptResult};
 use taxdisk_protocol::number::NumberPair;
 
 use super::{Command, Events, Opener, Why, WorkerConfig, WorkerEvent, millis};
@@ -223,8 +223,12 @@ impl Shell {
         let Told::Frame(frame) = told else { return };
         let trace_id = self.traces.told(frame, &self.journal);
         if let AgentFrame::Outcome { attempt, disk, outcome, disk_ms, .. } = frame {
-            let (result, class) = (outcome.name(), outcome.class().map(DeviceClass::as_str));
-            let number = attempt.attempt;
+            // Its text may name people.
+            let class = match outcome {
+                AttemptResult::NotIssued { class, .. } | AttemptResult::Unsettled { class, .. } => Some(class.as_str()),
+                AttemptResult::Issued { .. } | AttemptResult::Voided { .. } | AttemptResult::GivenBack { .. } => None,
+            };
+            let (result, number) = (outcome.name(), attempt.attempt);
             tracing::info!(job = %attempt.key, attempt = number, %disk, result, class, disk_ms, trace_id, "attempt ended");
         }
     }

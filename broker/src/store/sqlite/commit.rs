@@ -17,7 +17,7 @@ use super::rows::{self, Cell};
 use super::{operations, webhooks};
 use crate::core::change::{CONTENTS_SLICE, Change, ReconcileRow, SignInRow};
 
-/// Rows of the tables that nearly every commit writes, of one commit or of several. Of a row that changes twice only the last word
+/// Rows of the tables that nearly every commit writes, of one commit or of several. Of a row that changes twice the last word
 /// counts.
 #[derive(Debug, Default)]
 pub(super) struct Rows {

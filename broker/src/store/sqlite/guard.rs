@@ -1,4 +1,4 @@
-//! Whether the tables will take a commit that is written into them later: asked before the log has it, and before anybody is told.
+//! Whether the tables will take a commit that is written into them later: asked before the log has it and anybody is told.
 //!
 //! What is asked is what the tables themselves guard (revision of a job, one job a serial number and a place, one owner a number
 //! (I10), epochs and sequences that never fall), of what waits and of single rows. The answer is only ever yes or *not known*:

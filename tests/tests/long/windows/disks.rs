@@ -40,8 +40,8 @@ fn all_told(agent: &AgentRig) {
     });
 }
 
-/// The agent is killed, and the broker knows it. Wine's server keeps a killed program's connections open for a moment more: an order
-/// that is handed over on such a one is lost with it, and whoever has no fence must then say that he does not know.
+/// The agent is killed, and the broker knows it. Wine's server keeps a killed program's connections open for a moment more: an
+/// order that is handed over on such a one is lost with it, and whoever has no fence must then say that he does not know.
 fn killed(agent: &mut AgentRig, rig: &Rig) {
     agent.kill();
     wait_for("the broker to see that the agent is gone", PATIENCE, || {
