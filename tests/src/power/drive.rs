@@ -56,6 +56,8 @@ pub struct Drive {
     renamed: usize,
     /// Flushes under way, by the thread: the file or folder, and the place of the first change that they do not keep.
     flushing: BTreeMap<u32, (PathBuf, usize)>,
+    /// A sector may be torn inside.
+    tears: bool,
 }
 
 impl Drive {
@@ -69,6 +71,7 @@ impl Drive {
             pending: Vec::new(),
             renamed: 0,
             flushing: BTreeMap::new(),
+            tears: true,
         }
     }
 
@@ -185,7 +188,7 @@ impl Drive {
             }
             match entry {
                 Entry::Folder => std::fs::create_dir_all(at)?,
-                Entry::File(node) => std::fs::write(at, self.nodes[*node].after_a_cut(dice))?,
+                Entry::File(node) => std::fs::write(at, self.nodes[*node].after_a_cut(dice, self.tears))?,
             }
         }
         Ok(())
@@ -193,9 +196,9 @@ impl Drive {
 }
 
 impl Node {
-    fn after_a_cut(&self, dice: &mut impl Rng) -> Vec<u8> {
+    fn after_a_cut(&self, dice: &mut impl Rng, tears: bool) -> Vec<u8> {
         let mut bytes = self.safe.clone();
-        match dice.gen_range(0..5) {
+        match dice.gen_range(0..if tears { 5 } else { 4 }) {
             // Nothing of it, all of it, its beginning.
             0 => {}
             1 => self.pending.iter().for_each(|change| apply(&mut bytes, change)),
@@ -314,6 +317,11 @@ mod tests {
         Call::Wrote { path: path.to_owned(), offset, bytes: text.as_bytes().to_vec() }
     }
 
+    /// One whose sectors are whole: what may be left of a file can be counted up.
+    fn with_whole_sectors(root: &Path) -> Drive {
+        Drive { tears: false, ..Drive::new(root) }
+    }
+
     /// Everything that cuts here may leave of a file.
     fn left(drive: &Drive, name: &str) -> Vec<Option<String>> {
         let mut seen: Vec<Option<String>> = (0..200)
@@ -332,7 +340,7 @@ mod tests {
     fn only_what_was_flushed_is_there_for_certain() {
         let root = Path::new("/d");
         let (file, thread) = (root.join("a"), 7);
-        let mut drive = Drive::new(root);
+        let mut drive = with_whole_sectors(root);
         for call in [Call::Made(file.clone()), write(&file, 0, "one")] {
             drive.happens(&call);
         }
@@ -362,7 +370,7 @@ mod tests {
         let (root, thread) = (Path::new("/d"), 1);
         let file = root.join("new/a");
         let flush = |path: &Path| [Call::FlushBegins { thread, path: path.to_owned() }, Call::FlushEnds { thread }];
-        let mut drive = Drive::new(root);
+        let mut drive = with_whole_sectors(root);
         drive.happens(&Call::Folder(root.join("new")));
         drive.happens(&Call::Made(file.clone()));
         drive.happens(&write(&file, 0, "one"));
@@ -376,7 +384,7 @@ mod tests {
     #[test]
     fn a_write_over_two_sectors_may_be_half_there() {
         let (root, file) = (Path::new("/d"), PathBuf::from("/d/a"));
-        let mut drive = Drive::new(root);
+        let mut drive = with_whole_sectors(root);
         let bytes = vec![b'x'; 2 * SECTOR];
         for call in [
             Call::Made(file.clone()),
