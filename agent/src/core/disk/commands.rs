@@ -217,14 +217,14 @@ impl DiskCore {
             self.to_account.extend(opened.identity.kinds.iter().copied());
         }
         // What was said of an attempt without knowing that it had begun counts under no grant.
-        let is_void = |frame: &AgentFrame| match frame {
+        let counts_no_more = |frame: &AgentFrame| match frame {
             AgentFrame::Outcome { attempt, .. } => {
                 open.iter().any(|one| one.assignment.attempt == *attempt && outbox::is_contradicted(one, context.view))
             }
             _ => false,
         };
         for (_, frame) in context.view.outbox(disk).into_iter().filter(|_| !planted("outbox_lost")) {
-            if !is_void(&frame) {
+            if !counts_no_more(&frame) {
                 self.told.push_back(Told::Frame(outbox::under(frame, epoch)));
             }
         }

@@ -52,17 +52,17 @@ impl Guard {
             return Ok(false);
         }
         let (mut jobs, mut numbers) = (HashMap::new(), HashMap::<&NumberKey, &Owner>::new());
+        let mut fences = HashMap::new();
         for change in changes {
             let fits = match change {
                 Change::Job { job, event } => fold::take_job(&mut jobs, job, event).is_ok(),
                 Change::Number(row) => numbers.insert(&row.key, &row.owner).is_none_or(|known| *known == row.owner),
                 Change::DiskFence(row) => {
-                    let (epoch, sequence) = self.fence(&row.disk).await?;
-                    let rises = epoch <= row.epoch && sequence <= row.sequence;
-                    if rises {
-                        self.fences.insert(row.disk.clone(), (row.epoch, row.sequence));
-                    }
-                    rises
+                    let (epoch, sequence) = match fences.insert(&row.disk, (row.epoch, row.sequence)) {
+                        Some(beside) => beside,
+                        None => self.fence(&row.disk).await?,
+                    };
+                    epoch <= row.epoch && sequence <= row.sequence
                 }
                 _ => true,
             };

@@ -245,7 +245,8 @@ impl Shared {
         };
         let bytes = self.writer.lock().await.bytes();
         if bytes < CUT_BYTES && !(rest && bytes > 0) {
-            return Ok(bytes == 0);
+            // What came while the log was cut is not in its bytes.
+            return Ok(bytes == 0 && !unseen::lock(&self.unseen).any());
         }
         // Meanwhile commits go on; what they write leaves the log another time.
         flush_wal(self.file.clone()).await?;

@@ -151,6 +151,18 @@ async fn only_what_the_tables_hold_on_the_medium_leaves_the_log() {
 }
 
 #[tokio::test]
+async fn while_something_waits_for_the_tables_they_are_tended() {
+    let files = Files::new();
+    let store = files.open().await;
+    store.commit(&accepted(1)).await.unwrap();
+    store.shared.tables.lock().await.settle().await.unwrap();
+    store.commit(&accepted(2)).await.unwrap();
+    store.shared.writer.lock().await.cut(1).await.unwrap();
+    let nothing_is_left = store.shared.tend(false).await.unwrap();
+    assert!(!nothing_is_left || !store.unseen().any());
+}
+
+#[tokio::test]
 async fn what_a_guard_refuses_is_in_no_log() {
     let files = Files::new();
     let store = files.open().await;
