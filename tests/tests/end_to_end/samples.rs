@@ -212,7 +212,6 @@ fn the_samples_submit_once_through_an_outage_and_take_each_webhook_once() {
 
 /// A message without a signature of ours is answered 401 and not stored.
 fn forged_is_refused(hooks: &Hooks) {
-    let before = std::fs::read(&hooks.store).unwrap();
     let now = jiff::Timestamp::now().as_second().to_string();
     let body = json!({ "type": "job.issued", "data": { "serial": "FORGED" } }).to_string();
     let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
@@ -225,5 +224,7 @@ fn forged_is_refused(hooks: &Hooks) {
         .send(body.as_bytes())
         .unwrap();
     assert_eq!(answer.status().as_u16(), 401);
-    assert_eq!(std::fs::read(&hooks.store).unwrap(), before);
+    // Messages of the other orders may come meanwhile, so the store as a whole is not compared.
+    let stored = std::fs::read_to_string(&hooks.store).unwrap();
+    assert!(!stored.contains("FORGED"), "{stored}");
 }
