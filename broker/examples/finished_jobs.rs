@@ -1,5 +1,5 @@
-//! `finished_jobs STORE COUNT`: fills the ledger of an embedded store with jobs that have ended, through the store's own commits:
-//! chained, guarded and durable as all others. For `cargo xtask bench restart`.
+//! `finished_jobs STORE COUNT [SELLER,SELLER]`: fills the ledger of an embedded store with jobs that have ended, of these sellers
+//! in turn, through the store's own commits: chained, guarded and durable as all others. For `cargo xtask bench restart` and `growth`.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;
@@ -19,23 +19,26 @@ const JOBS: u64 = 4000;
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let (Some(store), Some(count)) = (arguments.next(), arguments.next()) else {
-        return Err("finished_jobs STORE COUNT".into());
+        return Err("finished_jobs STORE COUNT [SELLER,SELLER]".into());
     };
     let count: u64 = count.parse()?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(fill(&store, count))
+    let sellers = arguments.next().unwrap_or_else(|| "91110000MA0000001L".to_owned());
+    let sellers = sellers.split(',').map(TaxpayerNumber::from_device).collect::<Result<Vec<_>, _>>()?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(fill(&store, count, &sellers))
 }
 
-async fn fill(url: &str, count: u64) -> Result<(), Box<dyn std::error::Error>> {
+async fn fill(url: &str, count: u64, sellers: &[TaxpayerNumber]) -> Result<(), Box<dyn std::error::Error>> {
     let store = SqliteStore::open(url).await?;
-    let seller = TaxpayerNumber::from_device("91110000MA0000001L")?;
     let body: SellerBody = serde_json::from_str(r#"{"name":"示例商贸有限公司"}"#)?;
-    store.commit(&[Change::Seller(SellerRow { seller: seller.clone(), body })]).await?;
+    let rows = sellers.iter().map(|seller| Change::Seller(SellerRow { seller: seller.clone(), body: body.clone() }));
+    store.commit(&rows.collect::<Vec<_>>()).await?;
     let mut place = store.restore().await?.next_place;
     let end = place + count;
     while place < end {
         let mut changes = Vec::new();
         for place in place..end.min(place + JOBS) {
-            changes.extend(ended(&seller, place)?);
+            let seller = &sellers[usize::try_from(place)? % sellers.len()];
+            changes.extend(ended(seller, place)?);
         }
         store.commit(&changes).await?;
         place += JOBS;

@@ -3,6 +3,9 @@
 
 use clap::Parser;
 
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> std::process::ExitCode {
     taxdisk_broker::cli::run(taxdisk_broker::cli::Cli::parse())
 }

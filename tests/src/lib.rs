@@ -12,6 +12,7 @@ pub mod cutter;
 pub mod drive;
 pub mod figures;
 pub mod fleet;
+pub mod hot;
 pub mod jobs;
 pub mod load;
 pub mod model;

@@ -27,6 +27,8 @@ pub(crate) const POSTGRES: (&str, &str) = ("initdb", "postgresql");
 pub(crate) const PATRONI: (&str, &str) = ("patroni", "patroni");
 /// Gives programs another clock.
 pub(crate) const FAKETIME: (&str, &str) = ("faketime", "faketime");
+/// Counts the instructions of a program.
+pub(crate) const VALGRIND: (&str, &str) = ("valgrind", "valgrind");
 /// Lists the system calls of a program, for losses of power.
 pub(crate) const STRACE: (&str, &str) = ("strace", "strace");
 /// Keeps what Patroni has agreed upon.

@@ -172,6 +172,7 @@ pub(crate) fn test(args: &TestArgs) -> Result<(), String> {
         needs::MAN,
         needs::OPENSSL,
         needs::STRACE,
+        needs::VALGRIND,
     ])?;
     needs::ofd_reader()?;
     needs::smtp_server()?;
@@ -212,8 +213,8 @@ fn rungs() -> Result<Vec<Rung>, String> {
     // second time.
     let mut unit = with_points(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins"]);
     unit.args(test_programs(&workspace::root())?.iter().flat_map(|name| ["--test", name]));
-    // They need no device and no socket.
-    unit.args(["--test", "model", "--test", "simulation", "--test", "power", "--test", "network"]);
+    // They need no device and no socket but loopback.
+    unit.args(["--test", "model", "--test", "simulation", "--test", "power", "--test", "network", "--test", "hot"]);
     // The same packages and features as in the build, so that nothing is built twice.
     let mut ends = with_points(&["test", "--workspace", "--no-fail-fast", "--test", "end_to_end"]);
     // They wait for devices most of the time.

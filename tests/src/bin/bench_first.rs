@@ -8,9 +8,9 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::json;
 use taxdisk_protocol::api::JobView;
 use taxdisk_tests::jobs::SELLER;
+use taxdisk_tests::load::record::{Record, Row};
 use taxdisk_tests::process::{PATIENCE, binary};
 use taxdisk_tests::rig::{AgentRig, Rig};
 use taxdisk_tests::{jobs, oracle};
@@ -18,6 +18,9 @@ use taxdisk_tests::{jobs, oracle};
 /// Durable writes that follow one another between a submission and its readable result: accept and hand-over (broker), intent
 /// (agent), outcome (agent), outcome (broker).
 const SERIAL_WRITES: u32 = 4;
+
+/// Disks that are kept busy: time of an invoice in milliseconds, and jobs.
+const SLOW: [(u64, usize); 3] = [(300, 60), (1000, 20), (3000, 8)];
 
 fn median(values: &mut [Duration]) -> Duration {
     values.sort();
@@ -103,13 +106,21 @@ fn one_by_one(rig: &Rig, prefix: &str, count: u32, ways: &mut Vec<Way>) -> Vec<D
 }
 
 fn main() {
-    let mut report = serde_json::Map::new();
+    let mut record = Record::default();
     for name in ["taxdisk-agent", "taxdisk-broker", "taxdisk"] {
         let size = std::fs::metadata(binary(name)).unwrap().len() as f64 / 1e6;
         println!("{name:<16} {size:6.1} MB stripped (aim: at most 20)");
-        report.insert(format!("{name}_mb"), json!(size));
+        record.rows.push(Row::new("Programs", name, "MB", &[size]));
     }
+    path_and_rest(&mut record);
+    for (issue_ms, count) in SLOW {
+        busy(&mut record, issue_ms, count);
+    }
+    record.leave();
+}
 
+/// What the whole path adds to a disk that answers at once, and what an agent needs that has nothing to do.
+fn path_and_rest(record: &mut Record) {
     let rig = Rig::new();
     let disk = rig.disk("fast", |_| ());
     let mut agent = AgentRig::enroll(&rig, "bench", &[&disk.port], "");
@@ -127,36 +138,40 @@ fn main() {
         ms(sync),
         ms(overhead)
     );
-    println!(
-        "  means of it: accepted to handed over {:.2} ms, to begun {:.2} ms, to ended {:.2} ms (the command itself {:.2} ms)",
-        mean(&ways, |way| way.to_hand_over),
-        mean(&ways, |way| way.to_begin),
-        mean(&ways, |way| way.to_end),
-        mean(&ways, |way| way.command),
-    );
-    report.insert("path_p50_ms".into(), json!(ms(p50)));
-    report.insert("fdatasync_ms".into(), json!(ms(sync)));
-    report.insert("overhead_ms".into(), json!(ms(overhead)));
+    let parts = [
+        ("accepted to handed over", mean(&ways, |way| way.to_hand_over)),
+        ("handed over to begun", mean(&ways, |way| way.to_begin)),
+        ("begun to ended", mean(&ways, |way| way.to_end)),
+        ("the issuing command itself", mean(&ways, |way| way.command)),
+    ];
+    let mut path =
+        |name: &str, value: f64| record.rows.push(Row::new("A job from submission to its result", name, "ms", &[value]));
+    path("whole path, p50", ms(p50));
+    path(&format!("less {SERIAL_WRITES} durable writes (aim: at most 5)"), ms(overhead));
+    path("one durable write, p50", ms(sync));
+    for (name, mean) in parts {
+        println!("  mean, {name}: {mean:.2} ms");
+        path(&format!("mean, {name}"), mean);
+    }
 
     let pid = agent.running.as_ref().unwrap().pid();
     let before = switches(pid);
     // Three heartbeat intervals of nothing to do.
     std::thread::sleep(Duration::from_secs(60));
     let woken = switches(pid) - before;
-    let rss = resident_kb(pid);
-    println!(
-        "agent idle      {:6.1} MiB resident (aim: at most 20), {woken} wake-ups of all threads in 60 s",
-        rss as f64 / 1024.0
-    );
-    report.insert("agent_rss_mib".into(), json!(rss as f64 / 1024.0));
-    report.insert("agent_wakeups_60s".into(), json!(woken));
+    let rss = resident_kb(pid) as f64 / 1024.0;
+    println!("agent idle      {rss:6.1} MiB resident (aim: at most 12), {woken} wake-ups of all threads in 60 s");
+    record.rows.push(Row::new("An agent at rest, resident", "one disk (aim: at most 12)", "MiB", &[rss]));
+    record.rows.push(Row::new("An agent at rest, wake-ups", "all threads, in 60 s", "", &[woken as f64]));
+}
 
+/// How busy a disk of this speed is behind a full queue.
+fn busy(record: &mut Record, issue_ms: u64, count: usize) {
     let rig = Rig::new();
-    let disk = rig.disk("slow", |config| config.issue_time_ms = 500);
+    let disk = rig.disk("slow", |config| config.issue_time_ms = issue_ms);
     let mut agent = AgentRig::enroll(&rig, "bench", &[&disk.port], "");
     agent.start(None);
     rig.wait_online(&disk.number);
-    let count = 40;
     let batch: Vec<_> = (0..count).map(|index| jobs::toll(&format!("F{index}"))).collect();
     let answers = rig.api.batch(&batch).unwrap();
     assert!(answers.iter().all(|line| line.status == 201));
@@ -174,8 +189,8 @@ fn main() {
     let wall = spans.last().unwrap().1.duration_since(spans[0].1).as_millis() as f64;
     let busy: u64 = spans[1..].iter().map(|span| span.2).sum();
     let share = busy as f64 / wall * 100.0;
-    println!("0.5 s disk      {share:6.1} % busy with a full queue of {count} (aim: at least 98)");
-    report.insert("busy_percent".into(), json!(share));
+    println!("{issue_ms} ms disk      {share:6.1} % busy with a full queue of {count} (aim: at least 99)");
+    let name = format!("{issue_ms} ms an invoice, {count} jobs (aim: at least 99)");
+    record.rows.push(Row::new("A disk behind a full queue is busy", &name, "%", &[share]));
     oracle::check(&done, &[&disk]);
-    println!("{}", serde_json::Value::Object(report));
 }

@@ -13,6 +13,8 @@ use tokio::task::JoinSet;
 
 pub mod agents;
 pub mod http;
+pub mod record;
+pub mod target;
 pub mod usage;
 
 /// What a run of callers came to.

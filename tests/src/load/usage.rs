@@ -45,6 +45,25 @@ pub fn family(pid: u32) -> Vec<u32> {
     family
 }
 
+/// Reads and writes that a process asked the kernel for, and bytes that it sent to a medium; one that has ended: none.
+pub fn transfers(pid: u32) -> Transfers {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/io")).unwrap_or_default();
+    let count = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.and_then(|count| count.parse::<u64>().ok()).unwrap_or_default()
+    };
+    Transfers { calls: count("syscr") + count("syscw"), bytes: count("write_bytes") }
+}
+
+/// Reads and writes, as the kernel counts them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Transfers {
+    /// System calls that read or write, sockets too. Waits, and what makes writes durable, are not among them.
+    pub calls: u64,
+    /// Bytes that went to a medium.
+    pub bytes: u64,
+}
+
 /// Processor time of this process, and of others with all that they started, from one moment on.
 pub struct Meter {
     began: std::time::Instant,

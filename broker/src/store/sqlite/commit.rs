@@ -86,7 +86,7 @@ impl Rows {
         rows::write(
             connection,
             self.attempted.into_iter().map(|(disk, place)| [disk.as_str().into(), place.into()]).collect(),
-            "INSERT INTO attempted (disk, place) VALUES",
+            "INSERT OR FAIL INTO attempted (disk, place) VALUES",
             "ON CONFLICT DO UPDATE SET place = excluded.place",
             "a job of a disk",
         )
@@ -94,7 +94,7 @@ impl Rows {
         rows::write(
             connection,
             self.events,
-            "INSERT INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) VALUES",
+            "INSERT OR FAIL INTO events (seller, sequence, at, serial, revision, what, body, content, content_hash, hash) VALUES",
             "",
             "an event of the chain was written by somebody else",
         )
@@ -102,7 +102,7 @@ impl Rows {
         rows::write(
             connection,
             self.numbers,
-            "INSERT INTO numbers (disk, kind, code, number, owner, status, digest) VALUES",
+            "INSERT OR FAIL INTO numbers (disk, kind, code, number, owner, status, digest) VALUES",
             "ON CONFLICT DO UPDATE SET status = excluded.status WHERE owner = excluded.owner",
             "a number has another owner",
         )
@@ -110,7 +110,7 @@ impl Rows {
         rows::write(
             connection,
             self.fences.into_values().collect(),
-            "INSERT INTO disk_fences (disk, epoch, sequence, owner) VALUES",
+            "INSERT OR FAIL INTO disk_fences (disk, epoch, sequence, owner) VALUES",
             "ON CONFLICT DO UPDATE SET epoch = excluded.epoch, sequence = excluded.sequence, owner = excluded.owner \
              WHERE epoch <= excluded.epoch AND sequence <= excluded.sequence",
             "epoch or sequence of a disk would fall",
@@ -119,7 +119,7 @@ impl Rows {
         rows::write(
             connection,
             self.reports.into_values().collect(),
-            "INSERT INTO disk_reports (disk, seen_at, report) VALUES",
+            "INSERT OR FAIL INTO disk_reports (disk, seen_at, report) VALUES",
             "ON CONFLICT DO UPDATE SET seen_at = excluded.seen_at, report = excluded.report",
             "disk report",
         )
@@ -127,7 +127,7 @@ impl Rows {
         rows::write(
             connection,
             self.accounted.into_values().collect(),
-            "INSERT INTO accounted (disk, kind, pair) VALUES",
+            "INSERT OR FAIL INTO accounted (disk, kind, pair) VALUES",
             "ON CONFLICT DO UPDATE SET pair = excluded.pair",
             "accounted pair",
         )
@@ -290,17 +290,18 @@ async fn jobs(connection: &mut SqliteConnection, jobs: HashMap<u64, JobRow>, vau
         connection,
         fresh,
         "WITH new (seller, serial, state, live, revision, body, place, base) AS (VALUES",
-        ") INSERT INTO jobs (seller, serial, state, live, revision, body, place, served) SELECT seller, serial, state, live, revision, \
+        ") INSERT OR FAIL INTO jobs (seller, serial, state, live, revision, body, place, served) SELECT seller, serial, state, live, revision, \
          body, place, coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM new",
         "a new job exists already",
     )
     .await?;
-    rows::write(connection, accepted, "INSERT INTO accepted (place, kind, at) VALUES", "", "a place was given already").await?;
+    rows::write(connection, accepted, "INSERT OR FAIL INTO accepted (place, kind, at) VALUES", "", "a place was given already")
+        .await?;
     rows::write(
         connection,
         known,
         "WITH new (seller, serial, state, live, revision, body, place, base) AS (VALUES",
-        ") UPDATE jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, ended = 0, \
+        ") UPDATE OR FAIL jobs SET state = new.state, live = new.live, revision = new.revision, body = new.body, ended = 0, \
          served = coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE name = 'served'), 0) FROM new \
          WHERE jobs.seller = new.seller AND jobs.serial = new.serial AND jobs.revision = new.base",
         "a job is not at the revision that its event starts from",

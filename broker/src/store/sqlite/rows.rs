@@ -51,6 +51,9 @@ impl<T: Into<Cell>> From<Option<T>> for Cell {
 }
 
 /// Writes all rows, `before` and `after` being the statement around `(…), (…)`; every row must be taken.
+///
+/// Statements say `OR FAIL`: one that breaks off takes nothing back, as the whole transaction is taken back then; for another end
+/// SQLite would copy every page that a statement changes.
 pub(super) async fn write<const COLUMNS: usize>(
     connection: &mut SqliteConnection,
     rows: Vec<[Cell; COLUMNS]>,

@@ -63,7 +63,7 @@ impl Rows {
         rows::write(
             connection,
             self.announcements,
-            "INSERT INTO announcements (tag, at, kind, seller, serial, revision, body) VALUES",
+            "INSERT OR FAIL INTO announcements (tag, at, kind, seller, serial, revision, body) VALUES",
             "",
             "announcement",
         )
@@ -71,7 +71,7 @@ impl Rows {
         rows::write(
             connection,
             self.webhooks.into_values().collect(),
-            "INSERT INTO webhooks (id, body) VALUES",
+            "INSERT OR FAIL INTO webhooks (id, body) VALUES",
             "ON CONFLICT DO UPDATE SET body = excluded.body",
             "webhook",
         )
@@ -79,7 +79,7 @@ impl Rows {
         rows::write(
             connection,
             self.deliveries.into_values().collect(),
-            "INSERT INTO deliveries (webhook, position, state, at, body) VALUES",
+            "INSERT OR FAIL INTO deliveries (webhook, position, state, at, body) VALUES",
             "ON CONFLICT DO UPDATE SET state = excluded.state, body = excluded.body",
             "delivery",
         )

@@ -7,7 +7,6 @@
 #![allow(clippy::unwrap_used, clippy::float_arithmetic, missing_docs)]
 
 mod peers;
-mod taxdisk;
 mod yardstick;
 
 use std::collections::BTreeMap;
@@ -15,7 +14,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use peers::Peer;
-use taxdisk::Target;
+use taxdisk_tests::load::record::{Record, Row as Recorded};
+use taxdisk_tests::load::target::Target;
 use taxdisk_tests::load::usage::{Cores, resident_kib};
 use taxdisk_tests::load::{Sample, median};
 use taxdisk_tests::postgres::Server;
@@ -23,6 +23,8 @@ use yardstick::Yardstick;
 
 /// Callers of the rows that are compared with peers.
 const CALLERS: usize = 64;
+/// And of those where many wait.
+const MANY: usize = 512;
 
 struct Options {
     rounds: usize,
@@ -107,11 +109,31 @@ impl Table {
         }
     }
 
-    fn ratio(&self, what: &str, ours: &str, theirs: &str, aim: &str) {
+    fn ratio(&self, record: &mut Record, what: &str, ours: &str, theirs: &str, aim: &'static str) {
         let (ours, theirs) = (self.rate(ours), self.rate(theirs));
         if ours.is_finite() && theirs.is_finite() {
             println!("{what:<76} {:>6.2} {aim}", ours / theirs);
+            record.rows.push(Recorded::new("Ratios", &format!("{what}{aim}"), "", &[ours / theirs]));
         }
+    }
+
+    /// The same for `--record`, in three tables.
+    fn record(&self) -> Record {
+        let mut rows: Vec<_> = self.0.iter().collect();
+        rows.sort_by_key(|(_, row)| row.order);
+        let group = |name: &str| match name {
+            name if name.contains("end to end") => "End to end",
+            name if name.contains("batches") => "Batches",
+            _ => "Accepts",
+        };
+        let recorded = rows.into_iter().map(|(name, row)| {
+            Recorded::new(group(name), name, "a second", &row.rates)
+                .beside("p50 ms", &row.p50)
+                .beside("p99 ms", &row.p99)
+                .beside("cores: it", &row.measured)
+                .beside("cores: generator", &row.generator)
+        });
+        Record { rows: recorded.collect(), notes: Vec::new() }
     }
 }
 
@@ -142,10 +164,14 @@ async fn run(options: &Options) {
     let mut table = Table::default();
     for round in 1..=options.rounds {
         eprintln!("round {round} of {}", options.rounds);
-        for callers in [1, CALLERS, 512] {
-            let name = format!("log behind axum, {callers} callers");
-            if options.wants(&name) {
-                table.add(&name, yardstick.accept(callers, options.time).await);
+        for callers in [1, CALLERS, MANY] {
+            let limits =
+                [("bare axum", yardstick::BARE), ("log without HTTP", yardstick::LOG), ("log behind axum", yardstick::APPEND)];
+            for (what, limit) in limits {
+                let name = format!("{what}, {callers} callers");
+                if options.wants(&name) {
+                    table.add(&name, yardstick.accept(limit, callers, options.time).await);
+                }
             }
             for (store, target) in &mut targets {
                 let pids = pids(store, target, &server);
@@ -155,13 +181,16 @@ async fn run(options: &Options) {
                 }
             }
         }
+        if options.wants("batches behind axum") {
+            table.add("log behind axum: batches", yardstick.batches(options.time).await);
+        }
         for (store, target) in &mut targets {
             let pids = pids(store, target, &server);
             let name = format!("{store}: accepts in batches");
             if options.wants(&name) {
                 table.add(&name, target.batches(options.time, &pids).await);
             }
-            for callers in [1, CALLERS, 512] {
+            for callers in [1, CALLERS, MANY] {
                 let name = format!("{store}: end to end, {callers} callers");
                 if options.wants(&name) {
                     table.add(&name, target.end_to_end(callers, options.time, &pids).await);
@@ -172,31 +201,58 @@ async fn run(options: &Options) {
                 table.add(&name, target.with_result(CALLERS, options.time, &pids).await);
             }
         }
-        for peer in &peers {
-            table.add(&format!("{}: puts, {CALLERS} callers", peer.name()), peer.accept(CALLERS, options.time).await);
-            table.add(&format!("{}: end to end, {CALLERS} callers", peer.name()), peer.end_to_end(CALLERS, options.time).await);
+        for (peer, callers) in peers.iter().flat_map(|peer| [(peer, CALLERS), (peer, MANY)]) {
+            let name = format!("{}: puts, {callers} callers", peer.name());
+            if options.wants(&name) {
+                table.add(&name, peer.accept(callers, options.time).await);
+            }
+            let name = format!("{}: end to end, {callers} callers", peer.name());
+            if options.wants(&name) {
+                table.add(&name, peer.end_to_end(callers, options.time).await);
+            }
         }
     }
     table.print();
+    let mut record = table.record();
     for (store, target) in &targets {
-        println!("broker over {store}, after all of it: {:.1} MiB resident", resident_kib(target.pid()) as f64 / 1024.0);
+        let resident = resident_kib(target.pid()) as f64 / 1024.0;
+        println!("broker over {store}, after all of it: {resident:.1} MiB resident");
+        record.notes.push(format!("Broker over {store}, after all of it: {resident:.0} MiB resident."));
     }
     println!();
     for (store, _) in &targets {
-        for callers in [1, CALLERS, 512] {
-            let (ours, theirs) = (format!("{store}: accepts, {callers} callers"), format!("log behind axum, {callers} callers"));
-            let aim = if callers == CALLERS { "(aim: 0.7)" } else { "" };
-            table.ratio(&format!("{store}: accepts of {callers} callers, to the log behind axum"), &ours, &theirs, aim);
+        let mut ratio = |what: &str, ours: &str, theirs: &str, aim| {
+            table.ratio(&mut record, &format!("{store}: {what}"), &format!("{store}: {ours}"), theirs, aim);
+        };
+        for callers in [1, CALLERS, MANY] {
+            let ours = format!("accepts, {callers} callers");
+            ratio(
+                &format!("{ours}, to the log behind axum"),
+                &ours,
+                &format!("log behind axum, {callers} callers"),
+                " (aim: 0.8)",
+            );
         }
+        ratio("batches, to the log behind axum", "accepts in batches", "log behind axum: batches", " (aim: 0.5)");
         for peer in &peers {
-            let (ours, theirs) =
-                (format!("{store}: end to end, {CALLERS} callers"), format!("{}: end to end, {CALLERS} callers", peer.name()));
-            table.ratio(&format!("{store}: end to end, to {}", peer.name()), &ours, &theirs, "(aim: above 1)");
+            for callers in [CALLERS, MANY] {
+                for (ours, theirs) in [("accepts", "puts"), ("end to end", "end to end")] {
+                    let (name, ours) = (peer.name(), format!("{ours}, {callers} callers"));
+                    ratio(
+                        &format!("{ours}, to {name}"),
+                        &ours,
+                        &format!("{name}: {theirs}, {callers} callers"),
+                        " (aim: above 1)",
+                    );
+                }
+            }
         }
     }
     for name in missing {
         println!("not measured: {name}");
+        record.notes.push(format!("Not measured: {name}."));
     }
+    record.leave();
 }
 
 /// The broker, and the database server where it works for it.

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::float_arithmetic, missing_docs)]
 
+mod echo;
+
 use std::cell::{Cell, RefCell};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -17,6 +19,7 @@ use rustls::pki_types::pem::PemObject;
 use serde_json::json;
 use taxdisk_tests::load::agents::{self, Acknowledged, Agent};
 use taxdisk_tests::load::http::{Connection, request};
+use taxdisk_tests::load::record::{Record, Row};
 use taxdisk_tests::load::usage::{Meter, resident_kib};
 use taxdisk_tests::load::{Serials, taxpayer, toll_of};
 use taxdisk_tests::rig::BrokerRig;
@@ -123,6 +126,9 @@ fn option(name: &str) -> Option<String> {
 }
 
 fn main() {
+    if let Some("echo") = std::env::args().nth(1).as_deref() {
+        return echo::serve(std::path::Path::new(&std::env::args().nth(2).expect("a folder")));
+    }
     let count: usize = option("--agents").map_or(10_000, |count| count.parse().unwrap());
     let plain = std::env::args().any(|argument| argument == "--plain");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -177,7 +183,8 @@ async fn run(count: usize, plain: bool) {
     for (index, agent) in enrolled.into_iter().enumerate() {
         tokio::task::spawn_local(live(agent, index, way.clone(), fleet.clone(), acknowledged.clone()));
     }
-    println!("first time, all joined after {:.1} s", fleet.wait(count).await.as_secs_f64());
+    let joined = fleet.wait(count).await.as_secs_f64();
+    println!("first time, all joined after {joined:.1} s");
 
     // The disks are in the ledger now. A broker that has read them and has no link is what links are measured against.
     fleet.open.send_replace(false);
@@ -197,10 +204,18 @@ async fn run(count: usize, plain: bool) {
     println!("ready again after {:.2} s, {:.1} MiB resident without links", ready.as_secs_f64(), without as f64 / 1024.0);
     println!("all joined after {:.1} s (cores: broker {:.2}, agents {:.2})", back.as_secs_f64(), cores.measured, cores.generator);
     println!(
-        "{:.1} MiB resident with all links idle: {:.1} KiB a link (aim: at most 30)",
+        "{:.1} MiB resident with all links idle: {:.1} KiB a link (aim: at most 26)",
         with as f64 / 1024.0,
         (with - without) as f64 / count as f64
     );
+    let mut record = Record::default();
+    let (links, memory) = (format!("Until {count} agents are linked"), "Resident, broker");
+    record.rows.push(Row::new(&links, "the first time, disks new", "s", &[joined]));
+    record.rows.push(Row::new(&links, "again", "s", &[back.as_secs_f64()]));
+    record.rows.push(Row::new(memory, "without links, agents and disks known", "MiB", &[without as f64 / 1024.0]));
+    record.rows.push(Row::new(memory, &format!("{count} idle links"), "MiB", &[with as f64 / 1024.0]));
+    let link = (with - without) as f64 / count as f64;
+    record.rows.push(Row::new("An idle link over TLS, resident", "broker (aim: at most 26)", "KiB", &[link]));
 
     // Killed while jobs are submitted.
     let done = Rc::new(Cell::new(0_u64));
@@ -243,6 +258,17 @@ async fn run(count: usize, plain: bool) {
         fleet.refused.get(),
     );
     stop.set(true);
+    record.rows.push(Row::new(&links, "after a kill with jobs under way", "s", &[all.as_secs_f64()]));
+    record.rows.push(Row::new("After that kill", "broker is ready", "s", &[ready.as_secs_f64()]));
+    record.rows.push(Row::new("After that kill", "first job issued", "s", &[first.unwrap_or_default().as_secs_f64()]));
+    drop(broker);
+    fleet.open.send_replace(false);
+    if !plain {
+        let bare = echo::link_kib(folder.path(), &way, count).await;
+        println!("a server of nothing but WebSockets over TLS: {bare:.1} KiB a link");
+        record.rows.push(Row::new("An idle link over TLS, resident", "nothing but WebSocket and TLS", "KiB", &[bare]));
+    }
+    record.leave();
 }
 
 /// One connection's life: jobs one after the other, each to its end.

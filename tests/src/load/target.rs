@@ -1,25 +1,32 @@
-//! The broker under test, over one of its stores.
+//! The broker under test, over one of its stores: sellers, agents with disks that issue at once, and callers.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use super::agents::{self, Acknowledged};
+use super::http::{Connection, request};
+use super::usage::{Cores, Meter};
+use super::{Sample, Serials, closed_loop, toll_of};
+use crate::rig::BrokerRig;
 use serde_json::json;
-use taxdisk_tests::load::agents::{self, Acknowledged};
-use taxdisk_tests::load::http::{Connection, request};
-use taxdisk_tests::load::usage::{Cores, Meter};
-use taxdisk_tests::load::{Sample, Serials, closed_loop, toll_of};
-use taxdisk_tests::rig::BrokerRig;
 
 /// Sellers, each with one agent and one disk: as many as there are callers in the run end to end.
-const SELLERS: usize = 64;
+pub const SELLERS: usize = 64;
+/// What a broker under test is configured with.
+pub const CONFIG: &str = "[limits]\nconnections = 20000\ncalls_per_key_s = 0\n[log]\nfilter = \"warn\"\n";
 /// Lines of a batch request.
-const BATCH_LINES: usize = 2000;
+pub const BATCH_LINES: usize = 2000;
 /// Callers that send batches at the same time.
-const BATCH_CALLERS: usize = 4;
+pub const BATCH_CALLERS: usize = 4;
+
+/// The taxpayer number of the seller with this index: first those with a disk, then those without.
+pub fn seller(index: usize) -> String {
+    super::taxpayer(&format!("9111{index:013}"))
+}
 
 /// A running broker with its sellers, agents and disks.
-pub(crate) struct Target {
+pub struct Target {
     broker: BrokerRig,
     address: SocketAddr,
     key: String,
@@ -61,19 +68,18 @@ struct Caller {
 }
 
 impl Target {
-    /// Starts a broker on this store, with sellers, agents and disks that issue at once.
-    pub(crate) async fn start(folder: &Path, name: &str, store: &str) -> Target {
-        let broker = BrokerRig::start_on(
-            folder,
-            name,
-            store,
-            "[limits]\nconnections = 20000\ncalls_per_key_s = 0\n[log]\nfilter = \"warn\"\n",
-        );
+    /// Starts a broker on this store, with [`SELLERS`] sellers that each have an agent and a disk that issues at once, and as many without.
+    pub async fn start(folder: &Path, name: &str, store: &str) -> Target {
+        Target::over(BrokerRig::start_on(folder, name, store, CONFIG), SELLERS).await
+    }
+
+    /// Takes a broker that runs on [`CONFIG`]. `count` agents are linked, each with a disk of a seller of its own; jobs go to the first [`SELLERS`].
+    pub async fn over(broker: BrokerRig, count: usize) -> Target {
         let address = broker.url.trim_start_matches("http://").parse().expect("the address that it listens on");
         let key = broker.admin_key();
-        let number = |index: usize| taxdisk_tests::load::taxpayer(&format!("9111{index:013}"));
-        let sellers: Vec<String> = (0..SELLERS).map(number).collect();
-        let diskless: Vec<String> = (SELLERS..2 * SELLERS).map(number).collect();
+        let idle = (2 * SELLERS..).map(seller).take(count.saturating_sub(SELLERS));
+        let sellers: Vec<String> = (0..SELLERS).map(seller).chain(idle).take(count).collect();
+        let diskless: Vec<String> = (SELLERS..2 * SELLERS).map(seller).collect();
         let mut connection = Connection::open(address).await.unwrap();
         for seller in sellers.iter().chain(&diskless) {
             let body = json!({ "name": "示例商贸有限公司" }).to_string();
@@ -81,7 +87,7 @@ impl Target {
         }
         let acknowledged = Acknowledged::default();
         let connect = async move || tokio::net::TcpStream::connect(address).await;
-        for mut agent in agents::enrol(connect, &key, SELLERS, &sellers).await.unwrap() {
+        for mut agent in agents::enrol(connect, &key, count, &sellers).await.unwrap() {
             let stream = tokio::net::TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
             let mut link = agent.join(stream, 0).await.unwrap();
@@ -89,11 +95,17 @@ impl Target {
             let acknowledged = acknowledged.clone();
             tokio::task::spawn_local(async move { link.work(&acknowledged).await });
         }
+        let sellers = sellers.into_iter().take(SELLERS).collect();
         Target { broker, address, key, sellers, diskless, acknowledged, runs: 0 }
     }
 
+    /// Its key and address, for calls of another kind.
+    pub fn door(&self) -> (SocketAddr, &str) {
+        (self.address, &self.key)
+    }
+
     /// Its process.
-    pub(crate) fn pid(&self) -> u32 {
+    pub fn pid(&self) -> u32 {
         self.broker.running.pid()
     }
 
@@ -110,7 +122,7 @@ impl Target {
     }
 
     /// Jobs are accepted, one a request.
-    pub(crate) async fn accept(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
+    pub async fn accept(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
         let sellers = self.diskless.clone();
         let callers = self.callers(count, &sellers).await;
         let meter = Meter::start(others);
@@ -124,7 +136,7 @@ impl Target {
     }
 
     /// Jobs are accepted in batches; the calls of the sample are jobs, its latencies those of a batch.
-    pub(crate) async fn batches(&mut self, time: Duration, others: &[u32]) -> (Sample, Cores) {
+    pub async fn batches(&mut self, time: Duration, others: &[u32]) -> (Sample, Cores) {
         let sellers = self.diskless.clone();
         let mut callers = self.callers(BATCH_CALLERS, &sellers).await;
         // Made before: the generator is to cost little while it measures. More than can be sent in the time.
@@ -157,7 +169,7 @@ impl Target {
     }
 
     /// Jobs end to end, counted as the queues are: accepted, handed over, and the outcome durable and acknowledged.
-    pub(crate) async fn end_to_end(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
+    pub async fn end_to_end(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
         let sellers = self.sellers.clone();
         let callers = self.callers(count, &sellers).await;
         let acknowledged = self.acknowledged.clone();
@@ -174,7 +186,7 @@ impl Target {
     }
 
     /// Jobs end to end, and the caller reads the invoice by a long poll.
-    pub(crate) async fn with_result(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
+    pub async fn with_result(&mut self, count: usize, time: Duration, others: &[u32]) -> (Sample, Cores) {
         let sellers = self.sellers.clone();
         let callers = self.callers(count, &sellers).await;
         let key = self.key.clone();
