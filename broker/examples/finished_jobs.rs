@@ -1,5 +1,6 @@
 //! `finished_jobs STORE COUNT [SELLER,SELLER]`: fills the ledger of an embedded store with jobs that have ended, of these sellers
-//! in turn, through the store's own commits: chained, guarded and durable as all others. For `cargo xtask bench restart` and `growth`.
+//! in turn, through the store's own commits: chained, guarded and durable as all others. For `cargo xtask bench restart` and
+//! `growth`.
 #![forbid(unsafe_code)]
 
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! What a measurement leaves behind for `cargo xtask bench --record`, which makes a file of docs/bench, tables and pictures of it.
+//! What a measurement leaves behind for `cargo xtask bench --record`, which makes a file of docs/bench, tables and pictures of
+//! it.
 
 use std::collections::BTreeMap;
 

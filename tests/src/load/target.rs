@@ -68,12 +68,14 @@ struct Caller {
 }
 
 impl Target {
-    /// Starts a broker on this store, with [`SELLERS`] sellers that each have an agent and a disk that issues at once, and as many without.
+    /// Starts a broker on this store: [`SELLERS`] sellers that each have an agent and a disk that issues at once, and as many
+    /// without.
     pub async fn start(folder: &Path, name: &str, store: &str) -> Target {
         Target::over(BrokerRig::start_on(folder, name, store, CONFIG), SELLERS).await
     }
 
-    /// Takes a broker that runs on [`CONFIG`]. `count` agents are linked, each with a disk of a seller of its own; jobs go to the first [`SELLERS`].
+    /// Takes a broker that runs on [`CONFIG`]. `count` agents are linked, each with a disk of a seller of its own; jobs go to the
+    /// first [`SELLERS`].
     pub async fn over(broker: BrokerRig, count: usize) -> Target {
         let address = broker.url.trim_start_matches("http://").parse().expect("the address that it listens on");
         let key = broker.admin_key();

@@ -28,7 +28,7 @@ pub(crate) struct BenchArgs {
 enum Which {
     /// Size of the agent at rest, what the whole path adds to a disk, and how busy it keeps slow ones.
     First,
-    /// Accepts and jobs a second of the broker over both stores, beside the queues that are installed here and the machine's limits.
+    /// Accepts and jobs a second of the broker over both stores, beside the machine's limits and the queues that are installed.
     Broker,
     /// What a job costs behind millions of finished jobs and beside thousands of idle agents, and how soon a broker starts.
     Growth,

@@ -1,4 +1,4 @@
-//! A picture of one group of figures: bars of medians, with the range of the rounds as a line. SVG that takes the colour of the page.
+//! A picture of one group of figures: bars of medians, with the range of the rounds as a line. SVG, light or dark as the page.
 
 #![allow(clippy::float_arithmetic, reason = "pictures are for people")]
 
@@ -13,6 +13,9 @@ const LINE: f64 = 20.0;
 const TOP: f64 = 30.0;
 /// Above this ratio of the largest to the smallest figure the bars are of the logarithm, which the picture says.
 const FAR_APART: f64 = 50.0;
+
+const STYLE: &str = "<style>text{fill:#222;font:12px sans-serif} rect{fill:#3b6ea5} line{stroke:#222} \
+                     @media (prefers-color-scheme: dark){text{fill:#ddd} line{stroke:#ddd}}</style>";
 
 /// Draws rows of one unit.
 pub(super) fn bars(title: &str, rows: &[&Row]) -> String {
@@ -34,8 +37,7 @@ pub(super) fn bars(title: &str, rows: &[&Row]) -> String {
     let unit = rows.first().map_or("", |row| row.unit.as_str());
     let scale = if logarithm { ", logarithmic" } else { "" };
     let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\">\n\
-         <style>text{{fill:#222}} rect{{fill:#3b6ea5}} line{{stroke:#222}} @media (prefers-color-scheme: dark){{text{{fill:#ddd}} line{{stroke:#ddd}}}}</style>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\">\n{STYLE}\n\
          <text x=\"4\" y=\"16\" font-weight=\"bold\">{}</text>\n",
         escaped(&format!("{title} ({unit}{scale})"))
     );

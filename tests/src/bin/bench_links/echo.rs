@@ -1,5 +1,5 @@
-//! The limit of a link: a server of nothing but WebSockets over TLS that says again what it hears. What an idle link of it takes is
-//! what TLS, WebSocket and task take by themselves.
+//! The limit of a link: a server of nothing but WebSockets over TLS that says again what it hears. What an idle link of it takes
+//! is what TLS, WebSocket and task take by themselves.
 
 use std::net::SocketAddr;
 use std::path::Path;
