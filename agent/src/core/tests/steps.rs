@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use taxdisk_drivers::disk::{DiskError, IssueAnswer, Stock};
+use taxdisk_drivers::disk::{DiskError, IssueAnswer, Signed, Stock};
 use taxdisk_protocol::capabilities::Fence;
 use taxdisk_protocol::class::DeviceClass;
 use taxdisk_protocol::link::{AttemptRef, AttemptResult, OpenAttempt};
@@ -219,4 +219,19 @@ fn an_attempt_is_looked_for_from_where_it_began() {
     assert!(open.again && open.expected == Some(pair(10)));
     let given_back = AttemptResult::GivenBack { text: String::new() };
     assert_eq!(Open::unsettled(outcome(&request, 1, given_back)), None, "that one is decided");
+}
+
+/// Without a mark an equal invoice is proven only by the answer that this attempt heard: its number and its fiscal code.
+#[test]
+fn i10_an_answer_proves_an_invoice_by_number_and_fiscal_code() {
+    let request = request("A1", false);
+    let mut disk = FakeDisk::used(10, 99);
+    let IssueAnswer::Signed(signed) = disk.issue(&request).unwrap() else { panic!("it signs") };
+    let (number, code) = (signed.pair, signed.fiscal_code.clone());
+    let heard = [(number, code.as_str(), true), (number, "other", false), (number, "", false), (pair(11), code.as_str(), false)];
+    for (number, code, proven) in heard {
+        let signed = Some(Signed { pair: number, fiscal_code: code.to_owned(), ..signed.clone() });
+        let result = results(&mut disk, &[Open { signed, ..open(&request, Some(pair(10))) }], RULES, 11).remove(0);
+        assert_eq!(issued_as(&result), proven.then_some(10), "{number} {code:?}: {result:?}");
+    }
 }
