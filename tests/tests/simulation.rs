@@ -46,6 +46,9 @@ fn worlds_that_found_a_defect_are_clean() {
     ] {
         assert_eq!(run(&Knobs::first(seed), false).violation, None, "cargo xtask sim -- --seed {seed} --first");
     }
+    for seed in [101377, 104175] {
+        assert_eq!(run(&Knobs::of(seed), false).violation, None, "cargo xtask sim -- --seed {seed}");
+    }
 }
 
 #[test]

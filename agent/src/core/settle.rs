@@ -84,7 +84,6 @@ pub fn decide(
         };
         results.push(result);
     }
-    undecided.retain(|pair| !ours.iter().any(|(number, _)| number == pair));
     let accounts = account::enter(survey, &ours, &undecided, remaining_before, disk, view);
     Decision { results, accounts }
 }

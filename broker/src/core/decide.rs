@@ -5,7 +5,7 @@
 
 use taxdisk_protocol::api::{IssuedInvoice, JobState};
 use taxdisk_protocol::ids::{DiskNumber, JobKey};
-use taxdisk_protocol::job::What;
+use taxdisk_protocol::job::{AttemptState, EvidenceKind, Job, What};
 use taxdisk_protocol::link::{AttemptRef, AttemptResult, Owner};
 use taxdisk_protocol::number::NumberPair;
 use taxdisk_protocol::printed::Printed;
@@ -29,6 +29,16 @@ fn reason(text: &str) -> Result<String, Refusal> {
 fn is_meant(decision: &LineDecision, line: &Line) -> bool {
     decision.attempt.is_none_or(|attempt| attempt == line.line.attempt.attempt)
         && decision.disk.as_ref().is_none_or(|disk| *disk == line.disk)
+}
+
+/// Is every attempt proven not to have issued, but for those that are in doubt about this very number? Whose it is, is what a
+/// person is asked.
+fn may_have(job: &Job, number: &NumberKey) -> bool {
+    matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled)
+        && job.attempts.iter().all(|attempt| {
+            matches!(attempt.state, AttemptState::NotIssued | AttemptState::GivenBack)
+                && attempt.named.is_none_or(|named| named == number.pair && attempt.disk == number.disk)
+        })
 }
 
 impl Core {
@@ -55,10 +65,10 @@ impl Core {
                 Owner::Ours(AttemptRef { key: key.clone(), attempt: 0 })
             }
             (Some(key), Some(job)) => {
-                let free = matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled);
-                if !free || !job.is_proven_not_issued() || job.kind != number.kind || key.seller != unknown.seller {
+                if !may_have(&job, &number) || job.kind != number.kind || key.seller != unknown.seller {
                     let view = Some(Box::new(self.view(&job)));
-                    let text = "this job cannot have that invoice: it is issued or open, or of another kind or seller";
+                    let text = "this job cannot have that invoice: it is issued or open, in doubt about another number, or of \
+                                another kind or seller";
                     return Err(Refusal { job: view, ..Refusal::new("settle_contradiction", text) });
                 }
                 self.revive(job);
@@ -83,6 +93,13 @@ impl Core {
     }
 
     fn record_by_person(&mut self, key: &JobKey, number: &NumberKey, reason: String) -> Result<(), Refusal> {
+        // What a late outcome named is this number: it is the job's, and nothing is in doubt there any more.
+        let attempts = self.jobs.get(key).map(|open| open.job.attempts.as_slice()).unwrap_or_default();
+        let doubted: Vec<u32> = attempts.iter().filter(|found| found.named.is_some()).map(|found| found.attempt).collect();
+        for attempt in doubted {
+            let body = serde_json::json!({ "number": number_key(number), "reason": reason });
+            self.evidence(key, attempt, EvidenceKind::SettledByHand, "administrator", None, true, body)?;
+        }
         let NumberPair { code, number: serial } = number.pair;
         let invoice = IssuedInvoice {
             code: code.to_string(),

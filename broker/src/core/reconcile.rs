@@ -255,7 +255,12 @@ impl Core {
         line.line.result = report.outcome.clone();
         match report.outcome {
             AttemptResult::Unsettled { .. } => Ok(()),
-            AttemptResult::Issued { .. } | AttemptResult::Voided { .. } => self.take_line(line, known),
+            AttemptResult::Issued { .. } | AttemptResult::Voided { .. } => {
+                let seller = key.seller.clone();
+                self.take_line(line, known)?;
+                self.pump_seller(&seller);
+                Ok(())
+            }
             // Proven: what the line held back may go on.
             AttemptResult::NotIssued { .. } | AttemptResult::GivenBack { .. } => {
                 let (key, proven) = (key.clone(), line.row_key());
@@ -371,10 +376,19 @@ impl Core {
         if let Some(pair) = line.undid() {
             self.fail_overtaken(&OriginalKey { seller: key.seller.clone(), kind: line.line.kind, pair }, Some(&key))?;
         }
-        if let Some(job) = job.filter(|_| line.voided().is_none()) {
-            self.revive(job);
-            self.dequeue(&key);
-            self.apply_line(&key)?;
+        if let Some(job) = job {
+            let held = self.is_held(&job);
+            if line.voided().is_none() {
+                self.revive(job);
+                if held {
+                    self.dequeue(&key);
+                }
+                self.apply_line(&key)?;
+            }
+            // A void job that was done goes on, whatever else is remembered of it: nobody else tells it so.
+            if !held {
+                self.enqueue(&key);
+            }
         }
         self.touch(&key.seller);
         Ok(())

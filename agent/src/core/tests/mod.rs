@@ -10,5 +10,6 @@ mod recount;
 mod recovery;
 mod remote;
 mod scenarios;
+mod steps;
 mod undoing;
 mod world;

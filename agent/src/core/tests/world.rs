@@ -26,7 +26,7 @@ pub(super) fn key(serial: &str) -> JobKey {
     JobKey { seller: "91350100M000100Y43".parse().unwrap(), serial: serial.parse().unwrap() }
 }
 
-fn parse(body: &InvoiceBody, _kind: InvoiceKind) -> Result<Invoice, String> {
+pub(super) fn parse(body: &InvoiceBody, _kind: InvoiceKind) -> Result<Invoice, String> {
     let gross: Amount = body.totals.gross.parse().map_err(|error| format!("{error}"))?;
     let buyer =
         Buyer { name: body.buyer.name.clone(), taxpayer_number: None, address_phone: String::new(), bank_account: String::new() };

@@ -1,13 +1,13 @@
 //! A ledger that went back, and a job of which several attempts are forgotten: of several disks, each with its own doubt.
 
 use super::*;
-use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner, SeenNumber};
+use taxdisk_protocol::link::{AttemptRef, Forgotten, IndexLine, Owner, RecountedNumbers, SeenNumber};
 
 use taxdisk_protocol::undo::Undoing;
 
 use super::super::types::LineDecision;
 use super::reconcile::{forgotten, remembered, seen, yesterday};
-use super::undoing::{OTHER, take, void, whole_red};
+use super::undoing::{OTHER, take, void, voided, whole_red};
 
 fn attempt(number: u32, sequence: u64, result: AttemptResult) -> IndexLine {
     IndexLine { attempt: AttemptRef { key: key("A3"), attempt: number }, ..remembered("A3", sequence, result) }
@@ -282,5 +282,89 @@ fn i1_no_epoch_of_before_is_given_again_by_a_ledger_that_went_back() {
         let session = world.comes_back('a', DISK, 3);
         let after = epochs(&mut world, session);
         assert!(after.len() == 1 && before.iter().all(|before| *before < after[0]), "{before:?} {after:?}");
+    }
+}
+
+/// Found by the simulation (seed 104175): an index told first that the void was done, and then of another attempt that was in
+/// doubt; the job was taken out of the queue for the second, and nobody put it back.
+#[test]
+fn a_void_job_that_was_done_goes_on_whatever_else_is_remembered_of_it() {
+    let of = |attempt, sequence, result| IndexLine {
+        attempt: AttemptRef { key: key("V1"), attempt },
+        expected: Some(pair(5)),
+        undoing: Some(Undoing::Of(pair(5))),
+        ..remembered("V1", sequence, result)
+    };
+    let done = of(1, 3, voided(5));
+    let doubt = of(2, 4, unsettled());
+    let orders = [vec![done.clone()], vec![done.clone(), doubt.clone()], vec![doubt.clone(), done], vec![doubt.clone()]];
+    for (order, lines) in orders.into_iter().enumerate() {
+        let (mut world, backup) = yesterday();
+        world.go_back(backup, true);
+        take(&mut world, void("V1", 5)).unwrap();
+        let a = world.comes_back('a', DISK, 4);
+        world.tells_at(a, DISK, lines, Vec::new(), 8);
+        let mut work = world.assigned(a);
+        if order == 3 {
+            assert!(work.iter().all(|(_, assignment)| assignment.attempt.key != key("V1")), "nobody knows yet that it was done");
+            outcome(&mut world, a, DISK, &doubt, voided(5));
+            work = world.assigned(a);
+        }
+        let work = work.into_iter().find(|(_, assignment)| assignment.attempt.key == key("V1"));
+        world.outcome(a, &work.expect("it goes to the disk, which finds the original void"), voided(5));
+        assert_eq!((world.state("V1"), world.core.reconcile_view().jobs.len()), (JobState::Voided, 0), "{order}");
+    }
+}
+
+/// Found by the simulation (seed 101377): the disk's owner read that an attempt had issued the number, and could not give it to
+/// the job because its origin was unknown; and a person could not because the attempt was in doubt.
+#[test]
+fn i3_a_person_gives_a_number_of_unknown_origin_to_the_job_that_is_in_doubt_about_it() {
+    // The number that is in doubt: this one, another one, or the same one at another disk.
+    let (waits, fails) = (DeviceClass::Locked, DeviceClass::InvalidRequest);
+    for (named, at, class, given) in
+        [(7, DISK, waits, true), (7, DISK, fails, true), (8, DISK, waits, false), (7, OTHER, fails, false)]
+    {
+        let mut world = World::new();
+        let a = world.connect('a', at);
+        world.submit("A1");
+        let work = world.assigned(a).remove(0);
+        world.outcome_with(a, &work, not_issued(class), vec![absent(named)]);
+        if class == fails {
+            world.reports(a, vec![report(DISK), report(OTHER)]);
+        }
+        let before = world.state("A1");
+        let backup = world.backup();
+        world.go_back(backup, true);
+        // What else the job did was forgotten, and the journal was lost.
+        let a = world.join('a');
+        world.reports(a, vec![report(DISK), report(OTHER)]);
+        for (disk, numbers) in [(DISK, vec![seen(7, None)]), (OTHER, Vec::new())] {
+            let epoch = world.restored.fences.iter().find(|fence| fence.disk.as_str() == disk).unwrap().epoch;
+            let numbers = RecountedNumbers { kind: InvoiceKind::Roll, seen: numbers, last: Some(pair(8)), complete: true };
+            let (disk, lines) = (disk.parse().unwrap(), Vec::new());
+            let frame = AgentFrame::Recounted { disk, epoch, lines, numbers: Some(numbers), done: true };
+            world.ok(Input::Frame(a, Box::new(frame)));
+        }
+        // Read once more, it would end the doubt about a number that is nobody's.
+        for _ in 0..1 + usize::from(given) {
+            world.outcome(a, &work, found(named));
+            assert_eq!((world.state("A1"), world.job("A1").is_doubted()), (before, true), "{named} at {at}");
+        }
+        let answer = world.decide_number(7, Some(key("A1")), false);
+        if !given {
+            assert_eq!(answer.unwrap_err().code, "settle_contradiction");
+            continue;
+        }
+        answer.unwrap();
+        assert_eq!((world.state("A1"), world.invoice("A1")), (JobState::Issued, pair(7).number.to_string()));
+        assert!(matches!(world.number(7), Some(Owner::Ours(owner)) if owner.key == key("A1")));
+        assert_eq!(world.core.reconcile_view().numbers, []);
+        world.outcome(a, &work, found(named));
+        world.restart(Settings::default());
+        let a = world.join('a');
+        world.reports(a, vec![report(DISK)]);
+        assert!(world.granted(a)[0].1.is_empty(), "nothing is in doubt any more");
+        assert_eq!(world.alarms('a').iter().filter(|alarm| alarm.contains("two owners")).count(), 0);
     }
 }

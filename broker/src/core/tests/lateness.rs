@@ -101,6 +101,20 @@ fn an_answer_that_has_not_read_the_named_number_leaves_the_doubt() {
     assert_eq!(world.assigned(b).len(), 1);
 }
 
+/// The owner repeats the claim, and does not say that it has read the number.
+#[test]
+fn i1_a_claim_that_was_not_read_ends_no_doubt() {
+    let (mut world, a, b, work) = moved();
+    world.outcome_with(b, &work, not_issued(DeviceClass::Locked), vec![absent(6)]);
+    world.outcome(a, &work, issued(7));
+    world.outcome(b, &work, issued(7));
+    assert!(world.state("A1") == JobState::Queued && world.job("A1").is_doubted());
+    world.reports(b, vec![report(DISK)]);
+    assert!(world.assigned(b).is_empty(), "it may be issued");
+    world.outcome(b, &work, found(7));
+    assert_eq!(world.state("A1"), JobState::Issued);
+}
+
 #[test]
 fn a_late_outcome_that_repeats_what_was_read_is_kept_and_changes_no_state() {
     let (mut world, a, b, work) = moved();
@@ -115,6 +129,11 @@ fn a_late_outcome_that_repeats_what_was_read_is_kept_and_changes_no_state() {
     assert!(world.outcome(a, &work, issued(9)));
     assert_eq!((world.state("A1"), world.job("A1").issued.as_ref().unwrap().number.as_str()), (JobState::Issued, "00000007"));
     assert_eq!(world.alarms('a').len(), 1);
+    // B, which has let go of the disk, says what it has said already, and it was not its attempt.
+    world.reports(b, vec![]);
+    let revision = world.job("A1").revision;
+    assert!(world.outcome(b, &work, issued(7)));
+    assert_eq!(world.job("A1").revision, revision);
 }
 
 #[test]
@@ -175,6 +194,22 @@ fn i2_a_claim_on_another_jobs_number_is_read_once_and_holds_nothing_up_after_tha
     world.outcome(session, &first, found(7));
     assert_eq!((world.state("A2"), world.job("A2").is_live()), (JobState::Issued, false));
     assert_eq!(world.job("A1").issued.as_ref().map(|invoice| invoice.number.clone()), Some(pair(7).number.to_string()));
+}
+
+/// Nobody has the number: the job may have two invoices, and that is left to people.
+#[test]
+fn i1_a_claim_on_nobodys_number_stays_a_doubt() {
+    let mut world = World::new();
+    let session = world.connect('a', DISK);
+    world.submit("A1");
+    let first = world.assigned(session).remove(0);
+    world.outcome(session, &first, given_back());
+    let second = world.assigned(session).remove(0);
+    world.outcome(session, &second, issued(8));
+    for _ in 0..2 {
+        world.outcome(session, &first, found(7));
+        assert!(world.state("A1") == JobState::Issued && world.job("A1").is_doubted());
+    }
 }
 
 /// Found by the simulation: the owner answered for an attempt that had ended, and the disk still counted as being asked.

@@ -285,8 +285,9 @@ fn i10_a_job_that_asks_for_a_number_of_unknown_origin_waits_for_a_person() {
     // Nobody but a person takes such a number, and an account of it as foreign decides nothing.
     let entry = NumberEntry { pair: pair(9), owner: Owner::Foreign, status: "positive".to_owned(), digest: "d".to_owned() };
     let epoch = world.restored.fences[0].epoch;
-    world.accounts(session, epoch, vec![entry], 9);
-    assert_eq!(world.number(9), None);
+    let ours = Owner::Ours(AttemptRef { key: key("A1"), attempt: 1 });
+    world.accounts(session, epoch, vec![entry.clone(), NumberEntry { owner: ours, ..entry }], 9);
+    assert_eq!((world.number(9), world.alarms('a').iter().filter(|alarm| alarm.contains("two owners")).count()), (None, 1));
     world.restart(Settings::default());
     let session = world.connect_knowing('a', 0);
     assert!(world.decide(9, Some("A1")).is_err(), "A1 has its invoice");
