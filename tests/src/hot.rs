@@ -58,7 +58,7 @@ pub type Passage<'a> = dyn FnMut() -> u64 + 'a;
 /// Lets a passage happen; answers what it did, and what was counted meanwhile.
 pub type Counter<'a> = dyn FnMut(&mut Passage<'_>) -> (u64, u64) + 'a;
 
-/// Takes a path once to warm up, then `times` times inside of [`measured`] and `count`, which answers what was done and what it
+/// Takes a path once to warm up, then `times` times inside of `measured` and `count`, which answers what was done and what it
 /// counted.
 pub fn take(path: &Path, times: u32, count: &mut Counter<'_>) -> Taken {
     let mut once = (path.prepare)();

@@ -225,7 +225,7 @@ fn rungs() -> Result<Vec<Rung>, String> {
         Rung::new("clippy", 600, Work::Check(vec![clippy])),
         Rung::new("build", 600, Work::Check(vec![build()])),
         // Cargo takes examples in documentation by themselves alone.
-        Rung::new("unit", 600, Work::Tests(vec![unit, with_points(&["test", "--workspace", "--no-fail-fast", "--doc"])])),
+        Rung::new("unit", 720, Work::Tests(vec![unit, with_points(&["test", "--workspace", "--no-fail-fast", "--doc"])])),
         Rung::new("end-to-end", 900, Work::Tests(vec![ends])).beside(),
         Rung::new("browser", 420, Work::Tests(vec![with_points(&["test", "--workspace", "--test", "browser"])])),
         Rung::new("vm", 480, Work::Tests(vec![guest()?])).beside(),

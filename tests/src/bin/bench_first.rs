@@ -1,4 +1,4 @@
-//! `cargo xtask bench first`: size and speed of the whole path, with the binaries that `TAXDISK_TEST_BINARIES` names.
+//! `cargo xtask bench first`: speed of the whole path, with the binaries that `TAXDISK_TEST_BINARIES` names.
 //!
 //! Prints what was measured beside the aim; judges nothing by tight times. Medians over one run.
 #![forbid(unsafe_code)]
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use taxdisk_protocol::api::JobView;
 use taxdisk_tests::jobs::SELLER;
 use taxdisk_tests::load::record::{Record, Row};
-use taxdisk_tests::process::{PATIENCE, binary};
+use taxdisk_tests::process::PATIENCE;
 use taxdisk_tests::rig::{AgentRig, Rig};
 use taxdisk_tests::{jobs, oracle};
 
@@ -107,11 +107,6 @@ fn one_by_one(rig: &Rig, prefix: &str, count: u32, ways: &mut Vec<Way>) -> Vec<D
 
 fn main() {
     let mut record = Record::default();
-    for name in ["taxdisk-agent", "taxdisk-broker", "taxdisk"] {
-        let size = std::fs::metadata(binary(name)).unwrap().len() as f64 / 1e6;
-        println!("{name:<16} {size:6.1} MB stripped (aim: at most 20)");
-        record.rows.push(Row::new("Programs", name, "MB", &[size]));
-    }
     path_and_rest(&mut record);
     for (issue_ms, count) in SLOW {
         busy(&mut record, issue_ms, count);

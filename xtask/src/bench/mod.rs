@@ -26,7 +26,7 @@ pub(crate) struct BenchArgs {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Which {
-    /// Size of the agent at rest, what the whole path adds to a disk, and how busy it keeps slow ones.
+    /// Memory of an agent at rest, what the whole path adds to a disk, and how busy it keeps slow ones.
     First,
     /// Accepts and jobs a second of the broker over both stores, beside the machine's limits and the queues that are installed.
     Broker,
