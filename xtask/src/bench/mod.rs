@@ -107,7 +107,9 @@ pub(crate) fn run(args: &BenchArgs) -> Result<(), String> {
 
 /// The command that makes the same figures again.
 fn command(name: &str, options: &[String]) -> String {
-    let options: String = options.iter().map(|option| format!(" {option}")).collect();
+    // A folder of this machine says nothing to others.
+    let option = |option: &String| if option.contains('/') { " FOLDER".to_owned() } else { format!(" {option}") };
+    let options: String = options.iter().map(option).collect();
     let behind = if options.is_empty() { "" } else { " --" };
     format!("cargo xtask bench {name} --record{behind}{options}")
 }

@@ -100,10 +100,14 @@ impl Record {
     }
 }
 
+/// The version that was measured; pages and figures that are not committed yet do not change it.
 fn commit() -> String {
-    let output =
-        std::process::Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(workspace::root()).output();
-    output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).map_or_else(String::new, |text| text.trim().to_owned())
+    let git = |args: &[&str]| {
+        let output = std::process::Command::new("git").args(args).current_dir(workspace::root()).output();
+        output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default()
+    };
+    let changed = !git(&["status", "--porcelain", "--", ".", ":!docs"]).trim().is_empty();
+    format!("{}{}", git(&["rev-parse", "--short", "HEAD"]).trim(), if changed { ", changed" } else { "" })
 }
 
 fn table(group: &str, rows: &[&Row]) -> String {
