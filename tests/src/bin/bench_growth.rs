@@ -28,8 +28,8 @@ struct Options {
     agents: Vec<usize>,
     rounds: usize,
     time: Duration,
-    /// A folder for the ledgers, which stay there. One that is there is taken as it is; no broker may have been started over it yet,
-    /// or its first key is not known any more.
+    /// A folder for the ledgers, which stay there. One that is there is taken as it is; no broker may have been started over it
+    /// yet, or its first key is not known any more.
     folder: Option<PathBuf>,
 }
 
