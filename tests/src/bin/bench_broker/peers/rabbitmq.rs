@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use taxdisk_tests::load::usage::family;
 use taxdisk_tests::load::{Sample, closed_loop};
 use taxdisk_tests::process::{PATIENCE, Running, wait_for};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
@@ -20,6 +21,17 @@ const FRAME_END: u8 = 0xCE;
 pub(crate) struct RabbitMq {
     pub(crate) running: Running,
     port: u16,
+}
+
+impl Drop for RabbitMq {
+    /// Its script starts the server by way of another account; that outlives the script.
+    fn drop(&mut self) {
+        for started in family(self.running.pid()).into_iter().skip(1) {
+            let pid = i32::try_from(started).ok().and_then(rustix::process::Pid::from_raw);
+            // One that has ended meanwhile needs no end.
+            let _ = pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
+    }
 }
 
 /// A frame: its type (1 method, 2 header, 3 body, 8 heartbeat) and payload.
