@@ -35,6 +35,7 @@ fn is_meant(decision: &LineDecision, line: &Line) -> bool {
 /// person is asked.
 fn may_have(job: &Job, number: &NumberKey) -> bool {
     matches!(job.state, JobState::Queued | JobState::Failed | JobState::Cancelled)
+        && job.issued.is_none()
         && job.attempts.iter().all(|attempt| {
             matches!(attempt.state, AttemptState::NotIssued | AttemptState::GivenBack)
                 && attempt.named.is_none_or(|named| named == number.pair && attempt.disk == number.disk)
